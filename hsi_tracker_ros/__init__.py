@@ -1,0 +1,1 @@
+"""HA-Net: following chosen targets in hyperspectral video."""

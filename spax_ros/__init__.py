@@ -1,0 +1,1 @@
+"""SPAX: finding and following every moving object in satellite video."""

@@ -1,0 +1,50 @@
+"""Boxes as every module, file format and metric here means them.
+
+A box is x, y, width, height in pixels of the source image, (x, y) its top-left corner. Pixel centres lie at
+integers + 0.5, so the first pixel of a row covers 0..1. Arrays of boxes are ``(n, 4)`` float64.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Boxes = NDArray[np.float64]
+
+
+def as_boxes(boxes: ArrayLike) -> Boxes:
+    """Boxes as an ``(n, 4)`` float64 array; an empty sequence gives ``(0, 4)``."""
+    return np.asarray(boxes, dtype=np.float64).reshape(-1, 4)
+
+
+def corners(boxes: ArrayLike) -> Boxes:
+    """``(n, 4)`` left, top, right, bottom of boxes x, y, width, height."""
+    boxes = as_boxes(boxes)
+    return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
+
+
+def from_corners(ltrb: ArrayLike) -> Boxes:
+    """Boxes x, y, width, height of ``(n, 4)`` left, top, right, bottom."""
+    ltrb = as_boxes(ltrb)
+    return np.concatenate([ltrb[:, :2], ltrb[:, 2:] - ltrb[:, :2]], axis=1)
+
+
+def centres(boxes: ArrayLike) -> NDArray[np.float64]:
+    """``(n, 2)`` x, y of the boxes' centres."""
+    boxes = as_boxes(boxes)
+    return boxes[:, :2] + boxes[:, 2:] / 2
+
+
+def intersection_over_union(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
+    """``(n, m)`` overlap of every box of ``a`` with every box of ``b``; 0 where both are empty."""
+    a_corners, b_corners = corners(a)[:, None], corners(b)[None]
+    overlap = np.minimum(a_corners[..., 2:], b_corners[..., 2:]) - np.maximum(a_corners[..., :2], b_corners[..., :2])
+    intersection = np.clip(overlap, 0, None).prod(axis=-1)
+    union = as_boxes(a)[:, None, 2:].prod(axis=-1) + as_boxes(b)[None, :, 2:].prod(axis=-1) - intersection
+    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+
+
+def clip_to_image(boxes: ArrayLike, width: float, height: float) -> Boxes:
+    """The part of each box inside a ``width`` x ``height`` image; zero-sized where there is none."""
+    size = np.array([width, height, width, height], dtype=np.float64)
+    return from_corners(np.clip(corners(boxes), 0, size))

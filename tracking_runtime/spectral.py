@@ -1,0 +1,52 @@
+"""What the bands of a spectral camera are, apart from ROS (the message SpectralInfo says the same)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag
+
+
+class Calibration(IntFlag):
+    """What has already been done to the images; values as in SpectralInfo.msg."""
+
+    NONE = 0
+    DARK = 1
+    FLAT = 2
+    SPECTRAL_CORRECTION = 4
+    REFLECTANCE = 8
+
+
+@dataclass(frozen=True)
+class SpectralInfo:
+    """The bands of a camera, in the order of its cubes' channels.
+
+    Attributes:
+        wavelengths_nm: centre of each band.
+        fwhm_nm: full width at half maximum of each band; empty if unknown.
+        mosaic: filter rows and columns of the mosaic; None if images are cubes.
+        band_order: cube channel of each filter of the mosaic, row by row; empty: row * columns + column.
+        bit_depth: significant bits of a sample; 0: all bits of the encoding.
+        black_level: digital number of no light.
+        saturation_level: digital number at and above which samples are clipped; 0: the encoding's largest.
+        calibration: what has already been applied to the images.
+    """
+
+    wavelengths_nm: tuple[float, ...]
+    fwhm_nm: tuple[float, ...] = ()
+    mosaic: tuple[int, int] | None = None
+    band_order: tuple[int, ...] = ()
+    bit_depth: int = 0
+    black_level: float = 0.0
+    saturation_level: float = 0.0
+    calibration: Calibration = Calibration.NONE
+
+    def __post_init__(self) -> None:
+        bands = len(self.wavelengths_nm)
+        if self.fwhm_nm and len(self.fwhm_nm) != bands:
+            raise ValueError(f"{bands} wavelengths but {len(self.fwhm_nm)} values of fwhm")
+        if self.mosaic is not None:
+            filters = self.mosaic[0] * self.mosaic[1]
+            if self.band_order and len(self.band_order) != filters:
+                raise ValueError(f"band_order has {len(self.band_order)} entries, the mosaic {filters} filters")
+            if not self.band_order and bands != filters:
+                raise ValueError(f"{bands} wavelengths but the mosaic has {filters} filters; give band_order")
