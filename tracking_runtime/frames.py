@@ -62,16 +62,20 @@ class FrameSource(Protocol):
     """A sequence of frames, made or read one at a time; iterating twice gives the same frames."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What people call it: a file, a folder or a scene with its seed."""
 
     @property
-    def rate_hz(self) -> float: ...
+    def rate_hz(self) -> float:
+        """Frames per second at which it was taken."""
 
     @property
-    def class_names(self) -> tuple[str, ...]: ...
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class id, by index."""
 
     @property
-    def spectral_info(self) -> SpectralInfo | None: ...
+    def spectral_info(self) -> SpectralInfo | None:
+        """The camera's bands; None for an ordinary camera."""
 
     def __len__(self) -> int: ...
 

@@ -38,8 +38,9 @@ def centres(boxes: ArrayLike) -> NDArray[np.float64]:
 def intersection_over_union(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """``(n, m)`` overlap of every box of ``a`` with every box of ``b``; 0 where both are empty."""
     a_corners, b_corners = corners(a)[:, None], corners(b)[None]
-    overlap = np.minimum(a_corners[..., 2:], b_corners[..., 2:]) - np.maximum(a_corners[..., :2], b_corners[..., :2])
-    intersection = np.clip(overlap, 0, None).prod(axis=-1)
+    left_top = np.maximum(a_corners[..., :2], b_corners[..., :2])
+    right_bottom = np.minimum(a_corners[..., 2:], b_corners[..., 2:])
+    intersection = np.clip(right_bottom - left_top, 0, None).prod(axis=-1)
     union = as_boxes(a)[:, None, 2:].prod(axis=-1) + as_boxes(b)[None, :, 2:].prod(axis=-1) - intersection
     return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
 

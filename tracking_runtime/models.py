@@ -145,7 +145,7 @@ def _read_manifest(path: Path) -> Manifest:
     try:
         values = yaml.safe_load(path.read_text())
         return dacite.from_dict(Manifest, values, dacite.Config(strict=True))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, dacite.DaciteError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, yaml.YAMLError, dacite.DaciteError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is not a model manifest: {error}") from error
 
 

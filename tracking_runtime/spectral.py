@@ -47,6 +47,7 @@ class SpectralInfo:
         if self.mosaic is not None:
             filters = self.mosaic[0] * self.mosaic[1]
             if self.band_order and len(self.band_order) != filters:
-                raise ValueError(f"band_order has {len(self.band_order)} entries, the mosaic {filters} filters")
+                entries = len(self.band_order)
+                raise ValueError(f"band_order has {entries} entries, the mosaic {filters} filters")
             if not self.band_order and bands != filters:
                 raise ValueError(f"{bands} wavelengths but the mosaic has {filters} filters; give band_order")
