@@ -1,0 +1,1 @@
+"""HA-Net: an anchor-free Siamese tracker for hyperspectral video (Liu et al., 2022)."""

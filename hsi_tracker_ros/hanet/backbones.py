@@ -1,0 +1,233 @@
+"""Backbones of stride 8 without a rim: 127 pixels give 15 features, 255 give 31, 63 at half scale 15.
+
+Every strided layer maps an odd size n to (n - 1) / 2, so that a feature's centre stays at the centre of the
+pixels it sees and template and search features lie on one grid. Later stages are dilated instead of strided,
+as in SiamBAN (Chen et al., 2020, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+Stem = Callable[[int, int, int, int], nn.Module]
+"""Makes the first convolution from output channels, kernel size, stride and padding."""
+
+
+def plain_stem(in_channels: int) -> Stem:
+    """A first convolution over ``in_channels`` channels."""
+
+    def make(out_channels: int, kernel_size: int, stride: int, padding: int) -> nn.Module:
+        return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False)
+
+    return make
+
+
+class Backbone(nn.Module):
+    """A backbone truncated after the last level used.
+
+    Attributes:
+        levels: stages whose features are returned, from shallow to deep.
+        level_channels: channels of each of these.
+    """
+
+    levels: tuple[int, ...]
+    level_channels: tuple[int, ...]
+
+    def first_stages(self) -> list[nn.Module]:
+        """The stages whose ImageNet weights stay as they are while training."""
+        raise NotImplementedError
+
+
+class Bottleneck(nn.Module):
+    """ResNet's 1x1, 3x3, 1x1 block, its 3x3 strided without padding or dilated."""
+
+    def __init__(self, in_channels: int, width: int, stride: int, dilation: int, shortcut: nn.Module | None) -> None:
+        super().__init__()
+        padding = 0 if stride > 1 else dilation
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, stride, padding, dilation, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, width * 4, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(width * 4)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = shortcut
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return self.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+class DilatedResNet50(Backbone):
+    """ResNet-50 as SiamBAN has it; its state_dict has the official keys.
+
+    The shortcuts of stages 2 to 4 are 3x3 convolutions; the first block of stages 3 and 4 has half the
+    dilation of the rest.
+    """
+
+    def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.levels = levels
+        self.level_channels = tuple(128 * 2**level for level in levels)
+        self.conv1 = stem(64, 7, 2, 0)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        stages = [(3, 1, 1), (4, 2, 1), (6, 1, 2), (3, 1, 4)][: max(levels)]
+        in_channels = 64
+        for index, (blocks, stride, dilation) in enumerate(stages, start=1):
+            width = 32 * 2**index
+            self.add_module(f"layer{index}", self._stage(in_channels, width, blocks, stride, dilation))
+            in_channels = width * 4
+        self._stages = len(stages)
+
+    @staticmethod
+    def _stage(in_channels: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
+        first = max(dilation // 2, 1)
+        if stride == 1 and dilation == 1:
+            convolution = nn.Conv2d(in_channels, width * 4, 1, bias=False)
+        else:
+            padding = 0 if stride > 1 else first
+            convolution = nn.Conv2d(in_channels, width * 4, 3, stride, padding, first, bias=False)
+        shortcut = nn.Sequential(convolution, nn.BatchNorm2d(width * 4))
+        rest = [Bottleneck(width * 4, width, 1, dilation, None) for _ in range(blocks - 1)]
+        return nn.Sequential(Bottleneck(in_channels, width, stride, first, shortcut), *rest)
+
+    def first_stages(self) -> list[nn.Module]:
+        return [self.conv1, self.bn1, self.get_submodule("layer1")]
+
+    def forward(self, *x: Tensor) -> list[Tensor]:
+        features = self.maxpool(self.relu(self.bn1(self.conv1(*x))))
+        outputs = []
+        for index in range(1, self._stages + 1):
+            features = self.get_submodule(f"layer{index}")(features)
+            if index in self.levels:
+                outputs.append(features)
+        return outputs
+
+
+class InvertedResidual(nn.Module):
+    """EfficientNet-Lite's block: expand, depth-wise, project; ReLU6, no squeeze and excitation."""
+
+    def __init__(
+        self, in_channels: int, out_channels: int, expansion: int, kernel_size: int, stride: int, dilation: int
+    ) -> None:
+        super().__init__()
+        norm = partial(nn.BatchNorm2d, eps=1e-3)
+        width = in_channels * expansion
+        same = dilation * (kernel_size - 1) // 2
+        padding = same if stride == 1 else same - 1
+        layers: list[nn.Module] = []
+        if expansion > 1:
+            layers += [nn.Conv2d(in_channels, width, 1, bias=False), norm(width), nn.ReLU6(inplace=True)]
+        layers += [
+            nn.Conv2d(width, width, kernel_size, stride, padding, dilation, groups=width, bias=False),
+            norm(width),
+            nn.ReLU6(inplace=True),
+            nn.Conv2d(width, out_channels, 1, bias=False),
+            norm(out_channels),
+        ]
+        self.layers = nn.Sequential(*layers)
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+class DilatedEfficientNetLite0(Backbone):
+    """EfficientNet-Lite0 (Tan & Le, 2019; the Lite variant) up to stage 5, stages 4 and 5 dilated."""
+
+    # channels, blocks, expansion, kernel size, stride, dilation of the first block, of the rest
+    STAGES = (
+        (16, 1, 1, 3, 1, 1, 1),
+        (24, 2, 6, 3, 2, 1, 1),
+        (40, 2, 6, 5, 2, 1, 1),
+        (80, 3, 6, 3, 1, 1, 2),
+        (112, 3, 6, 5, 1, 2, 2),
+    )
+
+    def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.levels = levels
+        self.level_channels = tuple(self.STAGES[level - 1][0] for level in levels)
+        self.stem = nn.Sequential(stem(32, 3, 2, 0), nn.BatchNorm2d(32, eps=1e-3), nn.ReLU6(inplace=True))
+        self.stages = nn.ModuleList()
+        in_channels = 32
+        for channels, blocks, expansion, kernel_size, stride, first, rest in self.STAGES[: max(levels)]:
+            stage = [InvertedResidual(in_channels, channels, expansion, kernel_size, stride, first)]
+            stage += [InvertedResidual(channels, channels, expansion, kernel_size, 1, rest) for _ in range(blocks - 1)]
+            self.stages.append(nn.Sequential(*stage))
+            in_channels = channels
+
+    def first_stages(self) -> list[nn.Module]:
+        return [self.stem, *self.stages[:2]]
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        features = self.stem(x)
+        outputs = []
+        for index, stage in enumerate(self.stages, start=1):
+            features = stage(features)
+            if index in self.levels:
+                outputs.append(features)
+        return outputs
+
+
+class LightBackbone(Backbone):
+    """A few convolutions of stride 4, for cube crops of half the RGB crops' scale: spectra first, then shape."""
+
+    def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.levels = levels
+        self.level_channels = tuple((32, 64, 96)[level - 1] for level in levels)
+        self.conv1 = stem(32, 3, 2, 0)
+        self.bn1 = nn.BatchNorm2d(32)
+        self.relu = nn.ReLU(inplace=True)
+        stages = [
+            _ResidualUnit(32, 1),
+            nn.Sequential(nn.Conv2d(32, 64, 3, 2, 0, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), _ResidualUnit(64, 1)),
+            nn.Sequential(nn.Conv2d(64, 96, 1, bias=False), nn.BatchNorm2d(96), nn.ReLU(inplace=True), _ResidualUnit(96, 2)),
+        ]
+        self.stages = nn.ModuleList(stages[: max(levels)])
+
+    def first_stages(self) -> list[nn.Module]:
+        return []
+
+    def forward(self, *x: Tensor) -> list[Tensor]:
+        features = self.relu(self.bn1(self.conv1(*x)))
+        outputs = []
+        for index, stage in enumerate(self.stages, start=1):
+            features = stage(features)
+            if index in self.levels:
+                outputs.append(features)
+        return outputs
+
+
+class _ResidualUnit(nn.Module):
+    """Depth-wise 3x3 and a 1x1, added to what came in."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, 1, dilation, dilation, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.BatchNorm2d(channels),
+        )
+        self.relu = nn.ReLU(inplace=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(x + self.layers(x))
+
+
+BACKBONES: dict[str, type[DilatedResNet50] | type[DilatedEfficientNetLite0] | type[LightBackbone]] = {
+    "resnet50": DilatedResNet50,
+    "efficientnet_lite0": DilatedEfficientNetLite0,
+    "light": LightBackbone,
+}

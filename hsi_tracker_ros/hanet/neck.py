@@ -1,0 +1,39 @@
+"""From backbone features to the head's channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+TEMPLATE_FEATURES = 7
+
+
+class AdjustLayer(nn.Module):
+    """A 1x1 convolution, and of a template's features only the middle 7 x 7."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.downsample = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.downsample(x)
+        if x.shape[-1] < 20:
+            rim = (x.shape[-1] - TEMPLATE_FEATURES) // 2
+            x = x[..., rim : rim + TEMPLATE_FEATURES, rim : rim + TEMPLATE_FEATURES]
+        return x
+
+
+class Neck(nn.Module):
+    """One adjustment per level, named as the official state_dict names them."""
+
+    def __init__(self, levels: Sequence[int], level_channels: Sequence[int], channels: int) -> None:
+        super().__init__()
+        self._names = [f"downsample{level}" for level in levels]
+        for name, in_channels in zip(self._names, level_channels, strict=True):
+            self.add_module(name, AdjustLayer(in_channels, channels))
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        return [self.get_submodule(name)(x) for name, x in zip(self._names, features, strict=True)]
