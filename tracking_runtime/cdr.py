@@ -1,0 +1,166 @@
+"""Frames, ground truth and spectral information as serialised ROS messages and back, without ROS.
+
+The readers take any object that has the fields of the message, from rclpy or from a recording.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tracking_runtime.errors import FrameRefused
+from tracking_runtime.frames import Frame, GroundTruth
+from tracking_runtime.geometry import as_boxes
+from tracking_runtime.interfaces import message_type, serialize
+from tracking_runtime.spectral import Calibration, SpectralInfo
+
+IMAGE = "sensor_msgs/msg/Image"
+TRACKS = "remote_sensing_tracking/msg/TrackArray"
+SPECTRAL_INFO = "remote_sensing_tracking/msg/SpectralInfo"
+
+_NAMED_ENCODINGS = {
+    "mono8": (np.uint8, 1),
+    "mono16": (np.uint16, 1),
+    "bgr8": (np.uint8, 3),
+    "rgb8": (np.uint8, 3),
+    "bgra8": (np.uint8, 4),
+    "rgba8": (np.uint8, 4),
+}
+_NUMBERED_TYPES = {"8U": np.uint8, "16U": np.uint16, "32F": np.float32}
+_STATE_CONFIRMED = 2
+
+
+def serialize_image(frame: Frame) -> bytes:
+    """A frame's image as sensor_msgs/Image."""
+    image = np.ascontiguousarray(frame.image)
+    height, width = image.shape[:2]
+    message = message_type(IMAGE)(
+        header=_header(frame.stamp_ns, frame.frame_id),
+        height=height,
+        width=width,
+        encoding=frame.encoding,
+        is_bigendian=int(sys.byteorder == "big"),
+        step=image.nbytes // height,
+        data=image.reshape(-1).view(np.uint8),
+    )
+    return serialize(message)
+
+
+def read_image(message: Any) -> Frame:
+    """The frame in a sensor_msgs/Image, its pixels still those of the message.
+
+    Raises:
+        FrameRefused: the message's fields contradict each other or its encoding is not one of ``Frame``.
+    """
+    dtype, channels = _elements(message.encoding)
+    data = np.frombuffer(message.data, np.uint8)
+    row = message.width * channels * dtype.itemsize
+    if message.height == 0 or message.width == 0:
+        raise FrameRefused(f"an image of {message.width} x {message.height} pixels is empty")
+    if message.step < row or len(data) != message.height * message.step:
+        raise FrameRefused(
+            f"{len(data)} bytes with step {message.step} are not {message.height} rows of {message.width} "
+            f"{message.encoding} pixels"
+        )
+    rows = data.reshape(message.height, message.step)[:, :row]
+    pixels = np.ascontiguousarray(rows).view(dtype.newbyteorder(">" if message.is_bigendian else "<"))
+    image = pixels.astype(dtype, copy=False).reshape(
+        (message.height, message.width, channels)[: 2 if channels == 1 else 3]
+    )
+    return Frame(stamp_ns(message), image, message.encoding, message.header.frame_id)
+
+
+def serialize_truth(
+    truth: GroundTruth, stamp_ns: int, frame_id: str, image_size: tuple[int, int], class_names: Sequence[str]
+) -> bytes:
+    """Ground truth as TrackArray, all of it confirmed; ``image_size`` is width, height."""
+    n = len(truth.ids)
+    duration = message_type("builtin_interfaces/msg/Duration")
+    message = message_type(TRACKS)(
+        header=_header(stamp_ns, frame_id),
+        image_width=image_size[0],
+        image_height=image_size[1],
+        epoch=0,
+        latency=duration(sec=0, nanosec=0),
+        class_names=list(class_names),
+        ids=truth.ids.astype(np.uint32),
+        class_ids=truth.class_ids.astype(np.uint8),
+        scores=np.ones(n, np.float32),
+        boxes=truth.boxes.astype(np.float32).reshape(-1),
+        velocities=np.zeros(2 * n, np.float32),
+        states=np.full(n, _STATE_CONFIRMED, np.uint8),
+        ages=np.zeros(n, np.uint32),
+    )
+    return serialize(message)
+
+
+def read_truth(message: Any) -> GroundTruth:
+    """The ground truth in a TrackArray."""
+    return GroundTruth(
+        ids=np.asarray(message.ids, np.int64),
+        class_ids=np.asarray(message.class_ids, np.uint8),
+        boxes=as_boxes(np.asarray(message.boxes, np.float64)),
+    )
+
+
+def serialize_spectral_info(info: SpectralInfo, stamp_ns: int, frame_id: str) -> bytes:
+    """What the bands are, as SpectralInfo."""
+    rows, columns = info.mosaic or (0, 0)
+    message = message_type(SPECTRAL_INFO)(
+        header=_header(stamp_ns, frame_id),
+        wavelengths=np.array(info.wavelengths_nm, np.float32),
+        fwhm=np.array(info.fwhm_nm, np.float32),
+        mosaic_rows=rows,
+        mosaic_columns=columns,
+        band_order=np.array(info.band_order, np.uint16),
+        bit_depth=info.bit_depth,
+        black_level=info.black_level,
+        saturation_level=info.saturation_level,
+        calibration=int(info.calibration),
+    )
+    return serialize(message)
+
+
+def read_spectral_info(message: Any) -> SpectralInfo:
+    """What a SpectralInfo message says of the bands.
+
+    Raises:
+        ValueError: its fields contradict each other.
+    """
+    mosaic = (int(message.mosaic_rows), int(message.mosaic_columns))
+    return SpectralInfo(
+        wavelengths_nm=tuple(float(value) for value in message.wavelengths),
+        fwhm_nm=tuple(float(value) for value in message.fwhm),
+        mosaic=mosaic if all(mosaic) else None,
+        band_order=tuple(int(value) for value in message.band_order),
+        bit_depth=int(message.bit_depth),
+        black_level=float(message.black_level),
+        saturation_level=float(message.saturation_level),
+        calibration=Calibration(int(message.calibration)),
+    )
+
+
+def stamp_ns(message: Any) -> int:
+    """The stamp of a message's header in nanoseconds."""
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
+
+
+def _elements(encoding: str) -> tuple[np.dtype[Any], int]:
+    """Type and number of channels of a pixel."""
+    if encoding in _NAMED_ENCODINGS:
+        kind, channels = _NAMED_ENCODINGS[encoding]
+        return np.dtype(kind), channels
+    numbered = re.fullmatch(r"(8U|16U|32F)C([1-9]\d*)", encoding)
+    if not numbered:
+        raise FrameRefused(f"unknown encoding {encoding!r}")
+    return np.dtype(_NUMBERED_TYPES[numbered[1]]), int(numbered[2])
+
+
+def _header(time_ns: int, frame_id: str) -> Any:
+    sec, nanosec = divmod(time_ns, 1_000_000_000)
+    stamp = message_type("builtin_interfaces/msg/Time")(sec=sec, nanosec=nanosec)
+    return message_type("std_msgs/msg/Header")(stamp=stamp, frame_id=frame_id)
