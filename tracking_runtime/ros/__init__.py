@@ -1,0 +1,1 @@
+"""The ROS 2 side of the nodes: everything here may import rclpy."""

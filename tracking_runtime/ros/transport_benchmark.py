@@ -1,0 +1,80 @@
+"""The two processes of ``rstrack bench transport``: one publishes images, the other takes the time.
+
+``python -m tracking_runtime.ros.transport_benchmark publish|subscribe LOAD``, where LOAD is the JSON of
+:class:`tracking_runtime.benchmarks.Load`. Stamps are of the monotonic clock, which both processes share.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from array import array
+
+import numpy as np
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
+
+from tracking_runtime.benchmarks import Load
+
+_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+_LAST = "last"
+
+
+def publish(node: Node, load: Load) -> None:
+    """Publish every frame of the load at its rate, once somebody listens, and wait until it is taken."""
+    publisher = node.create_publisher(Image, "image", _QOS)
+    cube = np.random.default_rng(0).integers(0, 4096, (load.height, load.width, load.bands), dtype=np.uint16)
+    while not publisher.get_subscription_count():
+        rclpy.spin_once(node, timeout_sec=0.01)
+    due = time.monotonic()
+    for number in range(load.frames):
+        message = Image(height=load.height, width=load.width, encoding=f"16UC{load.bands}")
+        message.step = cube.strides[0]
+        message.header.frame_id = _LAST if number == load.frames - 1 else ""
+        time.sleep(max(0.0, due - time.monotonic()))
+        due += 1 / load.rate_hz
+        start = time.monotonic_ns()
+        message.header.stamp.sec, message.header.stamp.nanosec = divmod(start, 10**9)
+        data = array("B")
+        data.frombytes(cube.data.cast("B"))
+        message.data = data
+        publisher.publish(message)
+    while publisher.get_subscription_count():
+        rclpy.spin_once(node, timeout_sec=0.01)
+
+
+def subscribe(node: Node, load: Load) -> None:
+    """Print the age of every frame at its callback, in milliseconds, as a JSON list."""
+    ages_ms: list[float] = []
+    finished = False
+
+    def receive(message: Image) -> None:
+        nonlocal finished
+        sent = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+        ages_ms.append((time.monotonic_ns() - sent) / 1e6)
+        finished = message.header.frame_id == _LAST
+
+    node.create_subscription(Image, "image", receive, _QOS)
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    deadline = time.monotonic() + load.patience_s
+    while not finished and time.monotonic() < deadline:
+        executor.spin_once(timeout_sec=0.1)
+    print(json.dumps(ages_ms))
+
+
+def main() -> None:
+    """Be one of the two processes."""
+    role, load = sys.argv[1], Load(**json.loads(sys.argv[2]))
+    rclpy.init()
+    node = rclpy.create_node(f"transport_benchmark_{role}")
+    {"publish": publish, "subscribe": subscribe}[role](node, load)
+    rclpy.shutdown()
+
+
+if __name__ == "__main__":
+    main()
