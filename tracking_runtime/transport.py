@@ -12,8 +12,8 @@ from pathlib import Path
 PACKAGE = "remote_sensing_tracking"
 PROFILE = "fastdds_shm.xml"
 
-# A message is copied several times on its way. By default glibc takes memory of this size from the kernel for each
-# copy and gives it back, so that every page is a fault and is zeroed again. 32 MiB is the highest threshold.
+# A message is copied several times on its way. By default glibc takes memory of this size from the kernel for
+# each copy and gives it back: every page faults and is zeroed again. 32 MiB is the highest threshold.
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
 _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 

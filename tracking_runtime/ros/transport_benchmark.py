@@ -13,23 +13,30 @@ from array import array
 
 import numpy as np
 import rclpy
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.task import Future
 from sensor_msgs.msg import Image
+from std_msgs.msg import Empty
 
 from tracking_runtime.benchmarks import Load
 
 _QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+_KEPT = QoSProfile(
+    depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
+)
 _LAST = "last"
 
 
 def publish(node: Node, load: Load) -> None:
-    """Publish every frame of the load at its rate, once somebody listens, and wait until it is taken."""
+    """Publish every frame of the load at its rate, once it is heard, and wait until the last is taken."""
     publisher = node.create_publisher(Image, "image", _QOS)
     cube = np.random.default_rng(0).integers(0, 4096, (load.height, load.width, load.bands), dtype=np.uint16)
-    while not publisher.get_subscription_count():
-        rclpy.spin_once(node, timeout_sec=0.01)
+    heard = Future()
+    node.create_subscription(Empty, "heard", heard.set_result, _KEPT)
+    rclpy.spin_until_future_complete(node, heard)
     due = time.monotonic()
     for number in range(load.frames):
         message = Image(height=load.height, width=load.width, encoding=f"16UC{load.bands}")
@@ -58,7 +65,9 @@ def subscribe(node: Node, load: Load) -> None:
         ages_ms.append((time.monotonic_ns() - sent) / 1e6)
         finished = message.header.frame_id == _LAST
 
-    node.create_subscription(Image, "image", receive, _QOS)
+    heard = node.create_publisher(Empty, "heard", _KEPT)
+    matched = SubscriptionEventCallbacks(matched=lambda _: heard.publish(Empty()))
+    node.create_subscription(Image, "image", receive, _QOS, event_callbacks=matched)
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     deadline = time.monotonic() + load.patience_s
