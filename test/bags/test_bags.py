@@ -227,6 +227,7 @@ writer.add_topic("/a", {STRING!r})
 for i in itertools.count():
     writer.write("/a", serialize(message_type({STRING!r})(str(i))), time.time_ns())
     print(time.time_ns(), flush=True)
+    time.sleep(0.001)
 """
         process = subprocess.Popen(
             [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]

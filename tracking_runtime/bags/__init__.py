@@ -5,8 +5,19 @@ disk at least every second, so that a killed process or a power cut costs no mor
 finished and unfinished bags alike, and any other storage that the rosbags library knows.
 """
 
+from tracking_runtime.bags.background import BackgroundWriter, Progress
 from tracking_runtime.bags.reader import BagReader, repair
 from tracking_runtime.bags.topics import Qos, Record, Topic
 from tracking_runtime.bags.writer import BagWriter, Compression
 
-__all__ = ["BagReader", "BagWriter", "Compression", "Qos", "Record", "Topic", "repair"]
+__all__ = [
+    "BackgroundWriter",
+    "BagReader",
+    "BagWriter",
+    "Compression",
+    "Progress",
+    "Qos",
+    "Record",
+    "Topic",
+    "repair",
+]

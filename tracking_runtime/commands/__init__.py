@@ -1,0 +1,1 @@
+"""Subcommands of ``rstrack`` that need neither tracker."""

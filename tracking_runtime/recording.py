@@ -1,0 +1,68 @@
+"""A source of frames as the messages of a recording, without ROS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tracking_runtime.bags import Qos, Record, Topic
+from tracking_runtime.cdr import (
+    IMAGE,
+    SPECTRAL_INFO,
+    TRACKS,
+    serialize_image,
+    serialize_spectral_info,
+    serialize_truth,
+)
+from tracking_runtime.frames import Frame, FrameSource
+from tracking_runtime.interfaces import describe
+
+
+class SourceRecording:
+    """What a recorder would write of a player of this source: image, ground_truth and spectral_info.
+
+    Args:
+        source: of the frames.
+        namespace: of the topics, as in ``/camera``.
+    """
+
+    def __init__(self, source: FrameSource, *, namespace: str = "") -> None:
+        self._source = source
+        self._image, self._truth, self._info = (
+            f"/{namespace.strip('/')}/{name}".replace("//", "/")
+            for name in ("image", "ground_truth", "spectral_info")
+        )
+
+    @property
+    def topics(self) -> list[Topic]:
+        """The topics of the recording."""
+        latched = (Qos(durability="transient_local", depth=1),)
+        info = [Topic(self._info, describe(SPECTRAL_INFO), latched)] if self._source.spectral_info else []
+        return [
+            *info,
+            Topic(self._image, describe(IMAGE), (Qos(),)),
+            Topic(self._truth, describe(TRACKS), (Qos(),)),
+        ]
+
+    def __iter__(self) -> Iterator[list[Record]]:
+        """The messages of each frame; the bands come with the first."""
+        info = self._source.spectral_info
+        for index, frame in enumerate(self._source):
+            records = (
+                []
+                if index or info is None
+                else [
+                    _record(self._info, serialize_spectral_info(info, frame.stamp_ns, frame.frame_id), frame)
+                ]
+            )
+            if frame.truth is not None:
+                size = frame.image.shape[1], frame.image.shape[0]
+                data = serialize_truth(
+                    frame.truth, frame.stamp_ns, frame.frame_id, size, self._source.class_names
+                )
+                records.append(_record(self._truth, data, frame))
+            records.append(_record(self._image, serialize_image(frame), frame))
+            yield records
+
+
+def _record(topic: str, data: bytes, frame: Frame) -> Record:
+    return Record(topic, data, frame.stamp_ns, frame.stamp_ns)
