@@ -77,10 +77,10 @@ def describe(executable: str) -> Interpreter | None:
             [executable, "-I", "-c", _DESCRIBE], capture_output=True, text=True, timeout=30, check=True
         ).stdout
         major, minor, makes_environments, include = answer.split(maxsplit=3)
+        version = (int(major), int(minor))
     except (OSError, subprocess.SubprocessError, ValueError):
         return None
     folder = Path(include.strip())
-    version = (int(major), int(minor))
     return Interpreter(
         executable, version, makes_environments == "1", folder, (folder / "Python.h").is_file()
     )

@@ -1,0 +1,66 @@
+"""The package's descriptions agree with each other, and what they promise can be loaded."""
+
+from __future__ import annotations
+
+import configparser
+import re
+from collections import Counter
+from importlib.metadata import entry_points
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PREFIX = "remote_sensing_tracking."
+ROSDEP_KEYS = {
+    "PyYAML": "python3-yaml",
+    "opencv-python-headless": "python3-opencv",
+    "rosbags": "python3-rosbags-pip",
+}
+
+SETUP = configparser.ConfigParser()
+SETUP.read(ROOT / "setup.cfg")
+PACKAGE = ElementTree.parse(ROOT / "package.xml").getroot()
+
+
+def declared() -> list[tuple[str, str]]:
+    """Group and name of every entry point in setup.cfg."""
+    sections = dict(SETUP["options.entry_points"])
+    return [
+        (group, line.split("=")[0].strip())
+        for group, lines in sections.items()
+        for line in lines.split("\n")
+        if line
+    ]
+
+
+def test_versions_agree() -> None:
+    assert PACKAGE.findtext("version") == SETUP["metadata"]["version"]
+
+
+def test_every_library_reaches_a_robot() -> None:
+    keys = {element.text for element in PACKAGE.iter("exec_depend")}
+    listed = (ROOT / "requirements" / "robot.txt").read_text()
+    for line in filter(None, SETUP["options"]["install_requires"].split("\n")):
+        name = re.split(r"[<>=]", line)[0]
+        key = ROSDEP_KEYS.get(name, f"python3-{name.lower()}")
+        assert key in keys or name in listed, (
+            f"{name}: neither {key} in package.xml nor in requirements/robot.txt"
+        )
+
+
+@pytest.mark.parametrize(("group", "name"), declared())
+def test_entry_point_is_registered_once_and_loads(group: str, name: str) -> None:
+    found = [e for e in entry_points(group=group) if e.name == name and "track" in e.module]
+    assert Counter(e.name for e in found) == {name: 1}
+    if group == "console_scripts" and name != "rstrack":
+        pytest.importorskip("rclpy", reason="nodes need ROS 2")
+    assert found[0].load() is not None
+
+
+def test_messages_are_all_built() -> None:
+    interfaces = pytest.importorskip("remote_sensing_tracking.msg", reason="messages are not built")
+    services = pytest.importorskip("remote_sensing_tracking.srv", reason="services are not built")
+    for path in (ROOT / "msgs").rglob("*.*"):
+        assert hasattr(interfaces if path.suffix == ".msg" else services, path.stem)
