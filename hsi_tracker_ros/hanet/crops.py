@@ -1,0 +1,85 @@
+"""The square crops that the network sees, and the way back from them.
+
+A crop's pixel u lies at ``x = centre + (u - size / 2) * side / size`` in the image, in the geometry of
+``tracking_runtime.geometry`` (pixel centres at integers + 0.5), so box to crop and back is exact.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi_tracker_ros.hanet.config import HANetConfig
+
+CONTEXT = 0.5
+
+
+@dataclass(frozen=True)
+class SquareCrop:
+    """A square of an image, its centre and side in image pixels."""
+
+    x: float
+    y: float
+    side: float
+
+    def moved(self, dx: float, dy: float) -> SquareCrop:
+        """The same square in an image whose origin is elsewhere."""
+        return SquareCrop(self.x + dx, self.y + dy, self.side)
+
+    def window(self, height: int, width: int) -> tuple[slice, slice]:
+        """Rows and columns of an image that the square covers, with a pixel of rim; empty if it covers none."""
+        half = self.side / 2 + 1
+        rows = _span(self.y - half, self.y + half, height)
+        columns = _span(self.x - half, self.x + half, width)
+        return rows, columns
+
+    def corners_inside(self, box: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+        """Left, top, right, bottom, in pixels of the crop, of a box x, y, width, height of the image."""
+        x, y, width, height = box
+        corners = np.array([x, y, x + width, y + height])
+        return (corners - (self.x, self.y, self.x, self.y)) * size / self.side + size / 2
+
+
+def _span(low: float, high: float, length: int) -> slice:
+    start = min(max(math.floor(low), 0), length)
+    return slice(start, max(min(math.ceil(high), length), start))
+
+
+def template_side(box: NDArray[np.float64]) -> float:
+    """Side of the square around a box that the template shows: the box with half its mean side around it."""
+    width, height = box[2:]
+    context = CONTEXT * (width + height)
+    return math.sqrt((width + context) * (height + context))
+
+
+def search_side(box: NDArray[np.float64]) -> float:
+    """Side of the square around a box that the search crop shows, at the template's scale."""
+    return template_side(box) * HANetConfig.search_size / HANetConfig.template_size
+
+
+def cut(image: NDArray[Any], crop: SquareCrop, size: int, fill: NDArray[np.float64]) -> NDArray[Any]:
+    """A square of an image at ``size`` x ``size`` pixels, ``fill`` where the image has none.
+
+    Args:
+        image: ``(height, width, channels)``.
+        crop: which square.
+        size: pixels of the result.
+        fill: value of each channel outside the image.
+    """
+    scale = crop.side / size
+    offset = scale * (1 - size) / 2 - 0.5
+    matrix = np.array([[scale, 0, crop.x + offset], [0, scale, crop.y + offset]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    channels = image.shape[2]
+    parts = []
+    for first in range(0, channels, 4):
+        part = np.ascontiguousarray(image[..., first : first + 4])
+        border = [float(value) for value in fill[first : first + 4]]
+        warped = cv2.warpAffine(part, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
+        parts.append(warped.reshape(size, size, -1))
+    return np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0]

@@ -1,0 +1,225 @@
+"""Training HA-Net: resumable, and the same weights whether interrupted or not."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Subset
+
+from hsi_tracker_ros.datasets import Augmentation, Clip, Pair, PairDataset, stack_pairs
+from hsi_tracker_ros.hanet.config import HANET_EDGE, HANET_R50, HANetConfig
+from hsi_tracker_ros.hanet.network import HANet
+from hsi_tracker_ros.hanet.objective import Sampling, total_loss
+from tracking_runtime.errors import ModelError
+
+CHECKPOINT = "checkpoint.pt"
+HISTORY = "history.jsonl"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        steps: batches in all.
+        batch: pairs in each.
+        optimizer: ``sgd`` (momentum 0.9) or ``adamw``.
+        learning_rate: after the warm-up; it falls exponentially to ``final_rate``.
+        final_rate: at the last step.
+        warmup: share of the steps in which the rate rises to ``learning_rate``.
+        backbone_rate: the RGB backbone's rate as a share of the others'.
+        backbone_from: share of the steps after which the RGB backbone learns too.
+        weight_decay: of the optimizer.
+        average: decay of the running average of the weights, which is what is kept in the end; 0: none.
+        learns: branches that learn; the paper trains ``rgb`` first and ``spectral`` after.
+        sampling: which points of the response maps count.
+        augmentation: how crops vary.
+    """
+
+    steps: int
+    batch: int
+    optimizer: str
+    learning_rate: float
+    final_rate: float
+    warmup: float = 0.02
+    backbone_rate: float = 0.1
+    backbone_from: float = 0.0
+    weight_decay: float = 1e-4
+    average: float = 0.0
+    learns: tuple[str, ...] = ("rgb", "spectral")
+    sampling: Sampling = field(default_factory=Sampling)
+    augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def rate(self, step: int) -> float:
+        """The learning rate of a step."""
+        warmup = max(self.warmup * self.steps, 1.0)
+        if step < warmup:
+            return self.learning_rate * (step + 1) / warmup
+        progress = (step - warmup) / max(self.steps - warmup, 1.0)
+        return self.learning_rate * (self.final_rate / self.learning_rate) ** min(progress, 1.0)
+
+
+PAPER = Recipe(
+    steps=20 * 31_250, batch=32, optimizer="sgd", learning_rate=1e-3, final_rate=5e-4, backbone_from=0.5
+)
+EDGE = Recipe(
+    steps=3000,
+    batch=16,
+    optimizer="adamw",
+    learning_rate=1e-3,
+    final_rate=3e-5,
+    backbone_rate=0.2,
+    weight_decay=1e-3,
+    average=0.995,
+    sampling=Sampling(hard_share=0.5),
+)
+
+RECIPES: Mapping[str, tuple[HANetConfig, Recipe]] = {"hanet_r50": (HANET_R50, PAPER), "hanet_edge": (HANET_EDGE, EDGE)}
+
+
+class Trainer:
+    """One training run in one folder; a folder with a checkpoint is resumed.
+
+    Args:
+        network: to be trained, with its initial weights.
+        clips: to draw pairs from.
+        recipe: how.
+        folder: for the checkpoint and the history.
+        seed: of all draws.
+        workers: processes that prepare batches.
+        device: that computes.
+
+    Raises:
+        ModelError: the checkpoint there is of another network.
+    """
+
+    def __init__(
+        self,
+        network: HANet,
+        clips: Sequence[Clip],
+        recipe: Recipe,
+        folder: Path,
+        *,
+        seed: int = 0,
+        workers: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        self.recipe, self.folder, self.step = recipe, folder, 0
+        self._network = network.to(device, memory_format=torch.channels_last)
+        self._device, self._seed, self._workers = device, seed, workers
+        self._dataset = PairDataset(
+            clips, network.config, recipe.augmentation, seed, length=recipe.steps * recipe.batch
+        )
+        for module in network.rgb.backbone.first_stages():
+            module.requires_grad_(False)
+        for branch in {"rgb", "spectral"} - set(recipe.learns):
+            network.get_submodule(branch).requires_grad_(False)
+        self._optimizer = self._make_optimizer()
+        averaging = get_ema_multi_avg_fn(recipe.average)
+        self._average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True) if recipe.average else None
+        self._resume()
+
+    @property
+    def result(self) -> HANet:
+        """The network as it should be kept."""
+        network = self._network if self._average is None else self._average.module
+        assert isinstance(network, HANet)
+        return network.eval()
+
+    def run(self) -> Iterator[dict[str, float]]:
+        """Train to the last step, yielding each step's losses; stop iterating to pause."""
+        batch = self.recipe.batch
+        remaining = Subset(self._dataset, range(self.step * batch, len(self._dataset)))
+        loader = DataLoader(remaining, batch, collate_fn=stack_pairs, num_workers=self._workers)
+        for pairs in loader:
+            losses = self._train(pairs)
+            self.step += 1
+            yield losses
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state: dict[str, Any] = {
+            "step": self.step,
+            "network": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "config": json.dumps(self._network.config.to_parameters()),
+        }
+        partial = self.folder / f".{CHECKPOINT}.{os.getpid()}"
+        torch.save(state, partial)
+        os.replace(partial, self.folder / CHECKPOINT)
+
+    def record(self, losses: Mapping[str, float]) -> None:
+        """Append a line to the history."""
+        line = {"step": self.step, "rate": self.recipe.rate(self.step), **losses}
+        with (self.folder / HISTORY).open("a") as file:
+            file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")
+
+    def describe(self) -> dict[str, Any]:
+        """What a manifest says of the training."""
+        recipe = json.loads(json.dumps(asdict(self.recipe)))
+        return {"steps_done": self.step, "seed": self._seed, "recipe": recipe}
+
+    def _make_optimizer(self) -> torch.optim.Optimizer:
+        recipe, network = self.recipe, self._network
+        backbone = [p for p in network.rgb.backbone.parameters() if p.requires_grad]
+        slow = {id(p) for p in backbone}
+        rest = [p for p in network.parameters() if p.requires_grad and id(p) not in slow]
+        groups = [{"params": rest, "share": 1.0}, {"params": backbone, "share": recipe.backbone_rate}]
+        if recipe.optimizer == "sgd":
+            return torch.optim.SGD(groups, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
+        if recipe.optimizer == "adamw":
+            return torch.optim.AdamW(groups, recipe.learning_rate, weight_decay=recipe.weight_decay)
+        raise ValueError(f"no optimizer named {recipe.optimizer}; known: sgd, adamw")
+
+    def _train(self, pairs: Pair) -> dict[str, float]:
+        recipe, network = self.recipe, self._network
+        network.train()
+        network.rgb.backbone.eval()
+        learning = self.step >= recipe.backbone_from * recipe.steps
+        for group in self._optimizer.param_groups:
+            slow = group["share"] != 1.0
+            group["lr"] = recipe.rate(self.step) * group["share"] * (1.0 if learning or not slow else 0.0)
+        image, cube, search_image, search_cube, nm = (
+            getattr(pairs, name).to(self._device)
+            for name in ("template_image", "template_cube", "search_image", "search_cube", "wavelengths_nm")
+        )
+        wavelengths = (nm,) if network.config.spectral and network.config.spectral.wavelengths_nm is None else ()
+        responses = network(*map(_channels_last, (image, cube, search_image, search_cube)), *wavelengths)
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.step)
+        loss, parts = total_loss(
+            responses, pairs.box, pairs.paired, network.config.search_size, recipe.sampling, generator
+        )
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_((p for p in network.parameters() if p.grad is not None), 10.0)
+        self._optimizer.step()
+        if self._average is not None:
+            self._average.update_parameters(network)
+        return parts
+
+    def _resume(self) -> None:
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return
+        state = torch.load(path, map_location=self._device, weights_only=True)
+        if json.loads(state["config"]) != self._network.config.to_parameters():
+            raise ModelError(f"{path} is of another network; train in another folder or delete it")
+        self._network.load_state_dict(state["network"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        if self._average is not None and state["average"] is not None:
+            self._average.load_state_dict(state["average"])
+        self.step = state["step"]
+
+
+def _channels_last(batch: Tensor) -> Tensor:
+    return batch.contiguous(memory_format=torch.channels_last)
