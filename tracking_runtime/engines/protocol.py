@@ -1,0 +1,83 @@
+"""What an engine is given and what it answers to."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+Precision = Literal["float32", "bfloat16"]
+
+
+class EngineError(RuntimeError):
+    """No engine can run a network here. The message says what was tried and why each failed."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network with static shapes: tensors in, tensors out, no state.
+
+    Attributes:
+        name: what it is, for logs and caches.
+        module: takes the inputs as positional arguments and returns a tensor or a tuple of tensors.
+        examples: one tensor for each input, of the shape and type that every run will have.
+        inputs: name of each input.
+        outputs: name of each output.
+    """
+
+    name: str
+    module: nn.Module
+    examples: tuple[Tensor, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """What people may ask of an engine.
+
+    Attributes:
+        engine: name of a backend, or ``auto`` for the fastest that works.
+        precision: of the arithmetic; inputs and outputs are float32 in any case.
+        threads: on a CPU; 0: as many as this process may use.
+    """
+
+    engine: str = "auto"
+    precision: Precision = "float32"
+    threads: int = 0
+
+    @property
+    def cpu_threads(self) -> int:
+        """Threads to use on a CPU."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+
+class Engine(Protocol):
+    """A network ready to run; one thread at a time."""
+
+    @property
+    def description(self) -> str:
+        """Which engine this is, on what, in which precision."""
+        ...
+
+    def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        """The graph's outputs for these inputs; the results are the caller's own."""
+        ...
+
+
+class Backend(Protocol):
+    """One way of running networks."""
+
+    @property
+    def name(self) -> str: ...
+
+    def unavailable(self) -> str | None:
+        """Why this backend cannot be used here; None if it can."""
+        ...
+
+    def load(self, graph: Graph, settings: EngineSettings) -> Engine:
+        """Make a graph ready to run; raises whatever goes wrong."""
+        ...

@@ -1,0 +1,55 @@
+"""PyTorch itself, on a CPU or a CUDA device."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tracking_runtime.engines.protocol import EngineSettings, Graph
+
+
+class PyTorchEngine:
+    """The graph's module, run without autograd, images in channels-last order."""
+
+    def __init__(self, graph: Graph, device: str, settings: EngineSettings) -> None:
+        self._device = torch.device(device)
+        self._autocast = torch.autocast(
+            self._device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"
+        )
+        if self._device.type == "cpu":
+            torch.set_num_threads(settings.cpu_threads)
+            place = f"CPU, {settings.cpu_threads} threads"
+        else:
+            place = torch.cuda.get_device_name(self._device)
+        self._module = copy.deepcopy(graph.module).eval().to(self._device, memory_format=torch.channels_last)
+        self.description = f"PyTorch {torch.__version__} on {place}, {settings.precision}"
+        self.run(*(example.numpy(force=True) for example in graph.examples))
+
+    def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        with torch.inference_mode(), self._autocast:
+            outputs = self._module(*(self._tensor(array) for array in arrays))
+        outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+        return tuple(output.float().numpy(force=True) for output in outputs)
+
+    def _tensor(self, array: NDArray[Any]) -> Tensor:
+        tensor = torch.from_numpy(array).to(self._device)
+        return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+
+
+class PyTorchBackend:
+    """PyTorch on one kind of device."""
+
+    def __init__(self, name: str, device: str) -> None:
+        self.name, self._device = name, device
+
+    def unavailable(self) -> str | None:
+        if self._device == "cuda" and not torch.cuda.is_available():
+            return "PyTorch finds no CUDA device"
+        return None
+
+    def load(self, graph: Graph, settings: EngineSettings) -> PyTorchEngine:
+        return PyTorchEngine(graph, self._device, settings)

@@ -1,0 +1,96 @@
+"""Choosing an engine, and going on with the next one when it fails."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tracking_runtime.engines.openvino import OpenVINOBackend
+from tracking_runtime.engines.protocol import Backend, Engine, EngineError, EngineSettings, Graph
+from tracking_runtime.engines.pytorch import PyTorchBackend
+
+BACKENDS: tuple[Backend, ...] = (
+    PyTorchBackend("pytorch-cuda", "cuda"),
+    OpenVINOBackend(),
+    PyTorchBackend("pytorch", "cpu"),
+)
+"""All engines, the fastest first."""
+
+_log = logging.getLogger(__name__)
+
+
+def load_engine(
+    graph: Graph, settings: EngineSettings | None = None, backends: Sequence[Backend] = BACKENDS
+) -> Engine:
+    """Make a graph ready to run on the engine asked for, or with ``auto`` on the fastest that works.
+
+    With ``auto``, an engine that fails later, while running, is replaced by the next one; each failure is
+    logged as an error. An engine asked for by name is not replaced.
+
+    Raises:
+        EngineError: there is no such engine, or none works; the message gives the reason for each.
+    """
+    settings = settings or EngineSettings()
+    if settings.engine == "auto":
+        return FallbackEngine(graph, settings, backends)
+    chosen = {backend.name: backend for backend in backends}.get(settings.engine)
+    if chosen is None:
+        known = ", ".join(backend.name for backend in backends)
+        raise EngineError(f"no engine named {settings.engine}; known: auto, {known}")
+    reason = chosen.unavailable()
+    if reason is not None:
+        raise EngineError(f"engine {chosen.name} cannot be used: {reason}")
+    try:
+        engine = chosen.load(graph, settings)
+    except Exception as error:
+        raise EngineError(f"engine {chosen.name} failed to load {graph.name}: {error}") from error
+    _log.info("%s runs on %s, as asked for", graph.name, engine.description)
+    return engine
+
+
+class FallbackEngine:
+    """The first engine in order that loads and runs.
+
+    Raises:
+        EngineError: none does.
+    """
+
+    def __init__(self, graph: Graph, settings: EngineSettings, backends: Sequence[Backend]) -> None:
+        self._graph, self._settings, self._remaining = graph, settings, list(backends)
+        self._reasons: list[str] = []
+        self._engine = self._next()
+
+    @property
+    def description(self) -> str:
+        passed_over = f" ({'; '.join(self._reasons)})" if self._reasons else ""
+        return self._engine.description + passed_over
+
+    def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        while True:
+            try:
+                return self._engine.run(*arrays)
+            except Exception as error:
+                _log.exception("%s failed on %s", self._graph.name, self._engine.description)
+                self._reasons.append(f"{self._engine.description} failed while running: {error}")
+                self._engine = self._next()
+
+    def _next(self) -> Engine:
+        while self._remaining:
+            backend = self._remaining.pop(0)
+            reason = backend.unavailable()
+            if reason is not None:
+                self._reasons.append(f"not {backend.name}: {reason}")
+                continue
+            try:
+                engine = backend.load(self._graph, self._settings)
+            except Exception as error:
+                _log.exception("engine %s failed to load %s", backend.name, self._graph.name)
+                self._reasons.append(f"{backend.name} failed to load: {error}")
+                continue
+            passed_over = f" ({'; '.join(self._reasons)})" if self._reasons else ""
+            _log.info("%s runs on %s%s", self._graph.name, engine.description, passed_over)
+            return engine
+        raise EngineError(f"no engine can run {self._graph.name}: {'; '.join(self._reasons)}")
