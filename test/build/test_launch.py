@@ -1,4 +1,4 @@
-"""Launch files: they parse everywhere, and where launch is installed they offer what nav2's users look for."""
+"""Launch files parse everywhere, and offer what nav2's users look for where launch is installed."""
 
 from __future__ import annotations
 
