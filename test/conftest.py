@@ -1,0 +1,57 @@
+"""What tests of nodes share: a ROS domain of their own, processes that surely end, waiting on conditions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tracking_runtime.ros import waiting
+from tracking_runtime.ros.processes import NodeProcess, free_domain, local_environment
+
+if TYPE_CHECKING:
+    from tracking_runtime.ros.session import RosSession
+
+
+@pytest.fixture(scope="session")
+def ros_domain() -> Iterator[int]:
+    """A domain id that no other test run uses; this process and its children stay in it, on this machine."""
+    with free_domain() as domain_id:
+        before = dict(os.environ)
+        os.environ.update(local_environment(domain_id))
+        yield domain_id
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@pytest.fixture
+def ros(ros_domain: int) -> Iterator[RosSession]:
+    """A node of the test's own, spun by a thread: ``ros.node``, ``ros.listen``, ``ros.call``."""
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    from tracking_runtime.ros.session import RosSession
+
+    with RosSession("test", ros_domain) as session:
+        yield session
+
+
+@pytest.fixture
+def node_process(ros_domain: int, tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
+    """Start a node's process: ``node_process("hsi_tracker_ros.node", "hsi_tracker", parameters={...})``."""
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    with ExitStack() as processes:
+
+        def start(module: str, name: str, **options: Any) -> NodeProcess:
+            process = NodeProcess(module, name, tmp_path, **options)
+            return processes.enter_context(process)
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[..., Any]:
+    """``wait_for(condition, timeout_s, what)``: the first true value of a condition."""
+    return waiting.wait_for
