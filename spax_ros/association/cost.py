@@ -1,0 +1,68 @@
+"""GTA's cost between tracks and detections (SPAX, Gaussian-based trajectory association).
+
+Half is the overlap of boxes grown to twice their size, half the Kullback-Leibler divergence of the boxes as
+Gaussians: it still tells near from far where boxes of a few pixels no longer overlap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from tracking_runtime.geometry import Boxes, centres
+
+SMALLEST_PX = 1e-6
+FARTHEST_KL = 4.0
+
+
+def extended_iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+    """``(n,)`` overlap of the boxes of each pair, grown to twice their size about their centres.
+
+    As published, left and top are cut at the image's edge and sides count pixels inclusively (plus one).
+    """
+    a_corners, b_corners = _grown_corners(a), _grown_corners(b)
+    sides = (
+        np.minimum(a_corners[:, 2:], b_corners[:, 2:]) - np.maximum(a_corners[:, :2], b_corners[:, :2]) + 1
+    )
+    intersection = np.where((sides > 0).all(axis=1), sides.prod(axis=1), 0.0)
+    return intersection / (_inclusive_area(a_corners) + _inclusive_area(b_corners) - intersection)
+
+
+def kl_divergence(detections: Boxes, tracks: Boxes) -> NDArray[np.float64]:
+    """``(n,)`` KL(detection || track) of each pair, boxes as Gaussians N(centre, diag(w^2, h^2) / 4)."""
+    size = tracks[:, 2:] + SMALLEST_PX
+    ratio = ((detections[:, 2:] + SMALLEST_PX) / size) ** 2
+    offset = 2 * (centres(tracks) - centres(detections)) / size
+    return (ratio + offset**2 - np.log(ratio) - 1).sum(axis=1) / 2
+
+
+def gta_cost(tracks: Boxes, detections: Boxes) -> NDArray[np.float64]:
+    """``(n,)`` cost 0..1 of each pair: ``(1 - IoU_e) / 2 + (1 - 1 / (1 + KL)) / 2``."""
+    kl = kl_divergence(detections, tracks)
+    return (1 - extended_iou(tracks, detections)) / 2 + kl / (1 + kl) / 2
+
+
+def near_pairs(tracks: Boxes, detections: Boxes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the pairs whose cost can be below 0.9: the grown boxes touch, or KL is below 4.
+
+    Everything farther costs more, so that thousands of detections need no full matrix.
+    """
+    if len(tracks) == 0 or len(detections) == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    track_side = tracks[:, 2:].max(axis=1)
+    touching = track_side + detections[:, 2:].max() + 1
+    reach = np.sqrt(2) * np.maximum(touching, np.sqrt(FARTHEST_KL / 2) * track_side)
+    found = KDTree(centres(detections)).query_ball_point(centres(tracks), reach)
+    rows = np.repeat(np.arange(len(tracks)), [len(columns) for columns in found])
+    columns = np.fromiter((column for row in found for column in row), np.int64, len(rows))
+    return rows, columns
+
+
+def _grown_corners(boxes: Boxes) -> Boxes:
+    near = np.maximum(boxes[:, :2] - boxes[:, 2:] / 2, 0)
+    return np.concatenate([near, boxes[:, :2] + 1.5 * boxes[:, 2:]], axis=1)
+
+
+def _inclusive_area(ltrb: Boxes) -> NDArray[np.float64]:
+    return (ltrb[:, 2:] - ltrb[:, :2] + 1).prod(axis=1)

@@ -1,0 +1,45 @@
+"""What association gives: tracks as parallel arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking_runtime.geometry import Boxes
+
+
+class TrackState(IntEnum):
+    """Values as in TrackArray.msg."""
+
+    TENTATIVE = 1
+    CONFIRMED = 2
+    COASTING = 3
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Every track after one frame, as parallel arrays.
+
+    Attributes:
+        ids: ``(n,)`` from 1, in the order in which the tracks began.
+        class_ids: ``(n,)``.
+        scores: ``(n,)`` of the last detection, 0..1.
+        boxes: ``(n, 4)`` x, y, width, height in pixels of this frame, filtered.
+        velocities: ``(n, 2)`` pixels per second over the ground, in this frame's axes.
+        states: ``(n,)`` of TrackState.
+        ages: ``(n,)`` frames since the track began.
+    """
+
+    ids: NDArray[np.int64]
+    class_ids: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    boxes: Boxes
+    velocities: NDArray[np.float64]
+    states: NDArray[np.uint8]
+    ages: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.ids)
