@@ -1,7 +1,7 @@
 """Where anything moves: the mask of active pixels, causal, under a budget, on a drifting platform.
 
-The paper's mask compares a frame with the median of its window as if the camera stood still. Here the window is
-registered first, the difference is weighed against noise and edges, and the threshold follows from how many
+The paper's mask compares a frame with the median of its window as if the camera stood still. Here the window
+is registered first, the difference is weighed against noise and edges, and the threshold follows from how many
 pixels may be active.
 """
 
@@ -14,6 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+GrayImage = NDArray[Any]
 
 IDENTITY = np.eye(2, 3)
 
@@ -75,7 +77,7 @@ class MotionFrame:
     saturated: bool
 
 
-def register(previous: NDArray[np.uint8], current: NDArray[np.uint8]) -> NDArray[np.float64]:
+def register(previous: GrayImage, current: GrayImage) -> NDArray[np.float64]:
     """Similarity ``(2, 3)`` that takes the previous frame's pixels to the current one's.
 
     Corners spread over the image are followed by Lucas-Kanade; what moves by itself is outvoted (RANSAC).
@@ -108,7 +110,7 @@ def compose(second: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[
     return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
 
 
-def median_of_seven(images: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def median_of_seven(images: list[GrayImage]) -> GrayImage:
     """The median of seven images, pixel by pixel."""
     values = list(images)
     for low, high in _MEDIAN_OF_7:
@@ -121,15 +123,13 @@ class MotionMask:
 
     def __init__(self, settings: MotionSettings | None = None) -> None:
         self._settings = settings or MotionSettings()
-        self._history: deque[tuple[NDArray[np.uint8], NDArray[np.float64]]] = deque(
-            maxlen=self._settings.window
-        )
+        self._history: deque[tuple[GrayImage, NDArray[np.float64]]] = deque(maxlen=self._settings.window)
 
     def reset(self) -> None:
         """Forget every frame."""
         self._history.clear()
 
-    def update(self, gray: NDArray[np.uint8], previous_heat: NDArray[Any] | None = None) -> MotionFrame:
+    def update(self, gray: GrayImage, previous_heat: NDArray[Any] | None = None) -> MotionFrame:
         """The mask of a frame.
 
         Args:
@@ -149,7 +149,7 @@ class MotionMask:
         mask, saturated = self._threshold(residual, previous_heat, transform)
         return MotionFrame(mask, residual, transform, float(mask.mean()), saturated)
 
-    def _residual(self, gray: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def _residual(self, gray: GrayImage) -> NDArray[np.float32]:
         count = len(self._history)
         if count == 0:
             return np.zeros(gray.shape, np.float32)
@@ -186,10 +186,10 @@ class MotionMask:
         mask = cv2.resize(active, (columns * side, rows * side), interpolation=cv2.INTER_NEAREST)
         return mask[:height, :width].astype(bool), saturated
 
-    def _within_budget(self, cells: NDArray[np.float32]) -> tuple[NDArray[np.uint8], bool]:
+    def _within_budget(self, cells: NDArray[np.float32]) -> tuple[GrayImage, bool]:
         neighbours = np.ones((3, 3), np.uint8)
 
-        def active(threshold: float) -> NDArray[np.uint8]:
+        def active(threshold: float) -> GrayImage:
             return cv2.dilate((cells >= threshold).astype(np.uint8), neighbours)
 
         everything = active(self._settings.least_contrast)

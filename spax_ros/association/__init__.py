@@ -1,6 +1,6 @@
 """GTA: Gaussian-based trajectory association, usable with any detector."""
 
 from spax_ros.association.tracker import AssociationSettings, GaussianTracker
-from spax_ros.association.tracks import TrackState, Tracks
+from spax_ros.association.tracks import Tracks, TrackState
 
 __all__ = ["AssociationSettings", "GaussianTracker", "TrackState", "Tracks"]

@@ -1,7 +1,7 @@
 """ByteTrack's Kalman filter over centre, aspect ratio and height, for all tracks at once.
 
-Its four quantities never mix: each is a filter of its own over a value and its rate per frame. So the algebra is
-written out for two states, with no matrix inverse. Noise is proportional to the box's height.
+Its four quantities never mix: each is a filter of its own over a value and its rate per frame. So the algebra
+is written out for two states, with no matrix inverse. Noise is proportional to the box's height.
 """
 
 from __future__ import annotations

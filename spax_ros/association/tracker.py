@@ -1,7 +1,8 @@
 """The life of tracks: ByteTrack's two rounds of matching with GTA's cost.
 
-Detections of high score are matched first, those of low score go to tracks that found none; a new track must be
-seen in two consecutive frames, and one not seen coasts on its prediction until it is found again or forgotten.
+Detections of high score are matched first, those of low score go to tracks that found none; a new track must
+be seen in two consecutive frames, and one not seen coasts on its prediction until it is found again or
+forgotten.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ class GaussianTracker:
         box_array = as_boxes(boxes)
         score_array = np.asarray(scores, np.float32).reshape(-1)
         classes = np.zeros(len(box_array)) if class_ids is None else class_ids
-        good = np.isfinite(box_array).all(axis=1) & (box_array[:, 2:] > 0).all(axis=1)
+        good = np.flatnonzero(np.isfinite(box_array).all(axis=1) & (box_array[:, 2:] > 0).all(axis=1))
         return _Detections(box_array, score_array, np.asarray(classes, np.uint8).reshape(-1)).take(good)
 
     def _elapsed_frames(self, stamp_ns: int | None) -> int:
