@@ -1,8 +1,8 @@
 """Where anything moves: the mask of active pixels, causal, under a budget, on a drifting platform.
 
 The paper's mask compares a frame with the median of its window as if the camera stood still. Here the window
-is registered first, the difference is weighed against noise and edges, and the threshold follows from how many
-pixels may be active.
+is registered first, the difference is weighed against noise and edges, and the threshold follows from how
+many pixels may be active.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def register(previous: GrayImage, current: GrayImage) -> NDArray[np.float64]:
         ratio = np.array([width / scale[0], height / scale[1]], np.float32)
         corners = (corners + 0.5) * ratio - 0.5
         moved, found, _ = cv2.calcOpticalFlowPyrLK(
-            previous, current, corners, None, winSize=(21, 21), maxLevel=3
+            previous, current, corners, np.zeros_like(corners), winSize=(21, 21), maxLevel=3
         )
         kept = found.ravel() == 1
         if kept.sum() >= 12:
