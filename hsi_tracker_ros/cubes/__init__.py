@@ -1,0 +1,1 @@
+"""Frames in: mosaics, calibration, band metadata, false colour, normalisation."""

@@ -1,0 +1,369 @@
+"""Things in a scene: textured, deformable, made of parts that may swing, drawn into a cube at a pose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi_tracker_ros.simulation.textures import fractal_noise, mixture
+
+MARGIN = 1.2
+"""A sprite covers -MARGIN..MARGIN in its own coordinates; the shape itself stays within -1..1."""
+
+_EXPOSURE = 0.4
+"""Share of the time between two frames during which light is collected; what moves in it is blurred."""
+
+Outline = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A textured shape, hinged to its actor.
+
+    Attributes:
+        levels: premultiplied reflectances and coverage ``(size, size, bands + 1)``, each half as large as the one before.
+        offset: of its centre from the hinge.
+        extent: its half width and half height, in units of the actor's.
+        hinge: in the actor's coordinates.
+        swing: amplitude in radians.
+        rate: radians a frame.
+        phase: radians.
+    """
+
+    levels: tuple[NDArray[np.float32], ...]
+    offset: tuple[float, float] = (0.0, 0.0)
+    extent: tuple[float, float] = (1.0, 1.0)
+    hinge: tuple[float, float] = (0.0, 0.0)
+    swing: float = 0.0
+    rate: float = 0.0
+    phase: float = 0.0
+
+
+@dataclass(frozen=True)
+class Bend:
+    """A wave that runs through an actor's coordinates: amplitude in its units, wave number, radians a frame, phase."""
+
+    amplitude: float = 0.0
+    wave: float = 2.0
+    rate: float = 0.1
+    phase: float = 0.0
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where an actor is: centre in pixels, half size in pixels along its own axes, angle in radians."""
+
+    x: float
+    y: float
+    half_width: float
+    half_height: float
+    angle: float
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A thing that can be drawn: its parts, back to front, and how it bends."""
+
+    parts: tuple[Part, ...]
+    bend: Bend = Bend()
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An actor's image: premultiplied reflectances and coverage over a window, and its sharp coverage at mid-exposure."""
+
+    rows: slice
+    columns: slice
+    premultiplied: NDArray[np.float32]
+    coverage: NDArray[np.float32]
+    silhouette: NDArray[np.float32]
+
+    def put_into(self, cube: NDArray[np.float32]) -> None:
+        """Lay it over what is there."""
+        window = cube[self.rows, self.columns]
+        window *= 1 - self.coverage[..., None]
+        window += self.premultiplied
+
+
+def draw(actor: Actor, pose: Pose, velocity: tuple[float, float], time: float, size: tuple[int, int]) -> Drawn | None:
+    """Draw an actor for an image of ``size`` (width, height); None where it is outside.
+
+    Args:
+        actor: what to draw.
+        pose: where, in the middle of the exposure.
+        velocity: pixels a frame.
+        time: in frames, for its deformation.
+        size: width and height of the image in pixels.
+    """
+    blur = float(np.hypot(*velocity)) * _EXPOSURE
+    steps = 1 if blur < 1.5 else 3 if blur < 6 else 5
+    reach = MARGIN * 1.3 * float(np.hypot(pose.half_width, pose.half_height)) + blur / 2 + 2
+    left, right = max(int(pose.x - reach), 0), min(int(pose.x + reach) + 1, size[0])
+    top, bottom = max(int(pose.y - reach), 0), min(int(pose.y + reach) + 1, size[1])
+    if left >= right or top >= bottom:
+        return None
+    total: NDArray[np.float32] | None = None
+    silhouette = np.zeros((bottom - top, right - left), dtype=np.float32)
+    for step in range(steps):
+        lag = (step - (steps - 1) / 2) / max(steps, 2) * _EXPOSURE
+        x, y = pose.x + velocity[0] * lag, pose.y + velocity[1] * lag
+        layer = _draw_still(actor, Pose(x, y, pose.half_width, pose.half_height, pose.angle), time,
+                            (left, top, right, bottom))  # fmt: skip
+        if step == steps // 2:
+            silhouette = layer[..., -1].copy()
+        total = layer if total is None else total + layer
+    assert total is not None
+    total /= steps
+    return Drawn(slice(top, bottom), slice(left, right), total[..., :-1], total[..., -1], silhouette)
+
+
+def _draw_still(actor: Actor, pose: Pose, time: float, window: tuple[int, int, int, int]) -> NDArray[np.float32]:
+    left, top, right, bottom = window
+    dx = (np.arange(left, right, dtype=np.float32) + np.float32(0.5 - pose.x))[None]
+    dy = (np.arange(top, bottom, dtype=np.float32) + np.float32(0.5 - pose.y))[:, None]
+    cos, sin = np.float32(np.cos(pose.angle)), np.float32(np.sin(pose.angle))
+    u = (cos * dx + sin * dy) / np.float32(pose.half_width)
+    v = (cos * dy - sin * dx) / np.float32(pose.half_height)
+    if actor.bend.amplitude:
+        bend = actor.bend
+        argument = np.float32(bend.rate * time + bend.phase)
+        u, v = (
+            u + np.float32(bend.amplitude) * np.sin(np.float32(bend.wave) * v + argument),
+            v + np.float32(bend.amplitude * 0.7) * np.sin(np.float32(bend.wave) * u + argument * np.float32(1.3)),
+        )
+    result: NDArray[np.float32] | None = None
+    for part in actor.parts:
+        layer = _draw_part(part, u, v, time, min(pose.half_width, pose.half_height))
+        result = layer if result is None else result * (1 - layer[..., -1:]) + layer
+    assert result is not None
+    return result
+
+
+def _draw_part(
+    part: Part, u: NDArray[np.float32], v: NDArray[np.float32], time: float, half_size: float
+) -> NDArray[np.float32]:
+    angle = part.swing * np.sin(part.rate * time + part.phase)
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    x, y = u - np.float32(part.hinge[0]), v - np.float32(part.hinge[1])
+    s = (cos * x + sin * y - np.float32(part.offset[0])) / np.float32(part.extent[0])
+    t = (cos * y - sin * x - np.float32(part.offset[1])) / np.float32(part.extent[1])
+    drawn_pixels = 2 * MARGIN * half_size * min(part.extent)
+    level = 0
+    while level + 1 < len(part.levels) and part.levels[level].shape[0] > 1.5 * drawn_pixels:
+        level += 1
+    texture = part.levels[level]
+    scale = np.float32(texture.shape[0] / (2 * MARGIN))
+    return cv2.remap(
+        texture,
+        (s + np.float32(MARGIN)) * scale - np.float32(0.5),
+        (t + np.float32(MARGIN)) * scale - np.float32(0.5),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+
+
+def textured(
+    outline: Outline, reflectances: NDArray[np.float32], rng: np.random.Generator, size: int
+) -> tuple[NDArray[np.float32], ...]:
+    """The levels of a part: an outline filled with a texture of several materials, shaded.
+
+    Args:
+        outline: ``(n, 2)`` polygon within -1..1.
+        reflectances: ``(materials, bands)``, the first covering most.
+        rng: decides the texture.
+        size: pixels a side, rounded up to a multiple of 8.
+    """
+    size = -(-size // 8) * 8
+    materials = len(reflectances)
+    period = size * rng.uniform(0.12, 0.5)
+    logits = np.stack([fractal_noise(rng, size, size, period, 4) for _ in range(materials)], axis=-1)
+    logits += _pattern(rng, size, materials)
+    logits[..., 0] += 0.6
+    shares = mixture(logits, float(rng.uniform(1.5, 7.0)))
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
+    light = rng.uniform(-0.3, 0.3, 2)
+    dome = np.float32(rng.uniform(0.0, 0.35)) * (x * x + y * y)
+    grain = np.float32(rng.uniform(0.04, 0.16)) * fractal_noise(rng, size, size, size * 0.25, 5, 0.7)
+    shading = np.clip(0.9 + light[0] * x + light[1] * y - dome + grain, 0.2, 1.3)
+    coverage = _filled(outline, size)
+    colour = (shares.reshape(-1, materials) @ reflectances).reshape(size, size, -1) * shading[..., None]
+    full = np.concatenate([colour * coverage[..., None], coverage[..., None]], axis=-1).astype(np.float32)
+    levels = [full]
+    while levels[-1].shape[0] >= 16:
+        half = levels[-1].shape[0] // 2
+        quads = levels[-1][: 2 * half, : 2 * half].reshape(half, 2, half, 2, -1)
+        levels.append(quads.mean(axis=(1, 3)))
+    return tuple(levels)
+
+
+def _pattern(rng: np.random.Generator, size: int, materials: int) -> NDArray[np.float32]:
+    """Bands, halves or spots in which a material gathers."""
+    logits = np.zeros((size, size, materials), dtype=np.float32)
+    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
+    for material in range(1, materials):
+        angle = rng.uniform(0, np.pi)
+        along = np.cos(angle) * x + np.sin(angle) * y
+        kind = rng.integers(4)
+        if kind == 0:
+            logits[..., material] += 2 * np.sin(rng.uniform(4, 14) * along + rng.uniform(0, 6))
+        elif kind == 1:
+            logits[..., material] += 3 * np.sign(along - rng.uniform(-0.4, 0.4))
+        elif kind == 2:
+            centre = rng.uniform(-0.5, 0.5, 2)
+            distance = np.hypot(x - centre[0], y - centre[1])
+            logits[..., material] += 5 * (distance < rng.uniform(0.15, 0.5)) - 1
+    return logits
+
+
+def _filled(outline: Outline, size: int) -> NDArray[np.float32]:
+    fine = size * 4
+    points = np.round((outline + MARGIN) / (2 * MARGIN) * fine).astype(np.int32)
+    mask = np.zeros((fine, fine), dtype=np.uint8)
+    cv2.fillPoly(mask, [points], 255)
+    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+
+
+def _ellipse(rng: np.random.Generator) -> Outline:
+    angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+
+
+def _blob(rng: np.random.Generator) -> Outline:
+    angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    radius = 1 + sum(
+        rng.uniform(0, 0.35 / order) * np.cos(order * angle + rng.uniform(0, 2 * np.pi)) for order in range(2, 8)
+    )
+    points: Outline = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    return points / np.abs(points).max(axis=0)
+
+
+def _polygon(rng: np.random.Generator) -> Outline:
+    corners = int(rng.integers(3, 9))
+    angle = np.sort(rng.uniform(0, 2 * np.pi, corners) * 0.3 + np.linspace(0, 2 * np.pi, corners, endpoint=False))
+    radius = rng.uniform(0.55, 1, corners)
+    points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    points -= (points.max(axis=0) + points.min(axis=0)) / 2
+    return points / np.abs(points).max(axis=0)
+
+
+def _box(rng: np.random.Generator) -> Outline:
+    angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+    power = rng.uniform(0.15, 0.6)
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.stack([np.sign(cos) * np.abs(cos) ** power, np.sign(sin) * np.abs(sin) ** power], axis=-1)
+
+
+def _star(rng: np.random.Generator) -> Outline:
+    arms = int(rng.integers(4, 9))
+    angle = np.linspace(0, 2 * np.pi, 96, endpoint=False)
+    radius = 1 - rng.uniform(0.15, 0.45) * (0.5 + 0.5 * np.cos(arms * angle))
+    points: Outline = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    return points / np.abs(points).max(axis=0)
+
+
+_OUTLINES: tuple[Callable[[np.random.Generator], Outline], ...] = (_ellipse, _blob, _blob, _polygon, _box, _box, _star)
+
+
+def make_solid(reflectances: NDArray[np.float32], geometry: np.random.Generator, size: int) -> Actor:
+    """An actor of one part; ``geometry`` decides shape and texture, so the same state gives the same but for colour."""
+    outline = _OUTLINES[int(geometry.integers(len(_OUTLINES)))](geometry)
+    return Actor((Part(textured(outline, reflectances, geometry, size)),))
+
+
+def make_actor(
+    reflectances: NDArray[np.float32], geometry: np.random.Generator, size: int, deformation: float
+) -> Actor:
+    """A solid, compound or articulated actor.
+
+    Args:
+        reflectances: ``(materials, bands)``, at least three.
+        geometry: decides shape, texture and movement.
+        size: texture pixels a side.
+        deformation: 0 stiff to 1 strongly bending and swinging.
+    """
+    bend = Bend(
+        amplitude=deformation * geometry.uniform(0.05, 0.22),
+        wave=geometry.uniform(1.2, 3.0),
+        rate=geometry.uniform(0.05, 0.35),
+        phase=geometry.uniform(0, 6),
+    )
+    kind = geometry.choice(["solid", "compound", "figure"], p=[0.45, 0.3, 0.25])
+    builders: dict[str, Callable[..., tuple[Part, ...]]] = {
+        "solid": _solid_parts,
+        "compound": _compound_parts,
+        "figure": _figure_parts,
+    }
+    return Actor(builders[str(kind)](reflectances, geometry, size, deformation), bend)
+
+
+def _solid_parts(reflectances: NDArray[np.float32], rng: np.random.Generator, size: int, _: float) -> tuple[Part, ...]:
+    return make_solid(reflectances, rng, size).parts
+
+
+def _compound_parts(
+    reflectances: NDArray[np.float32], rng: np.random.Generator, size: int, deformation: float
+) -> tuple[Part, ...]:
+    """A body with two or three smaller shapes hinged to it."""
+    body = Part(textured(_box(rng), reflectances, rng, size), extent=(0.75, 0.75))
+    parts = [body]
+    for _ in range(int(rng.integers(2, 4))):
+        angle = rng.uniform(0, 2 * np.pi)
+        outline = _OUTLINES[int(rng.integers(len(_OUTLINES)))](rng)
+        turned = np.roll(reflectances, int(rng.integers(1, len(reflectances))), axis=0)
+        extent = tuple(rng.uniform(0.2, 0.45, 2))
+        hinge = (0.5 * np.cos(angle), 0.5 * np.sin(angle))
+        parts.append(
+            Part(
+                textured(outline, turned, rng, max(size // 2, 8)),
+                offset=(0.15 * np.cos(angle), 0.15 * np.sin(angle)),
+                extent=(extent[0], extent[1]),
+                hinge=hinge,
+                swing=deformation * rng.uniform(0.2, 0.9),
+                rate=rng.uniform(0.1, 0.5),
+                phase=rng.uniform(0, 6),
+            )
+        )
+    return tuple(parts)
+
+
+def _figure_parts(
+    reflectances: NDArray[np.float32], rng: np.random.Generator, size: int, deformation: float
+) -> tuple[Part, ...]:
+    """A walker: two legs, a trunk, two arms, a head."""
+    swing, rate, phase = 0.15 + 0.5 * deformation, rng.uniform(0.15, 0.5), rng.uniform(0, 6)
+    trousers, shirt, skin = (np.roll(reflectances, shift, axis=0) for shift in (1, 0, 2))
+    half = max(size // 2, 8)
+
+    def limb(colours: NDArray[np.float32], x: float, y: float, length: float, width: float, turn: float) -> Part:
+        levels = textured(_box(rng), colours, rng, half)
+        return Part(levels, (0.0, length), (width, length), (x, y), swing, rate, phase + turn)
+
+    return (
+        limb(trousers, -0.15, 0.1, 0.44, 0.16, 0.0),
+        limb(trousers, 0.15, 0.1, 0.44, 0.16, np.pi),
+        limb(shirt, -0.38, -0.45, 0.3, 0.11, np.pi),
+        Part(textured(_box(rng), shirt, rng, size), (0.0, -0.22), (0.42, 0.42)),
+        limb(shirt, 0.38, -0.45, 0.3, 0.11, 0.0),
+        Part(textured(_ellipse(rng), skin, rng, half), (0.0, -0.8), (0.24, 0.19)),
+    )
+
+
+def half_sizes(rng: np.random.Generator, long_side: float) -> tuple[float, float]:
+    """Half width and half height of an actor whose longer side is so many pixels."""
+    ratio = float(np.exp(rng.uniform(-0.8, 0.8)))
+    half = long_side / 2
+    return (half, half / ratio) if ratio > 1 else (half * ratio, half)
+
+
+def bounding_box(mask: NDArray[Any]) -> NDArray[np.float64] | None:
+    """The tight box x, y, width, height of a mask's pixels; None where there are none."""
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if not len(columns):
+        return None
+    left, top = columns[0], rows[0]
+    return np.array([left, top, columns[-1] + 1 - left, rows[-1] + 1 - top], dtype=np.float64)

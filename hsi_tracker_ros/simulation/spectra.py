@@ -1,0 +1,184 @@
+"""Measured reflectances and illuminants, and what a camera's bands make of them.
+
+Spectra are sampled at ``GRID_NM``. Most measured reflectances end at 700 to 830 nm; beyond its last sample a spectrum
+is continued: level and slope carry on, the slope dying away over 40 nm, and a rise of its own height sets in, as most
+dyes and pigments turn transparent in the near infrared. That part is plausible, not measured. So is the vegetation:
+leaf spectra in the published shape (chlorophyll absorbing around 430 and 670 nm, the green peak at 550 nm, the red
+edge between 690 and 740 nm, a near-infrared plateau), made from a few parameters each.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi_tracker_ros.cubes.false_color import false_color_matrix
+from tracking_runtime.errors import SourceError
+from tracking_runtime.spectral import SpectralInfo
+
+GRID_NM = np.arange(400.0, 1001.0, 5.0)
+_METAMER_TRIES = 12
+_DARKEST, _BRIGHTEST = 0.015, 0.98
+
+Spectra = NDArray[np.float32]
+
+
+def _colour() -> Any:
+    try:
+        import colour
+    except ImportError as error:
+        raise SourceError(
+            "simulated hyperspectral scenes need the measured spectra of colour-science: "
+            "pip install 'remote_sensing_tracking[simulation]'"
+        ) from error
+    return colour
+
+
+@lru_cache(maxsize=1)
+def measured_reflectances() -> Spectra:
+    """Every distinct set of measured surfaces that colour-science carries, ``(n, len(GRID_NM))``, about 450 of them:
+    colour checkers, colour-rendering test samples, the CIE 2017 set and the 190 AMPAS training patches."""
+    colour = _colour()
+    from colour.characterisation.aces_it import read_training_data_rawtoaces_v1
+    from colour.quality.cfi2017 import load_TCS_CIE2017
+
+    spectra: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    for charts in (colour.SDS_COLOURCHECKERS, colour.quality.SDS_TCS, colour.quality.SDS_VS):
+        for chart in {id(chart): chart for chart in charts.values()}.values():
+            spectra += [(sd.wavelengths, sd.values) for sd in chart.values()]
+    for table in (read_training_data_rawtoaces_v1(), load_TCS_CIE2017(colour.SpectralShape(380, 780, 5))):
+        spectra += [(table.wavelengths, values) for values in table.values.T]
+    rng = np.random.default_rng(20_17)
+    result = np.array([_continued(nm, values, rng) for nm, values in spectra], dtype=np.float32)
+    result.setflags(write=False)
+    return result
+
+
+def _continued(nm: NDArray[Any], values: NDArray[Any], rng: np.random.Generator) -> NDArray[np.float64]:
+    inside = np.interp(GRID_NM, nm, values)
+    last = nm[-1]
+    tail = nm > last - 30
+    slope = np.polyfit(nm[tail], values[tail], 1)[0]
+    beyond = np.clip(GRID_NM - last, 0, None)
+    rise = rng.uniform(-0.1, 0.7) * (1 - values[-1]) / (1 + np.exp(-(beyond - rng.uniform(30, 150)) / rng.uniform(15, 40)))
+    rise -= rise[0]
+    return np.clip(inside + slope * 40 * (1 - np.exp(-beyond / 40)) + rise, _DARKEST, _BRIGHTEST)
+
+
+def vegetation(rng: np.random.Generator, count: int) -> Spectra:
+    """``count`` leaf spectra, from lush to dry."""
+    nm = GRID_NM[None]
+    chlorophyll = rng.uniform(0.25, 1.0, (count, 1))
+    plateau = rng.uniform(0.3, 0.6, (count, 1))
+    visible = rng.uniform(0.08, 0.25, (count, 1))
+    edge = 1 / (1 + np.exp(-(nm - rng.uniform(700, 725, (count, 1))) / rng.uniform(8, 14, (count, 1))))
+    blue = np.exp(-0.5 * ((nm - 430) / 50) ** 2)
+    red = np.exp(-0.5 * ((nm - 670) / 28) ** 2)
+    carotene = np.exp(-0.5 * ((nm - 485) / 25) ** 2)
+    absorbed = 1 - chlorophyll * np.clip(0.85 * blue + 0.8 * red + 0.55 * carotene + 0.25, 0, 0.95)
+    dry = (1 - chlorophyll) * (nm - 400) / 600 * 0.3
+    return np.clip(visible * absorbed * 1.6 * (1 - edge) + plateau * edge + dry, _DARKEST, _BRIGHTEST).astype(np.float32)
+
+
+def ground(rng: np.random.Generator, count: int) -> Spectra:
+    """``count`` spectra of soil, gravel, asphalt and concrete: smooth, rising with wavelength."""
+    nm = GRID_NM[None]
+    level = rng.uniform(0.04, 0.35, (count, 1))
+    reddish = rng.uniform(0.0, 0.9, (count, 1))
+    iron = rng.uniform(0.0, 0.25, (count, 1)) * np.exp(-0.5 * ((nm - 500) / 60) ** 2)
+    rising = 1 - np.exp(-(nm - 380) / rng.uniform(120, 320, (count, 1)))
+    return np.clip(level * (1 - reddish + reddish * rising) * (1 - iron), _DARKEST, _BRIGHTEST).astype(np.float32)
+
+
+@lru_cache(maxsize=1)
+def illuminants() -> Spectra:
+    """Daylight from 4200 to 12000 K (CIE D series, from 780 nm on continued as the black body of that temperature)
+    and incandescent light from 2700 to 3400 K, ``(n, len(GRID_NM))``, mean 1."""
+    colour = _colour()
+    shape = colour.SpectralShape(400, 1000, 5)
+
+    def black_body(kelvin: float) -> NDArray[Any]:
+        return np.asarray(colour.sd_blackbody(kelvin, shape).values)
+
+    result = []
+    for kelvin in (4200.0, 5000.0, 5500.0, 6500.0, 7500.0, 9000.0, 12000.0):
+        xy = colour.temperature.CCT_to_xy_CIE_D(kelvin)
+        day = colour.sd_CIE_illuminant_D_series(xy)
+        values = np.interp(GRID_NM, day.wavelengths, day.values)
+        body = black_body(kelvin)
+        seam = int(np.searchsorted(GRID_NM, 780))
+        values[seam:] = body[seam:] * values[seam] / body[seam]
+        result.append(values / values.mean())
+    for kelvin in (2700.0, 2856.0, 3400.0):
+        body = black_body(kelvin)
+        result.append(body / body.mean())
+    array = np.array(result, dtype=np.float32)
+    array.setflags(write=False)
+    return array
+
+
+DAYLIGHTS = 7
+"""The first so many of ``illuminants()`` are daylight, by rising temperature."""
+
+
+def band_responses(camera: SpectralInfo) -> Spectra:
+    """Gaussian response of each band over ``GRID_NM``, each summing to 1, ``(bands, len(GRID_NM))``.
+
+    A band whose fwhm is not known is as wide as the mean distance between neighbours.
+    """
+    centres = np.array(camera.wavelengths_nm)[:, None]
+    if camera.fwhm_nm:
+        widths = np.array(camera.fwhm_nm)[:, None]
+    else:
+        widths = np.full_like(centres, max(np.ptp(centres) / max(len(centres) - 1, 1), 5.0))
+    sigma = np.maximum(widths / 2.355, 2.5)
+    response = np.exp(-0.5 * ((GRID_NM[None] - centres) / sigma) ** 2)
+    return (response / response.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def metamer(reflectance: Spectra, light: Spectra, camera: SpectralInfo, rng: np.random.Generator) -> Spectra:
+    """Another reflectance that has the same false colour under this light, and as different a spectrum as physics
+    and a smooth random direction allow.
+
+    A sum of bumps is projected on the null space of the false-colour matrix times band response times light, and
+    added with the largest weight that keeps the reflectance between 0 and 1.
+
+    Args:
+        reflectance: ``(len(GRID_NM),)``.
+        light: ``(len(GRID_NM),)``, the illuminant under which both look the same.
+        camera: whose bands and false colour are meant.
+        rng: chooses the direction.
+
+    Returns:
+        ``(len(GRID_NM),)``; of a dozen directions the one that moves the bands most.
+    """
+    responses = band_responses(camera)
+    constraints = false_color_matrix(camera.wavelengths_nm).T @ (responses * light)
+    low, high = min(camera.wavelengths_nm), max(camera.wavelengths_nm)
+    best, best_distance = reflectance, 0.0
+    for _ in range(_METAMER_TRIES):
+        centres = rng.uniform(low - 10, high + 10, (16, 1))
+        widths = rng.uniform(0.04, 0.15, (16, 1)) * max(high - low, 60.0)
+        bumps = np.exp(-0.5 * ((GRID_NM[None] - centres) / widths) ** 2)
+        weights = rng.standard_normal(16)
+        seen = constraints @ bumps.T
+        weights -= np.linalg.pinv(seen) @ (seen @ weights)
+        change = weights @ bumps
+        room = np.where(change > 0, _BRIGHTEST - reflectance, reflectance - _DARKEST)
+        change *= max(float((room / np.maximum(np.abs(change), 1e-9)).min()), 0.0)
+        candidates = (change, -_opposite(change, reflectance))
+        for candidate in candidates:
+            distance = float(np.abs(responses @ candidate).mean())
+            if distance > best_distance:
+                best, best_distance = reflectance + candidate, distance
+    return best.astype(np.float32)
+
+
+def _opposite(change: NDArray[np.float64], reflectance: Spectra) -> NDArray[np.float64]:
+    """The same change scaled so that subtracting it stays physical."""
+    room = np.where(change < 0, _BRIGHTEST - reflectance, reflectance - _DARKEST)
+    scale: NDArray[np.float64] = change * max(float((room / np.maximum(np.abs(change), 1e-9)).min()), 0.0)
+    return scale

@@ -1,0 +1,64 @@
+"""Noise in space and in time from which natural-looking surfaces and motions are made."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+
+Field = NDArray[np.float32]
+
+
+def fractal_noise(
+    rng: np.random.Generator, height: int, width: int, period: float, octaves: int = 4, persistence: float = 0.55
+) -> Field:
+    """Noise of zero mean and unit deviation, ``(height, width)``.
+
+    Args:
+        rng: source of chance.
+        height: rows.
+        width: columns.
+        period: pixels between the features of the coarsest octave; each further octave halves it.
+        octaves: how many, fewer when features would be smaller than a pixel and a half.
+        persistence: amplitude of an octave relative to the one before.
+    """
+    total = np.zeros((height, width), dtype=np.float32)
+    amplitude = 1.0
+    for _ in range(octaves):
+        if period < 1.5:
+            break
+        rows, columns = int(height / period) + 3, int(width / period) + 3
+        grid = rng.standard_normal((rows, columns), dtype=np.float32)
+        fine = cv2.resize(grid, (int(columns * period) + 1, int(rows * period) + 1), interpolation=cv2.INTER_CUBIC)
+        y, x = rng.integers(0, fine.shape[0] - height + 1), rng.integers(0, fine.shape[1] - width + 1)
+        total += np.float32(amplitude) * fine[y : y + height, x : x + width]
+        amplitude *= persistence
+        period /= 2
+    return (total - total.mean()) / max(float(total.std()), 1e-6)
+
+
+def smooth_walk(rng: np.random.Generator, length: int, period: float, channels: int = 1) -> NDArray[np.float64]:
+    """A smooth random function of time about 0 with unit deviation between knots ``period`` apart,
+    ``(length, channels)``."""
+    knots = int(np.ceil(length / period)) + 3
+    values = rng.standard_normal((knots, channels))
+    times = (np.arange(knots) - rng.uniform(0.2, 0.8)) * period
+    result: NDArray[np.float64] = CubicSpline(times, values)(np.arange(length, dtype=np.float64))
+    return result
+
+
+def mixture(logits: NDArray[np.float32], sharpness: float) -> NDArray[np.float32]:
+    """Shares of materials at each pixel, summing to 1: the softmax over the last axis of ``sharpness * logits``."""
+    scaled = np.exp(sharpness * (logits - logits.max(axis=-1, keepdims=True)))
+    scaled /= scaled.sum(axis=-1, keepdims=True)
+    return scaled
+
+
+def warped(field: NDArray[np.float32], rng: np.random.Generator, period: float, reach: float) -> NDArray[np.float32]:
+    """The field with its coordinates displaced by smooth noise of ``reach`` pixels, which makes borders organic."""
+    height, width = field.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    x += reach * fractal_noise(rng, height, width, period, 3)
+    y += reach * fractal_noise(rng, height, width, period, 3)
+    return cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
