@@ -1,13 +1,13 @@
 """Training pairs of HA-Net: short clips kept on disk, and template and search crops cut from them.
 
-A clip is ``NAME.npy``, its cubes as 8-bit square roots (as coarse as shot noise, a quarter of float32), beside
-``NAME.json``, its boxes and bands. ``render_clips`` fills a folder from the simulator and from photographs.
+A clip is ``NAME.npy``, its cubes as 8-bit square roots (about as coarse as shot noise), beside ``NAME.json``,
+its boxes and bands. ``render_clips`` fills a folder from the simulator and from photographs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,6 @@ from hsi_tracker_ros.hanet.config import HANetConfig
 from hsi_tracker_ros.hanet.crops import SquareCrop, cut, search_side, template_side
 from tracking_runtime.errors import SourceError
 from tracking_runtime.geometry import Boxes, centres
-from tracking_runtime.spectral import SpectralInfo
 
 MAX_BANDS = 64
 
@@ -34,7 +33,7 @@ class Clip:
     """A few frames with one target.
 
     Attributes:
-        roots: ``(frames, height, width, bands)`` uint8, square roots of the light, 255 where a sample saturates.
+        roots: ``(frames, height, width, bands)`` uint8, square roots of the light, 255 at saturation.
         boxes: ``(frames, 4)`` x, y, width, height; NaN where the target is not seen.
         wavelengths_nm: centre of each band.
         band_means: ``(frames, bands)`` mean light of each frame.
@@ -147,7 +146,9 @@ class Pair:
 
 def stack_pairs(pairs: Sequence[Pair]) -> Pair:
     """A batch, its bands cut to as many as its widest camera has."""
-    fields = {name: torch.stack([getattr(pair, name) for pair in pairs]) for name in Pair.__dataclass_fields__}
+    fields = {
+        name: torch.stack([getattr(pair, name) for pair in pairs]) for name in Pair.__dataclass_fields__
+    }
     bands = max(int((pair.wavelengths_nm > 0).sum()) for pair in pairs)
     for name in ("template_cube", "search_cube", "wavelengths_nm"):
         fields[name] = fields[name][:, :bands]
@@ -191,7 +192,9 @@ class PairDataset(Dataset[Pair]):
         paired = rng.random() >= varied.unpaired or len(others) == 1
         other = place if paired else int(rng.choice([each for each in others if each != place]))
         frame, search_frame = int(rng.choice(self._seen[other])), int(rng.choice(self._seen[place]))
-        gains = np.exp(varied.spectrum * rng.standard_normal((2, len(clip.wavelengths_nm)))).astype(np.float32)
+        gains = np.exp(varied.spectrum * rng.standard_normal((2, len(clip.wavelengths_nm)))).astype(
+            np.float32
+        )
 
         box = self._clips[other].boxes[frame]
         template = _jittered(
@@ -209,14 +212,16 @@ class PairDataset(Dataset[Pair]):
         )
         if rng.random() < varied.blur:
             width = float(rng.uniform(0.5, 2.0))
-            search_image = cv2.GaussianBlur(search_image, (0, 0), width)
-            search_cube = cv2.GaussianBlur(search_cube, (0, 0), width / 2)
+            cv2.GaussianBlur(search_image, (0, 0), width, dst=search_image)
+            cv2.GaussianBlur(search_cube, (0, 0), width / 2, dst=search_cube)
         return Pair(
             _channels_first(_recolored(rng, template_image, varied.color), 3),
             _channels_first(template_cube * gains[0], MAX_BANDS),
             _channels_first(_recolored(rng, search_image, varied.color), 3),
             _channels_first(search_cube * gains[1], MAX_BANDS),
-            torch.from_numpy(np.pad(np.float32(clip.wavelengths_nm), (0, MAX_BANDS - len(clip.wavelengths_nm)))),
+            torch.from_numpy(
+                np.pad(np.array(clip.wavelengths_nm, np.float32), (0, MAX_BANDS - len(clip.wavelengths_nm)))
+            ),
             torch.from_numpy(search.corners_inside(box, self._image_sizes[1]).astype(np.float32)),
             torch.tensor(paired),
         )
@@ -232,7 +237,9 @@ class PairDataset(Dataset[Pair]):
             light = np.broadcast_to(clip.band_means[frame], (1, 1, len(clip.wavelengths_nm)))
         local = crop.moved(-columns.start, -rows.start)
         image = false_color(light, clip.wavelengths_nm, white=float(clip.white[frame]))
-        mean = false_color(clip.band_means[frame][None, None], clip.wavelengths_nm, white=float(clip.white[frame]))
+        mean = false_color(
+            clip.band_means[frame][None, None], clip.wavelengths_nm, white=float(clip.white[frame])
+        )
         relative = light / np.maximum(clip.band_means[frame], 1e-4)
         return (
             cut(image, local, image_size, mean[0, 0].astype(np.float64)).astype(np.float32),

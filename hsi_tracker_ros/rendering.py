@@ -1,4 +1,4 @@
-"""Training clips made here: from the hyperspectral simulator, and from photographs cut up and set in motion."""
+"""Training clips made here: from the hyperspectral simulator, and from photographs cut up and moved."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ SIZE = (512, 256)
 
 
 def render_clips(
-    folder: Path, count: int, *, photographs: Path | None = None, photograph_share: float = 0.25, frames: int = 6
+    folder: Path,
+    count: int,
+    *,
+    photographs: Path | None = None,
+    photograph_share: float = 0.25,
+    frames: int = 6,
 ) -> Iterator[int]:
     """Fill a folder with clips up to ``count``, yielding how many there are after each new one.
 
@@ -62,7 +67,9 @@ def simulated_clip(rng: np.random.Generator, frames: int) -> Clip:
     info = scene.spectral_info
     light, boxes = [], []
     for frame in scene:
-        light.append((frame.image.astype(np.float32) - info.black_level) / (info.saturation_level - info.black_level))
+        light.append(
+            (frame.image.astype(np.float32) - info.black_level) / (info.saturation_level - info.black_level)
+        )
         truth = frame.truth.boxes if frame.truth is not None else np.zeros((0, 4))
         boxes.append(truth[0] if len(truth) else np.full(4, np.nan))
     return make_clip(light, np.stack(boxes), info.wavelengths_nm)
@@ -83,7 +90,10 @@ def photograph_clip(photos: Sequence[Path], rng: np.random.Generator, frames: in
     aspect = np.exp(rng.uniform(-0.6, 0.6, len(sheets)))
     light, boxes = [], []
     for _ in range(frames):
-        shift = rng.uniform(0, 1, 2) * (background.cube.shape[1] - SIZE[0], background.cube.shape[0] - SIZE[1])
+        shift = rng.uniform(0, 1, 2) * (
+            background.cube.shape[1] - SIZE[0],
+            background.cube.shape[0] - SIZE[1],
+        )
         x, y = shift.astype(int)
         cube = background.cube[y : y + SIZE[1], x : x + SIZE[0]].copy()
         box = np.full(4, np.nan)
@@ -109,7 +119,7 @@ def photograph_clip(photos: Sequence[Path], rng: np.random.Generator, frames: in
 
 
 class _Sheet:
-    """A patch of a photograph as a cube: each colour a smooth lobe, all bent by one smooth curve of its own."""
+    """A patch of a photograph as a cube: each colour a smooth lobe, all bent by one curve of its own."""
 
     def __init__(self, photo: NDArray[np.uint8], camera: SpectralInfo, rng: np.random.Generator) -> None:
         nm = np.array(camera.wavelengths_nm)
@@ -129,7 +139,9 @@ def _patch(photos: Sequence[Path], rng: np.random.Generator, size: tuple[int, in
         raise SourceError("a photograph cannot be read")
     width, height = size
     zoom = max(width / photo.shape[1], height / photo.shape[0], float(np.exp(rng.uniform(-1.6, 0))))
-    photo = cv2.resize(photo, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+    photo = cv2.resize(
+        photo, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+    )
     photo = cv2.resize(photo, (max(photo.shape[1], width), max(photo.shape[0], height)))
     x, y = (int(rng.integers(space + 1)) for space in (photo.shape[1] - width, photo.shape[0] - height))
     return np.ascontiguousarray(photo[y : y + height, x : x + width])
@@ -153,7 +165,9 @@ def _shape(rng: np.random.Generator) -> NDArray[np.float32]:
     return mask
 
 
-def _pose(rng: np.random.Generator, centre: NDArray[np.float64], length: float, aspect: float) -> NDArray[np.float64]:
+def _pose(
+    rng: np.random.Generator, centre: NDArray[np.float64], length: float, aspect: float
+) -> NDArray[np.float64]:
     """Affine ``(2, 3)`` from a sheet's pixels to the image's."""
     angle = rng.normal(0, 0.2)
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -164,10 +178,12 @@ def _pose(rng: np.random.Generator, centre: NDArray[np.float64], length: float, 
 def _warp(image: NDArray[np.float32], pose: NDArray[np.float64]) -> NDArray[np.float32]:
     planes = image[..., None] if image.ndim == 2 else image
     parts = [
-        cv2.warpAffine(np.ascontiguousarray(planes[..., first : first + 4]), pose, SIZE).reshape(*SIZE[::-1], -1)
+        cv2.warpAffine(np.ascontiguousarray(planes[..., first : first + 4]), pose, SIZE).reshape(
+            *SIZE[::-1], -1
+        )
         for first in range(0, planes.shape[2], 4)
     ]
-    warped = np.concatenate(parts, axis=2)
+    warped = np.concatenate(parts, axis=2, dtype=np.float32)
     return warped[..., 0] if image.ndim == 2 else warped
 
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,11 @@ from hsi_tracker_ros.datasets import Augmentation, Clip, Pair, PairDataset, stac
 from hsi_tracker_ros.hanet.config import HANET_EDGE, HANET_R50, HANetConfig
 from hsi_tracker_ros.hanet.network import HANet
 from hsi_tracker_ros.hanet.objective import Sampling, total_loss
+from tracking_runtime.engines.pytorch import channels_last
 from tracking_runtime.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.jsonl"
@@ -82,7 +86,10 @@ EDGE = Recipe(
     sampling=Sampling(hard_share=0.5),
 )
 
-RECIPES: Mapping[str, tuple[HANetConfig, Recipe]] = {"hanet_r50": (HANET_R50, PAPER), "hanet_edge": (HANET_EDGE, EDGE)}
+RECIPES: Mapping[str, tuple[HANetConfig, Recipe]] = {
+    "hanet_r50": (HANET_R50, PAPER),
+    "hanet_edge": (HANET_EDGE, EDGE),
+}
 
 
 class Trainer:
@@ -113,7 +120,7 @@ class Trainer:
         device: str = "cpu",
     ) -> None:
         self.recipe, self.folder, self.step = recipe, folder, 0
-        self._network = network.to(device, memory_format=torch.channels_last)
+        self._network = channels_last(network).to(device)
         self._device, self._seed, self._workers = device, seed, workers
         self._dataset = PairDataset(
             clips, network.config, recipe.augmentation, seed, length=recipe.steps * recipe.batch
@@ -124,7 +131,9 @@ class Trainer:
             network.get_submodule(branch).requires_grad_(False)
         self._optimizer = self._make_optimizer()
         averaging = get_ema_multi_avg_fn(recipe.average)
-        self._average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=True) if recipe.average else None
+        self._average = (
+            AveragedModel(network, multi_avg_fn=averaging, use_buffers=True) if recipe.average else None
+        )
         self._resume()
 
     @property
@@ -176,7 +185,9 @@ class Trainer:
         rest = [p for p in network.parameters() if p.requires_grad and id(p) not in slow]
         groups = [{"params": rest, "share": 1.0}, {"params": backbone, "share": recipe.backbone_rate}]
         if recipe.optimizer == "sgd":
-            return torch.optim.SGD(groups, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
+            return torch.optim.SGD(
+                groups, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay
+            )
         if recipe.optimizer == "adamw":
             return torch.optim.AdamW(groups, recipe.learning_rate, weight_decay=recipe.weight_decay)
         raise ValueError(f"no optimizer named {recipe.optimizer}; known: sgd, adamw")
@@ -193,7 +204,9 @@ class Trainer:
             getattr(pairs, name).to(self._device)
             for name in ("template_image", "template_cube", "search_image", "search_cube", "wavelengths_nm")
         )
-        wavelengths = (nm,) if network.config.spectral and network.config.spectral.wavelengths_nm is None else ()
+        wavelengths = (
+            (nm,) if network.config.spectral and network.config.spectral.wavelengths_nm is None else ()
+        )
         responses = network(*map(_channels_last, (image, cube, search_image, search_cube)), *wavelengths)
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.step)
         loss, parts = total_loss(
@@ -219,6 +232,15 @@ class Trainer:
         if self._average is not None and state["average"] is not None:
             self._average.load_state_dict(state["average"])
         self.step = state["step"]
+
+
+def open_board(folder: Path) -> SummaryWriter | None:
+    """A TensorBoard event file in this folder, where TensorBoard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))
 
 
 def _channels_last(batch: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import torch
 from torch import Tensor, nn
 
 Stem = Callable[[int, int, int, int], nn.Module]
@@ -45,7 +44,9 @@ class Backbone(nn.Module):
 class Bottleneck(nn.Module):
     """ResNet's 1x1, 3x3, 1x1 block, its 3x3 strided without padding or dilated."""
 
-    def __init__(self, in_channels: int, width: int, stride: int, dilation: int, shortcut: nn.Module | None) -> None:
+    def __init__(
+        self, in_channels: int, width: int, stride: int, dilation: int, shortcut: nn.Module | None
+    ) -> None:
         super().__init__()
         padding = 0 if stride > 1 else dilation
         self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
@@ -116,7 +117,13 @@ class InvertedResidual(nn.Module):
     """EfficientNet-Lite's block: expand, depth-wise, project; ReLU6, no squeeze and excitation."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, expansion: int, kernel_size: int, stride: int, dilation: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        expansion: int,
+        kernel_size: int,
+        stride: int,
+        dilation: int,
     ) -> None:
         super().__init__()
         norm = partial(nn.BatchNorm2d, eps=1e-3)
@@ -161,7 +168,10 @@ class DilatedEfficientNetLite0(Backbone):
         in_channels = 32
         for channels, blocks, expansion, kernel_size, stride, first, rest in self.STAGES[: max(levels)]:
             stage = [InvertedResidual(in_channels, channels, expansion, kernel_size, stride, first)]
-            stage += [InvertedResidual(channels, channels, expansion, kernel_size, 1, rest) for _ in range(blocks - 1)]
+            stage += [
+                InvertedResidual(channels, channels, expansion, kernel_size, 1, rest)
+                for _ in range(blocks - 1)
+            ]
             self.stages.append(nn.Sequential(*stage))
             in_channels = channels
 
@@ -179,7 +189,7 @@ class DilatedEfficientNetLite0(Backbone):
 
 
 class LightBackbone(Backbone):
-    """A few convolutions of stride 4, for cube crops of half the RGB crops' scale: spectra first, then shape."""
+    """A few convolutions of stride 4, for cube crops at half the RGB crops' scale: spectra, then shape."""
 
     def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
         super().__init__()
@@ -190,8 +200,18 @@ class LightBackbone(Backbone):
         self.relu = nn.ReLU(inplace=True)
         stages = [
             _ResidualUnit(32, 1),
-            nn.Sequential(nn.Conv2d(32, 64, 3, 2, 0, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True), _ResidualUnit(64, 1)),
-            nn.Sequential(nn.Conv2d(64, 96, 1, bias=False), nn.BatchNorm2d(96), nn.ReLU(inplace=True), _ResidualUnit(96, 2)),
+            nn.Sequential(
+                nn.Conv2d(32, 64, 3, 2, 0, bias=False),
+                nn.BatchNorm2d(64),
+                nn.ReLU(inplace=True),
+                _ResidualUnit(64, 1),
+            ),
+            nn.Sequential(
+                nn.Conv2d(64, 96, 1, bias=False),
+                nn.BatchNorm2d(96),
+                nn.ReLU(inplace=True),
+                _ResidualUnit(96, 2),
+            ),
         ]
         self.stages = nn.ModuleList(stages[: max(levels)])
 

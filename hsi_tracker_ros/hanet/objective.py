@@ -69,7 +69,9 @@ class Sampling:
     hard_share: float = 0.0
 
 
-def sample_points(labels: Tensor, wrongness: Tensor, sampling: Sampling, generator: torch.Generator) -> Tensor:
+def sample_points(
+    labels: Tensor, wrongness: Tensor, sampling: Sampling, generator: torch.Generator
+) -> Tensor:
     """Labels with all but the sampled points ignored.
 
     Args:

@@ -1,0 +1,161 @@
+"""HA-Net ready to run for one camera: two compiled graphs, arrays in and out."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from hsi_tracker_ros.hanet.config import HANetConfig, SpectralConfig
+from hsi_tracker_ros.hanet.network import HANet, Template
+from tracking_runtime.engines import Engine, EngineSettings, Graph, load_engine
+
+Floats = NDArray[np.float32]
+
+
+class Kernels(NamedTuple):
+    """Templates as the search graph takes them, ``(targets, levels, channels, 5, 5)`` each."""
+
+    cls: Floats
+    loc: Floats
+    hsi: Floats
+
+
+class Maps(NamedTuple):
+    """What a search gives: target probability by each template ``(targets, 25, 25)``, and box distances.
+
+    Attributes:
+        first: by the first template.
+        online: by the online template.
+        loc: left, top, right, bottom ``(targets, 4, 25, 25)`` in search pixels, by the first template.
+    """
+
+    first: Floats
+    online: Floats
+    loc: Floats
+
+
+class _TemplateGraph(nn.Module):
+    def __init__(self, network: HANet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor, cube: Tensor) -> tuple[Tensor, ...]:
+        return tuple(
+            self.network.encode_template(image.permute(0, 3, 1, 2).float(), cube.permute(0, 3, 1, 2))
+        )
+
+
+class _SearchGraph(nn.Module):
+    def __init__(self, network: HANet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(
+        self,
+        image: Tensor,
+        cube: Tensor,
+        cls: Tensor,
+        loc: Tensor,
+        hsi: Tensor,
+        online_cls: Tensor,
+        online_hsi: Tensor,
+    ) -> tuple[Tensor, ...]:
+        image, cube = image.permute(0, 3, 1, 2).float(), cube.permute(0, 3, 1, 2)
+        return self.network.search(image, cube, Template(cls, loc, hsi), online_cls, online_hsi)
+
+
+class HANetModel:
+    """The network's two halves on an engine.
+
+    Shapes are static: a search graph is compiled for 1, 2, 4, 8, ... targets when that many are first wanted,
+    and a smaller number is filled up.
+
+    Args:
+        network: its bands fixed (``HANet.bake``).
+        settings: of the engine.
+        name: for logs.
+
+    Raises:
+        ValueError: the network's bands are not fixed.
+        EngineError: no engine works.
+    """
+
+    def __init__(self, network: HANet, settings: EngineSettings | None = None, name: str = "hanet") -> None:
+        spectral = network.config.spectral
+        if spectral is None or spectral.wavelengths_nm is None:
+            raise ValueError("bake the network for a camera first")
+        self.config: HANetConfig = network.config
+        self.spectral: SpectralConfig = spectral
+        self.wavelengths_nm: tuple[float, ...] = spectral.wavelengths_nm
+        self._network, self._settings, self._name = network.eval(), settings or EngineSettings(), name
+        self._template = self._load("template", _TemplateGraph(network), self._crops(1, "template"), ())
+        self._searches: dict[int, Engine] = {}
+        self.prepare(1)
+
+    @property
+    def description(self) -> str:
+        """The engine that runs it."""
+        return self._searches[1].description
+
+    def prepare(self, targets: int) -> None:
+        """Compile what a search for this many targets at once needs, so that no frame has to wait for it."""
+        batch = 1 << (targets - 1).bit_length()
+        if batch in self._searches:
+            return
+        with torch.no_grad():
+            template = _TemplateGraph(self._network)(*self._crops(batch, "template"))
+        examples = (*self._crops(batch, "search"), *template, template[0], template[2])
+        names = ("cls", "loc", "hsi", "online_cls", "online_hsi")
+        self._searches[batch] = self._load(f"search x{batch}", _SearchGraph(self._network), examples, names)
+
+    def encode(self, image: NDArray[np.uint8], cube: Floats) -> Kernels:
+        """Kernels of one template, without the leading axis of targets.
+
+        Args:
+            image: BGR ``(127, 127, 3)``.
+            cube: ``(size, size, bands)`` relative to the frame's mean in each band.
+        """
+        return Kernels(*(array[0] for array in self._template.run(image[None], cube[None])))
+
+    def search(self, images: NDArray[np.uint8], cubes: Floats, first: Kernels, online: Kernels) -> Maps:
+        """Responses of search crops, each to its own two templates.
+
+        Args:
+            images: BGR ``(targets, 255, 255, 3)``.
+            cubes: ``(targets, size, size, bands)`` relative to the frame's mean in each band.
+            first: kernels of the first templates, stacked.
+            online: kernels of the online templates, stacked.
+        """
+        targets = len(images)
+        self.prepare(targets)
+        batch = 1 << (targets - 1).bit_length()
+        inputs: list[NDArray[Any]] = [images, cubes, *first, online.cls, online.hsi]
+        if batch > targets:
+            inputs = [
+                np.concatenate([array, np.repeat(array[:1], batch - targets, axis=0)]) for array in inputs
+            ]
+        return Maps(*(output[:targets] for output in self._searches[batch].run(*inputs)))
+
+    def _crops(self, batch: int, side: str) -> tuple[Tensor, Tensor]:
+        image, cube = getattr(self.config, f"{side}_size"), getattr(self.spectral, f"{side}_size")
+        bands = len(self.wavelengths_nm)
+        return (
+            torch.full((batch, image, image, 3), 128, dtype=torch.uint8),
+            torch.ones(batch, cube, cube, bands),
+        )
+
+    def _load(
+        self, half: str, module: nn.Module, examples: tuple[Any, ...], names: tuple[str, ...]
+    ) -> Engine:
+        outputs = Maps._fields if names else Kernels._fields
+        graph = Graph(f"{self._name} {half}", module.eval(), examples, ("image", "cube", *names), outputs)
+        return load_engine(graph, self._settings)
+
+
+def stack(kernels: list[Kernels]) -> Kernels:
+    """Kernels of several targets as one batch."""
+    return Kernels(*(np.stack(arrays) for arrays in zip(*kernels, strict=True)))
