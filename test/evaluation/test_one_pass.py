@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsi_tracker_ros.evaluation import (
+    MATLAB,
+    OTB,
+    Protocol,
+    mean_scores,
+    one_pass_errors,
+    score,
+    visible_part,
+)
+
+BOX = [10.0, 20.0, 40.0, 30.0]
+ABSENT = [np.nan] * 4
+PROTOCOLS = pytest.mark.parametrize("protocol", [OTB, MATLAB], ids=lambda protocol: protocol.name)
+
+
+def test_a_perfect_tracker_reaches_each_protocol_s_own_limit() -> None:
+    errors = one_pass_errors([BOX] * 3, [BOX] * 3)
+    assert score(errors, OTB).success == pytest.approx(20 / 21)  # nothing overlaps by more than all
+    assert score(errors, MATLAB).success == 1.0
+    assert score(errors, OTB).precision == 1.0
+
+
+@PROTOCOLS
+def test_known_overlap(protocol: Protocol) -> None:
+    half = [[0, 0, 10, 10]], [[0, 0, 20, 10]]
+    success = score(one_pass_errors(*half), protocol).success
+    assert success == pytest.approx({"OTB": 10 / 21, "MATLAB": 25 / 50}[protocol.name])
+
+
+def test_exactly_20_px_is_precise_for_otb_and_not_for_matlab() -> None:
+    errors = one_pass_errors([[30.0, 20.0, 40.0, 30.0]], [BOX])
+    assert score(errors, OTB).precision == 1.0
+    assert score(errors, MATLAB).precision == 0.0
+
+
+@PROTOCOLS
+def test_impossible_predictions_are_failures(protocol: Protocol) -> None:
+    errors = one_pass_errors([ABSENT, [0, 0, 0, 0], [0, 0, -3, 5], BOX], [BOX] * 4)
+    np.testing.assert_array_equal(errors.overlaps, [0, 0, 0, 1])
+    assert score(errors, protocol).precision == 0.25
+
+
+@PROTOCOLS
+def test_frames_without_the_target_do_not_count(protocol: Protocol) -> None:
+    with_absence = one_pass_errors([BOX, BOX, BOX], [BOX, ABSENT, [0, 0, 0, 0]])
+    assert score(with_absence, protocol).frames == 1
+    assert score(with_absence, protocol).success == score(one_pass_errors([BOX], [BOX]), protocol).success
+
+
+def test_a_video_without_the_target_has_no_score_and_does_not_count_in_means() -> None:
+    empty = score(one_pass_errors([BOX], [ABSENT]))
+    assert np.isnan(empty.success)
+    whole = score(one_pass_errors([BOX], [BOX]))
+    assert mean_scores([empty, whole]).success == whole.success
+    with pytest.raises(ValueError, match="no video"):
+        mean_scores([empty])
+
+
+def test_means_weigh_videos_not_frames() -> None:
+    good = score(one_pass_errors([BOX] * 9, [BOX] * 9))
+    bad = score(one_pass_errors([ABSENT], [BOX]))
+    assert mean_scores([good, bad]).success == pytest.approx(good.success / 2)
+
+
+def test_lengths_must_agree() -> None:
+    with pytest.raises(ValueError, match="1 predicted boxes for 2 frames"):
+        one_pass_errors([BOX], [BOX, BOX])
+
+
+boxes = st.lists(st.tuples(*[st.floats(1, 200) for _ in range(4)]), min_size=1, max_size=8)
+
+
+@given(boxes, st.floats(-50, 50), st.floats(0.2, 4))
+def test_success_does_not_depend_on_where_and_how_large(
+    truth: list[tuple[float, ...]], shift: float, scale: float
+) -> None:
+    true_boxes, move = np.array(truth), np.array([shift, shift, 0, 0])
+    predicted = true_boxes + np.array([3, -2, 1, 1])
+    plain = one_pass_errors(predicted, true_boxes)
+    moved = one_pass_errors((predicted + move) * scale, (true_boxes + move) * scale)
+    np.testing.assert_allclose(plain.overlaps, moved.overlaps, atol=1e-9)
+    np.testing.assert_allclose(plain.normalised, moved.normalised, atol=1e-9)
+
+
+@given(boxes)
+def test_curves_never_rise_and_never_fall(truth: list[tuple[float, ...]]) -> None:
+    scores = score(one_pass_errors(np.array(truth) * 1.1, truth))
+    assert (np.diff(scores.success_curve) <= 0).all()
+    assert (np.diff(scores.precision_curve) >= 0).all()
+
+
+def test_the_visible_part_of_boxes() -> None:
+    visible = visible_part([[-10, -10, 30, 30], [200, 0, 5, 5]], 100, 50)
+    np.testing.assert_array_equal(visible, [[0, 0, 20, 20], ABSENT])
