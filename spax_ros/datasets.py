@@ -1,0 +1,181 @@
+"""What SPAX is trained on: frames with truth, turned once into the pixels and inputs that the network takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spax_ros.inputs import Inputs
+from spax_ros.motion import MotionMask, MotionSettings
+from tracking_runtime.errors import SourceError
+from tracking_runtime.frames import Frame, GroundTruth
+
+TRUTH_MARGIN_PX = 6.0  # around an object that the previous frame's heat would have kept active
+
+
+@dataclass(frozen=True)
+class ClipFrame:
+    """The active pixels of one frame, and what is there.
+
+    Attributes:
+        pixels: ``(n,)`` flat indices of pixels that moved or lie around an object.
+        moved: ``(n,)`` whether the motion mask has them.
+        inputs: ``(n, channels)`` float16, as the network takes them.
+        shift: where the pixels of the centre were in the previous frame, relative to here: y, x.
+        truth: the objects.
+    """
+
+    pixels: NDArray[np.int32]
+    moved: NDArray[np.bool_]
+    inputs: NDArray[np.float16]
+    shift: NDArray[np.float32]
+    truth: GroundTruth
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A sequence ready for training."""
+
+    height: int
+    width: int
+    frames: tuple[ClipFrame, ...]
+
+    @classmethod
+    def prepare(cls, source: Iterable[Frame], inputs: Inputs, motion: MotionSettings) -> Clip:
+        """Register and mask the frames of a source, as the tracker does."""
+        mask, frames = MotionMask(motion), []
+        height = width = 0
+        for frame in source:
+            height, width = frame.image.shape[:2]
+            bgr = inputs.bgr(frame.image)
+            moving = mask.update(inputs.gray(bgr))
+            truth = frame.truth or GroundTruth()
+            near = _around(truth, height, width)
+            pixels = np.flatnonzero(moving.mask | near)
+            channels = inputs.channels(bgr, moving.residual).reshape(-1, height * width)
+            frames.append(
+                ClipFrame(
+                    pixels=pixels.astype(np.int32),
+                    moved=moving.mask.reshape(-1)[pixels],
+                    inputs=channels[:, pixels].T.astype(np.float16),
+                    shift=shift_at(moving.transform, height / 2, width / 2),
+                    truth=truth,
+                )
+            )
+        return cls(height, width, tuple(frames))
+
+    def save(self, path: Path) -> None:
+        """Write the clip to one file."""
+        frames = self.frames
+        columns = {
+            "pixels": [f.pixels for f in frames],
+            "moved": [f.moved for f in frames],
+            "inputs": [f.inputs for f in frames],
+            "ids": [f.truth.ids for f in frames],
+            "class_ids": [f.truth.class_ids for f in frames],
+            "boxes": [f.truth.boxes for f in frames],
+        }
+        arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
+        arrays["pixel_counts"] = np.array([len(f.pixels) for f in frames])
+        arrays["truth_counts"] = np.array([len(f.truth.ids) for f in frames])
+        arrays["shifts"] = np.stack([f.shift for f in frames])
+        arrays["size"] = np.array([self.height, self.width])
+        partial = path.with_name(f".{path.name}")
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Clip:
+        """Read what ``save`` wrote."""
+        with np.load(path) as file:
+            arrays = dict(file)
+        by_pixel, by_object = np.cumsum(arrays["pixel_counts"])[:-1], np.cumsum(arrays["truth_counts"])[:-1]
+        pixels = [np.split(arrays[name], by_pixel) for name in ("pixels", "moved", "inputs")]
+        truth = [np.split(arrays[name], by_object) for name in ("ids", "class_ids", "boxes")]
+        frames = tuple(
+            ClipFrame(p, m, i, shift, GroundTruth(ids, classes, boxes))
+            for p, m, i, shift, ids, classes, boxes in zip(*pixels, arrays["shifts"], *truth, strict=True)
+        )
+        return cls(int(arrays["size"][0]), int(arrays["size"][1]), frames)
+
+
+@dataclass(frozen=True)
+class CropFrame:
+    """One frame of a crop: ``mask`` (S, S), ``inputs`` (C, S, S), the shift from the previous one, its objects."""
+
+    mask: NDArray[np.bool_]
+    inputs: NDArray[np.float32]
+    shift: NDArray[np.int64]
+    truth: GroundTruth
+
+
+def crop(clip: Clip, size: int, length: int, rng: np.random.Generator) -> list[CropFrame]:
+    """Consecutive frames of a random square around one of the clip's objects, randomly flipped and transposed.
+
+    Each object is kept active with a probability of its own, as the previous frame's heat would keep it.
+    """
+    first = int(rng.integers(min(4, len(clip.frames) - length), len(clip.frames) - length + 1))
+    chosen = clip.frames[first : first + length]
+    boxes = chosen[length // 2].truth.boxes
+    centre = boxes[rng.integers(len(boxes))] if len(boxes) else np.array([clip.width / 2, clip.height / 2, 0, 0])
+    corner = centre[:2] + centre[2:] / 2 - rng.uniform(0.1, 0.9, 2) * size
+    left, top = np.clip(corner, 0, [max(clip.width - size, 0), max(clip.height - size, 0)]).astype(int)
+    flip_y, flip_x, transpose = rng.random(3) < 0.5
+    keep_heat = rng.random() < 0.7
+    frames = []
+    for frame in chosen:
+        y, x = frame.pixels // clip.width - top, frame.pixels % clip.width - left
+        inside = (y >= 0) & (y < size) & (x >= 0) & (x < size) & (frame.moved | keep_heat)
+        mask = np.zeros((size, size), bool)
+        mask[y[inside], x[inside]] = True
+        inputs = np.zeros((frame.inputs.shape[1], size, size), np.float32)
+        inputs[:, y[inside], x[inside]] = frame.inputs[inside].T
+        boxes = frame.truth.boxes - [left, top, 0, 0]
+        shift = np.round(frame.shift).astype(np.int64)
+        if flip_y:
+            mask, inputs = mask[::-1], inputs[:, ::-1]
+            boxes[:, 1], shift[0] = size - boxes[:, 1] - boxes[:, 3], -shift[0]
+        if flip_x:
+            mask, inputs = mask[:, ::-1], inputs[:, :, ::-1]
+            boxes[:, 0], shift[1] = size - boxes[:, 0] - boxes[:, 2], -shift[1]
+        if transpose:
+            mask, inputs = mask.T, inputs.transpose(0, 2, 1)
+            boxes, shift = boxes[:, [1, 0, 3, 2]], shift[::-1]
+        centres = boxes[:, :2] + boxes[:, 2:] / 2
+        here = ((centres >= 0) & (centres < size)).all(axis=1)
+        truth = GroundTruth(frame.truth.ids[here], frame.truth.class_ids[here], boxes[here])
+        frames.append(CropFrame(mask, inputs, shift, truth))
+    return frames
+
+
+def shift_at(transform: NDArray[np.float64], y: float, x: float) -> NDArray[np.float32]:
+    """Where what is at (y, x) was before, relative to (y, x); the transform leads from the previous frame to this."""
+    before = np.linalg.solve(transform[:, :2], np.array([x, y]) - transform[:, 2])
+    return np.array([before[1] - y, before[0] - x], np.float32)
+
+
+def _around(truth: GroundTruth, height: int, width: int) -> NDArray[np.bool_]:
+    near = np.zeros((height, width), np.uint8)
+    for x, y, w, h in truth.boxes:
+        low = (int(x - TRUTH_MARGIN_PX), int(y - TRUTH_MARGIN_PX))
+        high = (int(x + w + TRUTH_MARGIN_PX), int(y + h + TRUTH_MARGIN_PX))
+        cv2.rectangle(near, low, high, 1, cv2.FILLED)
+    return near.astype(bool)
+
+
+def clips_in(folder: Path) -> list[Path]:
+    """The prepared clips of a folder.
+
+    Raises:
+        SourceError: there are none.
+    """
+    paths = sorted(folder.glob("*.npz"))
+    if not paths:
+        raise SourceError(f"no prepared clips in {folder}; make some with `rstrack train spax --clips {folder}`")
+    return paths

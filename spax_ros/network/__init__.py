@@ -1,0 +1,1 @@
+"""The network of SPAX, as published and in smaller configurations."""

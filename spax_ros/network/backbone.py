@@ -1,0 +1,119 @@
+"""Deep layer aggregation: the backbone's trees and the way they are merged (Yu et al., CVPR 2018)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spax_ros.network.grid import Grid
+from spax_ros.network.layers import ConvNorm, Upsample
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions and a residual."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.first = ConvNorm(inputs, outputs, stride=stride)
+        self.second = ConvNorm(outputs, outputs, relu=False)
+
+    def forward(self, x: Tensor, residual: Tensor, grid: Grid, level: int) -> Tensor:
+        """``level`` is that of ``x``; the result and ``residual`` are one coarser with stride 2."""
+        y = self.first(x, grid, level)
+        return F.relu(self.second(y, grid, level + self.stride // 2) + residual)
+
+
+class Tree(nn.Module):
+    """A tree of blocks of some depth whose root sees all its children, from ``level`` to ``level + 1``."""
+
+    def __init__(self, depth: int, inputs: int, outputs: int, *, stride: int = 2, root: int = 0, keep: bool = False):
+        super().__init__()
+        self.stride, self.keep = stride, keep
+        root = (root or 2 * outputs) + (inputs if keep else 0)
+        self.first: Tree | Block
+        self.second: Tree | Block
+        if depth == 1:
+            self.first, self.second = Block(inputs, outputs, stride), Block(outputs, outputs, 1)
+            self.project = ConvNorm(inputs, outputs, 1, relu=False) if inputs != outputs else None
+            self.root = ConvNorm(root, outputs, 1)
+        else:
+            self.first = Tree(depth - 1, inputs, outputs, stride=stride)
+            self.second = Tree(depth - 1, outputs, outputs, stride=1, root=root + outputs)
+
+    def forward(self, x: Tensor, grid: Grid, level: int, children: Sequence[Tensor] = ()) -> Tensor:
+        """Features one level coarser, or at the same level with stride 1."""
+        out = level + self.stride // 2
+        bottom = grid.max_pool(x, level, 2) if self.stride == 2 else x
+        if self.keep:
+            children = [*children, bottom]
+        if isinstance(self.first, Tree) and isinstance(self.second, Tree):
+            first = self.first(x, grid, level)
+            return self.second(first, grid, out, [*children, first])
+        residual = bottom if self.project is None else self.project(bottom, grid, out)
+        first = self.first(x, residual, grid, level)
+        second = self.second(first, first, grid, out)
+        return self.root(torch.cat([second, first, *children], dim=1), grid, out)
+
+
+class Backbone(nn.Module):
+    """DLA-34's levels, the features of another branch added after its first convolution."""
+
+    def __init__(self, inputs: int, widths: Sequence[int], depths: Sequence[int], kernel: int) -> None:
+        super().__init__()
+        self.base = ConvNorm(inputs, widths[0], kernel)
+        self.level0 = ConvNorm(widths[0], widths[0])
+        self.level1 = ConvNorm(widths[0], widths[1], stride=2)
+        self.trees = nn.ModuleList(
+            Tree(depths[i], widths[i - 1], widths[i], keep=i > 2) for i in range(2, len(widths))
+        )
+
+    def forward(self, x: Tensor, added: Tensor, grid: Grid) -> list[Tensor]:
+        """Features at levels 0, 1, 2, ..."""
+        levels = [self.level0(self.base(x, grid, 0) + added, grid, 0)]
+        levels.append(self.level1(levels[0], grid, 0))
+        for level, tree in enumerate(self.trees, start=1):
+            levels.append(tree(levels[-1], grid, level))
+        return levels
+
+
+class Aggregation(nn.Module):
+    """Intra-frame multi-scale fusion: coarse features merged into fine ones again and again (DLAUp)."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        finest_inputs = list(widths)
+        self.steps = nn.ModuleList()
+        for target in range(len(widths) - 2, -1, -1):
+            width = widths[target]
+            self.steps.append(_Merge(width, finest_inputs[target + 1 :]))
+            finest_inputs[target + 1 :] = [width] * len(finest_inputs[target + 1 :])
+
+    def forward(self, levels: Sequence[Tensor], grid: Grid) -> list[Tensor]:
+        """Features at the same levels."""
+        layers = list(levels)
+        merged = [layers[-1]]
+        for step, target in zip(self.steps, range(len(layers) - 2, -1, -1), strict=True):
+            layers[target + 1 :] = step(layers[target], layers[target + 1 :], grid, target)
+            merged.insert(0, layers[-1])
+        return merged
+
+
+class _Merge(nn.Module):
+    """Brings layers of one level to the next finer one, each merged with the one before."""
+
+    def __init__(self, width: int, inputs: Sequence[int]) -> None:
+        super().__init__()
+        self.project = nn.ModuleList(ConvNorm(channels, width, bias=True) for channels in inputs)
+        self.up = nn.ModuleList(Upsample(width) for _ in inputs)
+        self.node = nn.ModuleList(ConvNorm(width, width, bias=True) for _ in inputs)
+
+    def forward(self, finest: Tensor, coarse: Sequence[Tensor], grid: Grid, target: int) -> list[Tensor]:
+        merged = []
+        for x, project, up, node in zip(coarse, self.project, self.up, self.node, strict=True):
+            finest = node(up(project(x, grid, target + 1), grid, target + 1) + finest, grid, target)
+            merged.append(finest)
+        return merged

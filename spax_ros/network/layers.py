@@ -1,0 +1,210 @@
+"""The pieces that SPAX is built of; each takes its features' grid and level."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from spax_ros.network.grid import Grid
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over images or over packed pixels alike."""
+
+    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
+        """Any number of axes will do."""
+
+
+class Conv(nn.Module):
+    """Centred convolution with weight ``(out, in / groups, k, k)``; groups are 1 or all channels."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, bias: bool = True, groups: int = 1
+    ) -> None:
+        super().__init__()
+        self.stride = stride
+        self.weight = nn.Parameter(torch.empty(outputs, inputs // groups, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor, grid: Grid, level: int) -> Tensor:
+        """Features at ``level``, or one coarser with stride 2."""
+        return grid.conv(x, self.weight, self.bias, level, self.stride)
+
+
+class ConvNorm(nn.Module):
+    """Convolution and batch normalisation, with or without ReLU."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, bias: bool = False, relu: bool = True
+    ) -> None:
+        super().__init__()
+        self.conv = Conv(inputs, outputs, kernel, stride=stride, bias=bias)
+        self.norm: nn.Module = BatchNorm(outputs)
+        self.relu = relu
+
+    def forward(self, x: Tensor, grid: Grid, level: int) -> Tensor:
+        """As of ``Conv``."""
+        x = self.norm(self.conv(x, grid, level))
+        return F.relu(x) if self.relu else x
+
+    def fold(self) -> None:
+        """Put the normalisation into the convolution, for inference."""
+        norm = self.norm
+        if not isinstance(norm, BatchNorm):
+            return
+        assert norm.running_var is not None and norm.running_mean is not None
+        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+        bias = torch.zeros_like(norm.running_mean) if self.conv.bias is None else self.conv.bias
+        self.conv.bias = nn.Parameter((bias - norm.running_mean) * scale + norm.bias)
+        self.conv.weight = nn.Parameter(self.conv.weight * scale[:, None, None, None])
+        self.norm = nn.Identity()
+
+
+class Deconv(nn.Module):
+    """Convolution, then twice as fine by a 4x4 transposed convolution, each with normalisation and ReLU."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = ConvNorm(inputs, outputs, bias=True)
+        self.weight = nn.Parameter(torch.empty(outputs, outputs, 4, 4))
+        self.norm = BatchNorm(outputs)
+        nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
+
+    def forward(self, x: Tensor, grid: Grid, level: int) -> Tensor:
+        """Features at ``level - 1``."""
+        return F.relu(self.norm(grid.conv_transpose(self.conv(x, grid, level), self.weight, level)))
+
+
+class Upsample(nn.Module):
+    """Channel by channel twice as fine, bilinear before training."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        line = torch.tensor([0.25, 0.75, 0.75, 0.25])
+        self.weight = nn.Parameter(torch.outer(line, line).repeat(channels, 1, 1, 1))
+
+    def forward(self, x: Tensor, grid: Grid, level: int) -> Tensor:
+        """Features at ``level - 1``."""
+        return grid.conv_transpose(x, self.weight, level)
+
+
+class GatedUnit(nn.Module):
+    """SPAX's convolutional GRU cell, with separate gates for the old and the new state.
+
+    ``r = s(W_r [x, h])``, ``z1, z2 = s(W_z [x, h])``, ``h~ = tanh(W_h1 x + r * W_h2 h)``,
+    ``h' = z1 * h~ + z2 * h``.
+    """
+
+    def __init__(self, inputs: int, hidden: int) -> None:
+        super().__init__()
+        self.inputs, self.hidden = inputs, hidden
+        self.conv_r = Conv(inputs + hidden, hidden)
+        self.conv_z = Conv(inputs + hidden, 2 * hidden)
+        self.conv_h1 = Conv(inputs, hidden)
+        self.conv_h2 = Conv(hidden, hidden)
+        for conv, gain in ((self.conv_r, 1.0), (self.conv_z, 1.0), (self.conv_h1, 5 / 3), (self.conv_h2, 5 / 3)):
+            nn.init.xavier_uniform_(conv.weight, gain=gain)
+
+    def forward(self, x: Tensor, state: Tensor, grid: Grid, level: int) -> Tensor:
+        """The new state ``h'``. Two convolutions do: everything that looks at x, everything that looks at h."""
+        split = [self.inputs, self.hidden]
+        r_x, r_h = self.conv_r.weight.split(split, dim=1)
+        z_x, z_h = self.conv_z.weight.split(split, dim=1)
+        biases = [conv.bias for conv in (self.conv_r, self.conv_z, self.conv_h1) if conv.bias is not None]
+        of_x = grid.conv(x, torch.cat([r_x, z_x, self.conv_h1.weight]), torch.cat(biases), level)
+        of_h = grid.conv(state, torch.cat([r_h, z_h, self.conv_h2.weight]), None, level)
+        gates = 3 * self.hidden
+        r, z1, z2 = torch.sigmoid(of_x[:, :gates] + of_h[:, :gates]).chunk(3, dim=1)
+        remembered = of_h[:, gates:]
+        if self.conv_h2.bias is not None:
+            remembered = remembered + channelwise(self.conv_h2.bias, remembered)
+        return z1 * torch.tanh(of_x[:, gates:] + r * remembered) + z2 * state
+
+
+def channelwise(values: Tensor, like: Tensor) -> Tensor:
+    """``(C,)`` values broadcastable to features."""
+    return values.view(1, -1, *[1] * (like.dim() - 2))
+
+
+class EdgeEnhancer(nn.Module):
+    """``x + sigmoid(BN(W (x - mean3x3(x))))``."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.edge = ConvNorm(channels, channels, 1, relu=False)
+
+    def forward(self, x: Tensor, grid: Grid, level: int) -> Tensor:
+        """Features of the same shape."""
+        return x + torch.sigmoid(self.edge(x - grid.average_pool(x, level), grid, level))
+
+
+class AttentionFusion(nn.Module):
+    """Asymmetric interaction of SPAX-Base: earlier features of the level above weigh into this level's.
+
+    Spatial, channel and pixel attention decide, pixel by pixel, between the two.
+    """
+
+    def __init__(self, channels: int, reduction: int = 4) -> None:
+        super().__init__()
+        self.down = ConvNorm(channels, channels, 5, stride=2, bias=True)
+        self.spatial = Conv(2, 1, 5)
+        self.squeeze = Conv(channels, channels // reduction, 1)
+        self.excite = Conv(channels // reduction, channels, 1)
+        self.pixel = Conv(channels, channels, 5, groups=channels)
+        self.out = Conv(channels, channels, 1)
+
+    def forward(self, x: Tensor, earlier: Tensor, grid: Grid, level: int) -> Tensor:
+        """Fuse ``x`` at ``level`` with ``earlier`` at ``level - 1``."""
+        earlier = self.down(earlier, grid, level - 1)
+        both = x + earlier
+        stats = torch.cat([both.mean(dim=1, keepdim=True), both.amax(dim=1, keepdim=True)], dim=1)
+        pooled = grid.mean(both, level)
+        channel = pointwise(F.relu(pointwise(pooled, self.squeeze)), self.excite)
+        attention = self.pixel(both + self.spatial(stats, grid, level) + channel, grid, level)
+        weight = torch.sigmoid(torch.sigmoid(attention))
+        return pointwise(both + weight * x + (1 - weight) * earlier, self.out)
+
+
+def pointwise(x: Tensor, conv: Conv) -> Tensor:
+    """A 1x1 convolution, which needs no grid."""
+    y = torch.einsum("oi,ni...->no...", conv.weight[:, :, 0, 0], x)
+    return y if conv.bias is None else y + channelwise(conv.bias, y)
+
+
+class MaskPropagation(nn.Module):
+    """Cross attention to the previous frame's features in the windows where it saw something (MP2Net).
+
+    Args:
+        channels: of the features.
+        window: pixels of a window's side.
+        heads: of the attention.
+        threshold: a window counts if the previous frame's mask reaches this anywhere in it.
+    """
+
+    def __init__(self, channels: int, window: int = 8, heads: int = 4, threshold: float = 0.2) -> None:
+        super().__init__()
+        self.window, self.heads, self.threshold = window, heads, threshold
+        self.q = nn.Linear(channels, channels, bias=False)
+        self.kv = nn.Linear(channels, 2 * channels, bias=False)
+        self.proj = nn.Linear(channels, channels)
+        self.norm = BatchNorm(channels)
+        for linear in (self.q, self.kv, self.proj):
+            nn.init.normal_(linear.weight, std=0.001)
+        nn.init.zeros_(self.proj.bias)
+
+    def forward(self, earlier: Tensor, x: Tensor, mask: Tensor, grid: Grid, level: int) -> Tensor:
+        """Enhance ``x``; ``earlier`` and the previous frame's mask (0..1, at level 0) are as of this frame's pixels."""
+        size = self.window
+        weight = grid.to_windows(grid.reduce(mask, level), level, size)
+        seen = weight.amax(dim=(1, 2)) >= self.threshold
+        if seen.numel():
+            # As published: with nothing seen anywhere, the first window counts.
+            seen = torch.cat([seen[:1] | ~seen.any(), seen[1:]])
+        queries = self.q(grid.to_windows(x, level, size))
+        keys, values = self.kv(grid.to_windows(earlier, level, size) * weight).chunk(2, dim=-1)
+        split = [t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (queries, keys, values)]
+        attended = F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
+        attended = self.proj(attended) * seen[:, None, None]
+        return self.norm(grid.from_windows(attended, level, size) + x)

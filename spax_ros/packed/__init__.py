@@ -1,0 +1,1 @@
+"""SPAX on active pixels only."""

@@ -1,0 +1,332 @@
+"""Training of SPAX on active pixels, its state carried through the clips.
+
+Losses as published: focal (CornerNet) on the heat map of each frame and on the class-agnostic one, L1 on size,
+offset and displacement. The streaming network is trained as it runs: unrolled over a few frames, the state handed
+from one stretch of a clip to the next.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from spax_ros.datasets import Clip, CropFrame, crop
+from spax_ros.network.config import SpaxConfig
+from spax_ros.network.network import SpaxNetwork, State
+from spax_ros.packed.grid import PackedGrid
+from tracking_runtime.errors import ModelError
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How a network is trained; the defaults are those published for SatVideoDT.
+
+    Attributes:
+        steps: optimiser steps in all.
+        learning_rate: of Adam at the start.
+        drop_at: share of the steps after which the rate falls to a tenth; None: it falls along a cosine.
+        warmup: steps over which the rate rises at the start.
+        batch: clips side by side.
+        crop: side of the square cut out of each, in pixels.
+        unroll: frames through which errors are propagated back.
+        stretches: how often the state is handed on before new clips are taken.
+        size_weight: of the size loss.
+        least_radius: of the heat map's peaks, in pixels.
+        seed: of everything random.
+    """
+
+    steps: int = 60_000
+    learning_rate: float = 1.25e-4
+    drop_at: float | None = 0.9
+    warmup: int = 0
+    batch: int = 4
+    crop: int = 512
+    unroll: int = 5
+    stretches: int = 1
+    size_weight: float = 0.1
+    least_radius: int = 0
+    seed: int = 317
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step."""
+        rise = min(1.0, (step + 1) / self.warmup) if self.warmup else 1.0
+        done = step / self.steps
+        if self.drop_at is None:
+            return self.learning_rate * rise * (0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * done))))
+        return self.learning_rate * rise * (0.1 if done >= self.drop_at else 1.0)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What one frame of a batch should give, at its active pixels.
+
+    Attributes:
+        heat: ``(N, classes)``, 1 at centres.
+        centres: ``(m,)`` numbers of the objects' centre pixels.
+        sizes: ``(m, 2)`` width, height.
+        offsets: ``(m, 2)`` x, y of the centre in its pixel.
+        displacements: ``(m, 2)`` x, y since the previous frame; NaN where the object was not there.
+    """
+
+    heat: Tensor
+    centres: Tensor
+    sizes: Tensor
+    offsets: Tensor
+    displacements: Tensor
+
+
+@dataclass
+class Losses:
+    """The parts of the loss, as they go into the sum but for their weights."""
+
+    heat: Tensor
+    size: Tensor
+    offset: Tensor
+    displacement: Tensor
+    mask: Tensor
+
+    def total(self, size_weight: float) -> Tensor:
+        """Their weighted sum."""
+        return self.heat + size_weight * self.size + self.offset + self.displacement + self.mask
+
+
+def gaussian_radius(width: float, height: float, overlap: float = 0.7) -> float:
+    """How far both corners of a box may be off for it still to overlap by ``overlap`` (CornerNet)."""
+    total, product = width + height, width * height
+    shrunk = product * (1 - overlap)
+    inside = (total - np.sqrt(total**2 - 4 * product * (1 - overlap) / (1 + overlap))) / 2
+    both_in = (2 * total - np.sqrt(4 * total**2 - 16 * shrunk)) / 8
+    both_out = (-2 * overlap * total + np.sqrt(4 * overlap**2 * total**2 + 16 * overlap * shrunk)) / (8 * overlap)
+    return float(min(inside, both_in, both_out))
+
+
+def heat_map(
+    boxes: NDArray[np.float64], class_ids: NDArray[np.uint8], classes: int, size: int, least_radius: int
+) -> NDArray[np.float32]:
+    """``(classes, size, size)``: 1 at the pixel of each centre, falling off as a Gaussian around it."""
+    heat = np.zeros((classes, size, size), np.float32)
+    for (x, y, width, height), class_id in zip(boxes, class_ids, strict=True):
+        radius = max(least_radius, int(gaussian_radius(width, height)))
+        column, row = int(x + width / 2), int(y + height / 2)
+        rows = slice(max(row - radius, 0), min(row + radius + 1, size))
+        columns = slice(max(column - radius, 0), min(column + radius + 1, size))
+        dy, dx = np.ogrid[rows, columns]
+        peak = np.exp(-((dy - row) ** 2 + (dx - column) ** 2) / (2 * ((2 * radius + 1) / 6) ** 2))
+        np.maximum(heat[class_id, rows, columns], peak, out=heat[class_id, rows, columns])
+    return heat
+
+
+def targets_of(
+    frames: Sequence[CropFrame], before: Sequence[CropFrame] | None, grid: PackedGrid, classes: int, least_radius: int
+) -> Targets:
+    """Targets of one frame of each clip of a batch; objects whose centre is inactive are left out."""
+    level, size = grid.levels[0], frames[0].mask.shape[0]
+    heats, numbers, sizes, offsets, moves = [], [], [], [], []
+    for index, frame in enumerate(frames):
+        truth = frame.truth
+        heats.append(heat_map(truth.boxes, truth.class_ids, classes, size, least_radius))
+        centres = truth.boxes[:, :2] + truth.boxes[:, 2:] / 2
+        pixels = centres.astype(np.int64)
+        number = level.number(np.full(len(pixels), index), pixels[:, 1], pixels[:, 0])
+        active = number < level.count
+        earlier = np.full_like(centres, np.nan)
+        if before is not None:
+            past = before[index].truth
+            where = {identity: i for i, identity in enumerate(past.ids.tolist())}
+            for i, identity in enumerate(truth.ids.tolist()):
+                if identity in where:
+                    box = past.boxes[where[identity]]
+                    earlier[i] = box[:2] + box[2:] / 2
+        numbers.append(number[active])
+        sizes.append(truth.boxes[active, 2:])
+        offsets.append((centres - pixels)[active])
+        moves.append((centres - earlier)[active])
+    heat = torch.from_numpy(np.stack(heats))
+    return Targets(
+        heat=grid.pack(heat),
+        centres=torch.from_numpy(np.concatenate(numbers)),
+        sizes=torch.from_numpy(np.concatenate(sizes)).float(),
+        offsets=torch.from_numpy(np.concatenate(offsets)).float(),
+        displacements=torch.from_numpy(np.concatenate(moves)).float(),
+    )
+
+
+def focal_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """CornerNet's focal loss (alpha 2, beta 4) over the number of peaks."""
+    peak = target.eq(1)
+    log_seen, log_unseen = F.logsigmoid(logits), F.logsigmoid(-logits)
+    seen = log_seen.exp()
+    at_peaks = (log_seen * (1 - seen) ** 2)[peak].sum()
+    elsewhere = (log_unseen * seen**2 * (1 - target) ** 4)[~peak].sum()
+    return -(at_peaks + elsewhere) / peak.sum().clamp(min=1)
+
+
+def regression_loss(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error over the objects for which there is a target."""
+    known = target.isfinite()
+    return (predicted - target)[known].abs().sum() / (known.sum() + 1e-4)
+
+
+class Trainer:
+    """Trains one network; stops and goes on where it was.
+
+    Args:
+        config: of the network.
+        settings: how.
+        clips: prepared clips to draw from; read again for every batch, so more may be added while it runs.
+    """
+
+    def __init__(self, config: SpaxConfig, settings: TrainingSettings, clips: Callable[[], Sequence[Path]]) -> None:
+        torch.manual_seed(settings.seed)
+        self.config, self.settings = config, settings
+        self.network = SpaxNetwork(config)
+        self.averaged = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
+        self.step = 0
+        self.clips_seen = 0
+        self._clips = clips
+
+    def run(self, until: float = float("inf")) -> Iterator[dict[str, float]]:
+        """Train to the last step or to a time (``time.time``); yields the losses of every step."""
+        while self.step < self.settings.steps and time.time() < until:
+            state, before = None, None
+            batch = self._draw()
+            unroll = self.settings.unroll
+            for start in range(0, len(batch[0]), unroll):
+                chunk = [lane[start : start + unroll] for lane in batch]
+                figures, state = self._learn(chunk, before, state)
+                before = [lane[-1] for lane in chunk]
+                yield figures
+
+    def save(self, path: Path) -> None:
+        """Write everything needed to go on."""
+        content = {
+            "config": self.config.as_parameters(),
+            "settings": asdict(self.settings),
+            "step": self.step,
+            "clips_seen": self.clips_seen,
+            "weights": self.network.state_dict(),
+            "averaged": self.averaged,
+            "optimiser": self.optimiser.state_dict(),
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        torch.save(content, partial)
+        os.replace(partial, path)
+
+    def resume(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            ModelError: it cannot be read, or is of another network.
+        """
+        try:
+            content: dict[str, Any] = torch.load(path, weights_only=True)
+            if SpaxConfig.from_parameters(content["config"]) != self.config:
+                raise ModelError(f"{path} is a checkpoint of another configuration")
+            self.network.load_state_dict(content["weights"])
+            self.averaged = content["averaged"]
+            self.optimiser.load_state_dict(content["optimiser"])
+            self.step, self.clips_seen = content["step"], content["clips_seen"]
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise ModelError(f"cannot resume from {path}: {error}") from error
+
+    def _draw(self) -> list[list[CropFrame]]:
+        settings = self.settings
+        rng = np.random.default_rng([settings.seed, self.clips_seen])
+        paths = self._clips()
+        lanes = []
+        for _ in range(settings.batch):
+            clip = Clip.load(paths[rng.integers(len(paths))])
+            length = min(settings.unroll * settings.stretches, len(clip.frames))
+            lanes.append(crop(clip, settings.crop, length, rng))
+        self.clips_seen += settings.batch
+        return lanes
+
+    def _learn(
+        self, chunk: Sequence[Sequence[CropFrame]], before: Sequence[CropFrame] | None, state: State | None
+    ) -> tuple[dict[str, float], State | None]:
+        settings = self.settings
+        self.network.train()
+        for group in self.optimiser.param_groups:
+            group["lr"] = settings.rate(self.step)
+        losses = []
+        for time_index in range(len(chunk[0])):
+            frames = [lane[time_index] for lane in chunk]
+            found, state = self._frame(frames, before, state)
+            if found is not None:
+                losses.append(found)
+            before = frames
+        if not losses:
+            return {}, None
+        means = Losses(*(torch.stack([getattr(part, n) for part in losses]).mean() for n in Losses.__annotations__))
+        total = means.total(settings.size_weight)
+        self.optimiser.zero_grad()
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
+        self.optimiser.step()
+        self._average()
+        self.step += 1
+        figures = {name: float(getattr(means, name).detach()) for name in Losses.__annotations__}
+        return {"total": float(total.detach()), **figures}, state.detach() if state is not None else None
+
+    def _frame(
+        self, frames: Sequence[CropFrame], before: Sequence[CropFrame] | None, state: State | None
+    ) -> tuple[Losses | None, State | None]:
+        network = self.network
+        grid = PackedGrid(np.stack([frame.mask for frame in frames]), self.config.levels)
+        if grid.levels[0].count < 32:
+            return None, None
+        x = grid.pack(torch.from_numpy(np.stack([frame.inputs for frame in frames])))
+        shift = np.stack([frame.shift for frame in frames])
+        step = network.step(x, grid, state and state.at(grid, shift))
+        targets = targets_of(frames, before, grid, len(self.config.classes), self.settings.least_radius)
+        centres = targets.centres
+        displacement = x.new_zeros(())
+        if step.pair is not None and len(centres):
+            paired = network.pair(step.pair, grid, 0)
+            displacement = regression_loss(network.heads["dis"].at(centres, paired, grid), targets.displacements)
+        return (
+            Losses(
+                heat=focal_loss(network.heads["hm"](step.features, grid), targets.heat),
+                size=regression_loss(network.heads["wh"].at(centres, step.features, grid), targets.sizes),
+                offset=regression_loss(network.heads["reg"].at(centres, step.features, grid), targets.offsets),
+                displacement=displacement,
+                mask=focal_loss(step.mask_logits, targets.heat.amax(dim=1, keepdim=True)),
+            ),
+            step.state,
+        )
+
+    def _average(self) -> None:
+        """Keep a running mean of the weights, which scores better than the last ones."""
+        keep = min(0.998, self.step / (self.step + 20))
+        for name, value in self.network.state_dict().items():
+            mean = self.averaged[name]
+            if mean.is_floating_point():
+                mean.mul_(keep).add_(value, alpha=1 - keep)
+            else:
+                mean.copy_(value)
+
+
+SMALL_TRAINING = replace(
+    TrainingSettings(),
+    steps=3000,
+    learning_rate=2e-3,
+    drop_at=None,
+    warmup=100,
+    crop=176,
+    unroll=6,
+    stretches=4,
+    size_weight=0.3,
+    least_radius=1,
+)
