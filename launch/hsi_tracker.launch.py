@@ -7,4 +7,4 @@ from tracking_runtime.ros.launching import tracker_description
 
 def generate_launch_description() -> LaunchDescription:
     """The node hsi_tracker; ``--show-args`` lists its arguments."""
-    return tracker_description("hsi_tracker", model="hanet_edge_vis16", beside_image=["spectral_info"])
+    return tracker_description("hsi_tracker", beside_image=["spectral_info"])

@@ -7,4 +7,4 @@ from tracking_runtime.ros.launching import tracker_description
 
 def generate_launch_description() -> LaunchDescription:
     """The node spax_tracker; ``--show-args`` lists its arguments."""
-    return tracker_description("spax_tracker", model="spax_small")
+    return tracker_description("spax_tracker")

@@ -96,9 +96,9 @@ def interpreters() -> list[Interpreter]:
 
 
 def best(candidates: list[Interpreter]) -> Interpreter | None:
-    """The newest usable interpreter, one with its C headers before one without."""
+    """The first if it is usable, else the newest that is, one with its C headers before one without."""
     usable = [c for c in candidates if c.supported and c.makes_environments]
-    return max(usable, key=lambda c: (c.has_headers, c.version), default=None)
+    return max(usable, key=lambda c: (c == candidates[0], c.has_headers, c.version), default=None)
 
 
 def platform_problem(system: str, machine: str) -> Problem | None:

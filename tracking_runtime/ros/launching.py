@@ -8,28 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from launch import Action, LaunchContext, LaunchDescription
-from launch.actions import (
-    DeclareLaunchArgument,
-    EmitEvent,
-    OpaqueFunction,
-    RegisterEventHandler,
-)
-from launch.event_handlers import OnProcessStart
-from launch.events import matches_action
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode
-from launch_ros.event_handlers import OnStateTransition
-from launch_ros.events.lifecycle import ChangeState
-from lifecycle_msgs.msg import Transition
 
 from tracking_runtime.transport import shared_memory_environment
 
 PACKAGE = "remote_sensing_tracking"
-_ENGINES = ("auto", "torch", "openvino", "tensorrt")
 _YES_NO = ("true", "false")
 
 
-def _arguments(model: str) -> list[DeclareLaunchArgument]:
+def _arguments() -> list[DeclareLaunchArgument]:
     def argument(
         name: str, default: str, description: str, choices: Sequence[str] | None = None
     ) -> DeclareLaunchArgument:
@@ -37,7 +26,7 @@ def _arguments(model: str) -> list[DeclareLaunchArgument]:
 
     return [
         argument("namespace", "", "namespace of the node and of its relative topics"),
-        argument("params_file", "", "YAML file of parameters; the arguments below win over it"),
+        argument("params_file", "", "YAML file of parameters; arguments that are given win over it"),
         argument("use_sim_time", "false", "follow /clock instead of the system's clock", _YES_NO),
         argument("autostart", "true", "configure and activate the node as soon as it runs", _YES_NO),
         argument("use_respawn", "false", "start the node again should its process end", _YES_NO),
@@ -48,27 +37,9 @@ def _arguments(model: str) -> list[DeclareLaunchArgument]:
             ("shared_memory", "default"),
         ),
         argument("image", "image", "topic of the camera's images"),
-        argument("model", model, "name of a model, or path of its manifest"),
-        argument("engine", "auto", "what runs the network", _ENGINES),
+        argument("model", "", "name of a model, or path of its manifest; empty: as the parameters say"),
+        argument("engine", "", "what runs the network; empty: as the parameters say"),
     ]  # fmt: skip
-
-
-def _started(node: LifecycleNode) -> list[RegisterEventHandler]:
-    """Handlers that configure a node when its process starts, also after a respawn, and then activate it."""
-    configure = ChangeState(
-        lifecycle_node_matcher=matches_action(node), transition_id=Transition.TRANSITION_CONFIGURE
-    )
-    activate = ChangeState(
-        lifecycle_node_matcher=matches_action(node), transition_id=Transition.TRANSITION_ACTIVATE
-    )
-    configured = OnStateTransition(
-        target_lifecycle_node=node,
-        start_state="configuring",
-        goal_state="inactive",
-        entities=[EmitEvent(event=activate)],
-    )
-    started = OnProcessStart(target_action=node, on_start=[EmitEvent(event=configure)])
-    return [RegisterEventHandler(configured), RegisterEventHandler(started)]
 
 
 def _launch(context: LaunchContext, executable: str, beside_image: Sequence[str]) -> list[Action]:
@@ -77,18 +48,16 @@ def _launch(context: LaunchContext, executable: str, beside_image: Sequence[str]
 
     image = value("image")
     camera = "".join(image.rpartition("/")[:2])
-    parameters = [value("params_file")] if value("params_file") else []
+    file = [value("params_file")] if value("params_file") else []
+    given = {name: value(name) for name in ("model", "engine") if value(name)}
+    switches = {name: value(name) == "true" for name in ("use_sim_time", "autostart")}
     shared = value("transport_profile") == "shared_memory"
     node = LifecycleNode(
         package=PACKAGE,
         executable=executable,
         name=executable,
         namespace=value("namespace"),
-        parameters=[
-            *parameters,
-            {"use_sim_time": value("use_sim_time") == "true"},
-            {"model": value("model"), "engine": value("engine")},
-        ],
+        parameters=[*file, switches | given],
         remappings=[("image", image), *((topic, camera + topic) for topic in beside_image)],
         respawn=value("use_respawn") == "true",
         respawn_delay=2.0,
@@ -96,16 +65,15 @@ def _launch(context: LaunchContext, executable: str, beside_image: Sequence[str]
         arguments=["--ros-args", "--log-level", value("log_level")],
         output="screen",
     )
-    return [*(_started(node) if value("autostart") == "true" else []), node]
+    return [node]
 
 
-def tracker_description(executable: str, model: str, beside_image: Sequence[str] = ()) -> LaunchDescription:
+def tracker_description(executable: str, beside_image: Sequence[str] = ()) -> LaunchDescription:
     """Launch one tracker.
 
     Args:
         executable: of this package; also the node's name.
-        model: launched with unless the argument ``model`` says otherwise.
         beside_image: topics that a camera publishes in the namespace of its images.
     """
     launched = OpaqueFunction(function=_launch, args=[executable, beside_image])
-    return LaunchDescription([*_arguments(model), launched])
+    return LaunchDescription([*_arguments(), launched])
