@@ -1,7 +1,10 @@
 """One-pass evaluation of a single target (Wu et al., OTB, 2013), in both variants that are published.
 
 A frame counts where the target is in it. A missing or impossible prediction is a failure: no overlap,
-infinitely far. Figures of several videos are the means of the videos' figures.
+infinitely far. Figures of several videos are the means of the videos' figures. The first frame, on which the
+box is given, counts if it is among the frames: published result files have the given box there.
+
+Whether a tracker knows that its target is gone is a question apart, see :func:`score_absence`.
 """
 
 from __future__ import annotations
@@ -132,6 +135,44 @@ def mean_scores(videos: Sequence[Scores]) -> Scores:
         success_curve=np.mean([video.success_curve for video in counted], axis=0),
         precision_curve=np.mean([video.precision_curve for video in counted], axis=0),
         frames=sum(video.frames for video in counted),
+    )
+
+
+@dataclass(frozen=True)
+class AbsenceScores:
+    """Whether a tracker knew when its target was not there.
+
+    Attributes:
+        absent_frames: frames without the target.
+        noticed: share of them in which the tracker called it lost; NaN if there are none.
+        present_frames: frames with the target.
+        false_alarms: share of them in which the tracker called it lost; NaN if there are none.
+    """
+
+    absent_frames: int
+    noticed: float
+    present_frames: int
+    false_alarms: float
+
+
+def score_absence(called_lost: ArrayLike, truth: ArrayLike) -> AbsenceScores:
+    """Compare what the tracker said of the target's presence with the truth.
+
+    Args:
+        called_lost: ``(frames,)`` whether the tracker called the target lost.
+        truth: ``(frames, 4)`` boxes, NaN or sizeless where the target is absent.
+
+    Raises:
+        ValueError: the two have different lengths.
+    """
+    lost, present = np.asarray(called_lost, bool), _usable(as_boxes(truth))
+    if len(lost) != len(present):
+        raise ValueError(f"{len(lost)} answers of the tracker for {len(present)} frames")
+    return AbsenceScores(
+        absent_frames=int((~present).sum()),
+        noticed=float(lost[~present].mean()) if (~present).any() else float("nan"),
+        present_frames=int(present.sum()),
+        false_alarms=float(lost[present].mean()) if present.any() else float("nan"),
     )
 
 

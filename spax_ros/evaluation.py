@@ -43,7 +43,7 @@ class Matching:
 IOU_03 = Matching("IoU >= 0.3 (SPAX, MP2Net)", intersection_over_union, 0.3)
 IOU_04 = Matching("IoU >= 0.4 (CFTracker)", intersection_over_union, 0.4)
 ANY_OVERLAP = Matching("any overlap (CFTracker's repository)", intersection_over_union, 1e-7)
-CENTRE_5PX = Matching("centres within 5 px (HiEUM)", centre_similarity, 0.5)
+CENTRE_5PX = Matching("centres closer than 5 px (HiEUM)", centre_similarity, 0.5 + 1e-9)  # not at 5 px
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trackeval.metrics import CLEAR, HOTA, Identity
 
 from spax_ros.evaluation import ANY_OVERLAP, CENTRE_5PX, IOU_03, IOU_04, FrameBoxes, coverage, evaluate
 
@@ -54,6 +57,62 @@ def test_matching_rules(shift: float, matches: set[object]) -> None:
     tracked = [frame(a=[CAR[0] + shift, *CAR[1:]])]
     for rule in (IOU_03, IOU_04, ANY_OVERLAP, CENTRE_5PX):
         assert (evaluate([frame(a=CAR)], tracked, rule).misses == 0) == (rule in matches), rule.name
+
+
+@pytest.mark.parametrize(("distance", "matches"), [(4.99, True), (5.0, False)])
+def test_exactly_5_px_is_too_far(distance: float, matches: bool) -> None:
+    scores = evaluate([frame(a=CAR)], [frame(a=[CAR[0] + distance, *CAR[1:]])], CENTRE_5PX)
+    assert scores.recall == scores.idf1 == float(matches)
+
+
+def test_figures_are_trackeval_s_own() -> None:
+    truth, tracked = noisy_tracks(np.random.default_rng(3), frames=30, objects=12)
+    data = {
+        "num_timesteps": 30,
+        "num_gt_ids": 12,
+        "num_tracker_ids": 12,
+        "num_gt_dets": sum(len(objects.ids) for objects in truth),
+        "num_tracker_dets": sum(len(objects.ids) for objects in tracked),
+        "gt_ids": [objects.ids for objects in truth],
+        "tracker_ids": [objects.ids for objects in tracked],
+        "similarity_scores": [
+            IOU_03.similarity(a.boxes, b.boxes) for a, b in zip(truth, tracked, strict=True)
+        ],
+    }
+    clear = CLEAR({"THRESHOLD": 0.3, "PRINT_CONFIG": False}).eval_sequence(data)
+    identity = Identity({"THRESHOLD": 0.3, "PRINT_CONFIG": False}).eval_sequence(data)
+    hota = HOTA().eval_sequence(data)
+    scores = evaluate(truth, tracked)
+    assert (scores.mota, scores.idf1, scores.hota) == (clear["MOTA"], identity["IDF1"], hota["HOTA"].mean())
+    assert (scores.identity_switches, scores.mostly_tracked) == (clear["IDSW"], clear["MT"])
+    assert 0 < scores.mota < 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_figures_do_not_depend_on_names_or_place(seed: int) -> None:
+    truth, tracked = noisy_tracks(np.random.default_rng(seed), frames=8, objects=5)
+    move = np.array([128, 64, 0, 0])
+    moved = [FrameBoxes(objects.ids + 50, objects.boxes + move) for objects in truth]
+    renamed = [FrameBoxes(1000 - 3 * objects.ids, objects.boxes + move) for objects in tracked]
+    plain, other = evaluate(truth, tracked), evaluate(moved, renamed)
+    assert vars(other) == pytest.approx(vars(plain))
+
+
+def noisy_tracks(
+    rng: np.random.Generator, frames: int, objects: int
+) -> tuple[list[FrameBoxes], list[FrameBoxes]]:
+    """Objects on steady ways that do not meet, and tracks near them, some missing."""
+    start = np.stack([np.arange(objects) * 60.0, rng.uniform(0, 100, objects)], axis=1)
+    velocity = rng.normal(0, 1, (objects, 2))
+    truth, tracked = [], []
+    for t in range(frames):
+        boxes = np.concatenate([start + t * velocity, np.full((objects, 2), 10.0)], axis=1)
+        found = rng.random(objects) < 0.9
+        noise = rng.normal(0, 1, (int(found.sum()), 4))
+        truth.append(FrameBoxes(np.arange(objects), boxes))
+        tracked.append(FrameBoxes(np.arange(objects)[found], boxes[found] + noise))
+    return truth, tracked
 
 
 def test_frames_without_objects_count_false_tracks() -> None:

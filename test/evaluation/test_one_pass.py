@@ -12,6 +12,7 @@ from hsi_tracker_ros.evaluation import (
     mean_scores,
     one_pass_errors,
     score,
+    score_absence,
     visible_part,
 )
 
@@ -99,3 +100,12 @@ def test_curves_never_rise_and_never_fall(truth: list[tuple[float, ...]]) -> Non
 def test_the_visible_part_of_boxes() -> None:
     visible = visible_part([[-10, -10, 30, 30], [200, 0, 5, 5]], 100, 50)
     np.testing.assert_array_equal(visible, [[0, 0, 20, 20], ABSENT])
+
+
+def test_absence_noticed_and_false_alarms() -> None:
+    absence = score_absence([True, False, True, True, False], [BOX, BOX, ABSENT, ABSENT, ABSENT])
+    assert (absence.absent_frames, absence.present_frames) == (3, 2)
+    assert (absence.noticed, absence.false_alarms) == (pytest.approx(2 / 3), 1 / 2)
+    assert np.isnan(score_absence([False], [BOX]).noticed)
+    with pytest.raises(ValueError, match="1 answers of the tracker for 2 frames"):
+        score_absence([True], [BOX, BOX])
