@@ -78,7 +78,14 @@ def read_camera_file(path: str | Path) -> CameraFile:
         raise SourceError(f"cannot read the camera file {path}: {error.strerror}") from error
     except ElementTree.ParseError as error:
         raise SourceError(f"{path} is not XML: {error}") from error
-    except (UnicodeDecodeError, yaml.YAMLError, dacite.DaciteError, ValueError, TypeError, AttributeError) as error:
+    except (
+        UnicodeDecodeError,
+        yaml.YAMLError,
+        dacite.DaciteError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
         raise SourceError(f"{path} is not a camera file: {error}") from error
 
 

@@ -105,7 +105,9 @@ class Decoder:
         _check(image, encoding)
         raw = image.ndim == 2 or image.shape[2] == 1
         if raw and self._camera is None:
-            raise FrameRefused(f"a raw image ({encoding}), but nothing says how its mosaic lies: no SpectralInfo")
+            raise FrameRefused(
+                f"a raw image ({encoding}), but nothing says how its mosaic lies: no SpectralInfo"
+            )
         if raw and self._camera is not None and self._camera.mosaic is not None:
             cube = self._from_raw(image.reshape(image.shape[:2]), self._camera)
         else:
@@ -113,7 +115,9 @@ class Decoder:
             if self._fields is not None:
                 cube = self._fields.correct(cube)
         if self._camera is not None and cube.shape[2] != len(self._camera.wavelengths_nm):
-            raise FrameRefused(f"an image of {cube.shape[2]} bands, but the camera has {len(self._camera.wavelengths_nm)}")
+            raise FrameRefused(
+                f"an image of {cube.shape[2]} bands, but the camera has {len(self._camera.wavelengths_nm)}"
+            )
         if self._correction is not None:
             flat = cube.reshape(-1, cube.shape[2]).astype(np.float32, copy=False)
             cube = (flat @ self._correction.matrix.T).reshape(*cube.shape[:2], -1)
@@ -135,7 +139,9 @@ def _after(
     cube = replace(camera, mosaic=None, band_order=())
     if fields is not None:
         white = camera.saturation_level and max(camera.saturation_level - float(fields.dark.mean()), 0.0)
-        cube = replace(cube, black_level=0.0, saturation_level=white, calibration=cube.calibration | fields.applied)
+        cube = replace(
+            cube, black_level=0.0, saturation_level=white, calibration=cube.calibration | fields.applied
+        )
     if correction is not None:
         if correction.matrix.shape[1] != len(camera.wavelengths_nm):
             raise SourceError(

@@ -27,7 +27,11 @@ def color_matching(wavelengths_nm: ArrayLike) -> NDArray[np.float64]:
     def lobe(height: float, centre: float, below: float, above: float) -> NDArray[np.float64]:
         return height * np.exp(-0.5 * ((nm - centre) * np.where(nm < centre, below, above)) ** 2)
 
-    x = lobe(0.362, 442.0, 0.0624, 0.0374) + lobe(1.056, 599.8, 0.0264, 0.0323) - lobe(0.065, 501.1, 0.0490, 0.0382)
+    x = (
+        lobe(0.362, 442.0, 0.0624, 0.0374)
+        + lobe(1.056, 599.8, 0.0264, 0.0323)
+        - lobe(0.065, 501.1, 0.0490, 0.0382)
+    )
     y = lobe(0.821, 568.8, 0.0213, 0.0247) + lobe(0.286, 530.9, 0.0613, 0.0322)
     z = lobe(1.217, 437.0, 0.0845, 0.0278) + lobe(0.681, 459.0, 0.0385, 0.0725)
     return np.stack([x, y, z], axis=-1)

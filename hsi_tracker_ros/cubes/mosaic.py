@@ -65,5 +65,7 @@ def filters_of_bands(camera: SpectralInfo) -> tuple[int, ...]:
 
 def _period(camera: SpectralInfo) -> tuple[int, int]:
     if camera.mosaic is None:
-        raise FrameRefused("a raw image, but its camera has no mosaic; give mosaic rows and columns in SpectralInfo")
+        raise FrameRefused(
+            "a raw image, but its camera has no mosaic; give mosaic rows and columns in SpectralInfo"
+        )
     return camera.mosaic

@@ -35,10 +35,14 @@ def _measured(bands: tuple[tuple[float, float], ...], side: int) -> SpectralInfo
     return SpectralInfo(centres, widths, mosaic=(side, side), bit_depth=10)
 
 
-def _even(start_nm: float, stop_nm: float, bands: int, fwhm_nm: float, side: int, bit_depth: int) -> SpectralInfo:
+def _even(
+    start_nm: float, stop_nm: float, bands: int, fwhm_nm: float, side: int, bit_depth: int
+) -> SpectralInfo:
     centres = tuple(float(w) for w in np.linspace(start_nm, stop_nm, bands))
     order = tuple(range(side * side)) if bands != side * side else ()
-    return SpectralInfo(centres, (fwhm_nm,) * bands, mosaic=(side, side), band_order=order, bit_depth=bit_depth)
+    return SpectralInfo(
+        centres, (fwhm_nm,) * bands, mosaic=(side, side), band_order=order, bit_depth=bit_depth
+    )
 
 
 def _silios() -> SpectralInfo:
@@ -69,7 +73,9 @@ def preset(name: str) -> SpectralInfo:
     try:
         return PRESETS[name]
     except KeyError:
-        raise SourceError(f"no camera named {name}; known: {', '.join(PRESETS)}. Give one, or a camera file") from None
+        raise SourceError(
+            f"no camera named {name}; known: {', '.join(PRESETS)}. Give one, or a camera file"
+        ) from None
 
 
 def preset_for_bands(bands: int) -> SpectralInfo:
@@ -80,5 +86,7 @@ def preset_for_bands(bands: int) -> SpectralInfo:
     """
     if bands not in _BY_BANDS:
         known = ", ".join(f"{count} ({name})" for count, name in sorted(_BY_BANDS.items()))
-        raise SourceError(f"no known camera has {bands} bands; known: {known}. Give a camera file with wavelengths")
+        raise SourceError(
+            f"no known camera has {bands} bands; known: {known}. Give a camera file with wavelengths"
+        )
     return PRESETS[_BY_BANDS[bands]]

@@ -15,6 +15,9 @@ from hsi_tracker_ros.simulation.textures import fractal_noise, mixture
 MARGIN = 1.2
 """A sprite covers -MARGIN..MARGIN in its own coordinates; the shape itself stays within -1..1."""
 
+_SMALLEST = 16
+"""Pixels a side of the smallest level of a texture."""
+
 _EXPOSURE = 0.4
 """Share of the time between two frames during which light is collected; what moves in it is blurred."""
 
@@ -90,7 +93,9 @@ class Drawn:
         window += self.premultiplied
 
 
-def draw(actor: Actor, pose: Pose, velocity: tuple[float, float], time: float, size: tuple[int, int]) -> Drawn | None:
+def draw(
+    actor: Actor, pose: Pose, velocity: tuple[float, float], time: float, size: tuple[int, int]
+) -> Drawn | None:
     """Draw an actor for an image of ``size`` (width, height); None where it is outside.
 
     Args:
@@ -122,7 +127,9 @@ def draw(actor: Actor, pose: Pose, velocity: tuple[float, float], time: float, s
     return Drawn(slice(top, bottom), slice(left, right), total[..., :-1], total[..., -1], silhouette)
 
 
-def _draw_still(actor: Actor, pose: Pose, time: float, window: tuple[int, int, int, int]) -> NDArray[np.float32]:
+def _draw_still(
+    actor: Actor, pose: Pose, time: float, window: tuple[int, int, int, int]
+) -> NDArray[np.float32]:
     left, top, right, bottom = window
     dx = (np.arange(left, right, dtype=np.float32) + np.float32(0.5 - pose.x))[None]
     dy = (np.arange(top, bottom, dtype=np.float32) + np.float32(0.5 - pose.y))[:, None]
@@ -134,7 +141,9 @@ def _draw_still(actor: Actor, pose: Pose, time: float, window: tuple[int, int, i
         argument = np.float32(bend.rate * time + bend.phase)
         u, v = (
             u + np.float32(bend.amplitude) * np.sin(np.float32(bend.wave) * v + argument),
-            v + np.float32(bend.amplitude * 0.7) * np.sin(np.float32(bend.wave) * u + argument * np.float32(1.3)),
+            v
+            + np.float32(bend.amplitude * 0.7)
+            * np.sin(np.float32(bend.wave) * u + argument * np.float32(1.3)),
         )
     result: NDArray[np.float32] | None = None
     for part in actor.parts:
@@ -152,7 +161,7 @@ def _draw_part(
     x, y = u - np.float32(part.hinge[0]), v - np.float32(part.hinge[1])
     s = (cos * x + sin * y - np.float32(part.offset[0])) / np.float32(part.extent[0])
     t = (cos * y - sin * x - np.float32(part.offset[1])) / np.float32(part.extent[1])
-    drawn_pixels = 2 * MARGIN * half_size * min(part.extent)
+    drawn_pixels = 2 * MARGIN * half_size * float(np.sqrt(part.extent[0] * part.extent[1]))
     level = 0
     while level + 1 < len(part.levels) and part.levels[level].shape[0] > 1.5 * drawn_pixels:
         level += 1
@@ -176,9 +185,9 @@ def textured(
         outline: ``(n, 2)`` polygon within -1..1.
         reflectances: ``(materials, bands)``, the first covering most.
         rng: decides the texture.
-        size: pixels a side, rounded up to a multiple of 8.
+        size: pixels a side, rounded up to a multiple of 16.
     """
-    size = -(-size // 8) * 8
+    size = -(-size // _SMALLEST) * _SMALLEST
     materials = len(reflectances)
     period = size * rng.uniform(0.12, 0.5)
     logits = np.stack([fractal_noise(rng, size, size, period, 4) for _ in range(materials)], axis=-1)
@@ -194,10 +203,12 @@ def textured(
     colour = (shares.reshape(-1, materials) @ reflectances).reshape(size, size, -1) * shading[..., None]
     full = np.concatenate([colour * coverage[..., None], coverage[..., None]], axis=-1).astype(np.float32)
     levels = [full]
-    while levels[-1].shape[0] >= 16:
+    while levels[-1].shape[0] >= 2 * _SMALLEST:
         half = levels[-1].shape[0] // 2
         quads = levels[-1][: 2 * half, : 2 * half].reshape(half, 2, half, 2, -1)
         levels.append(quads.mean(axis=(1, 3)))
+    for level in levels:
+        level[[0, -1]] = level[:, [0, -1]] = 0  # what lies outside a sprite repeats its border
     return tuple(levels)
 
 
@@ -236,7 +247,8 @@ def _ellipse(rng: np.random.Generator) -> Outline:
 def _blob(rng: np.random.Generator) -> Outline:
     angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     radius = 1 + sum(
-        rng.uniform(0, 0.35 / order) * np.cos(order * angle + rng.uniform(0, 2 * np.pi)) for order in range(2, 8)
+        rng.uniform(0, 0.35 / order) * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
+        for order in range(2, 8)
     )
     points: Outline = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
     return points / np.abs(points).max(axis=0)
@@ -244,7 +256,9 @@ def _blob(rng: np.random.Generator) -> Outline:
 
 def _polygon(rng: np.random.Generator) -> Outline:
     corners = int(rng.integers(3, 9))
-    angle = np.sort(rng.uniform(0, 2 * np.pi, corners) * 0.3 + np.linspace(0, 2 * np.pi, corners, endpoint=False))
+    angle = np.sort(
+        rng.uniform(0, 2 * np.pi, corners) * 0.3 + np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    )
     radius = rng.uniform(0.55, 1, corners)
     points = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
     points -= (points.max(axis=0) + points.min(axis=0)) / 2
@@ -266,7 +280,15 @@ def _star(rng: np.random.Generator) -> Outline:
     return points / np.abs(points).max(axis=0)
 
 
-_OUTLINES: tuple[Callable[[np.random.Generator], Outline], ...] = (_ellipse, _blob, _blob, _polygon, _box, _box, _star)
+_OUTLINES: tuple[Callable[[np.random.Generator], Outline], ...] = (
+    _ellipse,
+    _blob,
+    _blob,
+    _polygon,
+    _box,
+    _box,
+    _star,
+)
 
 
 def make_solid(reflectances: NDArray[np.float32], geometry: np.random.Generator, size: int) -> Actor:
@@ -301,7 +323,9 @@ def make_actor(
     return Actor(builders[str(kind)](reflectances, geometry, size, deformation), bend)
 
 
-def _solid_parts(reflectances: NDArray[np.float32], rng: np.random.Generator, size: int, _: float) -> tuple[Part, ...]:
+def _solid_parts(
+    reflectances: NDArray[np.float32], rng: np.random.Generator, size: int, _: float
+) -> tuple[Part, ...]:
     return make_solid(reflectances, rng, size).parts
 
 
@@ -319,7 +343,7 @@ def _compound_parts(
         hinge = (0.5 * np.cos(angle), 0.5 * np.sin(angle))
         parts.append(
             Part(
-                textured(outline, turned, rng, max(size // 2, 8)),
+                textured(outline, turned, rng, max(size // 2, _SMALLEST)),
                 offset=(0.15 * np.cos(angle), 0.15 * np.sin(angle)),
                 extent=(extent[0], extent[1]),
                 hinge=hinge,
@@ -337,9 +361,11 @@ def _figure_parts(
     """A walker: two legs, a trunk, two arms, a head."""
     swing, rate, phase = 0.15 + 0.5 * deformation, rng.uniform(0.15, 0.5), rng.uniform(0, 6)
     trousers, shirt, skin = (np.roll(reflectances, shift, axis=0) for shift in (1, 0, 2))
-    half = max(size // 2, 8)
+    half = max(size // 2, _SMALLEST)
 
-    def limb(colours: NDArray[np.float32], x: float, y: float, length: float, width: float, turn: float) -> Part:
+    def limb(
+        colours: NDArray[np.float32], x: float, y: float, length: float, width: float, turn: float
+    ) -> Part:
         levels = textured(_box(rng), colours, rng, half)
         return Part(levels, (0.0, length), (width, length), (x, y), swing, rate, phase + turn)
 

@@ -24,7 +24,7 @@ ATTRIBUTES = ("BC", "OCC", "DEF", "SV", "FM", "IV", "LR", "OV", "SLA")
 """Challenges as the HOT and OTB benchmarks name them (background clutter, occlusion, deformation, scale variation,
 fast motion, illumination variation, low resolution, out of view), and SLA: spectral look-alikes."""
 
-TRAINING_SEEDS = range(0, 1_000_000)
+TRAINING_SEEDS = range(1_000_000)
 BENCHMARK_SEEDS = range(1_000_000, 2_000_000)
 """Scenes for measuring; never train on them."""
 
@@ -97,9 +97,16 @@ class HyperspectralScene:
         if kind == "mosaic" and camera.mosaic is None:
             raise SourceError("a mosaic needs a camera with a mosaic; this one has none. Ask for kind=cube")
         if frames < 1 or stride < 1:
-            raise SourceError(f"a scene has at least one frame and a stride of at least 1, not {frames} and {stride}")
+            raise SourceError(
+                f"a scene has at least one frame and a stride of at least 1, not {frames} and {stride}"
+            )
         self.seed = int(seed)
-        self._frames, self._rate, self._size, self._stride = int(frames), float(rate_hz), tuple(size), int(stride)
+        self._frames, self._rate, self._size, self._stride = (
+            int(frames),
+            float(rate_hz),
+            tuple(size),
+            int(stride),
+        )
         default: Sample = "uint8" if 0 < camera.bit_depth <= 8 else "uint16"
         self._sensor = Sensor(camera, kind, sample or default)
         rng = np.random.default_rng([self.seed, 0])
@@ -137,7 +144,9 @@ class HyperspectralScene:
         if not 0 <= index < self._frames:
             raise IndexError(f"frame {index} of a scene of {self._frames}")
         rendering = self.render(index)
-        image = self._sensor.expose(rendering.light, np.random.default_rng([self.seed, 1, index * self._stride]))
+        image = self._sensor.expose(
+            rendering.light, np.random.default_rng([self.seed, 1, index * self._stride])
+        )
         stamp = _EPOCH_NS + round(index * self._stride * 1e9 / self._rate)
         return Frame(stamp, image, self._sensor.encoding, truth=self._truth(rendering))
 
@@ -157,7 +166,11 @@ class HyperspectralScene:
         width, height = self._size
         camera_matrix = self._camera.matrix(time) @ self._map_to_world
         cube = cv2.warpAffine(
-            self._background, camera_matrix[:2], (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+            self._background,
+            camera_matrix[:2],
+            (width, height),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REFLECT,
         )
         silhouette = np.zeros((height, width), dtype=bool)
         unhidden = np.zeros((height, width), dtype=np.float32)
@@ -185,7 +198,9 @@ class HyperspectralScene:
         """Pixels of the target's silhouette with no image border."""
         pose = self._camera.pose(self._target.path, time)
         reach = int(2 * actors.MARGIN * 1.3 * np.hypot(pose.half_width, pose.half_height)) + 8
-        centred = actors.Pose(reach / 2 + pose.x % 1, reach / 2 + pose.y % 1, pose.half_width, pose.half_height, pose.angle)
+        centred = actors.Pose(
+            reach / 2 + pose.x % 1, reach / 2 + pose.y % 1, pose.half_width, pose.half_height, pose.angle
+        )
         drawn = draw(self._target.actor, centred, (0.0, 0.0), time, (reach, reach))
         return 0.0 if drawn is None else float((drawn.silhouette > 0.5).sum())
 
@@ -210,22 +225,37 @@ class HyperspectralScene:
         reach = (0.16 * width, 0.16 * height)
         pans = rng.random() < 0.6
         self._camera: CameraPath = camera_path(
-            rng, length, self._size, reach if pans else (0.03 * width, 0.03 * height), float(rng.uniform(0, 1.2))
+            rng,
+            length,
+            self._size,
+            reach if pans else (0.03 * width, 0.03 * height),
+            float(rng.uniform(0, 1.2)),
         )
         responses = spectra.band_responses(camera)
         palette = _Palette(rng, "BC" in provoked)
-        target_px = target_px or float(rng.uniform(9, 17) if "LR" in provoked else np.exp(rng.uniform(3.1, 4.4)))
+        target_px = target_px or float(
+            rng.uniform(13, 20) if "LR" in provoked else np.exp(rng.uniform(3.1, 4.4))
+        )
         target_px = min(target_px, 0.45 * height)
         self._build_light(camera, rng, responses, length, "IV" in provoked)
         self._background, self._map_to_world = _background(self._size, palette, responses, rng, target_px)
-        self._actors, self._target = self._build_actors(camera, rng, responses, palette, provoked, target_px, length)
-        lit = self._background[::7, ::7] * (self._light_mix[0] * self._lights[0] + (1 - self._light_mix[0]) * self._lights[1])
+        self._actors, self._target = self._build_actors(
+            camera, rng, responses, palette, provoked, target_px, length
+        )
+        lit = self._background[::7, ::7] * (
+            self._light_mix[0] * self._lights[0] + (1 - self._light_mix[0]) * self._lights[1]
+        )
         exposure = rng.uniform(0.55, 0.95) / max(float(np.percentile(lit.max(axis=2), 98)), 1e-3)
         self._light_level = self._light_level * exposure
         self._blur = float(rng.uniform(0.0, 0.9))
 
     def _build_light(
-        self, camera: SpectralInfo, rng: np.random.Generator, responses: spectra.Spectra, length: int, varies: bool
+        self,
+        camera: SpectralInfo,
+        rng: np.random.Generator,
+        responses: spectra.Spectra,
+        length: int,
+        varies: bool,
     ) -> None:
         lights = spectra.illuminants()
         outdoors = rng.random() < 0.75
@@ -236,7 +266,9 @@ class HyperspectralScene:
         pair = np.stack([responses @ lights[first], responses @ lights[second]]) * sensitivity
         self._lights = (pair / pair[0].mean()).astype(np.float32)
         swing = 0.5 if varies else 0.08
-        self._light_level = np.exp(swing * np.clip(smooth_walk(rng, length, 25 if varies else 60)[:, 0], -2, 1.2))
+        self._light_level = np.exp(
+            swing * np.clip(smooth_walk(rng, length, 25 if varies else 60)[:, 0], -2, 1.2)
+        )
         wander = smooth_walk(rng, length, 40)[:, 0]
         self._light_mix = 0.5 + 0.5 * np.tanh(wander) if varies else np.ones(length)
         width, height = self._size
@@ -262,7 +294,9 @@ class HyperspectralScene:
         deformation = float(rng.uniform(0.6, 1.0) if "DEF" in provoked else rng.uniform(0, 0.3))
 
         def like_target(reflectances: spectra.Spectra) -> Actor:
-            return make_actor(reflectances @ responses.T, np.random.default_rng(geometry_seed), texture_px, deformation)
+            return make_actor(
+                reflectances @ responses.T, np.random.default_rng(geometry_seed), texture_px, deformation
+            )
 
         half = half_sizes(rng, target_px)
         in_image = wandering(
@@ -286,7 +320,7 @@ class HyperspectralScene:
         doubles = int(rng.integers(2, 4)) if "SLA" in provoked else 0
         for _ in range(doubles):
             twin = np.stack([spectra.metamer(r, self._reference_light, camera, rng) for r in palette.target])
-            placed = _Placed(like_target(twin), self._companion(rng, path, half, length))
+            placed = _Placed(like_target(twin), self._companion(rng, path, half, length, meets=True))
             (behind if rng.random() < 0.7 else front).append(placed)
         for _ in range(int(rng.integers(4, 9)) if "BC" in provoked else int(rng.integers(2, 6))):
             materials = palette.similar(rng)
@@ -294,21 +328,27 @@ class HyperspectralScene:
                 actor = like_target(materials)
             else:
                 actor = make_actor(materials @ responses.T, rng, texture_px, float(rng.uniform(0, 0.8)))
-            placed = _Placed(actor, self._companion(rng, path, half, length))
+            placed = _Placed(actor, self._companion(rng, path, half, length, meets=bool(rng.random() < 0.5)))
             (behind if rng.random() < 0.7 else front).append(placed)
         if "OCC" in provoked:
             front += self._occluders(rng, responses, palette, path, length)
         return [*behind, target, *front], target
 
     def _companion(
-        self, rng: np.random.Generator, path: Trajectory, half: tuple[float, float], length: int
+        self,
+        rng: np.random.Generator,
+        path: Trajectory,
+        half: tuple[float, float],
+        length: int,
+        *,
+        meets: bool,
     ) -> Trajectory:
-        """A path of another moving thing of about the target's size; half of them come close to it at some time."""
+        """A path of another moving thing of about the target's size, which may come close to it at some time."""
         own = tuple(float(h * np.exp(rng.uniform(-0.35, 0.35))) for h in half)
         companion = wandering(rng, length, self._size, (own[0], own[1]), speed=float(rng.uniform(0.2, 2.5)))
-        if rng.random() < 0.5:
-            meeting = int(rng.integers(length))
-            gap = rng.uniform(0.8, 2.5) * 2 * max(half)
+        if meets:
+            meeting = int(rng.integers(length // 8, length))
+            gap = rng.uniform(1.0, 4.0) * max(half)
             angle = rng.uniform(0, 2 * np.pi)
             dx = path.x[meeting] + gap * np.cos(angle) - companion.x[meeting]
             dy = path.y[meeting] + gap * np.sin(angle) - companion.y[meeting]
@@ -341,7 +381,12 @@ class HyperspectralScene:
             actor = make_solid(palette.scenery(rng) @ responses.T, rng, 64)
             still = np.ones(length)
             result.append(
-                _Placed(actor, Trajectory(x * still, y * still, half[0] * still, half[1] * still, rng.uniform(-0.3, 0.3) * still))
+                _Placed(
+                    actor,
+                    Trajectory(
+                        x * still, y * still, half[0] * still, half[1] * still, rng.uniform(-0.3, 0.3) * still
+                    ),
+                )
             )
         return result
 
@@ -377,7 +422,9 @@ def _leaving(path: Trajectory, rng: np.random.Generator, size: tuple[int, int]) 
             "bottom": (0.0, size[1] + margin - path.y),
         }
         at = min(int(start), length - 1)
-        nearest = min(ways.values(), key=lambda way: float(np.abs(np.broadcast_to(way[0] + way[1], length)[at])))
+        nearest = min(
+            ways.values(), key=lambda way: float(np.abs(np.broadcast_to(way[0] + way[1], length)[at]))
+        )
         dx, dy = dx + amount * nearest[0], dy + amount * nearest[1]
     return path.moved(dx, dy)
 
@@ -409,7 +456,7 @@ class _Palette:
     def _muted(self, rng: np.random.Generator, count: int) -> spectra.Spectra:
         picked = self._pick(rng, count)
         grey = picked.mean(axis=1, keepdims=True)
-        strength = rng.uniform(0.3, 1.0, (count, 1)).astype(np.float32)
+        strength = rng.uniform(0.1, 0.8, (count, 1)).astype(np.float32)
         return (grey + strength * (picked - grey)) * rng.uniform(0.4, 1.0, (count, 1)).astype(np.float32)
 
     def scenery(self, rng: np.random.Generator) -> spectra.Spectra:
@@ -430,7 +477,11 @@ class _Palette:
 
 
 def _background(
-    size: tuple[int, int], palette: _Palette, responses: spectra.Spectra, rng: np.random.Generator, target_px: float
+    size: tuple[int, int],
+    palette: _Palette,
+    responses: spectra.Spectra,
+    rng: np.random.Generator,
+    target_px: float,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """A still world larger than the image, as reflectance in each band, and where its pixels lie in the world.
 
@@ -441,34 +492,63 @@ def _background(
     margin_x, margin_y = int(0.24 * width) + 8, int(0.24 * height) + 8
     columns, rows = width + 2 * margin_x, height + 2 * margin_y
     materials = len(palette.base)
-    small = 2
     coarse = [
-        fractal_noise(rng, rows // small + 1, columns // small + 1, rng.uniform(0.15, 0.7) * height / small, 5, 0.5)
+        fractal_noise(rng, rows // 2 + 1, columns // 2 + 1, rng.uniform(0.08, 0.35) * height, 5, 0.5)
         for _ in range(materials)
     ]
-    logits = warped(np.stack(coarse, axis=-1), rng, 0.2 * height / small, rng.uniform(2, 14) / small)
-    logits = cv2.resize(logits, (columns, rows), interpolation=cv2.INTER_LINEAR)
-    fine = rng.uniform(0.15, 0.7, materials)
+    logits = cv2.resize(np.stack(coarse, axis=-1), (columns, rows), interpolation=cv2.INTER_LINEAR)
+    logits += _cells(rng, rows, columns, materials, straight=palette.theme != "natural")
+    logits = warped(
+        logits, rng, 0.2 * height, rng.uniform(2, 12) if palette.theme == "natural" else rng.uniform(0, 2)
+    )
     for material in range(materials):
-        logits[..., material] += np.float32(fine[material]) * fractal_noise(rng, rows, columns, rng.uniform(4, 24), 4, 0.7)
-    shares = mixture(logits, float(rng.uniform(2, 9)))
+        grain = fractal_noise(rng, rows, columns, rng.uniform(4, 24), 4, 0.7)
+        logits[..., material] += np.float32(rng.uniform(0.15, 0.7)) * grain
+    shares = mixture(logits, float(rng.uniform(1.5, 6)))
     relief = fractal_noise(rng, rows, columns, rng.uniform(20, 90), 6, rng.uniform(0.5, 0.75))
     shading = np.clip(1 + np.float32(rng.uniform(0.1, 0.35)) * relief, 0.12, 1.7)
     bands = len(responses)
     field = (shares.reshape(-1, materials) @ (palette.base @ responses.T)).reshape(rows, columns, bands)
     field *= shading[..., None]
     sun = rng.uniform(-0.35, 0.35, 2)
-    for _ in range(int(rng.integers(18, 55))):
+    for _ in range(int(rng.integers(25, 75))):
         long_side = float(np.exp(rng.uniform(np.log(6), np.log(0.5 * height))))
         if rng.random() < 0.4:
             long_side = target_px * float(np.exp(rng.uniform(-0.4, 0.4)))
-        _place(field, make_solid(palette.scenery(rng) @ responses.T, rng, int(np.clip(long_side, 12, 128))), rng, long_side, sun)
+        _place(
+            field,
+            make_solid(palette.scenery(rng) @ responses.T, rng, int(np.clip(long_side, 12, 128))),
+            rng,
+            long_side,
+            sun,
+        )
     to_world = np.array([[1.0, 0.0, -margin_x], [0.0, 1.0, -margin_y], [0.0, 0.0, 1.0]])
     return field, to_world
 
 
+def _cells(
+    rng: np.random.Generator, rows: int, columns: int, materials: int, *, straight: bool
+) -> NDArray[np.float32]:
+    """Fields, roofs or panels: a preference for some of the materials in each cell around random sites."""
+    sites = np.full((rows, columns), 255, dtype=np.uint8)
+    count = int(rng.integers(12, 90))
+    sites[rng.integers(0, rows, count), rng.integers(0, columns, count)] = 0
+    metric = cv2.DIST_C if straight else cv2.DIST_L2
+    _, cell = cv2.distanceTransformWithLabels(
+        sites, metric, 3 if straight else 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    preference = rng.standard_normal((count + 1, materials), dtype=np.float32) * np.float32(
+        rng.uniform(0.3, 1.8)
+    )
+    return cv2.blur(preference[cell], (3, 3))
+
+
 def _place(
-    field: NDArray[np.float32], actor: Actor, rng: np.random.Generator, long_side: float, sun: NDArray[np.float64]
+    field: NDArray[np.float32],
+    actor: Actor,
+    rng: np.random.Generator,
+    long_side: float,
+    sun: NDArray[np.float64],
 ) -> None:
     """Put a still thing somewhere, with its shadow."""
     rows, columns = field.shape[:2]

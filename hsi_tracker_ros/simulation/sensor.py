@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi_tracker_ros.cubes.mosaic import from_cube
 from tracking_runtime.spectral import SpectralInfo
 
 Kind = Literal["cube", "mosaic"]
@@ -76,7 +77,9 @@ class Sensor:
         """As in sensor_msgs/Image."""
         if self.kind == "mosaic":
             return {"uint8": "mono8", "uint16": "mono16", "float32": "32FC1"}[self.sample]
-        return {"uint8": "8UC", "uint16": "16UC", "float32": "32FC"}[self.sample] + str(len(self.camera.wavelengths_nm))
+        return {"uint8": "8UC", "uint16": "16UC", "float32": "32FC"}[self.sample] + str(
+            len(self.camera.wavelengths_nm)
+        )
 
     def expose(self, light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
         """Digital numbers of a cube of light, 1 being where a sample saturates; shot and read noise, clipping.
@@ -99,18 +102,7 @@ class Sensor:
         light += np.float32(black + (0.0 if self.sample == "float32" else 0.5))
         np.clip(light, 0, self.white, out=light)
         cube: NDArray[Any] = light if self.sample == "float32" else light.astype(self.sample)
-        return self._mosaicked(cube) if self.kind == "mosaic" else cube
-
-    def _mosaicked(self, cube: NDArray[Any]) -> NDArray[Any]:
-        assert self.camera.mosaic is not None
-        rows, columns = self.camera.mosaic
-        height, width, bands = cube.shape
-        raw = np.zeros((height, rows, width, columns), dtype=cube.dtype)
-        order = self.camera.band_order or range(rows * columns)
-        for position, band in enumerate(order):
-            if band < bands:
-                raw[:, position // columns, :, position % columns] = cube[..., band]
-        return raw.reshape(height * rows, width * columns)
+        return from_cube(cube, self.camera) if self.kind == "mosaic" else cube
 
 
 def random_camera(rng: np.random.Generator) -> tuple[SpectralInfo, Sample]:

@@ -40,7 +40,8 @@ def _colour() -> Any:
 @lru_cache(maxsize=1)
 def measured_reflectances() -> Spectra:
     """Every distinct set of measured surfaces that colour-science carries, ``(n, len(GRID_NM))``, about 450 of them:
-    colour checkers, colour-rendering test samples, the CIE 2017 set and the 190 AMPAS training patches."""
+    colour checkers, colour-rendering test samples, the CIE 2017 set and the 190 AMPAS training patches.
+    """
     colour = _colour()
     from colour.characterisation.aces_it import read_training_data_rawtoaces_v1
     from colour.quality.cfi2017 import load_TCS_CIE2017
@@ -63,7 +64,11 @@ def _continued(nm: NDArray[Any], values: NDArray[Any], rng: np.random.Generator)
     tail = nm > last - 30
     slope = np.polyfit(nm[tail], values[tail], 1)[0]
     beyond = np.clip(GRID_NM - last, 0, None)
-    rise = rng.uniform(-0.1, 0.7) * (1 - values[-1]) / (1 + np.exp(-(beyond - rng.uniform(30, 150)) / rng.uniform(15, 40)))
+    rise = (
+        rng.uniform(-0.1, 0.7)
+        * (1 - values[-1])
+        / (1 + np.exp(-(beyond - rng.uniform(30, 150)) / rng.uniform(15, 40)))
+    )
     rise -= rise[0]
     return np.clip(inside + slope * 40 * (1 - np.exp(-beyond / 40)) + rise, _DARKEST, _BRIGHTEST)
 
@@ -80,7 +85,9 @@ def vegetation(rng: np.random.Generator, count: int) -> Spectra:
     carotene = np.exp(-0.5 * ((nm - 485) / 25) ** 2)
     absorbed = 1 - chlorophyll * np.clip(0.85 * blue + 0.8 * red + 0.55 * carotene + 0.25, 0, 0.95)
     dry = (1 - chlorophyll) * (nm - 400) / 600 * 0.3
-    return np.clip(visible * absorbed * 1.6 * (1 - edge) + plateau * edge + dry, _DARKEST, _BRIGHTEST).astype(np.float32)
+    return np.clip(visible * absorbed * 1.6 * (1 - edge) + plateau * edge + dry, _DARKEST, _BRIGHTEST).astype(
+        np.float32
+    )
 
 
 def ground(rng: np.random.Generator, count: int) -> Spectra:
@@ -90,13 +97,16 @@ def ground(rng: np.random.Generator, count: int) -> Spectra:
     reddish = rng.uniform(0.0, 0.9, (count, 1))
     iron = rng.uniform(0.0, 0.25, (count, 1)) * np.exp(-0.5 * ((nm - 500) / 60) ** 2)
     rising = 1 - np.exp(-(nm - 380) / rng.uniform(120, 320, (count, 1)))
-    return np.clip(level * (1 - reddish + reddish * rising) * (1 - iron), _DARKEST, _BRIGHTEST).astype(np.float32)
+    return np.clip(level * (1 - reddish + reddish * rising) * (1 - iron), _DARKEST, _BRIGHTEST).astype(
+        np.float32
+    )
 
 
 @lru_cache(maxsize=1)
 def illuminants() -> Spectra:
     """Daylight from 4200 to 12000 K (CIE D series, from 780 nm on continued as the black body of that temperature)
-    and incandescent light from 2700 to 3400 K, ``(n, len(GRID_NM))``, mean 1."""
+    and incandescent light from 2700 to 3400 K, ``(n, len(GRID_NM))``, mean 1.
+    """
     colour = _colour()
     shape = colour.SpectralShape(400, 1000, 5)
 

@@ -11,7 +11,12 @@ Field = NDArray[np.float32]
 
 
 def fractal_noise(
-    rng: np.random.Generator, height: int, width: int, period: float, octaves: int = 4, persistence: float = 0.55
+    rng: np.random.Generator,
+    height: int,
+    width: int,
+    period: float,
+    octaves: int = 4,
+    persistence: float = 0.55,
 ) -> Field:
     """Noise of zero mean and unit deviation, ``(height, width)``.
 
@@ -30,7 +35,9 @@ def fractal_noise(
             break
         rows, columns = int(height / period) + 3, int(width / period) + 3
         grid = rng.standard_normal((rows, columns), dtype=np.float32)
-        fine = cv2.resize(grid, (int(columns * period) + 1, int(rows * period) + 1), interpolation=cv2.INTER_CUBIC)
+        fine = cv2.resize(
+            grid, (int(columns * period) + 1, int(rows * period) + 1), interpolation=cv2.INTER_CUBIC
+        )
         y, x = rng.integers(0, fine.shape[0] - height + 1), rng.integers(0, fine.shape[1] - width + 1)
         total += np.float32(amplitude) * fine[y : y + height, x : x + width]
         amplitude *= persistence
@@ -38,9 +45,12 @@ def fractal_noise(
     return (total - total.mean()) / max(float(total.std()), 1e-6)
 
 
-def smooth_walk(rng: np.random.Generator, length: int, period: float, channels: int = 1) -> NDArray[np.float64]:
+def smooth_walk(
+    rng: np.random.Generator, length: int, period: float, channels: int = 1
+) -> NDArray[np.float64]:
     """A smooth random function of time about 0 with unit deviation between knots ``period`` apart,
-    ``(length, channels)``."""
+    ``(length, channels)``.
+    """
     knots = int(np.ceil(length / period)) + 3
     values = rng.standard_normal((knots, channels))
     times = (np.arange(knots) - rng.uniform(0.2, 0.8)) * period
@@ -55,7 +65,9 @@ def mixture(logits: NDArray[np.float32], sharpness: float) -> NDArray[np.float32
     return scaled
 
 
-def warped(field: NDArray[np.float32], rng: np.random.Generator, period: float, reach: float) -> NDArray[np.float32]:
+def warped(
+    field: NDArray[np.float32], rng: np.random.Generator, period: float, reach: float
+) -> NDArray[np.float32]:
     """The field with its coordinates displaced by smooth noise of ``reach`` pixels, which makes borders organic."""
     height, width = field.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)

@@ -11,6 +11,9 @@ from scipy.ndimage import gaussian_filter1d
 from hsi_tracker_ros.simulation.actors import Pose
 from hsi_tracker_ros.simulation.textures import smooth_walk
 
+_SMALLEST_PX = 12.0
+"""Nothing shrinks until its longer side is shorter than this, unless it begins so."""
+
 Series = NDArray[np.float64]
 
 
@@ -52,7 +55,9 @@ class CameraPath:
         """World positions of ``(frames, 2)`` image positions, each by the camera of its own frame."""
         relative = (points - self.centre) / self.zoom[:, None]
         cos, sin = np.cos(self.angle), np.sin(self.angle)
-        turned = np.stack([cos * relative[:, 0] + sin * relative[:, 1], cos * relative[:, 1] - sin * relative[:, 0]], 1)
+        turned = np.stack(
+            [cos * relative[:, 0] + sin * relative[:, 1], cos * relative[:, 1] - sin * relative[:, 0]], 1
+        )
         return turned + np.array(self.centre) + self.shift
 
     def pose(self, trajectory: Trajectory, frame: int) -> Pose:
@@ -118,7 +123,8 @@ def wandering(
     start = rng.uniform(0.1, 0.9, 2) * room
     folded = (start + np.cumsum(step, axis=0)) % (2 * room)
     position = gaussian_filter1d(low + np.minimum(folded, 2 * room - folded), 2.0, axis=0, mode="nearest")
-    growth = np.exp(np.clip(scale_change * smooth_walk(rng, length, 50)[:, 0], -0.9, 0.9))
+    smallest = min(np.log(_SMALLEST_PX / (2 * max(half))), 0.0)
+    growth = np.exp(np.clip(scale_change * smooth_walk(rng, length, 50)[:, 0], max(smallest, -0.9), 0.9))
     aspect = np.exp(np.clip(0.4 * scale_change * smooth_walk(rng, length, 40)[:, 0], -0.35, 0.35))
     return Trajectory(
         position[:, 0],
