@@ -1,0 +1,358 @@
+"""The ground as the satellite sees it, with everything on it that does not move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spax_ros.simulation.fields import Points, fill, hull, noise_field, rectangle, stroke
+from spax_ros.simulation.roads import RoadNetwork
+from spax_ros.simulation.traffic import vehicle_colour, vehicle_size
+
+Colour = tuple[float, float, float]
+Image = NDArray[np.uint8]
+
+_SOIL: tuple[Colour, ...] = ((108, 118, 126), (126, 136, 144), (92, 100, 108), (150, 156, 162))
+_GREEN: tuple[Colour, ...] = ((60, 78, 72), (70, 90, 86), (52, 64, 60), (88, 106, 104))
+_PAVED: tuple[Colour, ...] = ((62, 62, 64), (104, 104, 104), (140, 142, 142), (172, 174, 174))
+_ROOFS: tuple[Colour, ...] = (
+    (212, 212, 210),
+    (236, 236, 236),
+    (168, 170, 172),
+    (120, 122, 124),
+    (96, 104, 138),
+    (142, 116, 98),
+    (96, 98, 104),
+)
+
+
+@dataclass(frozen=True)
+class Building:
+    """A building tall enough for its top to shift against its foot.
+
+    Attributes:
+        foot: ``(4, 2)`` outline on the ground map.
+        height: in pixels.
+    """
+
+    foot: Points
+    height: float
+    roof: Colour
+    wall: Colour
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """What lies still, in pixels of the ground map.
+
+    Attributes:
+        ground: ``(rows, columns, 3)`` blue, green, red.
+        shade: ``(rows, columns)`` 255 in full sun, darker in the shadow of buildings.
+        bridges: ``(rows, columns)`` 255 where a deck hides the ground level.
+        water: ``(rows, columns)`` 255 on water.
+        track: ``(n, 2)`` the railway, a point per pixel; empty without one.
+        sun: by how many pixels a shadow falls, per pixel of height.
+    """
+
+    ground: Image
+    shade: Image
+    bridges: Image
+    water: Image
+    buildings: list[Building]
+    roads: RoadNetwork
+    track: Points
+    sun: Points
+
+
+def make_landscape(rng: np.random.Generator, extent: tuple[int, int], pixels_per_metre: float) -> Landscape:
+    """A landscape: town, industry, fields, sometimes a coast or a railway; roads everywhere."""
+    shape = (extent[1], extent[0])
+    roads = RoadNetwork(rng, extent, pixels_per_metre)
+    bearing = rng.uniform(0, 2 * np.pi)
+    sun = rng.uniform(0.3, 1.1) * np.array([np.cos(bearing), np.sin(bearing)])
+    urban = rng.uniform(0.1, 0.95)
+    ground = np.empty((*shape, 3), np.uint8)
+    ground[:] = _SOIL[rng.integers(len(_SOIL))]
+    shade = np.full(shape, 255, np.uint8)
+    water = _coast(rng, shape) if rng.random() < 0.35 else np.zeros(shape, np.uint8)
+
+    roads.leave_out(water)
+    blocks = list(_blocks(roads, extent))
+    uses = rng.choice(5, len(blocks), p=_land_use(urban))
+    for block, use in zip(blocks, uses, strict=True):
+        palette = (_PAVED, _PAVED, _GREEN, _SOIL, _PAVED)[use] if rng.random() < 0.75 else _SOIL
+        fill(ground, block, _vary(rng, palette[rng.integers(len(palette))], 14))
+    ground = cv2.GaussianBlur(ground, (0, 0), 1.5)
+    ground = _textured(rng, ground)
+    ground[water > 0] = np.array(_vary(rng, (74, 66, 52), 14))
+    track = _railway(rng, extent, ground, pixels_per_metre) if rng.random() < 0.3 else np.zeros((0, 2))
+    bridges = _draw_roads(rng, ground, roads)
+
+    buildings: list[Building] = []
+    for block, use in zip(blocks, uses, strict=True):
+        if use in (0, 1, 3):
+            _clutter(rng, block, ground, water, pixels_per_metre)
+        if use == 0:
+            _houses(rng, block, ground, shade, water, sun, pixels_per_metre, buildings)
+        elif use == 1:
+            _halls(rng, block, ground, shade, water, sun, pixels_per_metre, buildings)
+        elif use == 2:
+            _trees(rng, block, ground, shade, water, sun, pixels_per_metre)
+        elif use == 4:
+            _car_park(rng, block, ground, water, pixels_per_metre, roads.heading)
+    _parked_cars(rng, roads, ground, pixels_per_metre)
+    shade = cv2.GaussianBlur(shade, (0, 0), 0.8)
+    lit = cv2.multiply(ground, cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), scale=1 / 255)
+    return Landscape(lit, shade, bridges, water, buildings, roads, track, sun)
+
+
+def _land_use(urban: float) -> NDArray[np.float64]:
+    """Shares of houses, halls, green, bare and car parks."""
+    shares = np.array(
+        [0.45 * urban, 0.4 * urban, 0.15 + 0.5 * (1 - urban), 0.1 + 0.4 * (1 - urban), 0.12 * urban]
+    )
+    return shares / shares.sum()
+
+
+def _vary(rng: np.random.Generator, colour: Colour, amount: float) -> Colour:
+    common = rng.normal(0, amount)
+    blue, green, red = (float(np.clip(c + common + rng.normal(0, amount / 4), 0, 255)) for c in colour)
+    return blue, green, red
+
+
+def _textured(rng: np.random.Generator, ground: Image) -> Image:
+    shape = (ground.shape[0], ground.shape[1])
+    coarse = noise_field(rng, shape, 160, 4) * rng.uniform(0.08, 0.2)
+    fine = noise_field(rng, shape, 8, 3) * rng.uniform(0.03, 0.14)
+    tint = noise_field(rng, shape, 60, 2) * 0.02
+    factor = cv2.merge([coarse + fine - tint, coarse + fine, coarse + fine + tint])
+    return cv2.multiply(ground, np.float32(1.0) + factor, dtype=cv2.CV_8U)
+
+
+def _coast(rng: np.random.Generator, shape: tuple[int, int]) -> Image:
+    """Water on one side of a ragged shore, or a river."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    size = float(np.hypot(*shape))
+    distance = np.cos(angle) * (columns - shape[1] / 2) + np.sin(angle) * (rows - shape[0] / 2)
+    distance += noise_field(rng, shape, size / 4, 4) * size / 25
+    if rng.random() < 0.4:
+        return np.where(np.abs(distance) < rng.uniform(0.05, 0.12) * size, 255, 0).astype(np.uint8)
+    return np.where(distance > rng.uniform(-0.25, 0.2) * size, 255, 0).astype(np.uint8)
+
+
+def _railway(
+    rng: np.random.Generator, extent: tuple[int, int], ground: Image, pixels_per_metre: float
+) -> Points:
+    angle = rng.uniform(0, np.pi)
+    reach = np.hypot(*extent) / 2 + 200
+    along = np.arange(-reach, reach)
+    bend = rng.uniform(0, 60) * np.sin(along / rng.uniform(200, 500) + rng.uniform(0, 6))
+    cosine, sine = np.cos(angle), np.sin(angle)
+    middle = np.array(extent) * rng.uniform(0.25, 0.75, 2)
+    track = middle + np.stack([cosine * along - sine * bend, sine * along + cosine * bend], axis=1)
+    stroke(ground, track[::8], (86, 94, 104), int(14 * pixels_per_metre))
+    across = np.array([-sine, cosine])
+    for offset in np.arange(-2, 2.1, 1) * 2.6 * pixels_per_metre:
+        stroke(ground, track[::8] + offset * across, (66, 70, 78), 1)
+    return track
+
+
+def _blocks(roads: RoadNetwork, extent: tuple[int, int]) -> list[Points]:
+    """Corners of the blocks between the roads, as far as they lie on the map."""
+    rows, columns = roads.cells
+    i, j = (a.ravel() for a in np.mgrid[:rows, :columns])
+    inset = 0.08
+    corner = [
+        roads.locate(i + a, j + b)
+        for a, b in ((inset, inset), (1 - inset, inset), (1 - inset, 1 - inset), (inset, 1 - inset))
+    ]
+    blocks = np.stack(corner, axis=1)
+    upper, lower = blocks.max(axis=1), blocks.min(axis=1)
+    return list(blocks[np.all((upper > 0) & (lower < extent), axis=1)])
+
+
+def _draw_roads(rng: np.random.Generator, ground: Image, roads: RoadNetwork) -> Image:
+    """Draw the roads; now and then a deck crosses above one: those are returned as a mask."""
+    asphalt = _vary(rng, (84, 84, 86), 16)
+    kerb = _vary(rng, (140, 142, 144), 12)
+    for road in roads.roads.values():
+        stroke(ground, road.path, kerb, int(round(road.width * 1.25)) + 1)
+    bridges = np.zeros(ground.shape[:2], np.uint8)
+    for arterial in (False, True):
+        for road in roads.roads.values():
+            if road.arterial == arterial:
+                stroke(ground, road.path, _vary(rng, asphalt, 2), max(int(round(road.width)), 2))
+    marking = tuple(min(c + 55, 255) for c in asphalt)
+    for road in roads.roads.values():
+        if road.arterial:
+            stroke(ground, road.path, marking, 1)
+        if rng.random() < 0.04:
+            _overpass(rng, road.path, road.width, ground, bridges)
+    return bridges
+
+
+def _overpass(rng: np.random.Generator, path: Points, width: float, ground: Image, bridges: Image) -> None:
+    middle = path[len(path) // 2]
+    along = path[len(path) // 2] - path[len(path) // 2 - 1]
+    heading = np.arctan2(along[1], along[0]) + np.pi / 2
+    deck = rectangle(middle, width * 2.2, rng.uniform(6, 18), float(heading))
+    grey = rng.uniform(110, 190)
+    fill(ground, deck, (grey, grey, grey))
+    fill(bridges, deck, (255,))
+
+
+def _inside(water: Image, place: Points) -> bool:
+    """Whether a place is dry land on the map, near enough to be drawn."""
+    column, row = int(place[0]), int(place[1])
+    if not (0 <= column < water.shape[1] and 0 <= row < water.shape[0]):
+        return -40 < column < water.shape[1] + 40 and -40 < row < water.shape[0] + 40
+    return not water[row, column]
+
+
+def _in_block(block: Points, s: float, t: float) -> Points:
+    return (1 - t) * ((1 - s) * block[0] + s * block[1]) + t * ((1 - s) * block[3] + s * block[2])
+
+
+def _raise(
+    rng: np.random.Generator,
+    foot: Points,
+    height: float,
+    ground: Image,
+    shade: Image,
+    sun: Points,
+    buildings: list[Building],
+    tall_from: float,
+) -> None:
+    """Draw a building's shadow, and the building itself unless it is tall: those are drawn frame by frame."""
+    fill(shade, hull(np.concatenate([foot, foot + height * sun])), (rng.uniform(70, 110),))
+    fill(shade, foot, (255,))
+    roof = _vary(rng, _ROOFS[rng.integers(len(_ROOFS))], 12)
+    fill(ground, foot, roof)
+    if height > tall_from:
+        wall = _vary(rng, (112, 114, 118), 16)
+        buildings.append(Building(foot, height, roof, wall))
+        return
+    if rng.random() < 0.5:
+        ridge = np.stack([foot[:2].mean(axis=0), foot[2:].mean(axis=0)])
+        half = np.stack([foot[0], ridge[0], ridge[1], foot[3]])
+        fill(ground, half, tuple(0.8 * c for c in roof))
+
+
+def _houses(
+    rng: np.random.Generator,
+    block: Points,
+    ground: Image,
+    shade: Image,
+    water: Image,
+    sun: Points,
+    scale: float,
+    buildings: list[Building],
+) -> None:
+    sides = np.hypot(*(block[1] - block[0])), np.hypot(*(block[3] - block[0]))
+    heading = float(np.arctan2(*(block[1] - block[0])[::-1]))
+    pitch = rng.uniform(14, 22) * scale
+    high_rise = rng.random() < 0.2
+    if high_rise:
+        pitch *= 2
+    across, down = (max(int(side / pitch), 1) for side in sides)
+    for s in (np.arange(across) + 0.5) / across:
+        for t in (np.arange(down) + 0.5) / down:
+            centre = _in_block(block, s, t) + rng.normal(0, 1.5, 2)
+            if rng.random() < 0.2 or not _inside(water, centre):
+                continue
+            length, width = pitch * rng.uniform(0.45, 0.75, 2)
+            foot = rectangle(centre, length, width, heading + np.pi / 2 * rng.integers(2))
+            height = (rng.uniform(20, 70) if high_rise else rng.uniform(4, 9)) * scale
+            _raise(rng, foot, height, ground, shade, sun, buildings, 12 * scale)
+
+
+def _halls(
+    rng: np.random.Generator,
+    block: Points,
+    ground: Image,
+    shade: Image,
+    water: Image,
+    sun: Points,
+    scale: float,
+    buildings: list[Building],
+) -> None:
+    heading = float(np.arctan2(*(block[1] - block[0])[::-1]))
+    side = np.hypot(*(block[1] - block[0])), np.hypot(*(block[3] - block[0]))
+    for _ in range(rng.integers(1, 5)):
+        s, t = rng.uniform(0.2, 0.8, 2)
+        centre = _in_block(block, s, t)
+        if not _inside(water, centre):
+            continue
+        length, width = side[0] * rng.uniform(0.15, 0.55), side[1] * rng.uniform(0.1, 0.4)
+        foot = rectangle(centre, length, width, heading)
+        _raise(rng, foot, rng.uniform(6, 22) * scale, ground, shade, sun, buildings, 12 * scale)
+
+
+def _clutter(rng: np.random.Generator, block: Points, ground: Image, water: Image, scale: float) -> None:
+    """Containers, sheds, rubble and tracks: small things of every brightness which never move."""
+    heading = float(np.arctan2(*(block[1] - block[0])[::-1]))
+    for s, t in rng.uniform(0.02, 0.98, (rng.integers(0, 60), 2)):
+        place = _in_block(block, s, t)
+        if _inside(water, place):
+            along = heading + (np.pi / 2 * rng.integers(2) if rng.random() < 0.7 else rng.uniform(0, np.pi))
+            box = rectangle(place, rng.uniform(1.5, 9) * scale, rng.uniform(1, 2.8) * scale, along)
+            fill(ground, box, _vary(rng, _ROOFS[rng.integers(len(_ROOFS))], 25))
+
+
+def _trees(
+    rng: np.random.Generator,
+    block: Points,
+    ground: Image,
+    shade: Image,
+    water: Image,
+    sun: Points,
+    scale: float,
+) -> None:
+    area = np.hypot(*(block[1] - block[0])) * np.hypot(*(block[3] - block[0]))
+    for s, t in rng.uniform(0.02, 0.98, (int(area * rng.uniform(0, 0.004)), 2)):
+        place = _in_block(block, s, t)
+        if not _inside(water, place):
+            continue
+        radius = rng.uniform(1.5, 4.0) * scale
+        crown = rectangle(place, radius * 2, radius * 1.6, rng.uniform(0, np.pi))
+        fill(shade, crown + sun * radius * 1.5, (130,))
+        fill(ground, crown, _vary(rng, _GREEN[rng.integers(len(_GREEN))], 8))
+
+
+def _car_park(
+    rng: np.random.Generator, block: Points, ground: Image, water: Image, scale: float, heading: float
+) -> None:
+    sides = np.hypot(*(block[1] - block[0])), np.hypot(*(block[3] - block[0]))
+    across, down = (
+        max(int(side / (pitch * scale)), 1) for side, pitch in zip(sides, (3.2, 9.0), strict=True)
+    )
+    filled = rng.uniform(0.1, 0.8)
+    for s in (np.arange(across) + 0.5) / across:
+        for t in (np.arange(down) + 0.5) / down:
+            place = _in_block(block, s, t)
+            if rng.random() < filled and _inside(water, place):
+                length, width = vehicle_size(rng, scale)
+                fill(
+                    ground,
+                    rectangle(place, min(length, 6 * scale), width, heading + np.pi / 2),
+                    vehicle_colour(rng),
+                )
+
+
+def _parked_cars(rng: np.random.Generator, roads: RoadNetwork, ground: Image, scale: float) -> None:
+    """Cars that never move, along the kerbs of streets: look-alikes which are not in the truth."""
+    for road in roads.roads.values():
+        if road.arterial:
+            continue
+        for _ in range(rng.poisson(2.5)):
+            k = rng.integers(len(road.path) - 1)
+            along = road.path[k + 1] - road.path[k]
+            heading = float(np.arctan2(along[1], along[0]))
+            side = rng.choice([-0.5, 0.5]) * road.width
+            place = road.path[k] + rng.random() * along + side * np.array([-np.sin(heading), np.cos(heading)])
+            length, width = vehicle_size(rng, scale)
+            fill(ground, rectangle(place, length, width, heading), vehicle_colour(rng))

@@ -1,0 +1,235 @@
+"""From movers and a landscape to pixels: shapes, weather, optics and sensor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spax_ros.simulation.fields import Points, fill, hull, noise_field
+from spax_ros.simulation.landscape import Building
+from spax_ros.simulation.traffic import ObjectClass
+
+Array = NDArray[np.float64]
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """What optics and electronics do to the scene.
+
+    Attributes:
+        blur: spread of the point-spread function, pixels.
+        read_noise: digital numbers.
+        shot_noise: variance per digital number.
+        noise_blur: spread in pixels over which noise is correlated (resampled video), 0: white.
+        pattern: spread of the fixed pattern, digital numbers.
+        gain, offset: contrast and haze.
+        flicker: amplitude of slow changes of brightness, a share.
+        jpeg_quality: None without compression.
+    """
+
+    blur: float
+    read_noise: float
+    shot_noise: float
+    noise_blur: float
+    pattern: float
+    gain: float
+    offset: float
+    flicker: float
+    jpeg_quality: int | None
+
+
+def random_sensor(rng: np.random.Generator) -> Sensor:
+    """A sensor and its processing, from clean to worse than the real clips seen."""
+    haze = rng.choice([rng.uniform(0, 10), rng.uniform(10, 60)], p=[0.7, 0.3])
+    gain = float(rng.uniform(0.9, 1.5) * (1 - haze / 150))
+    return Sensor(
+        blur=rng.uniform(0.5, 0.95),
+        read_noise=rng.uniform(0.5, 3.0),
+        shot_noise=rng.uniform(0.005, 0.06),
+        noise_blur=float(rng.choice([0.0, rng.uniform(0.5, 1.0)])),
+        pattern=rng.uniform(0, 1.0),
+        gain=gain,
+        offset=float(haze - (gain - 1) * rng.uniform(40, 110)),
+        flicker=rng.uniform(0, 0.03),
+        jpeg_quality=int(rng.integers(78, 98)) if rng.random() < 0.6 else None,
+    )
+
+
+class Exposure:
+    """Turns a scene's radiance into an image; its noise depends on the frame's number alone."""
+
+    _POOL_MARGIN = 96
+
+    def __init__(self, rng: np.random.Generator, sensor: Sensor, size: tuple[int, int]) -> None:
+        self._sensor = sensor
+        self._size = size
+        width, height = size
+        shape = (height + self._POOL_MARGIN, width + self._POOL_MARGIN, 3)
+        noise = rng.standard_normal(shape, dtype=np.float32)
+        noise[..., 1:] = 0.6 * noise[..., :1] + 0.8 * noise[..., 1:]
+        if sensor.noise_blur:
+            noise = cv2.GaussianBlur(noise, (0, 0), sensor.noise_blur)
+            noise /= noise.std()
+        self._noise = noise
+        columns = rng.normal(0, sensor.pattern, (1, width, 1))
+        self._pattern = (columns + rng.normal(0, sensor.pattern, (height, width, 1))).astype(np.float32)
+        self._phase = rng.uniform(0, 2 * np.pi)
+        self._frequency = 2 * np.pi / rng.uniform(60, 400)
+
+    def __call__(self, radiance: Image, frame: int, rng: np.random.Generator) -> Image:
+        sensor = self._sensor
+        gain = sensor.gain * (1 + sensor.flicker * np.sin(self._frequency * frame + self._phase))
+        levels = np.clip(np.arange(256) * gain + sensor.offset, 0, 255)
+        spread = np.sqrt(sensor.read_noise**2 + sensor.shot_noise * levels).astype(np.float32)
+        blurred = cv2.GaussianBlur(radiance, (0, 0), sensor.blur)
+        width, height = self._size
+        row, column = rng.integers(self._POOL_MARGIN, size=2)
+        noise = self._noise[row : row + height, column : column + width]
+        noise = noise[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
+        signal = cv2.multiply(cv2.LUT(blurred, spread), np.ascontiguousarray(noise))
+        signal += cv2.LUT(blurred, levels.astype(np.float32))
+        signal += self._pattern
+        image = cv2.convertScaleAbs(np.maximum(signal, 0, out=signal))
+        if sensor.jpeg_quality is not None:
+            _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg_quality])
+            image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        return image
+
+
+class Clouds:
+    """A sheet of clouds that the wind carries over the scene."""
+
+    _COARSE = 4
+
+    def __init__(self, rng: np.random.Generator, size: tuple[int, int], frames: int) -> None:
+        self._size = size
+        wind = rng.uniform(0.3, 2.5)
+        angle = rng.uniform(0, 2 * np.pi)
+        self._wind = wind * np.array([np.cos(angle), np.sin(angle)])
+        travel = min(wind * frames, 600) + 8
+        self._travel = travel
+        width, height = size
+        shape = (int((height + travel) / self._COARSE) + 3, int((width + travel) / self._COARSE) + 3)
+        field = noise_field(rng, shape, 200 / self._COARSE, 5)
+        cover = rng.uniform(1.0, 2.2)
+        self._opacity = np.clip((field - cover) * rng.uniform(0.6, 1.6), 0, rng.uniform(0.5, 1.0)).astype(
+            np.float32
+        )
+        self._brightness = float(rng.uniform(200, 250))
+
+    def opacity(self, frame: int) -> NDArray[np.float32]:
+        """``(height, width)`` how much of the light from the ground is lost, 0 to 1."""
+        start = np.where(self._wind < 0, self._travel, 0)
+        shift = (start + np.fmod(self._wind * frame, self._travel)) / self._COARSE
+        to_sheet = np.array([[1 / self._COARSE, 0, shift[0]], [0, 1 / self._COARSE, shift[1]]])
+        return cv2.warpAffine(
+            self._opacity, to_sheet, self._size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        )
+
+    def cover(self, radiance: Image, opacity: NDArray[np.float32]) -> Image:
+        opaque = cv2.cvtColor(opacity, cv2.COLOR_GRAY2BGR)
+        ground = cv2.multiply(radiance, 1 - opaque, dtype=cv2.CV_32F)
+        return cv2.convertScaleAbs(cv2.scaleAdd(opaque, self._brightness, ground))
+
+
+def draw_building(image: Image, hidden: Image, building: Building, foot: Points, rise: Points) -> None:
+    """Draw a building whose top is shifted by ``rise`` pixels, and mark what it hides."""
+    top = foot + rise
+    outline = hull(np.concatenate([foot, top]))
+    fill(image, outline, building.wall)
+    fill(image, top, building.roof)
+    middle = top.mean(axis=0)
+    fill(
+        image, middle + 0.35 * (top - middle) + 0.3 * (top[0] - middle), tuple(0.8 * c for c in building.roof)
+    )
+    fill(
+        image, middle + 0.2 * (top - middle) + 0.4 * (top[2] - middle), tuple(0.65 * c for c in building.roof)
+    )
+    fill(hidden, outline, (255,))
+
+
+def draw_rigid(
+    image: Image,
+    object_class: ObjectClass,
+    place: Points,
+    heading: float,
+    length: float,
+    width: float,
+    colour: Array,
+) -> None:
+    """Blend one rigid body into the image, antialiased, its centre exact to a fraction of a pixel."""
+    reach = int(np.ceil(np.hypot(length, width) / 2 + 2))
+    column, row = int(np.floor(place[0])) - reach, int(np.floor(place[1])) - reach
+    left, top = max(column, 0), max(row, 0)
+    right, bottom = min(column + 2 * reach + 1, image.shape[1]), min(row + 2 * reach + 1, image.shape[0])
+    if left >= right or top >= bottom:
+        return
+    x = np.arange(left, right) + 0.5 - place[0]
+    y = (np.arange(top, bottom) + 0.5 - place[1])[:, None]
+    cosine, sine = np.cos(heading), np.sin(heading)
+    along, across = cosine * x + sine * y, cosine * y - sine * x
+    cover, tone = _SHAPES[object_class](along, across, length, width)
+    patch = image[top:bottom, left:right]
+    painted = patch + cover[..., None] * (tone[..., None] * colour - patch)
+    patch[:] = np.clip(painted + 0.5, 0, 255).astype(np.uint8)
+
+
+def draw_wake(image: Image, place: Points, heading: float, length: float, width: float, speed: float) -> None:
+    """Blend the foam that a ship leaves behind it into the water."""
+    trail = length * (0.6 + 1.2 * speed)
+    centre = place - 0.5 * (length + trail) * np.array([np.cos(heading), np.sin(heading)])
+    draw_rigid(image, _WAKE, centre, heading, trail, width * 1.3, np.full(3, 165.0))
+
+
+def _coverage(excess: Array) -> Array:
+    """Share of a pixel inside, of its centre's distance beyond an edge."""
+    return np.clip(0.5 - excess, 0.0, 1.0)
+
+
+def _vehicle(along: Array, across: Array, length: float, width: float) -> tuple[Array, Array]:
+    cover = _coverage(np.abs(along) - length / 2) * _coverage(np.abs(across) - width / 2)
+    windscreen = _coverage(np.abs(along - 0.18 * length) - 0.07 * length)
+    return cover, 1 - 0.45 * windscreen
+
+
+def _ship(along: Array, across: Array, length: float, width: float) -> tuple[Array, Array]:
+    bow = np.clip(along / (length / 2), 0, 1)
+    half = width / 2 * (1 - bow**2)
+    cover = _coverage(np.abs(along) - length / 2) * _coverage(np.abs(across) - half)
+    bridge = _coverage(np.abs(along + 0.25 * length) - 0.1 * length)
+    return cover, 0.85 + 0.15 * bridge
+
+
+def _aeroplane(along: Array, across: Array, length: float, span: float) -> tuple[Array, Array]:
+    fuselage = _coverage(np.abs(along) - length / 2) * _coverage(np.abs(across) - length * 0.06)
+    swept = along + 0.5 * np.abs(across) - 0.12 * length
+    wings = _coverage(np.abs(swept) - 0.07 * length) * _coverage(np.abs(across) - span / 2)
+    tail = _coverage(np.abs(along + 0.43 * length) - 0.05 * length) * _coverage(np.abs(across) - span * 0.17)
+    return np.maximum(np.maximum(fuselage, wings), tail), np.ones_like(fuselage)
+
+
+def _carriage(along: Array, across: Array, length: float, width: float) -> tuple[Array, Array]:
+    cover = _coverage(np.abs(along) - length / 2) * _coverage(np.abs(across) - width / 2)
+    return cover, np.ones_like(cover)
+
+
+def _foam(along: Array, across: Array, length: float, width: float) -> tuple[Array, Array]:
+    ahead = np.clip(along / length + 0.5, 0, 1)
+    spread = width / 2 * (1.6 - ahead)
+    return 0.7 * ahead**1.5 * _coverage(np.abs(along) - length / 2) * _coverage(
+        (np.abs(across) - spread) / 2
+    ), (np.ones_like(across * along))
+
+
+_WAKE = -1
+_SHAPES = {
+    ObjectClass.CAR: _vehicle,
+    ObjectClass.AIRPLANE: _aeroplane,
+    ObjectClass.SHIP: _ship,
+    ObjectClass.TRAIN: _carriage,
+    _WAKE: _foam,
+}

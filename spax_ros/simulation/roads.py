@@ -1,0 +1,139 @@
+"""A network of roads: a bent lattice of arterials and streets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spax_ros.simulation.fields import Points
+
+Junction = tuple[int, int]
+_STEPS: tuple[Junction, ...] = ((1, 0), (0, 1), (-1, 0), (0, -1))
+_POINTS_PER_EDGE = 8
+
+
+@dataclass(frozen=True)
+class Road:
+    """One straight-through line of the lattice between two neighbouring junctions.
+
+    Attributes:
+        path: ``(n, 2)`` centre line, from the junction of lower index to the higher.
+        width: of the carriageway, pixels.
+        arterial: two lanes and faster traffic; otherwise one lane each way.
+    """
+
+    path: Points
+    width: float
+    arterial: bool
+
+
+class RoadNetwork:
+    """Roads between the junctions of a bent lattice which covers the ground map and a little more."""
+
+    def __init__(self, rng: np.random.Generator, extent: tuple[int, int], pixels_per_metre: float) -> None:
+        self._extent = np.array(extent, np.float64)
+        self._centre = self._extent / 2
+        self.heading = float(rng.uniform(0, np.pi / 2))
+        reach = np.hypot(*extent) / 2 + 60
+        spacing = rng.uniform(60, 130) * pixels_per_metre
+        self._u = _graduations(rng, reach, spacing)
+        self._v = _graduations(rng, reach, spacing * rng.uniform(0.7, 1.6))
+        self._bend = rng.uniform(0, 30, 2)
+        self._wave = rng.uniform(0.5, 1.5, 2) * 2 * np.pi / 900
+        self._phase = rng.uniform(0, 2 * np.pi, 2)
+        lane = 3.6 * pixels_per_metre
+        self.lane_width = lane
+        arterial = [rng.random(len(self._u)) < 0.35, rng.random(len(self._v)) < 0.35]
+        self.roads: dict[tuple[Junction, Junction], Road] = {}
+        for i, j, (di, dj) in self._links():
+            is_arterial = bool(arterial[0][i] if dj else arterial[1][j])
+            if not is_arterial and rng.random() < 0.25:
+                continue
+            fractions = np.linspace(0, 1, _POINTS_PER_EDGE)
+            path = self.locate(i + di * fractions, j + dj * fractions)
+            if self._near(path):
+                width = lane * (4.4 if is_arterial else 2.4)
+                self.roads[(i, j), (i + di, j + dj)] = Road(path, width, is_arterial)
+
+    @property
+    def junctions(self) -> list[Junction]:
+        """Where roads begin, meet or end."""
+        return sorted({junction for link in self.roads for junction in link})
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """How many blocks lie between the lattice's lines, each way."""
+        return len(self._u) - 1, len(self._v) - 1
+
+    def locate(self, i: NDArray[np.float64] | float, j: NDArray[np.float64] | float) -> Points:
+        """``(..., 2)`` pixels on the ground map of (fractional) lattice coordinates."""
+        u = np.interp(i, np.arange(len(self._u)), self._u)
+        v = np.interp(j, np.arange(len(self._v)), self._v)
+        u, v = (
+            u + self._bend[0] * np.sin(self._wave[0] * v + self._phase[0]),
+            v + self._bend[1] * np.sin(self._wave[1] * u + self._phase[1]),
+        )
+        cosine, sine = np.cos(self.heading), np.sin(self.heading)
+        return self._centre + np.stack([cosine * u - sine * v, sine * u + cosine * v], axis=-1)
+
+    def road(self, start: Junction, end: Junction) -> Road | None:
+        """The road between neighbouring junctions, whichever way it runs."""
+        return self.roads.get((min(start, end), max(start, end)))
+
+    def leave_out(self, water: NDArray[np.uint8]) -> None:
+        """Remove the roads that lead into water, given as a mask of the ground map."""
+        bounds = np.array([water.shape[1], water.shape[0]]) - 1
+
+        def wet(road: Road) -> bool:
+            column, row = np.clip(road.path, 0, bounds).astype(int).T
+            return bool(water[row, column].any())
+
+        self.roads = {link: road for link, road in self.roads.items() if not wet(road)}
+
+    def route(
+        self, rng: np.random.Generator, start: Junction, length: float
+    ) -> tuple[list[Road], list[Junction]]:
+        """Where a driver goes from a junction: mostly straight on, never straight back."""
+        place = start
+        roads: list[Road] = []
+        places = [place]
+        travelled = 0.0
+        step: Junction | None = None
+        while travelled < length:
+            choices, weights = [], []
+            for candidate in _STEPS:
+                if step is not None and candidate == (-step[0], -step[1]):
+                    continue
+                road = self.road(place, (place[0] + candidate[0], place[1] + candidate[1]))
+                if road is not None:
+                    choices.append((candidate, road))
+                    weights.append((4.0 if candidate == step else 1.0) * (2.0 if road.arterial else 1.0))
+            if not choices:
+                break
+            chosen = rng.choice(len(choices), p=np.array(weights) / sum(weights))
+            step, road = choices[chosen]
+            place = (place[0] + step[0], place[1] + step[1])
+            roads.append(road)
+            places.append(place)
+            travelled += float(np.hypot(*(road.path[-1] - road.path[0])))
+        return roads, places
+
+    def _links(self) -> Iterator[tuple[int, int, Junction]]:
+        for i in range(len(self._u)):
+            for j in range(len(self._v)):
+                if i + 1 < len(self._u):
+                    yield i, j, (1, 0)
+                if j + 1 < len(self._v):
+                    yield i, j, (0, 1)
+
+    def _near(self, path: Points, margin: float = 40) -> bool:
+        return bool(np.any(np.all((path > -margin) & (path < self._extent + margin), axis=1)))
+
+
+def _graduations(rng: np.random.Generator, reach: float, spacing: float) -> NDArray[np.float64]:
+    steps = rng.uniform(0.6, 1.4, int(2 * reach / spacing / 0.8) + 3) * spacing
+    positions = np.cumsum(steps)
+    return positions - positions[len(positions) // 2]

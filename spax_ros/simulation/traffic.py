@@ -1,0 +1,330 @@
+"""Everything that moves: where each object is on the ground map, frame by frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import uniform_filter1d
+
+from spax_ros.simulation.fields import Points
+from spax_ros.simulation.roads import Junction, Road, RoadNetwork
+
+Array = NDArray[np.float64]
+
+
+class ObjectClass(IntEnum):
+    """The classes of SatVideoDT, in the order of the json files that the official SPAX trains on."""
+
+    CAR = 0
+    AIRPLANE = 1
+    SHIP = 2
+    TRAIN = 3
+
+
+class Level(IntEnum):
+    """What can hide an object: a vehicle under a bridge, nothing but clouds an aircraft."""
+
+    GROUND = 0
+    BRIDGE = 1
+    AIR = 2
+
+
+@dataclass(frozen=True)
+class Mover:
+    """One object through the whole sequence.
+
+    Attributes:
+        places: ``(frames, parts, 2)`` centre of each rigid part on the ground map; trains have several parts.
+        headings: ``(frames, parts)`` radians, x towards y.
+        speeds: ``(frames,)`` pixels a frame over the ground.
+        present: ``(frames,)`` whether it is on the map at all.
+        length, width: of a part, pixels.
+        colour: blue, green, red, 0 to 255.
+    """
+
+    object_class: ObjectClass
+    level: Level
+    places: Array
+    headings: Array
+    speeds: Array
+    present: NDArray[np.bool_]
+    length: float
+    width: float
+    colour: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Journey:
+    """A path, travelled from ``start_frame`` on.
+
+    Attributes:
+        path: ``(n, 2)`` a point per pixel of its length.
+        stops: distances along the path at which it waits, ascending.
+        waits: for how many frames, at each.
+    """
+
+    path: Points
+    speed: float
+    start_frame: int
+    stops: tuple[float, ...] = ()
+    waits: tuple[int, ...] = ()
+
+
+def vehicle_colour(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Mostly white, silver and black, as vehicles are; some red, blue or yellow."""
+    kind = rng.choice(4, p=[0.5, 0.2, 0.17, 0.13])
+    if kind == 0:
+        colour = np.full(3, rng.uniform(195, 255)) + rng.normal(0, 4, 3)
+    elif kind == 1:
+        colour = np.full(3, rng.uniform(140, 195)) + rng.normal(0, 5, 3)
+    elif kind == 2:
+        colour = np.full(3, rng.uniform(15, 55)) + rng.normal(0, 4, 3)
+    else:
+        colour = rng.uniform(20, 90) + np.eye(3)[rng.integers(3)] * rng.uniform(60, 140) * [0.7, 0.6, 1]
+    blue, green, red = np.clip(colour, 0, 255)
+    return float(blue), float(green), float(red)
+
+
+def vehicle_size(rng: np.random.Generator, pixels_per_metre: float) -> tuple[float, float]:
+    """Length and width of a car, van, lorry or bus, in pixels."""
+    length, width = (
+        (rng.uniform(4.0, 5.0), rng.uniform(1.8, 2.1))
+        if rng.random() < 0.78
+        else (rng.uniform(6.0, 11.0), rng.uniform(2.2, 2.7))
+    )
+    return length * pixels_per_metre, width * pixels_per_metre
+
+
+def road_vehicles(
+    rng: np.random.Generator,
+    roads: RoadNetwork,
+    frames: int,
+    per_megapixel: float,
+    extent: tuple[int, int],
+    pixels_per_metre: float,
+    level: Level = Level.GROUND,
+) -> list[Mover]:
+    """Vehicles that drive along the roads, turn, stop at lights and leave the map."""
+    junctions = roads.junctions
+    if not junctions:
+        return []
+    megapixels = (extent[0] + 80) * (extent[1] + 80) / 1e6
+    at_start = per_megapixel * megapixels
+    mean_speed = 1.7
+    renewals = at_start * frames * mean_speed / (0.7 * (extent[0] + extent[1]))
+    journeys, sizes = [], []
+    for number in range(rng.poisson(at_start) + rng.poisson(renewals)):
+        length, width = vehicle_size(rng, pixels_per_metre)
+        hurry = float(np.clip(rng.lognormal(np.log(1.25 * pixels_per_metre), 0.45), 0.5, 6.0))
+        legs, places = roads.route(rng, junctions[rng.integers(len(junctions))], hurry * frames + 400)
+        if not legs:
+            continue
+        path, junction_at = _lane(legs, places, roads.lane_width, rng)
+        stops = tuple(
+            float(s) for s in junction_at[1:-1] - roads.lane_width * 1.5 if s > 5 and rng.random() < 0.15
+        )
+        waits = tuple(int(w) for w in rng.integers(8, 45, len(stops)))
+        start = 0 if number < at_start else int(rng.integers(frames))
+        journeys.append(Journey(path, hurry, start, stops, waits))
+        sizes.append((length, width))
+    travelled = _drive(journeys, frames)
+    movers = []
+    for journey, (length, width), distance in zip(journeys, sizes, travelled, strict=True):
+        mover = _mover(ObjectClass.CAR, level, journey, distance[:, None], length, width, vehicle_colour(rng))
+        movers.append(mover)
+    return _without_collisions(movers)
+
+
+def trains(
+    rng: np.random.Generator, track: Points, frames: int, pixels_per_metre: float, number: int
+) -> list[Mover]:
+    """Trains of several carriages on one track, a point per pixel."""
+    length, width = 19 * pixels_per_metre, 2.9 * pixels_per_metre
+    movers = []
+    for index in range(number):
+        carriages = int(rng.integers(2, 7))
+        speed = float(rng.uniform(0.8, 4.0))
+        path = track if rng.random() < 0.5 else track[::-1]
+        side = width * (0.8 + 1.2 * index)
+        path = path + side * _normals(path)
+        journey = Journey(path, speed, 0)
+        head = rng.uniform(0, len(path)) + _drive([journey], frames)[0]
+        behind = np.arange(carriages) * (length + 0.8 * pixels_per_metre)
+        grey = rng.uniform(120, 245)
+        colour = (grey, grey * rng.uniform(0.9, 1.05), grey * rng.uniform(0.8, 1.05))
+        movers.append(
+            _mover(ObjectClass.TRAIN, Level.GROUND, journey, head[:, None] - behind, length, width, colour)
+        )
+    return movers
+
+
+def ships(
+    rng: np.random.Generator, water: NDArray[np.uint8], frames: int, pixels_per_metre: float, number: int
+) -> list[Mover]:
+    """Ships on straight or gently bending courses that stay on the water."""
+    clear = cv2.distanceTransform(water, cv2.DIST_L2, 3)
+    rows, columns = np.nonzero(clear > 12)
+    movers: list[Mover] = []
+    for _ in range(12 * number if len(rows) else 0):
+        if len(movers) == number:
+            break
+        pick = rng.integers(len(rows))
+        speed = float(rng.uniform(0.4, 1.8))
+        turn = rng.normal(0, 1e-3)
+        reach = speed * frames + 4
+        along = np.arange(-reach / 2, reach / 2)
+        angle = rng.uniform(0, 2 * np.pi) + turn * along
+        path = np.cumsum(np.stack([np.cos(angle), np.sin(angle)], -1), axis=0)
+        path += [columns[pick], rows[pick]] - path[len(path) // 2]
+        column, row = path.T.astype(int)
+        inside = (column >= 0) & (column < water.shape[1]) & (row >= 0) & (row < water.shape[0])
+        if not np.all(clear[row[inside], column[inside]] > 6):
+            continue
+        length = float(rng.choice([rng.uniform(7, 18), rng.uniform(18, 60)], p=[0.7, 0.3])) * pixels_per_metre
+        width = max(length * rng.uniform(0.2, 0.33), 2.5)
+        grey = rng.uniform(150, 250)
+        journey = Journey(path, speed, 0)
+        distance = _drive([journey], frames)[0][:, None]
+        colour = (grey, grey, grey * rng.uniform(0.85, 1.0))
+        movers.append(_mover(ObjectClass.SHIP, Level.GROUND, journey, distance, length, width, colour))
+    return _without_collisions(movers)
+
+
+def aircraft(
+    rng: np.random.Generator, extent: tuple[int, int], frames: int, pixels_per_metre: float, number: int
+) -> list[Mover]:
+    """Aircraft in straight flight above everything."""
+    movers = []
+    for _ in range(number):
+        speed = float(rng.uniform(2.0, 8.0))
+        angle = rng.uniform(0, 2 * np.pi)
+        direction = np.array([np.cos(angle), np.sin(angle)])
+        passing = np.array(extent) * rng.uniform(0.2, 0.8, 2)
+        closest = rng.uniform(0, frames)
+        along = np.arange(int(speed * frames) + 2)
+        path = passing + (along - closest * speed)[:, None] * direction
+        length = float(rng.uniform(20, 45)) * pixels_per_metre
+        grey = rng.uniform(190, 255)
+        journey = Journey(path, speed, 0)
+        distance = _drive([journey], frames)[0][:, None]
+        movers.append(
+            _mover(
+                ObjectClass.AIRPLANE,
+                Level.AIR,
+                journey,
+                distance,
+                length,
+                length * rng.uniform(0.85, 1.0),
+                (grey, grey, grey),
+            )
+        )
+    return movers
+
+
+def _lane(
+    roads: list[Road], places: list[Junction], lane_width: float, rng: np.random.Generator
+) -> tuple[Points, Array]:
+    """The driven line, a point per pixel, and how far along it each junction lies."""
+    pieces, junctions = [], [0.0]
+    lane = rng.integers(2)
+    for road, here, there in zip(roads, places, places[1:], strict=False):
+        centre_line = road.path if here < there else road.path[::-1]
+        offset = lane_width * ((0.55 + lane) if road.arterial else 0.55)
+        line = centre_line + offset * _normals(centre_line)
+        steps = np.hypot(*np.diff(line, axis=0).T)
+        at = np.concatenate([[0.0], np.cumsum(steps)])
+        fine = np.arange(0.0, at[-1])
+        pieces.append(np.stack([np.interp(fine, at, line[:, axis]) for axis in (0, 1)], axis=1))
+        junctions.append(junctions[-1] + len(fine))
+    path = np.concatenate(pieces)
+    window = int(2 * lane_width) | 1
+    path = uniform_filter1d(
+        uniform_filter1d(path, window, axis=0, mode="nearest"), window, axis=0, mode="nearest"
+    )
+    return path, np.array(junctions)
+
+
+def _normals(path: Points) -> Points:
+    """Unit vectors to the right of a path (y points down)."""
+    tangent = np.gradient(path, axis=0)
+    tangent /= np.maximum(np.hypot(*tangent.T)[:, None], 1e-9)
+    return np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
+
+
+def _drive(journeys: list[Journey], frames: int) -> list[Array]:
+    """How far along its path each is at every frame: braking for stops, waiting, accelerating again."""
+    count = len(journeys)
+    most = max((len(journey.stops) for journey in journeys), default=0) + 1
+    stops = np.full((count, most + 1), np.inf)
+    waits = np.zeros((count, most + 1))
+    for row, journey in enumerate(journeys):
+        stops[row, : len(journey.stops)] = journey.stops
+        waits[row, : len(journey.waits)] = journey.waits
+    cruise = np.array([journey.speed for journey in journeys])
+    start = np.array([journey.start_frame for journey in journeys])
+    rows = np.arange(count)
+    next_stop = np.zeros(count, int)
+    distance, speed = np.zeros(count), cruise.copy()
+    travelled = np.empty((frames, count))
+    braking = 0.12
+    for frame in range(frames):
+        travelled[frame] = distance
+        room = stops[rows, next_stop] - distance
+        arrived = room < 0.3
+        waits[rows, next_stop] -= arrived
+        next_stop += arrived & (waits[rows, next_stop] <= 0)
+        permitted = np.where(room < 0.3, 0.0, np.sqrt(2 * braking * np.maximum(room, 0)))
+        speed = np.minimum(np.minimum(speed + braking, cruise), permitted)
+        distance = distance + speed * (frame >= start)
+    return list(travelled.T)
+
+
+def _mover(
+    object_class: ObjectClass,
+    level: Level,
+    journey: Journey,
+    distance: Array,
+    length: float,
+    width: float,
+    colour: tuple[float, float, float],
+) -> Mover:
+    index = np.arange(len(journey.path))
+    tangent = np.gradient(journey.path, axis=0)
+    heading = np.unwrap(np.arctan2(tangent[:, 1], tangent[:, 0]))
+    places = np.stack([np.interp(distance, index, journey.path[:, axis]) for axis in (0, 1)], axis=-1)
+    lead = distance[:, 0]
+    present = (np.arange(len(lead)) >= journey.start_frame) & (lead < len(index) - 1) & (distance[:, -1] >= 0)
+    speeds = np.diff(lead, append=2 * lead[-1] - lead[-2] if len(lead) > 1 else lead[-1])
+    return Mover(
+        object_class,
+        level,
+        places,
+        np.interp(distance, index, heading),
+        speeds,
+        present,
+        length,
+        width,
+        colour,
+    )
+
+
+def _without_collisions(movers: list[Mover], tolerated_frames: int = 4) -> list[Mover]:
+    """Drop movers that would drive through another one for more than a moment (crossing paths)."""
+    kept: list[Mover] = []
+    for mover in movers:
+        place = mover.places[:, 0]
+        others = np.stack([other.places[:, 0] for other in kept]) if kept else np.zeros((0, *place.shape))
+        both = (
+            mover.present & np.stack([other.present for other in kept])
+            if kept
+            else np.zeros((0, len(place)), bool)
+        )
+        reach = np.array([0.5 * (mover.length + other.length) for other in kept])
+        close = (np.abs(others - place).max(axis=-1) < reach[:, None]) & both
+        if not np.any(close.sum(axis=1) > tolerated_frames):
+            kept.append(mover)
+    return kept
