@@ -18,10 +18,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from tracking_runtime import resources
 from tracking_runtime.errors import ModelError
 
 MODEL_PATH_VARIABLE = "RSTRACK_MODEL_PATH"
-PACKAGE = "remote_sensing_tracking"
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,8 @@ class Model:
 
 def search_path() -> list[Path]:
     """Folders in which a model's name is looked up, first to last."""
-    folders = [Path(p) for p in os.environ.get(MODEL_PATH_VARIABLE, "").split(os.pathsep) if p]
-    folders.append(Path(__file__).resolve().parent.parent / "models")
-    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-    folders += [Path(p) / "share" / PACKAGE / "models" for p in prefixes if p]
-    return folders
+    own = [Path(p) for p in os.environ.get(MODEL_PATH_VARIABLE, "").split(os.pathsep) if p]
+    return own + resources.folders("models")
 
 
 def find_model(name_or_path: str | Path) -> Path:

@@ -6,10 +6,10 @@ Both are read from a process's environment as it starts, so whoever starts the n
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-PACKAGE = "remote_sensing_tracking"
+from tracking_runtime.resources import folders
+
 PROFILE = "fastdds_shm.xml"
 
 # A message is copied several times on its way. By default glibc takes memory of this size from the kernel for
@@ -24,14 +24,11 @@ def shared_memory_profile() -> Path:
     Raises:
         FileNotFoundError: it is in none of the places it is installed to.
     """
-    prefixes = [
-        Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix
-    ]
-    folders = [Path(__file__).resolve().parent.parent, *(prefix / "share" / PACKAGE for prefix in prefixes)]
-    for folder in folders:
-        if (folder / "config" / PROFILE).is_file():
-            return folder / "config" / PROFILE
-    raise FileNotFoundError(f"no config/{PROFILE} in {', '.join(map(str, folders))}")
+    candidates = [folder / PROFILE for folder in folders("config")]
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
+    raise FileNotFoundError(f"none of {', '.join(map(str, candidates))} exists")
 
 
 def shared_memory_environment() -> dict[str, str]:
