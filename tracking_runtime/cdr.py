@@ -6,6 +6,7 @@ The readers take any object that has the fields of the message, from rclpy or fr
 from __future__ import annotations
 
 import re
+import struct
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +33,8 @@ _NAMED_ENCODINGS = {
 }
 _NUMBERED_TYPES = {"8U": np.uint8, "16U": np.uint16, "32F": np.float32}
 _STATE_CONFIRMED = 2
+_ENCAPSULATION_BYTES = 4  # before the message itself; the second of them is 1 for little-endian
+_STAMP = struct.Struct("<iI")
 
 
 def serialize_image(frame: Frame) -> bytes:
@@ -142,6 +145,19 @@ def read_spectral_info(message: Any) -> SpectralInfo:
         saturation_level=float(message.saturation_level),
         calibration=Calibration(int(message.calibration)),
     )
+
+
+def stamp_of(data: bytes) -> int:
+    """The stamp, in nanoseconds, of a serialised message that begins with a header."""
+    sec, nanosec = _STAMP.unpack_from(data, _ENCAPSULATION_BYTES)
+    return int(sec) * 1_000_000_000 + int(nanosec)
+
+
+def restamped(data: bytes, time_ns: int) -> bytes:
+    """The same serialised message with another stamp in its header."""
+    changed = bytearray(data)
+    _STAMP.pack_into(changed, _ENCAPSULATION_BYTES, *divmod(time_ns, 1_000_000_000))
+    return bytes(changed)
 
 
 def stamp_ns(message: Any) -> int:

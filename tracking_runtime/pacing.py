@@ -10,8 +10,17 @@ from typing import Protocol
 class Pace(Protocol):
     """Tells a player when to go on: one thread plays, others may answer or stop it."""
 
-    def wait_turn(self, stamp_ns: int) -> bool:
-        """Return when the frame of this stamp may be played; False if no more shall be."""
+    @property
+    def unanswered(self) -> int:
+        """How many frames were waited for in vain."""
+        ...
+
+    def wait_turn(self) -> bool:
+        """Return when the next frame may be played; False if no more shall be."""
+        ...
+
+    def play(self, stamp_ns: int) -> None:
+        """Note that the frame of this stamp is about to be played."""
         ...
 
     def wait_end(self) -> None:
@@ -30,16 +39,21 @@ class Pace(Protocol):
 class SteadyPace:
     """A frame every ``1 / rate_hz`` seconds, whatever is answered; a late one puts off all that follow."""
 
+    unanswered = 0
+
     def __init__(self, rate_hz: float) -> None:
         self._period = 1 / rate_hz
         self._due = 0.0
         self._stopped = threading.Event()
 
-    def wait_turn(self, stamp_ns: int) -> bool:  # noqa: ARG002 - time decides alone
-        """Return when the frame may be played; False if no more shall be."""
+    def wait_turn(self) -> bool:
+        """Return when the next frame may be played; False if no more shall be."""
         now = time.monotonic()
         self._due = max(self._due + self._period, now)
         return not self._stopped.wait(self._due - now)
+
+    def play(self, stamp_ns: int) -> None:
+        """Changes nothing."""
 
     def wait_end(self) -> None:
         """Return after a last period."""
@@ -54,11 +68,7 @@ class SteadyPace:
 
 
 class LockStep:
-    """A frame as soon as the one before is answered, or has not been for ``patience_s``.
-
-    Attributes:
-        unanswered: how many frames were not waited for any longer.
-    """
+    """A frame as soon as the one before is answered, or has not been for ``patience_s``."""
 
     def __init__(self, patience_s: float) -> None:
         self.unanswered = 0
@@ -67,12 +77,16 @@ class LockStep:
         self._awaited: int | None = None
         self._stopped = False
 
-    def wait_turn(self, stamp_ns: int) -> bool:
-        """Return when the frame may be played; False if no more shall be."""
+    def wait_turn(self) -> bool:
+        """Return when the next frame may be played; False if no more shall be."""
         with self._changed:
             self._wait_for_answer()
-            self._awaited = stamp_ns
             return not self._stopped
+
+    def play(self, stamp_ns: int) -> None:
+        """Note the frame whose answer to wait for next."""
+        with self._changed:
+            self._awaited = stamp_ns
 
     def wait_end(self) -> None:
         """Return when the last frame is answered."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 _END: Any = object()
 
 
-def read_ahead(items: Iterable[Item], depth: int) -> Iterator[Item]:
+def read_ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
     """The same items, up to ``depth`` of them made beforehand in a thread, which ends when the iterator does.
 
     An item that cannot be made raises in its place.

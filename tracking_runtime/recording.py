@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from tracking_runtime.bags import Qos, Record, Topic
 from tracking_runtime.cdr import (
@@ -15,6 +16,21 @@ from tracking_runtime.cdr import (
 )
 from tracking_runtime.frames import Frame, FrameSource
 from tracking_runtime.interfaces import describe
+
+
+@dataclass(frozen=True)
+class RecordedFrame:
+    """The messages of one frame.
+
+    Attributes:
+        stamp_ns: the frame's.
+        ahead: what has to be known before the frame comes: the bands.
+        records: its ground truth, where there is any, and then its image.
+    """
+
+    stamp_ns: int
+    ahead: tuple[Record, ...]
+    records: tuple[Record, ...]
 
 
 class SourceRecording:
@@ -43,25 +59,23 @@ class SourceRecording:
             Topic(self._truth, describe(TRACKS), (Qos(),)),
         ]
 
-    def __iter__(self) -> Iterator[list[Record]]:
-        """The messages of each frame; the bands come with the first."""
+    def __iter__(self) -> Iterator[RecordedFrame]:
+        """The messages of each frame; the bands come ahead of the first."""
         info = self._source.spectral_info
         for index, frame in enumerate(self._source):
-            records = (
-                []
-                if index or info is None
-                else [
+            ahead = []
+            if index == 0 and info is not None:
+                ahead.append(
                     _record(self._info, serialize_spectral_info(info, frame.stamp_ns, frame.frame_id), frame)
-                ]
-            )
+                )
+            records = []
             if frame.truth is not None:
                 size = frame.image.shape[1], frame.image.shape[0]
-                data = serialize_truth(
-                    frame.truth, frame.stamp_ns, frame.frame_id, size, self._source.class_names
-                )
+                names = self._source.class_names
+                data = serialize_truth(frame.truth, frame.stamp_ns, frame.frame_id, size, names)
                 records.append(_record(self._truth, data, frame))
             records.append(_record(self._image, serialize_image(frame), frame))
-            yield records
+            yield RecordedFrame(frame.stamp_ns, tuple(ahead), tuple(records))
 
 
 def _record(topic: str, data: bytes, frame: Frame) -> Record:

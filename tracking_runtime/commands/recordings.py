@@ -45,8 +45,8 @@ def simulate(source: str, output: Path, namespace: str, compression: Compression
             for topic in recording.topics:
                 writer.add(topic)
             task = progress.add_task(frames.name, total=len(frames))
-            for records in read_ahead(recording, depth=4):
-                for record in records:
+            for frame in read_ahead(recording, depth=4):
+                for record in (*frame.ahead, *frame.records):
                     writer.write(*record)
                 progress.advance(task)
     except SourceError as error:
