@@ -45,7 +45,8 @@ def node_process(ros_domain: int, tmp_path: Path) -> Iterator[Callable[..., Node
     with ExitStack() as processes:
 
         def start(module: str, name: str, **options: Any) -> NodeProcess:
-            process = NodeProcess(module, name, tmp_path, **options)
+            environment = local_environment(ros_domain) | options.pop("environment", {})
+            process = NodeProcess(module, name, tmp_path, environment=environment, **options)
             return processes.enter_context(process)
 
         yield start

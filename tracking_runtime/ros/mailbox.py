@@ -42,9 +42,7 @@ class Mailbox(Generic[T]):
     def take(self, timeout_s: float | None = None) -> T | None:
         """The item, once there is one; None when woken, closed, or after ``timeout_s``."""
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._item is not None or self._woken or self._closed, timeout_s
-            )
+            self._changed.wait_for(lambda: self._item is not None or self._woken or self._closed, timeout_s)
             self._woken = False
             item, self._item = self._item, None
             return item

@@ -1,0 +1,147 @@
+"""Nodes from the outside, as a program uses them: transitions and the trackers' services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from numpy.typing import ArrayLike
+from remote_sensing_tracking.msg import BoundingBox
+from remote_sensing_tracking.srv import ClearTarget, ReloadModel, SetTarget
+from std_srvs.srv import Trigger
+
+from tracking_runtime.geometry import as_boxes
+from tracking_runtime.ros import diagnostics
+from tracking_runtime.ros.diagnostics import Diagnosis
+from tracking_runtime.ros.session import RosSession
+from tracking_runtime.ros.waiting import wait_for
+
+
+class RequestRefused(RuntimeError):
+    """A node did not do what it was asked to. The message gives its reason."""
+
+
+class LifecycleClient:
+    """The lifecycle of one node, asked and changed.
+
+    A transition returns once the node is in the new state.
+    """
+
+    def __init__(self, session: RosSession, node: str, timeout_s: float = 60.0) -> None:
+        """Follow a node.
+
+        Args:
+            session: to speak through.
+            node: its name with namespace, as ``/hsi_tracker``.
+            timeout_s: for each transition; configuring loads a model.
+        """
+        self._session = session
+        self._node = node
+        self._timeout_s = timeout_s
+        self._diagnosis: Diagnosis | None = None
+        session.node.create_subscription(DiagnosticArray, diagnostics.TOPIC, self._note, 100)
+
+    @property
+    def diagnosis(self) -> Diagnosis | None:
+        """What the node last said of itself; values are text."""
+        return self._diagnosis
+
+    def state(self) -> str:
+        """The node's state: unconfigured, inactive, active or finalized."""
+        response = self._session.call(
+            GetState, f"{self._node}/get_state", GetState.Request(), self._timeout_s
+        )
+        return str(response.current_state.label)
+
+    def configure(self) -> None:
+        """Unconfigured -> inactive. Raises RequestRefused."""
+        self._change("configure", Transition.TRANSITION_CONFIGURE)
+
+    def activate(self) -> None:
+        """Inactive -> active. Raises RequestRefused."""
+        self._change("activate", Transition.TRANSITION_ACTIVATE)
+
+    def deactivate(self) -> None:
+        """Active -> inactive. Raises RequestRefused."""
+        self._change("deactivate", Transition.TRANSITION_DEACTIVATE)
+
+    def cleanup(self) -> None:
+        """Inactive -> unconfigured. Raises RequestRefused."""
+        self._change("clean up", Transition.TRANSITION_CLEANUP)
+
+    def start(self) -> None:
+        """Unconfigured -> active. Raises RequestRefused."""
+        self.configure()
+        self.activate()
+
+    def _change(self, what: str, transition: int) -> None:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        self._diagnosis = None
+        response = self._session.call(ChangeState, f"{self._node}/change_state", request, self._timeout_s)
+        if not response.success:
+            reason = self._reason() or f"not possible from state {self.state()}"
+            raise RequestRefused(f"{self._node} did not {what}: {reason}")
+
+    def _reason(self) -> str:
+        diagnosis = wait_for(lambda: self._diagnosis, what=f"a diagnosis of {self._node}")
+        return str(diagnosis.values.get("last_error", "")) if diagnosis else ""
+
+    def _note(self, message: DiagnosticArray) -> None:
+        self._diagnosis = diagnostics.from_message(message, self._node) or self._diagnosis
+
+
+class TrackerClient:
+    """The services that both trackers have."""
+
+    def __init__(self, session: RosSession, node: str, timeout_s: float = 30.0) -> None:
+        """Speak to the tracker of this name, with namespace, as ``/spax_tracker``."""
+        self._session = session
+        self._node = node
+        self._timeout_s = timeout_s
+
+    def reset(self) -> None:
+        """Forget everything seen; a new epoch begins. Raises RequestRefused."""
+        self._ask(Trigger, "reset", Trigger.Request())
+
+    def reload_model(self, model: str = "") -> None:
+        """Replace the network, by the same one read anew if no other is named. Raises RequestRefused."""
+        self._ask(ReloadModel, "reload_model", ReloadModel.Request(model=model))
+
+    def _ask(self, service_type: Any, service: str, request: Any) -> Any:
+        response = self._session.call(service_type, f"{self._node}/{service}", request, self._timeout_s)
+        if not response.success:
+            raise RequestRefused(f"{self._node} refused {service}: {response.message}")
+        return response
+
+
+class HsiTrackerClient(TrackerClient):
+    """The services of the hyperspectral tracker."""
+
+    def set_target(self, box: ArrayLike, *, stamp_ns: int = 0, target_id: int = 0, label: str = "") -> int:
+        """Follow what is in a box; its id.
+
+        Args:
+            box: x, y, width, height in pixels of the source image.
+            stamp_ns: of the frame that the box was drawn on; 0: the newest.
+            target_id: of the target to set anew; 0: a new one.
+            label: comes back in the tracks.
+
+        Raises:
+            RequestRefused: with the tracker's reason.
+        """
+        x, y, width, height = map(float, as_boxes(box)[0])
+        seconds, nanoseconds = divmod(stamp_ns, 10**9)
+        request = SetTarget.Request(
+            box=BoundingBox(x=x, y=y, width=width, height=height),
+            stamp=Time(sec=seconds, nanosec=nanoseconds),
+            id=target_id,
+            label=label,
+        )
+        return int(self._ask(SetTarget, "set_target", request).id)
+
+    def clear_target(self, target_id: int = 0) -> None:
+        """Stop following a target, or all. Raises RequestRefused."""
+        self._ask(ClearTarget, "clear_target", ClearTarget.Request(id=target_id))
