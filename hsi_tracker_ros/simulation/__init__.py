@@ -1,5 +1,6 @@
-"""Hyperspectral video made from a seed, and real cubes that a virtual camera pans over; both with exact truth."""
+"""Hyperspectral video with exact truth: made from a seed, or a real cube that a window pans over."""
 
+from hsi_tracker_ros.simulation.panned import PannedCube
 from hsi_tracker_ros.simulation.scene import (
     ATTRIBUTES,
     BENCHMARK_SEEDS,
@@ -14,6 +15,7 @@ __all__ = [
     "BENCHMARK_SEEDS",
     "TRAINING_SEEDS",
     "HyperspectralScene",
+    "PannedCube",
     "Rendering",
     "random_camera",
 ]

@@ -199,7 +199,7 @@ def textured(
     dome = np.float32(rng.uniform(0.0, 0.35)) * (x * x + y * y)
     grain = np.float32(rng.uniform(0.04, 0.16)) * fractal_noise(rng, size, size, size * 0.25, 5, 0.7)
     shading = np.clip(0.9 + light[0] * x + light[1] * y - dome + grain, 0.2, 1.3)
-    coverage = _filled(outline, size)
+    coverage = filled(outline, size)
     colour = (shares.reshape(-1, materials) @ reflectances).reshape(size, size, -1) * shading[..., None]
     full = np.concatenate([colour * coverage[..., None], coverage[..., None]], axis=-1).astype(np.float32)
     levels = [full]
@@ -231,7 +231,8 @@ def _pattern(rng: np.random.Generator, size: int, materials: int) -> NDArray[np.
     return logits
 
 
-def _filled(outline: Outline, size: int) -> NDArray[np.float32]:
+def filled(outline: Outline, size: int) -> NDArray[np.float32]:
+    """Coverage of each pixel of a sprite of ``size`` x ``size`` by an outline, 0..1."""
     fine = size * 4
     points = np.round((outline + MARGIN) / (2 * MARGIN) * fine).astype(np.int32)
     mask = np.zeros((fine, fine), dtype=np.uint8)
@@ -291,9 +292,14 @@ _OUTLINES: tuple[Callable[[np.random.Generator], Outline], ...] = (
 )
 
 
+def random_outline(rng: np.random.Generator) -> Outline:
+    """A polygon ``(n, 2)`` that just fills -1..1: an ellipse, a blob, a box, a star or an irregular polygon."""
+    return _OUTLINES[int(rng.integers(len(_OUTLINES)))](rng)
+
+
 def make_solid(reflectances: NDArray[np.float32], geometry: np.random.Generator, size: int) -> Actor:
     """An actor of one part; ``geometry`` decides shape and texture, so the same state gives the same but for colour."""
-    outline = _OUTLINES[int(geometry.integers(len(_OUTLINES)))](geometry)
+    outline = random_outline(geometry)
     return Actor((Part(textured(outline, reflectances, geometry, size)),))
 
 
@@ -337,7 +343,7 @@ def _compound_parts(
     parts = [body]
     for _ in range(int(rng.integers(2, 4))):
         angle = rng.uniform(0, 2 * np.pi)
-        outline = _OUTLINES[int(rng.integers(len(_OUTLINES)))](rng)
+        outline = random_outline(rng)
         turned = np.roll(reflectances, int(rng.integers(1, len(reflectances))), axis=0)
         extent = tuple(rng.uniform(0.2, 0.45, 2))
         hinge = (0.5 * np.cos(angle), 0.5 * np.sin(angle))
