@@ -1,0 +1,44 @@
+"""The report as one HTML file that opens offline: pictures, plots and styles are inside."""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from tracking_runtime.reports.plots import chart_svg, stages_svg, ways_svg
+from tracking_runtime.reports.results import Report
+
+_TEMPLATE = "report.html.j2"
+
+
+def write_html(report: Report, path: Path) -> None:
+    """Write a report's page; its pictures are read from beside it.
+
+    Raises:
+        OSError: a picture cannot be read, or the page not be written.
+    """
+
+    def embedded(picture: str) -> str:
+        return _data_uri(path.parent / picture)
+
+    environment = Environment(
+        loader=PackageLoader("tracking_runtime.reports", package_path=""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["embedded"] = embedded
+    environment.filters["percent"] = "{:.1%}".format
+    for name, draw in {"chart": chart_svg, "stages": stages_svg, "ways": ways_svg}.items():
+        environment.filters[name] = lambda value, draw=draw: Markup(draw(value))
+    path.write_text(environment.get_template(_TEMPLATE).render(report=report), encoding="utf-8")
+
+
+def _data_uri(path: Path) -> str:
+    kind = mimetypes.guess_type(path.name)[0]
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
