@@ -140,7 +140,7 @@ class _View:
 
     cube: NDArray[Any]
     wavelengths_nm: tuple[float, ...]
-    bands: BandMatcher | None
+    bands: BandMatcher
     black: float
     white: float
     means: Floats
@@ -159,8 +159,7 @@ class _View:
         image = false_color(region, self.wavelengths_nm, white=self.white, black=self.black)
         relative = cut(region.astype(np.float32, copy=False), local, cube_size, self.means + self.black)
         relative = (relative - self.black) / self.means
-        if self.bands is not None:
-            relative = self.bands(relative)
+        relative = self.bands(relative)
         return cut(image, local, image_size, self.mean_color), np.ascontiguousarray(relative, np.float32)
 
 
@@ -199,10 +198,7 @@ class HsiTracker:
         self.times = times or StageTimes()
         self.camera = camera or SpectralInfo(model.wavelengths_nm)
         self.response: Floats | None = None
-        same = len(self.camera.wavelengths_nm) == len(model.wavelengths_nm) and np.allclose(
-            self.camera.wavelengths_nm, model.wavelengths_nm, atol=0.01
-        )
-        self._bands = None if same else BandMatcher(self.camera, model.wavelengths_nm)
+        self._bands = BandMatcher(self.camera, model.wavelengths_nm)
         self._targets: dict[int, _Target] = {}
         self._next_id = 1
         self._window = np.outer(np.hanning(RESPONSE_SIZE), np.hanning(RESPONSE_SIZE))

@@ -89,6 +89,7 @@ def sample_points(
         target[positives[chance[row, positives].argsort()[: sampling.positives]]] = POSITIVE
         count = sampling.negatives if len(positives) else sampling.negatives_unpaired
         hard = negatives[wrong[row, negatives].argsort(descending=True)[: int(count * sampling.hard_share)]]
+        chance[row, hard] = torch.inf
         target[hard] = NEGATIVE
         drawn = negatives[chance[row, negatives].argsort()[: count - len(hard)]]
         target[drawn] = NEGATIVE

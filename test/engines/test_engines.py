@@ -1,0 +1,124 @@
+import logging
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from hsi_tracker_ros.hanet.model import HANetModel, stack
+from hsi_tracker_ros.hanet.storage import load_network
+from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, Graph, load_engine
+
+GRAPH = Graph(
+    "sum",
+    nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()),
+    (torch.rand(1, 3, 9, 9),),
+    ("image",),
+    ("features",),
+)
+AVAILABLE = [backend.name for backend in BACKENDS if backend.unavailable() is None]
+
+
+@pytest.mark.parametrize("name", AVAILABLE)
+def test_every_engine_here_gives_pytorchs_numbers(name):
+    image = np.random.default_rng(0).random((1, 3, 9, 9), dtype=np.float32)
+    (given,) = load_engine(GRAPH, EngineSettings(engine=name, threads=1)).run(image)
+    with torch.no_grad():
+        wanted = GRAPH.module(torch.from_numpy(image)).numpy()
+    assert np.abs(given - wanted).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", AVAILABLE)
+def test_every_engine_here_tracks_as_pytorch(name):
+    rng = np.random.default_rng(0)
+    network = load_network("hanet_edge_vis16")
+    models = [HANetModel(network, EngineSettings(engine=each, threads=1)) for each in ("pytorch", name)]
+    image = rng.integers(0, 255, (3, 127, 127, 3)).astype(np.uint8)
+    cube = rng.random((3, 63, 63, 16), dtype=np.float32) * 2
+    search = (
+        rng.integers(0, 255, (3, 255, 255, 3)).astype(np.uint8),
+        rng.random((3, 127, 127, 16), dtype=np.float32),
+    )
+    outputs = []
+    for model in models:
+        kernels = stack([model.encode(*crops) for crops in zip(image, cube, strict=True)])
+        outputs.append((*kernels, *model.search(*search, kernels, kernels)))
+    for wanted, given in zip(*outputs, strict=True):
+        assert np.abs(given - wanted).max() <= 1e-3 * max(np.abs(wanted).max(), 1)
+
+
+@pytest.mark.parametrize("name", AVAILABLE)
+def test_results_are_the_callers_own(name):
+    engine = load_engine(GRAPH, EngineSettings(engine=name, threads=1))
+    (first,) = engine.run(np.ones((1, 3, 9, 9), np.float32))
+    kept = first.copy()
+    engine.run(np.zeros((1, 3, 9, 9), np.float32))
+    assert np.array_equal(first, kept)
+
+
+class Working:
+    def __init__(self, name, *, reason=None, fails_loading=False, fails_after=None):
+        self.name, self._reason, self._fails_loading, self._fails_after = (
+            name,
+            reason,
+            fails_loading,
+            fails_after,
+        )
+
+    def unavailable(self):
+        return self._reason
+
+    def load(self, _graph, _settings):
+        if self._fails_loading:
+            raise RuntimeError("does not compile")
+        return self.Loaded(self.name, self._fails_after)
+
+    class Loaded:
+        def __init__(self, name, fails_after):
+            self.description, self._left = name, fails_after
+
+        def run(self, *arrays):
+            if self._left is not None:
+                self._left -= 1
+                if self._left < 0:
+                    raise RuntimeError("device lost")
+            return arrays
+
+
+def test_auto_takes_the_first_that_works_and_says_why(caplog):
+    order = [
+        Working("absent", reason="not installed"),
+        Working("broken", fails_loading=True),
+        Working("good"),
+    ]
+    with caplog.at_level(logging.INFO):
+        engine = load_engine(GRAPH, EngineSettings(), order)
+    assert engine.description.startswith("good")
+    assert "not installed" in engine.description
+    assert "does not compile" in engine.description
+    assert any(record.levelno == logging.ERROR and "broken" in record.message for record in caplog.records)
+
+
+def test_auto_goes_on_with_the_next_when_one_fails_while_running(caplog):
+    engine = load_engine(GRAPH, EngineSettings(), [Working("flaky", fails_after=1), Working("good")])
+    array = np.ones(1)
+    assert engine.run(array) == (array,)
+    assert engine.run(array) == (array,)
+    assert engine.description.startswith("good")
+    assert "device lost" in engine.description
+    assert any(record.levelno == logging.ERROR and "flaky" in record.message for record in caplog.records)
+
+
+def test_nothing_working_names_every_reason():
+    order = [Working("absent", reason="not installed"), Working("broken", fails_loading=True)]
+    with pytest.raises(EngineError, match=r"not installed.*does not compile"):
+        load_engine(GRAPH, EngineSettings(), order)
+
+
+def test_an_engine_asked_for_by_name_is_not_replaced():
+    with pytest.raises(EngineError, match=r"broken.*does not compile"):
+        load_engine(
+            GRAPH, EngineSettings(engine="broken"), [Working("broken", fails_loading=True), Working("good")]
+        )
+    with pytest.raises(EngineError, match="known: auto, good"):
+        load_engine(GRAPH, EngineSettings(engine="tpu"), [Working("good")])

@@ -1,0 +1,50 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hsi_tracker_ros.hanet.crops import SquareCrop, cut, search_side, template_side
+
+numbers = st.floats(-50, 300)
+
+
+@given(numbers, numbers, st.floats(10, 400), numbers, numbers, st.floats(1, 200), st.floats(1, 200))
+def test_box_to_crop_and_back(x, y, side, left, top, width, height):
+    crop, box = SquareCrop(x, y, side), np.array([left, top, width, height])
+    corners = crop.corners_inside(box, 255)
+    back = (corners - 255 / 2) * side / 255 + [x, y, x, y]
+    assert np.allclose(back, [left, top, left + width, top + height], atol=1e-6)
+
+
+def test_a_bright_square_is_where_the_crop_says():
+    image = np.zeros((120, 200, 1), np.float32)
+    image[40:60, 90:120] = 1
+    crop = SquareCrop(100, 55, 50)
+    patch = cut(image, crop, 250, np.zeros(1))
+    rows, columns = np.nonzero(patch[..., 0] > 0.5)
+    found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    assert np.abs(found - crop.corners_inside(np.array([90, 40, 30, 20]), 250)).max() <= 1
+
+
+def test_a_crop_at_native_scale_copies_pixels():
+    image = np.random.default_rng(0).integers(0, 65535, (40, 40, 16)).astype(np.uint16)
+    patch = cut(image, SquareCrop(15.5, 20.5, 9), 9, np.zeros(16))
+    assert np.array_equal(patch, image[16:25, 11:20])
+
+
+def test_outside_the_image_every_band_has_its_fill():
+    image = np.full((20, 20, 6), 60_000, np.uint16)
+    fill = np.arange(6) * 10_000.0
+    patch = cut(image, SquareCrop(-30, 10, 20), 16, fill)
+    assert (patch == fill).all()
+
+
+def test_window_is_empty_outside_the_image():
+    rows, columns = SquareCrop(-100, 400, 30).window(256, 512)
+    assert rows.start == rows.stop
+    assert columns.start == columns.stop
+
+
+def test_sides_are_siambans():
+    box = np.array([0, 0, 30.0, 10.0])
+    assert np.isclose(template_side(box), np.sqrt((30 + 20) * (10 + 20)))
+    assert np.isclose(search_side(box) / template_side(box), 255 / 127)

@@ -1,0 +1,202 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hsi_tracker_ros.cubes.bands import CameraMismatch
+from hsi_tracker_ros.cubes.presets import preset
+from hsi_tracker_ros.hanet.model import HANetModel
+from hsi_tracker_ros.hanet.storage import load_network
+from hsi_tracker_ros.simulation import HyperspectralScene
+from hsi_tracker_ros.tracker import HsiTracker, TargetStatus, TrackerSettings, load_tracker
+from tracking_runtime.engines import EngineSettings
+from tracking_runtime.errors import FrameRefused, ModelError, TargetRefused
+from tracking_runtime.geometry import intersection_over_union
+from tracking_runtime.spectral import SpectralInfo
+
+SEED = 1_000_004
+ENGINE = EngineSettings(engine="pytorch", threads=1)
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return list(HyperspectralScene(SEED, frames=24, attributes="BC"))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return HANetModel(load_network("hanet_edge_vis16"), ENGINE)
+
+
+@pytest.fixture
+def tracker(model):
+    return HsiTracker(model)
+
+
+def truth(frame):
+    return frame.truth.boxes[0]
+
+
+def test_follows_a_simulated_target(tracker, frames):
+    target = tracker.set_target(frames[0].image, truth(frames[0]), stamp_ns=frames[0].stamp_ns, label="it")
+    overlaps = []
+    for frame in frames[1:]:
+        (state,) = tracker.track(frame.image, frame.stamp_ns)
+        overlaps.append(intersection_over_union(state.box, truth(frame))[0, 0])
+        assert state.id == target
+        assert state.label == "it"
+        assert 0 <= state.score <= 1
+        assert (state.frames_since_seen == 0) == (state.state is TargetStatus.TRACKING)
+    assert np.mean(overlaps) > 0.5
+    assert tracker.response.shape == (25, 25)
+    assert set(tracker.times.summary()) == {"crop", "engine", "update"}
+
+
+def test_the_newest_template_is_from_a_later_frame(tracker, frames):
+    tracker.set_target(frames[0].image, truth(frames[0]), stamp_ns=frames[0].stamp_ns)
+    stamps = [tracker.track(frame.image, frame.stamp_ns)[0].template_stamp_ns for frame in frames[1:]]
+    assert stamps[8] == frames[0].stamp_ns
+    assert stamps[-1] > frames[0].stamp_ns
+
+
+def test_targets_in_a_batch_are_followed_as_if_alone(model, frames):
+    boxes = [truth(frames[0]), [40.0, 40, 50, 30], [480, 230, 60, 60]]
+    alone = []
+    for box in boxes:
+        tracker = HsiTracker(model)
+        tracker.set_target(frames[0].image, box)
+        alone.append([tracker.track(frame.image, 0)[0] for frame in frames[1:8]])
+    together = HsiTracker(model)
+    for box in boxes:
+        together.set_target(frames[0].image, box)
+    for index, frame in enumerate(frames[1:8]):
+        for target, state in enumerate(together.track(frame.image, 0)):
+            assert np.allclose(state.box, alone[target][index].box, atol=0.05)
+            assert state.state == alone[target][index].state
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        (10, 10, 0, 5),
+        (10, 10, 5, -1),
+        (np.nan, 0, 5, 5),
+        (0, 0, np.inf, 5),
+        (600, 10, 20, 20),
+        (-30, 10, 20, 20),
+        (1, 2, 3),
+    ],
+)
+def test_impossible_targets_are_refused_and_change_nothing(tracker, frames, box):
+    target = tracker.set_target(frames[0].image, truth(frames[0]))
+    with pytest.raises(TargetRefused, match=r"box"):
+        tracker.set_target(frames[0].image, box)
+    (state,) = tracker.track(frames[1].image, 0)
+    assert state.id == target
+    assert tracker.set_target(frames[0].image, truth(frames[0])) == target + 1
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda cube: cube[..., :15], "15"),
+        (lambda cube: cube[..., 0], "shape"),
+        (lambda cube: cube[:0], "shape"),
+        (lambda cube: cube.astype(np.float64), "float64"),
+        (lambda cube: np.where(cube == cube.max(), np.nan, cube).astype(np.float32), "finite"),
+    ],
+)
+def test_unusable_frames_are_refused_and_change_nothing(tracker, frames, spoil, reason):
+    tracker.set_target(frames[0].image, truth(frames[0]))
+    with pytest.raises(FrameRefused, match=reason):
+        tracker.track(spoil(frames[1].image), 0)
+    other = HsiTracker(tracker.model)
+    other.set_target(frames[0].image, truth(frames[0]))
+    ours, fresh = (each.track(frames[1].image, 0)[0] for each in (tracker, other))
+    assert np.array_equal(ours.box, fresh.box)
+
+
+def test_brightness_and_sample_type_do_not_matter(model, frames):
+    boxes = []
+    for convert in (lambda cube: cube, lambda cube: cube.astype(np.float32) / 500):
+        tracker = HsiTracker(model)
+        tracker.set_target(convert(frames[0].image), truth(frames[0]))
+        boxes.append([tracker.track(convert(frame.image), 0)[0].box for frame in frames[1:5]])
+    assert np.allclose(*boxes, atol=1.0)
+
+
+def test_targets_come_and_go(tracker, frames):
+    one = tracker.set_target(frames[0].image, truth(frames[0]))
+    two = tracker.set_target(frames[0].image, (5, 5, 30, 20))
+    assert tracker.clear_target(one) == 1
+    assert tracker.clear_target(one) == 0
+    assert [state.id for state in tracker.track(frames[1].image, 0)] == [two]
+    assert tracker.set_target(frames[1].image, (50, 50, 30, 20), target_id=two) == two
+    assert len(tracker.track(frames[2].image, 0)) == 1
+    assert tracker.clear_target(None) == 1
+    assert tracker.track(frames[3].image, 0) == []
+    assert tracker.response is None
+    tracker.reset()
+    assert tracker.set_target(frames[0].image, truth(frames[0])) == 1
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.floats(-20, 500), st.floats(-20, 250), st.floats(0.5, 500), st.floats(0.5, 250))
+def test_any_box_that_touches_the_image_can_be_followed(model, frames, x, y, width, height):
+    if x + width <= 0.1 or y + height <= 0.1:
+        x, y = 1.0, 1.0
+    tracker = HsiTracker(model)
+    tracker.set_target(frames[0].image, (x, y, width, height))
+    for frame in frames[1:3]:
+        (state,) = tracker.track(frame.image, 0)
+        assert np.isfinite(state.box).all()
+        assert (state.box[2:] > 0).all()
+
+
+def test_a_target_that_is_gone_is_lost_and_found_again(model, frames):
+    settings_ = TrackerSettings(lost_after=3)
+    tracker = HsiTracker(model, settings_)
+    tracker.set_target(frames[0].image, truth(frames[0]))
+    tracker.track(frames[1].image, 0)
+    means = frames[0].image.mean(axis=(0, 1)).astype(np.uint16)
+    nothing = np.broadcast_to(means, frames[0].image.shape) + np.uint16(1)
+    for _ in range(10):
+        (state,) = tracker.track(nothing, 0)
+    assert state.state is TargetStatus.LOST
+    assert state.frames_since_seen == 10
+    for _ in range(15):
+        (state,) = tracker.track(frames[1].image, 0)
+    assert state.state is TargetStatus.TRACKING
+    assert intersection_over_union(state.box, truth(frames[1]))[0, 0] > 0.4
+
+
+def test_a_camera_that_misses_bands_is_refused(model):
+    with pytest.raises(CameraMismatch, match="480"):
+        HsiTracker(model, camera=SpectralInfo(tuple(np.linspace(600, 900, 16))))
+
+
+def test_a_camera_in_another_order_is_matched(model, frames):
+    tracker, order = HsiTracker(model), np.argsort(preset("vis16").wavelengths_nm)
+    shuffled = HsiTracker(model, camera=SpectralInfo(tuple(np.array(preset("vis16").wavelengths_nm)[order])))
+    tracker.set_target(frames[0].image, truth(frames[0]))
+    shuffled.set_target(frames[0].image[..., order], truth(frames[0]))
+    (one,), (other,) = tracker.track(frames[1].image, 0), shuffled.track(frames[1].image[..., order], 0)
+    assert np.allclose(one.box, other.box, atol=1.0)
+
+
+def test_the_model_for_any_camera_needs_to_know_which():
+    with pytest.raises(ModelError, match="any camera"):
+        load_tracker("hanet_edge_any", engine="pytorch")
+
+
+def test_the_model_for_any_camera_follows_on_an_odd_one():
+    camera = SpectralInfo((440.0, 560.0, 700.0, 850.0, 940.0), (30.0,) * 5, bit_depth=12)
+    scene = list(HyperspectralScene(SEED, frames=8, bands=camera, attributes="BC"))
+    info = replace(camera, saturation_level=4095.0)
+    tracker = load_tracker("hanet_edge_any", engine="pytorch", bands=info)
+    tracker.set_target(scene[0].image, truth(scene[0]))
+    for frame in scene[1:]:
+        (state,) = tracker.track(frame.image, 0)
+    assert intersection_over_union(state.box, truth(scene[-1]))[0, 0] > 0.4

@@ -1,0 +1,108 @@
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from hsi_tracker_ros.datasets import Augmentation, PairDataset, read_clips, stack_pairs, write_clip
+from hsi_tracker_ros.hanet.config import HANET_EDGE
+from hsi_tracker_ros.hanet.crops import template_side
+from hsi_tracker_ros.hanet.network import HANet
+from hsi_tracker_ros.rendering import render_clips, simulated_clip
+from hsi_tracker_ros.training import EDGE, PAPER, Trainer
+from tracking_runtime.errors import ModelError, SourceError
+
+RECIPE = replace(EDGE, steps=4, batch=2)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    for number in range(4):
+        write_clip(folder, f"{number}", simulated_clip(np.random.default_rng(number), 3))
+    return read_clips(folder)
+
+
+def trainer(clips, folder):
+    torch.manual_seed(0)
+    return Trainer(HANet(HANET_EDGE), clips, RECIPE, folder)
+
+
+def weights(done):
+    return {key: value.clone() for key, value in done.result.state_dict().items()}
+
+
+def test_an_interrupted_run_ends_as_an_uninterrupted_one(clips, tmp_path):
+    whole = trainer(clips, tmp_path / "whole")
+    losses = list(whole.run())
+    assert len(losses) == 4
+    assert all(np.isfinite(list(each.values())).all() for each in losses)
+
+    first = trainer(clips, tmp_path / "halves")
+    for _ in islice(first.run(), 2):
+        pass
+    first.save()
+    second = trainer(clips, tmp_path / "halves")
+    assert second.step == 2
+    assert len(list(second.run())) == 2
+
+    for (key, one), other in zip(weights(whole).items(), weights(second).values(), strict=True):
+        assert torch.equal(one, other), key
+
+
+def test_imagenet_layers_and_frozen_statistics_stay(clips, tmp_path):
+    run = trainer(clips, tmp_path)
+    before = {key: value.clone() for key, value in run.result.rgb.backbone.state_dict().items()}
+    list(run.run())
+    after = run.result.rgb.backbone.state_dict()
+    assert torch.equal(before["stem.0.weight"], after["stem.0.weight"])
+    assert torch.equal(before["stages.3.0.layers.1.running_mean"], after["stages.3.0.layers.1.running_mean"])
+    assert not torch.equal(before["stages.3.0.layers.0.weight"], after["stages.3.0.layers.0.weight"])
+
+
+def test_a_checkpoint_of_another_network_is_refused(clips, tmp_path):
+    trainer(clips, tmp_path).save()
+    with pytest.raises(ModelError, match="another network"):
+        Trainer(HANet(replace(HANET_EDGE, channels=64)), clips, RECIPE, tmp_path)
+
+
+def test_the_papers_rates():
+    assert np.isclose(PAPER.rate(PAPER.steps - 1), 5e-4, rtol=1e-3)
+    assert np.isclose(max(PAPER.rate(step) for step in range(0, PAPER.steps, 1000)), 1e-3, rtol=1e-2)
+
+
+def test_pairs_show_the_target_where_their_box_says(clips):
+    still = Augmentation(search_shift=0, search_scale=0, template_shift=0, template_scale=0, unpaired=0)
+    pair = PairDataset(clips, HANET_EDGE, still, seed=0, length=1)[0]
+    left, top, right, bottom = pair.box.tolist()
+    assert np.isclose((left + right) / 2, 127.5, atol=1e-3)
+    width, height = right - left, bottom - top
+    assert np.isclose(template_side(np.array([0, 0, width, height])), 127, rtol=1e-3)
+    assert pair.template_image.shape == (3, 127, 127)
+    assert pair.search_cube.shape[1:] == (127, 127)
+
+
+def test_pairs_depend_on_seed_and_index_alone(clips):
+    one, other = (PairDataset(clips, HANET_EDGE, Augmentation(), seed=5, length=9) for _ in range(2))
+    assert torch.equal(one[7].search_image, other[7].search_image)
+    assert not torch.equal(one[7].search_image, one[6].search_image)
+
+
+def test_batches_are_as_wide_as_their_widest_camera(clips):
+    dataset = PairDataset(clips, HANET_EDGE, Augmentation(), seed=0, length=6)
+    batch = stack_pairs([dataset[index] for index in range(6)])
+    bands = (batch.wavelengths_nm > 0).sum(dim=1)
+    assert batch.search_cube.shape[1] == bands.max()
+    for cube, count in zip(batch.search_cube, bands, strict=True):
+        assert not cube[count:].any()
+
+
+def test_rendering_goes_on_where_it_stopped(tmp_path):
+    assert list(render_clips(tmp_path, 2, frames=2)) == [1, 2]
+    assert list(render_clips(tmp_path, 3, frames=2)) == [3]
+
+
+def test_a_folder_without_clips_is_named(tmp_path):
+    with pytest.raises(SourceError, match=str(tmp_path)):
+        read_clips(tmp_path)
