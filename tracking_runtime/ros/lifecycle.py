@@ -145,8 +145,11 @@ class TrackingNode(LifecycleNode, Generic[P]):
     def note_error(self, doing: str, error: BaseException) -> None:
         """Log an exception with its traceback and keep its message for the diagnostics."""
         self._last_error = f"{doing}: {error or type(error).__name__}"
-        trace = "".join(traceback.format_exception(error))
-        self.get_logger().error(f"{self._last_error}\n{trace}")
+        self.log_exception(self._last_error, error)
+
+    def log_exception(self, line: str, error: BaseException) -> None:
+        """Log an exception with its traceback, below a line that says what it means."""
+        self.get_logger().error(f"{line}\n{''.join(traceback.format_exception(error))}")
 
     def report(self, state: str | None = None) -> None:
         """Publish the diagnosis now; ``state`` if the node is about to enter another one."""

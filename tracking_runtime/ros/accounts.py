@@ -1,0 +1,92 @@
+"""Where the frames of a camera went: every published one is in exactly one of the counts."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from tracking_runtime.ros.diagnostics import Value
+
+_RATE_WINDOW_S = 5.0
+
+
+@dataclass
+class FrameAccount:
+    """What became of the frames since the node was configured.
+
+    Published frames = processed + refused + failed + dropped + lost, once none is under way.
+
+    Attributes:
+        received: came to the callback.
+        processed: tracked, result published.
+        refused: could not be used.
+        failed: met an error in the tracker.
+        dropped: made room for a newer one.
+        lost: were published but never came, by gaps in the publisher's numbers.
+        last_refusal: reason of the newest refusal.
+        last_refusal_s: when that was, monotonic.
+        last_failure_s: when a frame last failed, monotonic.
+    """
+
+    received: int = 0
+    processed: int = 0
+    refused: int = 0
+    failed: int = 0
+    dropped: int = 0
+    lost: int = 0
+    last_refusal: str = ""
+    last_refusal_s: float = -float("inf")
+    last_failure_s: float = -float("inf")
+    _arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=200), repr=False)
+    _last_number: int | None = field(default=None, repr=False)
+
+    def arrive(self, number: int | None) -> None:
+        """Count a frame that came; ``number`` as its only publisher counts, None if there are several."""
+        self.received += 1
+        self._arrivals.append(time.monotonic())
+        if number is not None and self._last_number is not None and number > self._last_number:
+            self.lost += number - self._last_number - 1
+        self._last_number = number
+
+    def pause(self) -> None:
+        """Count no gap until the next frame: nobody listens meanwhile."""
+        self._last_number = None
+
+    def refuse(self, reason: str) -> None:
+        """Count a frame that could not be used."""
+        self.refused += 1
+        self.last_refusal, self.last_refusal_s = reason, time.monotonic()
+
+    def fail(self) -> None:
+        """Count a frame that met an error."""
+        self.failed += 1
+        self.last_failure_s = time.monotonic()
+
+    @property
+    def silence_s(self) -> float:
+        """Seconds since the last frame came; infinite if none ever did."""
+        return time.monotonic() - self._arrivals[-1] if self._arrivals else float("inf")
+
+    @property
+    def rate_hz(self) -> float:
+        """Frames a second that came of late; 0 after a silence."""
+        now = time.monotonic()
+        recent = [arrival for arrival in list(self._arrivals) if now - arrival < _RATE_WINDOW_S]
+        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
+
+    def values(self) -> dict[str, Value]:
+        """The counts as diagnostics."""
+        refusal: dict[str, Value] = {"last_refusal": self.last_refusal}
+        if self.last_refusal:
+            refusal["last_refusal_ago_s"] = round(time.monotonic() - self.last_refusal_s, 1)
+        return {
+            "frames_received": self.received,
+            "frames_processed": self.processed,
+            "frames_dropped": self.dropped,
+            "frames_refused": self.refused,
+            "frames_failed": self.failed,
+            "frames_lost": self.lost,
+            "input_rate_hz": round(self.rate_hz, 2),
+            **refusal,
+        }

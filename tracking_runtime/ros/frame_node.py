@@ -1,0 +1,296 @@
+"""The base of the trackers' nodes: the path of a frame from the camera's topic to the result's."""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from remote_sensing_tracking.srv import ReloadModel
+from sensor_msgs.msg import Image
+from std_srvs.srv import Trigger
+
+from tracking_runtime.errors import FrameRefused
+from tracking_runtime.ros import images, qos
+from tracking_runtime.ros.accounts import FrameAccount
+from tracking_runtime.ros.diagnostics import Diagnosis, Level, Value, stage_values
+from tracking_runtime.ros.lifecycle import TrackingNode
+from tracking_runtime.ros.messages import FrameFacts, stamp_ns
+from tracking_runtime.ros.parameters import Change, NodeParameters, parameter
+from tracking_runtime.ros.worker import Worker
+from tracking_runtime.timing import StageTimes
+
+_JOB_TIMEOUT_S = 5.0
+_RECENTLY_S = 5.0
+
+
+@dataclass(frozen=True)
+class FrameNodeParameters(NodeParameters):
+    """The parameters of every node that tracks."""
+
+    model: str = parameter("", "name of a model, or path of its manifest")
+    engine: str = parameter("auto", "what runs the network; auto: the fastest that works here")
+    max_age: float = parameter(
+        0.0,
+        "[s] frames older than this, by their stamp, are refused; 0: none",
+        minimum=0.0,
+        change=Change.ALWAYS,
+    )
+
+
+class Tracker(Protocol):
+    """What a node needs of any tracker."""
+
+    def reset(self) -> None:
+        """Forget everything seen."""
+
+
+@dataclass(frozen=True)
+class _Arrival:
+    message: Image
+    arrived_ns: int
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """What frames of one camera have in common."""
+
+    width: int
+    height: int
+    encoding: str
+    frame_id: str
+
+
+P = TypeVar("P", bound=FrameNodeParameters)
+T = TypeVar("T", bound=Tracker)
+R = TypeVar("R")
+
+
+class FrameNode(TrackingNode[P], Generic[P, T, R]):
+    """Takes frames from ``image``, the newest first of all, tracks in a thread of its own, and publishes.
+
+    A frame that cannot be used is refused with a reason; an error in the tracker costs its frame and resets
+    the tracker; stamps that go back, or another size, encoding or frame_id, begin a new epoch.
+
+    Attributes:
+        tracker: of the current model; touched by the worker only, or by a job given to ``in_worker``.
+        times: of each stage.
+        epoch: counts resets since the node was configured.
+    """
+
+    tracker: T
+
+    def __init__(self, name: str, specification: type[P], **options: Any) -> None:
+        super().__init__(name, specification, **options)
+        self._forget()
+
+    # What subclasses fill in
+
+    @abstractmethod
+    def open_tracker(self, model: str) -> T:
+        """A tracker with a model, warmed up, that counts in ``self.times``."""
+
+    @abstractmethod
+    def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
+        """What the tracker takes, of an image as it came. Raises FrameRefused."""
+
+    @abstractmethod
+    def track(self, frame: NDArray[Any], stamp_ns: int) -> R:
+        """The result of a decoded frame. Raises FrameRefused."""
+
+    @abstractmethod
+    def publish(self, facts: FrameFacts, frame: NDArray[Any], result: R) -> None:
+        """Publish the result, and what else somebody subscribed to."""
+
+    @abstractmethod
+    def describe_tracker(self) -> dict[str, Value]:
+        """What diagnostics say of the tracker."""
+
+    # The lifecycle
+
+    def load(self) -> None:
+        """Open the model and offer the services."""
+        self._forget()
+        self._adopt(self.open_tracker(self.parameters.model), self.parameters.model)
+        self.serve(Trigger, "~/reset", self._answer_reset)
+        self.serve(ReloadModel, "~/reload_model", self._answer_reload)
+
+    def start(self) -> None:
+        """Take frames."""
+        worker = Worker(self._handle, f"{self.get_name()}_worker")
+        self._worker = worker
+        worker.start()
+        self.scope.callback(self._retire, worker)
+        self._subscription = self.subscribe(Image, "image", self._receive, qos.sensor())
+
+    def unload(self) -> None:
+        """Free the model."""
+        if hasattr(self, "tracker"):
+            del self.tracker
+
+    def diagnose(self) -> Diagnosis:
+        """How the frames fare."""
+        account = self._account
+        values = {
+            **account.values(),
+            "frames_dropped": account.dropped + self._waiting_drops(),
+            "epoch": self.epoch,
+        }
+        values |= {"model": self._model, "age_ms": round(self._age_ms, 3)}
+        values |= self.describe_tracker() if hasattr(self, "tracker") else {}
+        values |= stage_values(self.times.summary())
+        now = time.monotonic()
+        if now - account.last_failure_s < _RECENTLY_S:
+            return Diagnosis(Level.ERROR, self._failure, values)
+        if now - account.last_refusal_s < _RECENTLY_S:
+            return Diagnosis(Level.WARN, f"frame refused: {account.last_refusal}", values)
+        if self._worker is not None and account.silence_s > _RECENTLY_S:
+            return Diagnosis(Level.WARN, f"no frames on {self.resolve_topic_name('image')}", values)
+        return Diagnosis(Level.OK, "tracking" if self._worker else self.state, values)
+
+    # What subclasses use
+
+    def in_worker(self, job: Any) -> Any:
+        """The result of a function that may touch the tracker.
+
+        Raises:
+            TimeoutError: the worker was too busy.
+        """
+        return job() if self._worker is None else self._worker.run(job, _JOB_TIMEOUT_S)
+
+    def begin_epoch(self) -> None:
+        """Forget everything seen."""
+        self.tracker.reset()
+        self.epoch += 1
+        self._stream, self._last_stamp_ns = None, 0
+
+    # The path of a frame
+
+    def _receive(self, message: Image, information: dict[str, Any]) -> None:
+        arrived_ns = time.monotonic_ns()
+        alone = self._subscription.get_publisher_count() == 1
+        self._account.arrive(information["publication_sequence_number"] if alone else None)
+        if self._worker is not None:
+            self._worker.put(_Arrival(message, arrived_ns))
+
+    def _handle(self, arrival: _Arrival) -> None:
+        message = arrival.message
+        self.times.add("wait", (time.monotonic_ns() - arrival.arrived_ns) / 1e6)
+        try:
+            stamp = self._checked_stamp(message)
+            with self.times.stage("decode"):
+                frame = self.decode(self._checked_image(message), message.encoding)
+            self._follow_stream(message, stamp)
+            result = self.track(frame, stamp)
+            with self.times.stage("publish"):
+                self.publish(self._facts(arrival), frame, result)
+        except FrameRefused as error:
+            self._refuse(str(error))
+        except Exception as error:
+            self._fail(error)
+        else:
+            self._account.processed += 1
+            self.times.add("total", (time.monotonic_ns() - arrival.arrived_ns) / 1e6)
+            self._age_ms = (self.get_clock().now().nanoseconds - stamp) / 1e6
+
+    def _checked_stamp(self, message: Image) -> int:
+        stamp = stamp_ns(message.header.stamp)
+        if stamp <= 0:
+            raise FrameRefused("the frame's stamp is zero: the camera driver must set it")
+        if stamp == self._last_stamp_ns:
+            raise FrameRefused(f"the frame has the stamp of the one before, {stamp / 1e9:.6f} s")
+        limit = self.parameters.max_age
+        age = (self.get_clock().now().nanoseconds - stamp) / 1e9
+        if 0 < limit < age:
+            raise FrameRefused(f"the frame is {age:.3f} s old, max_age is {limit:g} s")
+        return stamp
+
+    def _checked_image(self, message: Image) -> NDArray[Any]:
+        image = images.to_array(message)
+        if image.dtype == np.float32 and not np.isfinite(image.sum(dtype=np.float64)):
+            raise FrameRefused("the image has values that are not finite")
+        return image
+
+    def _follow_stream(self, message: Image, stamp: int) -> None:
+        """Begin an epoch where this frame does not follow the one before."""
+        stream = _Stream(message.width, message.height, message.encoding, message.header.frame_id)
+        if self._stream is not None and stream != self._stream:
+            self.get_logger().warning(f"new stream: {stream}, before {self._stream}; the tracker starts anew")
+            self.begin_epoch()
+        elif stamp < self._last_stamp_ns:
+            back = (self._last_stamp_ns - stamp) / 1e9
+            self.get_logger().warning(f"stamps jumped back by {back:.3f} s; the tracker starts anew")
+            self.begin_epoch()
+        self._stream, self._last_stamp_ns = stream, stamp
+
+    def _facts(self, arrival: _Arrival) -> FrameFacts:
+        message = arrival.message
+        latency_ns = time.monotonic_ns() - arrival.arrived_ns
+        return FrameFacts(message.header, message.width, message.height, self.epoch, latency_ns)
+
+    def _refuse(self, reason: str) -> None:
+        account = self._account
+        repeated = reason == account.last_refusal and time.monotonic() - account.last_refusal_s < _RECENTLY_S
+        account.refuse(reason)
+        if not repeated:
+            self.get_logger().warning(f"frame on {self.resolve_topic_name('image')} refused: {reason}")
+
+    def _fail(self, error: Exception) -> None:
+        self._account.fail()
+        self._failure = f"cannot track: {error or type(error).__name__}"
+        self.log_exception(self._failure, error)
+        self.begin_epoch()
+
+    # Services
+
+    def _answer_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:  # noqa: ARG002
+        try:
+            self.in_worker(self.begin_epoch)
+            response.success, response.message = True, f"epoch {self.epoch}"
+        except TimeoutError as error:
+            response.message = str(error)
+        return response
+
+    def _answer_reload(
+        self, request: ReloadModel.Request, response: ReloadModel.Response
+    ) -> ReloadModel.Response:
+        model = request.model or self._model
+        try:
+            tracker = self.open_tracker(model)
+            self.in_worker(lambda: self._adopt(tracker, model))
+            response.success, response.message = True, f"model {model}"
+        except Exception as error:
+            self.log_exception(f"cannot reload, {self._model} stays: {error}", error)
+            response.message = str(error)
+        return response
+
+    # Inside
+
+    def _adopt(self, tracker: T, model: str) -> None:
+        replaces = hasattr(self, "tracker")
+        self.tracker, self._model = tracker, model
+        if replaces:
+            self.begin_epoch()
+
+    def _retire(self, worker: Worker[_Arrival]) -> None:
+        worker.stop()
+        self._worker = None
+        self._account.dropped += worker.dropped
+        self._account.pause()
+
+    def _waiting_drops(self) -> int:
+        return 0 if self._worker is None else self._worker.dropped
+
+    def _forget(self) -> None:
+        self._account = FrameAccount()
+        self.times = StageTimes()
+        self.epoch = 0
+        self._worker: Worker[_Arrival] | None = None
+        self._stream: _Stream | None = None
+        self._last_stamp_ns = 0
+        self._model = ""
+        self._failure = ""
+        self._age_ms = 0.0

@@ -1,0 +1,274 @@
+"""This package's messages <-> arrays and dataclasses.
+
+Arrays travel as ``array.array``: the one type that rclpy takes without looking at every element.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from numpy.typing import ArrayLike, NDArray
+from remote_sensing_tracking import msg
+from std_msgs.msg import Header
+
+from tracking_runtime.errors import FrameRefused
+from tracking_runtime.frames import GroundTruth
+from tracking_runtime.geometry import Boxes, as_boxes
+from tracking_runtime.spectral import Calibration, SpectralInfo
+
+
+class TargetLike(Protocol):
+    """One target in one frame, as ``hsi_tracker_ros.tracker.TargetState``."""
+
+    @property
+    def id(self) -> int: ...
+    @property
+    def box(self) -> NDArray[np.float64]: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def state(self) -> int: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def frames_since_seen(self) -> int: ...
+    @property
+    def template_stamp_ns(self) -> int: ...
+
+
+class DetectionsLike(Protocol):
+    """The objects of one frame, as ``spax_ros.detection.Detections``."""
+
+    @property
+    def boxes(self) -> Boxes: ...
+    @property
+    def scores(self) -> NDArray[np.float32]: ...
+    @property
+    def class_ids(self) -> NDArray[np.uint8]: ...
+
+
+class TracksLike(DetectionsLike, Protocol):
+    """Every track after one frame, as ``spax_ros.association.tracks.Tracks``."""
+
+    @property
+    def ids(self) -> NDArray[np.int64]: ...
+    @property
+    def velocities(self) -> NDArray[np.float64]: ...
+    @property
+    def states(self) -> NDArray[np.uint8]: ...
+    @property
+    def ages(self) -> NDArray[np.int32]: ...
+
+
+@dataclass(frozen=True)
+class TrackRecord:
+    """Tracks as they come out of a message; arrays as in TrackArray.msg."""
+
+    ids: NDArray[np.int64]
+    class_ids: NDArray[np.uint8]
+    scores: NDArray[np.float32]
+    boxes: Boxes
+    velocities: NDArray[np.float64]
+    states: NDArray[np.uint8]
+    ages: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class FrameFacts:
+    """What every result says of the frame it belongs to.
+
+    Attributes:
+        header: the source image's own.
+        width: of the source image in pixels.
+        height: of the source image in pixels.
+        epoch: counts resets.
+        latency_ns: from the frame's arrival to now.
+    """
+
+    header: Header
+    width: int
+    height: int
+    epoch: int = 0
+    latency_ns: int = 0
+
+
+def stamp_ns(stamp: Time) -> int:
+    """A time in nanoseconds."""
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+
+def to_time(nanoseconds: int) -> Time:
+    """The message of a time in nanoseconds."""
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return Time(sec=seconds, nanosec=rest)
+
+
+def to_duration(nanoseconds: int) -> Duration:
+    """The message of a duration in nanoseconds."""
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return Duration(sec=seconds, nanosec=rest)
+
+
+def to_box(box: ArrayLike) -> msg.BoundingBox:
+    """The message of one box x, y, width, height."""
+    x, y, width, height = map(float, as_boxes(box)[0])
+    return msg.BoundingBox(x=x, y=y, width=width, height=height)
+
+
+def from_box(box: msg.BoundingBox) -> NDArray[np.float64]:
+    """``(4,)`` x, y, width, height."""
+    return np.array([box.x, box.y, box.width, box.height])
+
+
+def to_target_tracks(facts: FrameFacts, targets: Iterable[TargetLike]) -> msg.TargetTrackArray:
+    """The message of all chosen targets in one frame."""
+    return msg.TargetTrackArray(
+        header=facts.header,
+        image_width=facts.width,
+        image_height=facts.height,
+        epoch=facts.epoch,
+        latency=to_duration(facts.latency_ns),
+        tracks=[
+            msg.TargetTrack(
+                id=target.id,
+                box=to_box(target.box),
+                score=float(target.score),
+                state=int(target.state),
+                label=target.label,
+                frames_since_seen=target.frames_since_seen,
+                template_stamp=to_time(target.template_stamp_ns),
+            )
+            for target in sorted(targets, key=lambda target: target.id)
+        ],
+    )
+
+
+def to_tracks(facts: FrameFacts, class_names: Sequence[str], tracks: TracksLike) -> msg.TrackArray:
+    """The message of all tracks in one frame."""
+    return msg.TrackArray(
+        header=facts.header,
+        image_width=facts.width,
+        image_height=facts.height,
+        epoch=facts.epoch,
+        latency=to_duration(facts.latency_ns),
+        class_names=list(class_names),
+        ids=_array("I", tracks.ids),
+        class_ids=_array("B", tracks.class_ids),
+        scores=_array("f", tracks.scores),
+        boxes=_array("f", tracks.boxes),
+        velocities=_array("f", tracks.velocities),
+        states=_array("B", tracks.states),
+        ages=_array("I", tracks.ages),
+    )
+
+
+def from_tracks(message: msg.TrackArray) -> TrackRecord:
+    """The tracks of a message.
+
+    Raises:
+        FrameRefused: its arrays are not of one length.
+    """
+    count = len(message.ids)
+    lengths = {
+        "class_ids": (message.class_ids, 1),
+        "scores": (message.scores, 1),
+        "boxes": (message.boxes, 4),
+        "velocities": (message.velocities, 2),
+        "states": (message.states, 1),
+        "ages": (message.ages, 1),
+    }
+    for name, (values, each) in lengths.items():
+        if len(values) != count * each:
+            raise FrameRefused(f"TrackArray with {count} ids has {len(values)} {name}, not {count * each}")
+    return TrackRecord(
+        np.array(message.ids, np.int64),
+        np.array(message.class_ids, np.uint8),
+        np.array(message.scores, np.float32),
+        np.array(message.boxes, np.float64).reshape(-1, 4),
+        np.array(message.velocities, np.float64).reshape(-1, 2),
+        np.array(message.states, np.uint8),
+        np.array(message.ages, np.int32),
+    )
+
+
+def to_detections(
+    facts: FrameFacts, class_names: Sequence[str], detections: DetectionsLike
+) -> msg.DetectionArray:
+    """The message of everything detected in one frame."""
+    return msg.DetectionArray(
+        header=facts.header,
+        image_width=facts.width,
+        image_height=facts.height,
+        class_names=list(class_names),
+        class_ids=_array("B", detections.class_ids),
+        scores=_array("f", detections.scores),
+        boxes=_array("f", detections.boxes),
+    )
+
+
+def to_ground_truth(facts: FrameFacts, class_names: Sequence[str], truth: GroundTruth) -> msg.TrackArray:
+    """What is known of a frame, as tracks that are all confirmed."""
+    count = len(truth.ids)
+    states = np.full(count, msg.TrackArray.STATE_CONFIRMED, np.uint8)
+    known = TrackRecord(
+        truth.ids,
+        truth.class_ids,
+        np.ones(count, np.float32),
+        truth.boxes,
+        np.zeros((count, 2)),
+        states,
+        np.zeros(count, np.int32),
+    )
+    return to_tracks(facts, class_names, known)
+
+
+def from_ground_truth(message: msg.TrackArray) -> GroundTruth:
+    """What a message of :func:`to_ground_truth` knows. Raises FrameRefused as ``from_tracks`` does."""
+    tracks = from_tracks(message)
+    return GroundTruth(tracks.ids, tracks.class_ids, tracks.boxes)
+
+
+def to_spectral_info(info: SpectralInfo, header: Header) -> msg.SpectralInfo:
+    """The message of a camera's bands."""
+    rows, columns = info.mosaic or (0, 0)
+    return msg.SpectralInfo(
+        header=header,
+        wavelengths=_array("f", info.wavelengths_nm),
+        fwhm=_array("f", info.fwhm_nm),
+        mosaic_rows=rows,
+        mosaic_columns=columns,
+        band_order=_array("H", info.band_order),
+        bit_depth=info.bit_depth,
+        black_level=info.black_level,
+        saturation_level=info.saturation_level,
+        calibration=int(info.calibration),
+    )
+
+
+def from_spectral_info(message: msg.SpectralInfo) -> SpectralInfo:
+    """A camera's bands.
+
+    Raises:
+        ValueError: the message contradicts itself, or names no wavelengths.
+    """
+    if not message.wavelengths:
+        raise ValueError("SpectralInfo without wavelengths")
+    return SpectralInfo(
+        tuple(map(float, message.wavelengths)),
+        tuple(map(float, message.fwhm)),
+        mosaic=(message.mosaic_rows, message.mosaic_columns) if message.mosaic_rows else None,
+        band_order=tuple(map(int, message.band_order)),
+        bit_depth=message.bit_depth,
+        black_level=float(message.black_level),
+        saturation_level=float(message.saturation_level),
+        calibration=Calibration(message.calibration),
+    )
+
+
+def _array(typecode: str, values: Any) -> array[Any]:
+    return array(typecode, np.asarray(values, dtype=np.dtype(typecode)).tobytes())
