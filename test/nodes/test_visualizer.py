@@ -172,10 +172,12 @@ def test_frames_without_tracks_are_counted(stage, ros, wait_for):
     scene = stage("satellite")
     overlays = ros.listen(Image, "/visualizer/overlay", 10)
     wait_for(scene.images.get_subscription_count, what="wish for images")
-    for frame in range(4):
+    for frame in range(3):
         scene.images.publish(image(frame))
-    for frame in (2, 3):
-        scene.tracks.publish(tracks(frame))
-    wait_for(lambda: len(overlays) == 2, what="overlays")
+    scene.tracks.publish(tracks(2))
+    wait_for(lambda: len(overlays) == 1, what="overlay")
+    scene.images.publish(image(3))
+    scene.tracks.publish(tracks(3))
+    wait_for(lambda: len(overlays) == 2, what="next overlay")
     wait_for(lambda: scene.client.diagnosis and scene.client.diagnosis.values["drawn"] == "2")
     assert scene.client.diagnosis.values["unpaired"] == "2"
