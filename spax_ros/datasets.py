@@ -10,8 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.inputs import Inputs
+from spax_ros.inputs import Inputs, as_bgr, brightness
 from spax_ros.motion import MotionMask, MotionSettings
+from spax_ros.network.grid import shift_at
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
 
@@ -33,7 +34,7 @@ class ClipFrame:
     pixels: NDArray[np.int32]
     moved: NDArray[np.bool_]
     inputs: NDArray[np.float16]
-    shift: NDArray[np.float32]
+    shift: NDArray[np.float64]
     truth: GroundTruth
 
 
@@ -52,18 +53,17 @@ class Clip:
         height = width = 0
         for frame in source:
             height, width = frame.image.shape[:2]
-            bgr = inputs.bgr(frame.image)
-            moving = mask.update(inputs.gray(bgr))
+            bgr = as_bgr(frame.image)
+            moving = mask.update(brightness(bgr))
             truth = frame.truth or GroundTruth()
             near = _around(truth, height, width)
             pixels = np.flatnonzero(moving.mask | near)
-            channels = inputs.channels(bgr, moving.residual).reshape(-1, height * width)
             frames.append(
                 ClipFrame(
                     pixels=pixels.astype(np.int32),
                     moved=moving.mask.reshape(-1)[pixels],
-                    inputs=channels[:, pixels].T.astype(np.float16),
-                    shift=shift_at(moving.transform, height / 2, width / 2),
+                    inputs=inputs.channels(bgr, moving.residual, pixels).astype(np.float16),
+                    shift=shift_at(moving.transform, height, width),
                     truth=truth,
                 )
             )
@@ -152,12 +152,6 @@ def crop(clip: Clip, size: int, length: int, rng: np.random.Generator) -> list[C
         truth = GroundTruth(frame.truth.ids[here], frame.truth.class_ids[here], boxes[here])
         frames.append(CropFrame(mask, inputs, shift, truth))
     return frames
-
-
-def shift_at(transform: NDArray[np.float64], y: float, x: float) -> NDArray[np.float32]:
-    """Where what is at (y, x) was before, relative to (y, x); the transform leads from the previous frame to this."""
-    before = np.linalg.solve(transform[:, :2], np.array([x, y]) - transform[:, 2])
-    return np.array([before[1] - y, before[0] - x], np.float32)
 
 
 def _around(truth: GroundTruth, height: int, width: int) -> NDArray[np.bool_]:

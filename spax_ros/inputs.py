@@ -12,41 +12,65 @@ from numpy.typing import NDArray
 from tracking_runtime.errors import FrameRefused
 
 MEAN, STD = 0.49965, 0.08255  # of SatVideoDT, all channels
+SMALLEST_SIDE = 32
+
+
+def as_bgr(image: NDArray[Any], white: float = 65535.0) -> NDArray[np.uint8]:
+    """``(H, W, 3)`` uint8.
+
+    Args:
+        image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` in the order blue, green, red; uint8 or uint16.
+        white: what becomes 255 of an image of 16 bits.
+
+    Raises:
+        FrameRefused: it is none of these, or has hardly any pixels.
+    """
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        raise FrameRefused(f"image of shape {image.shape}: expected (height, width) or (height, width, 3)")
+    height, width = image.shape[:2]
+    if min(height, width) < SMALLEST_SIDE:
+        raise FrameRefused(f"image of {width} x {height} pixels: both sides must be {SMALLEST_SIDE} at least")
+    if image.dtype == np.uint16:
+        image = cv2.convertScaleAbs(image, alpha=255 / white)
+    if image.dtype != np.uint8:
+        raise FrameRefused(f"image of {image.dtype}: expected uint8 or uint16")
+    colour = image.ndim == 3 and image.shape[2] == 3
+    return image if colour else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+
+
+def white_level(image: NDArray[Any]) -> float:
+    """What to take for white in a stream that begins with this image: the end of the bit range that it uses."""
+    if image.dtype != np.uint16 or not image.size:
+        return 255.0
+    return float(2 ** max(8, int(image.max()).bit_length()) - 1)
+
+
+def brightness(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``(H, W)`` of an image ``(H, W, 3)``."""
+    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Turns images into channels.
+    """What the network is told of a pixel.
 
     Attributes:
-        kind: ``bgr``: as published. ``gray_residual``: brightness, and the logarithm of the motion residual.
+        kind: ``bgr``: its colour, as published. ``gray_residual``: its brightness, and the logarithm of how far
+            it is from the background.
     """
 
     kind: Literal["bgr", "gray_residual"]
 
-    def bgr(self, image: NDArray[Any]) -> NDArray[np.uint8]:
-        """``(H, W, 3)`` uint8 of an image ``(H, W)`` or ``(H, W, 3)``; 16 bits are reduced to their upper 8.
-
-        Raises:
-            FrameRefused: it is neither.
-        """
-        if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-            raise FrameRefused(f"image of shape {image.shape}: expected (H, W), (H, W, 1) or (H, W, 3)")
-        if min(image.shape[:2]) < 32:
-            raise FrameRefused(f"image of {image.shape[1]} x {image.shape[0]} pixels: at least 32 x 32 are needed")
-        if image.dtype == np.uint16:
-            image = (image >> 8).astype(np.uint8)
-        if image.dtype != np.uint8:
-            raise FrameRefused(f"image of {image.dtype}: expected uint8 or uint16")
-        return image if image.ndim == 3 and image.shape[2] == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-
-    def gray(self, bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """``(H, W)`` brightness."""
-        return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
-
-    def channels(self, bgr: NDArray[np.uint8], residual: NDArray[np.float32]) -> NDArray[np.float32]:
-        """``(C, H, W)`` float32."""
+    def channels(
+        self, bgr: NDArray[np.uint8], residual: NDArray[np.float32], pixels: NDArray[Any]
+    ) -> NDArray[np.float32]:
+        """``(n, C)`` of some pixels, by their flat indices."""
+        colours = bgr.reshape(-1, 3)[pixels]
         if self.kind == "bgr":
-            return ((bgr.astype(np.float32) / 255 - MEAN) / STD).transpose(2, 0, 1)
-        gray = (self.gray(bgr).astype(np.float32) / 255 - MEAN) / STD
-        return np.stack([gray, np.log1p(residual)])
+            return _normalised(colours)
+        gray = brightness(colours[None])[0] if len(colours) else colours[:, 0]
+        return np.stack([_normalised(gray), np.log1p(residual.reshape(-1)[pixels])], axis=1)
+
+
+def _normalised(values: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return (values.astype(np.float32) * np.float32(1 / 255) - np.float32(MEAN)) / np.float32(STD)

@@ -28,6 +28,18 @@ def at_level(shift: Shift, level: int) -> Shift:
     return np.floor(shift / 2**level + 0.5).astype(np.int64)
 
 
+def shift_at(transform: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    """Where the middle of an image was before, relative to where it is: y, x in pixels.
+
+    Args:
+        transform: ``(2, 3)`` from the previous frame's pixels to this one's.
+        height: of the image.
+        width: of the image.
+    """
+    middle = np.array([width / 2, height / 2])
+    return (np.linalg.solve(transform[:, :2], middle - transform[:, 2]) - middle)[::-1]
+
+
 class Grid(Protocol):
     """Spatial operations on features; ``level`` is that of the input, at stride ``2 ** level``."""
 

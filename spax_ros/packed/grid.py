@@ -101,14 +101,14 @@ class _Rows(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, table: Table) -> Tensor:
         ctx.table = table
         padded = torch.cat([x, x.new_zeros(2, x.shape[1])])
-        return padded.index_select(0, table.numbers.flatten()).view(*table.numbers.shape, -1)
+        return padded.index_select(0, table.numbers.flatten()).view(*table.numbers.shape, x.shape[1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
         padded = torch.cat([gradient, gradient.new_zeros(1, gradient.shape[1])])
         places = ctx.table.looked_at_from
-        return padded.index_select(0, places.flatten()).view(*places.shape, -1).sum(dim=1), None
+        return padded.index_select(0, places.flatten()).view(*places.shape, gradient.shape[1]).sum(dim=1), None
 
 
 def _rows(x: Tensor, table: Table) -> Tensor:
@@ -133,6 +133,18 @@ class PackedGrid:
         self.levels = [Level(mask) for mask in pyramid]
         self._tables: dict[tuple[object, ...], Table] = {}
         self.operations = 0
+
+    def count(self, level: int) -> int:
+        """How many pixels are active."""
+        return self.levels[level].count
+
+    def positions(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and columns at level 0 of pixels by number."""
+        return self.levels[0].y[numbers], self.levels[0].x[numbers]
+
+    def largest_around(self, values: Tensor) -> Tensor:
+        """``(N,)`` the largest of the 3x3 values around each pixel of level 0, none of them negative."""
+        return _rows(values[:, None], self._centred(0, 3, 1))[:, :, 0].amax(dim=1)
 
     def pack(self, images: Tensor) -> Tensor:
         """``(N, C)`` of images ``(B, C, H, W)`` at level 0."""

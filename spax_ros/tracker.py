@@ -1,0 +1,176 @@
+"""Following every moving object of satellite video: mask, packed network, peaks, association."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
+from spax_ros.detection import Detections, decode, no_detections
+from spax_ros.inputs import as_bgr, brightness, white_level
+from spax_ros.models import SpaxModel, load_spax
+from spax_ros.motion import MotionMask, MotionSettings
+from spax_ros.network.grid import shift_at
+from spax_ros.network.network import State
+from spax_ros.packed.grid import PackedGrid
+from spax_ros.packed.limit import most_energetic
+from tracking_runtime.errors import FrameRefused, ModelError
+from tracking_runtime.timing import StageTimes
+
+ENGINES = ("auto", "pytorch")
+SIZE_TOLERANCE_PX = 8
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """How frames become tracks.
+
+    Attributes:
+        motion: how the mask of active pixels is made.
+        association: how detections become tracks.
+        most_detections: per frame (SPAX: K = 450).
+        least_score: detections below it are not reported.
+        most_active: pixels that the network may be given; where more move, those of most energy.
+    """
+
+    motion: MotionSettings = field(default_factory=lambda: MotionSettings(least_contrast=3.0))
+    association: AssociationSettings = field(default_factory=AssociationSettings)
+    most_detections: int = 450
+    least_score: float = 0.1
+    most_active: int = 393_216
+
+
+class SpaxTracker:
+    """Tracks a stream of images of one size.
+
+    After every frame ``detections``, ``motion_mask``, ``active_share`` and ``saturated`` say how it went.
+    """
+
+    def __init__(
+        self, model: SpaxModel, settings: TrackerSettings | None = None, times: StageTimes | None = None
+    ) -> None:
+        self.model = model
+        self.engine = f"PyTorch {torch.__version__} on CPU, {torch.get_num_threads()} threads, packed"
+        self._settings = settings or TrackerSettings()
+        self._times = times or StageTimes()
+        self._motion = MotionMask(self._settings.motion)
+        self._association = GaussianTracker(self._settings.association)
+        self.reset()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the class ids."""
+        return self.model.config.classes
+
+    @property
+    def times(self) -> StageTimes:
+        """Durations of the stages mask, engine, decode and associate."""
+        return self._times
+
+    def reset(self) -> None:
+        """Forget everything seen; the next frame may have another size."""
+        self._motion.reset()
+        self._association.reset()
+        self._state: State | None = None
+        self._heat: NDArray[np.float32] | None = None
+        self._white: float | None = None
+        self._size: tuple[int, int] | None = None
+        self.detections: Detections = no_detections()
+        self.motion_mask: NDArray[np.bool_] = np.zeros((0, 0), bool)
+        self.active_share = 0.0
+        self.saturated = False
+
+    def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
+        """Every track after this frame.
+
+        Args:
+            image: ``(H, W)`` or ``(H, W, 3)`` in the order blue, green, red; uint8, or uint16, which is scaled by
+                the range of bits that the stream's first frame uses.
+            stamp_ns: when it was taken, in nanoseconds.
+
+        Raises:
+            FrameRefused: it is no such image, or of another size than the frames before (``reset`` first). A few
+                rows or columns more or less, as stabilised video has them, are cut off or filled up.
+        """
+        white = self._white or white_level(image)
+        bgr = as_bgr(image, white)
+        bgr = bgr if self._size is None else resized(bgr, *self._size)
+        self._size, self._white = (bgr.shape[0], bgr.shape[1]), white
+
+        with self._times.stage("mask"):
+            motion = self._motion.update(brightness(bgr), self._heat)
+            energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
+            mask = most_energetic(motion.mask, energy, self._settings.most_active)
+        self.motion_mask, self.active_share = mask, float(mask.mean())
+        self.saturated = motion.saturated or mask is not motion.mask
+        self.detections = self._detect(bgr, motion.residual, mask, motion.transform)
+        with self._times.stage("associate"):
+            found = self.detections
+            return self._association.update(
+                found.boxes, found.scores, found.class_ids, stamp_ns, camera_motion=motion.transform
+            )
+
+    @torch.inference_mode()
+    def _detect(
+        self,
+        bgr: NDArray[np.uint8],
+        residual: NDArray[np.float32],
+        mask: NDArray[np.bool_],
+        transform: NDArray[np.float64],
+    ) -> Detections:
+        settings, network = self._settings, self.model.network
+        with self._times.stage("engine"):
+            multiple = network.config.multiple
+            height, width = mask.shape
+            grid = PackedGrid(np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))[None], network.config.levels)
+            x = torch.from_numpy(self.model.inputs.channels(bgr, residual, np.flatnonzero(mask)))
+            shift = np.round(shift_at(transform, height, width)).astype(np.int64)[None]
+            step = network.step(x, grid, self._state and self._state.at(grid, shift))
+            self._state = step.state
+        with self._times.stage("decode"):
+            self._heat = np.zeros(mask.shape, np.float32)
+            self._heat[mask] = step.state.mask[:, 0].numpy()
+            return decode(network, step, grid, most=settings.most_detections, least_score=settings.least_score)
+
+
+def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """An image cut, or continued at its right and lower border, to a size that differs by a few pixels.
+
+    Raises:
+        FrameRefused: it differs by more.
+    """
+    more_rows, more_columns = height - image.shape[0], width - image.shape[1]
+    if max(abs(more_rows), abs(more_columns)) > SIZE_TOLERANCE_PX:
+        raise FrameRefused(
+            f"image of {image.shape[1]} x {image.shape[0]} pixels after images of {width} x {height}: "
+            "reset the tracker for a stream of another size"
+        )
+    border = ((0, max(more_rows, 0)), (0, max(more_columns, 0)), (0, 0))
+    return np.pad(image, border, mode="edge")[:height, :width] if more_rows or more_columns else image
+
+
+def load_tracker(
+    name_or_path: str | Path,
+    engine: str = "auto",
+    settings: TrackerSettings | None = None,
+    times: StageTimes | None = None,
+) -> SpaxTracker:
+    """A tracker with a model given by name or path.
+
+    Args:
+        name_or_path: as of ``tracking_runtime.models.find_model``.
+        engine: ``auto`` or ``pytorch``.
+        settings: of the tracker.
+        times: to count the stages' durations in.
+
+    Raises:
+        ModelError: the model cannot be loaded, or there is no such engine.
+    """
+    if engine not in ENGINES:
+        raise ModelError(f"SPAX runs on the engines {', '.join(ENGINES)}, not on {engine}")
+    return SpaxTracker(load_spax(name_or_path), settings, times)
