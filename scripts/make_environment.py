@@ -117,6 +117,7 @@ def make_venv() -> None:
         if entry != LOGS:
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
     run("venv", interpreter.path, "-m", "venv", VENV)
+    pip("venv", "install", "--upgrade", "pip>=22.2")  # the first that can say what it would install
 
 
 def pip(log: str, *arguments: str | Path) -> None:

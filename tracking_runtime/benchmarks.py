@@ -90,7 +90,7 @@ def measure_transport(load: Load, settings: dict[str, str], domain_id: int) -> L
         finally:
             receiver.kill()
             sender.kill()
-    ages_ms = json.loads(said.splitlines()[-1]) if said else []  # the middleware, too, may have said something
+    ages_ms = json.loads(said.splitlines()[-1]) if said else []  # below what the middleware may have said
     if not ages_ms:
         raise BenchmarkFailed(
             f"no image of {load} arrived: {complaints.strip() or 'the processes said nothing'}"
