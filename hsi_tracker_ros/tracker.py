@@ -6,7 +6,7 @@ around where it was last seen and, in turns, all over the image.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
@@ -263,18 +263,21 @@ class HsiTracker:
         view = self._view(cube)
         return false_color(cube, view.wavelengths_nm, white=view.white, black=view.black)
 
-    def track(self, cube: NDArray[Any], stamp_ns: int) -> list[TargetState]:
+    def track(
+        self, cube: NDArray[Any], stamp_ns: int, *, only: Collection[int] | None = None
+    ) -> list[TargetState]:
         """Find every target in the next frame.
 
         Args:
             cube: ``(height, width, bands)`` of the camera, uint8, uint16 or float32.
             stamp_ns: of the frame.
+            only: ids of the targets that have not seen this frame yet; None: all.
 
         Raises:
             FrameRefused: the frame cannot be used; nothing has changed.
         """
         view = self._view(cube)
-        targets = list(self._targets.values())
+        targets = [target for target in self._targets.values() if only is None or target.id in only]
         self.response = None
         if not targets:
             return []

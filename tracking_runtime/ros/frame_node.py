@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -67,6 +68,8 @@ class _Stream:
 P = TypeVar("P", bound=FrameNodeParameters)
 T = TypeVar("T", bound=Tracker)
 R = TypeVar("R")
+Response = TypeVar("Response", bound=Any)
+J = TypeVar("J")
 
 
 class FrameNode(TrackingNode[P], Generic[P, T, R]):
@@ -79,9 +82,12 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         tracker: of the current model; touched by the worker only, or by a job given to ``in_worker``.
         times: of each stage.
         epoch: counts resets since the node was configured.
+        model: name or path of the current model.
     """
 
     tracker: T
+    _worker: Worker[_Arrival] | None
+    _stream: _Stream | None
 
     def __init__(self, name: str, specification: type[P], **options: Any) -> None:
         super().__init__(name, specification, **options)
@@ -114,7 +120,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
     def load(self) -> None:
         """Open the model and offer the services."""
         self._forget()
-        self._adopt(self.open_tracker(self.parameters.model), self.parameters.model)
+        self.adopt(self.open_tracker(self.parameters.model), self.parameters.model)
         self.serve(Trigger, "~/reset", self._answer_reset)
         self.serve(ReloadModel, "~/reload_model", self._answer_reload)
 
@@ -139,7 +145,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             "frames_dropped": account.dropped + self._waiting_drops(),
             "epoch": self.epoch,
         }
-        values |= {"model": self._model, "age_ms": round(self._age_ms, 3)}
+        values |= {"model": self.model, "age_ms": round(self._age_ms, 3)}
         values |= self.describe_tracker() if hasattr(self, "tracker") else {}
         values |= stage_values(self.times.summary())
         now = time.monotonic()
@@ -153,7 +159,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     # What subclasses use
 
-    def in_worker(self, job: Any) -> Any:
+    def in_worker(self, job: Callable[[], J]) -> J:
         """The result of a function that may touch the tracker.
 
         Raises:
@@ -166,6 +172,13 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         self.tracker.reset()
         self.epoch += 1
         self._stream, self._last_stamp_ns = None, 0
+
+    def adopt(self, tracker: T, model: str) -> None:
+        """Go on with another tracker, in a new epoch if there was one before."""
+        replaces = hasattr(self, "tracker")
+        self.tracker, self.model = tracker, model
+        if replaces:
+            self.begin_epoch()
 
     # The path of a frame
 
@@ -246,34 +259,36 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     # Services
 
-    def _answer_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:  # noqa: ARG002
+    def answer(self, what: str, response: Response, job: Callable[[], str]) -> Response:
+        """The response of a service: success and the job's message, or why there is none."""
         try:
-            self.in_worker(self.begin_epoch)
-            response.success, response.message = True, f"epoch {self.epoch}"
-        except TimeoutError as error:
-            response.message = str(error)
+            response.message = job()
+            response.success = True
+        except Exception as error:
+            response.message = str(error) or type(error).__name__
+            self.log_exception(f"cannot {what}: {response.message}", error)
         return response
+
+    def _answer_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        def reset() -> str:
+            self.in_worker(self.begin_epoch)
+            return f"epoch {self.epoch}"
+
+        return self.answer("reset", response, reset)
 
     def _answer_reload(
         self, request: ReloadModel.Request, response: ReloadModel.Response
     ) -> ReloadModel.Response:
-        model = request.model or self._model
-        try:
+        model = request.model or self.model
+
+        def reload() -> str:
             tracker = self.open_tracker(model)
-            self.in_worker(lambda: self._adopt(tracker, model))
-            response.success, response.message = True, f"model {model}"
-        except Exception as error:
-            self.log_exception(f"cannot reload, {self._model} stays: {error}", error)
-            response.message = str(error)
-        return response
+            self.in_worker(lambda: self.adopt(tracker, model))
+            return f"model {model}"
+
+        return self.answer(f"load {model}, {self.model} stays", response, reload)
 
     # Inside
-
-    def _adopt(self, tracker: T, model: str) -> None:
-        replaces = hasattr(self, "tracker")
-        self.tracker, self._model = tracker, model
-        if replaces:
-            self.begin_epoch()
 
     def _retire(self, worker: Worker[_Arrival]) -> None:
         worker.stop()
@@ -288,9 +303,9 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         self._account = FrameAccount()
         self.times = StageTimes()
         self.epoch = 0
-        self._worker: Worker[_Arrival] | None = None
-        self._stream: _Stream | None = None
+        self._worker = None
+        self._stream = None
         self._last_stamp_ns = 0
-        self._model = ""
+        self.model = ""
         self._failure = ""
         self._age_ms = 0.0

@@ -1,0 +1,235 @@
+"""The node ``hsi_tracker``: follows chosen targets in the images of a hyperspectral camera."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from remote_sensing_tracking import msg
+from remote_sensing_tracking.srv import ClearTarget, SetTarget
+from sensor_msgs.msg import Image
+
+from hsi_tracker_ros.cubes.camera_file import CameraFile, read_camera_file
+from hsi_tracker_ros.cubes.decoder import Decoder
+from hsi_tracker_ros.cubes.presets import preset
+from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_tracker
+from tracking_runtime.engines import BACKENDS
+from tracking_runtime.errors import FrameRefused, TargetRefused
+from tracking_runtime.ros import images, messages, qos
+from tracking_runtime.ros.diagnostics import Value
+from tracking_runtime.ros.frame_node import FrameNode, FrameNodeParameters
+from tracking_runtime.ros.lifecycle import run_node
+from tracking_runtime.ros.messages import FrameFacts
+from tracking_runtime.ros.parameters import parameter
+
+_NO_BOX = (0.0, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class HsiTrackerParameters(FrameNodeParameters):
+    """The parameters of the node ``hsi_tracker``."""
+
+    model: str = parameter("hanet_edge_vis16", "name of a model, or path of its manifest")
+    engine: str = parameter(
+        "auto",
+        "what runs the network; auto: the fastest that works here",
+        choices=("auto", *(backend.name for backend in BACKENDS)),
+    )
+    camera: str = parameter(
+        "", "name of a camera, or path of a camera file; empty: as spectral_info says, else as the model"
+    )
+    start_box: tuple[float, ...] = parameter(
+        _NO_BOX, "[px] x, y, width, height of a target in the first frame of each epoch; zeros: none"
+    )
+    frame_cache: int = parameter(
+        16, "newest frames kept, which ~/set_target may refer to by stamp", minimum=1, maximum=256
+    )
+
+    def check(self) -> None:
+        """Raise ValueError where values do not fit together."""
+        if len(self.start_box) != 4:
+            raise ValueError(f"parameter start_box has {len(self.start_box)} numbers, allowed: 4")
+
+
+@dataclass(frozen=True)
+class _Eye:
+    """The camera as far as it is known, and who said so."""
+
+    name: str
+    camera: CameraFile | None
+
+    @classmethod
+    def configured(cls, name_or_path: str) -> _Eye:
+        """The camera that the parameter names; an unknown one if it is empty. Raises SourceError."""
+        if not name_or_path:
+            return cls("model", None)
+        if Path(name_or_path).suffix:
+            return cls(name_or_path, read_camera_file(name_or_path))
+        return cls(name_or_path, CameraFile(preset(name_or_path)))
+
+    @cached_property
+    def decoder(self) -> Decoder:
+        """What makes cubes of the camera's images."""
+        if self.camera is None:
+            return Decoder(None)
+        return Decoder(self.camera.camera, area=self.camera.area, correction=self.camera.correction)
+
+
+class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetState]]):
+    """Follows targets that ``~/set_target`` chooses through the frames of ``image``."""
+
+    def __init__(self) -> None:
+        super().__init__("hsi_tracker", HsiTrackerParameters)
+
+    def load(self) -> None:
+        """Open camera and model, advertise, and offer the services."""
+        self._eye = _Eye.configured(self.parameters.camera)
+        self._targets: list[TargetState] = []
+        self._recent: deque[tuple[int, NDArray[Any]]] = deque(maxlen=self.parameters.frame_cache)
+        super().load()
+        self._tracks = self.advertise(msg.TargetTrackArray, "~/tracks", qos.track())
+        self._false_color = self.advertise(Image, "~/false_color", qos.sensor())
+        self._response = self.advertise(Image, "~/response", qos.sensor())
+        self.serve(SetTarget, "~/set_target", self._answer_set_target)
+        self.serve(ClearTarget, "~/clear_target", self._answer_clear_target)
+        if not self.parameters.camera:
+            self.subscribe(msg.SpectralInfo, "spectral_info", self._hear_camera, qos.info())
+
+    def open_tracker(self, model: str) -> HsiTracker:
+        """A tracker with a model for the current camera, warmed up by noise."""
+        return self._open(model, self._eye)
+
+    def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
+        """The cube of an image."""
+        cube = self._eye.decoder.decode(image, encoding)
+        wanted = len(self.tracker.camera.wavelengths_nm)
+        if cube.shape[2] != wanted:
+            raise FrameRefused(
+                f"an image of {cube.shape[2]} bands where {wanted} are expected: set the parameter camera, "
+                f"publish spectral_info, or take another model than {self.model}"
+            )
+        return cube
+
+    def track(self, frame: NDArray[Any], stamp_ns: int) -> list[TargetState]:
+        """Every target in a cube."""
+        if not self._recent and any(self.parameters.start_box):
+            self._set_start_box(frame, stamp_ns)
+        self._targets = self.tracker.track(frame, stamp_ns)
+        self._recent.append((stamp_ns, frame))
+        return self._targets
+
+    def publish(self, facts: FrameFacts, frame: NDArray[Any], result: list[TargetState]) -> None:
+        """Publish tracks, and false colour and response if somebody looks."""
+        self._tracks.publish(messages.to_target_tracks(facts, result))
+        if self._false_color.get_subscription_count():
+            image = self.tracker.false_color(frame)
+            self._false_color.publish(images.from_array(image, "bgr8", facts.header))
+        if self.tracker.response is not None and self._response.get_subscription_count():
+            self._response.publish(images.from_array(self.tracker.response, "32FC1", facts.header))
+
+    def begin_epoch(self) -> None:
+        """Forget targets and frames."""
+        super().begin_epoch()
+        self._recent.clear()
+        self._targets = []
+
+    def describe_tracker(self) -> dict[str, Value]:
+        """Engine, camera and targets."""
+        targets = {
+            f"target.{t.id}": f"{t.state.name} {t.score:.2f} {t.label}".rstrip() for t in self._targets
+        }
+        return {
+            "engine": self.tracker.model.description,
+            "camera": self._eye.name,
+            "targets": len(targets),
+            **targets,
+        }
+
+    def _open(self, model: str, eye: _Eye) -> HsiTracker:
+        warm = load_tracker(model, self.parameters.engine, eye.decoder.cube_camera)
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64, len(warm.camera.wavelengths_nm)), np.uint8)
+        warm.set_target(noise, (24, 24, 16, 16))
+        warm.track(noise, 0)
+        return HsiTracker(warm.model, times=self.times, camera=warm.camera)
+
+    def _hear_camera(self, message: msg.SpectralInfo) -> None:
+        try:
+            eye = _Eye("spectral_info", CameraFile(messages.from_spectral_info(message)))
+            if eye == self._eye:
+                return
+            tracker = self._open(self.model, eye)
+        except ValueError as error:
+            self.note_error("spectral_info is not heeded", error)
+            return
+
+        def change() -> None:
+            self._eye = eye
+            self.adopt(tracker, self.model)
+
+        self.in_worker(change)
+
+    def _set_start_box(self, frame: NDArray[Any], stamp_ns: int) -> None:
+        try:
+            self.tracker.set_target(frame, self.parameters.start_box, stamp_ns=stamp_ns)
+        except TargetRefused as error:
+            self.note_error("start_box is not followed", error)
+
+    def _answer_set_target(
+        self, request: SetTarget.Request, response: SetTarget.Response
+    ) -> SetTarget.Response:
+        def set_target() -> str:
+            response.id = self.in_worker(lambda: self._set_target(request))
+            return f"target {response.id}"
+
+        return self.answer("set the target", response, set_target)
+
+    def _set_target(self, request: SetTarget.Request) -> int:
+        """Set a target on the frame it was drawn on, and catch up with the newest."""
+        (stamp, cube), *later = self._frames_from(messages.stamp_ns(request.stamp))
+        box = messages.from_box(request.box)
+        number = self.tracker.set_target(
+            cube, box, stamp_ns=stamp, label=request.label, target_id=request.id or None
+        )
+        for stamp, cube in later:
+            self.tracker.track(cube, stamp, only=[number])
+        return number
+
+    def _frames_from(self, stamp: int) -> list[tuple[int, NDArray[Any]]]:
+        frames = list(self._recent)
+        if not frames:
+            raise TargetRefused(f"no frame on {self.resolve_topic_name('image')} yet to find a target in")
+        if not stamp:
+            return frames[-1:]
+        stamps = [known for known, _ in frames]
+        if stamp not in stamps:
+            raise TargetRefused(
+                f"no frame with stamp {stamp / 1e9:.6f} s is kept; kept are {len(stamps)} from "
+                f"{stamps[0] / 1e9:.6f} to {stamps[-1] / 1e9:.6f} s (parameter frame_cache)"
+            )
+        return frames[stamps.index(stamp) :]
+
+    def _answer_clear_target(
+        self, request: ClearTarget.Request, response: ClearTarget.Response
+    ) -> ClearTarget.Response:
+        def clear() -> str:
+            cleared = self.in_worker(lambda: self.tracker.clear_target(request.id or None))
+            if request.id and not cleared:
+                raise TargetRefused(f"no target {request.id}")
+            return f"{cleared} cleared"
+
+        return self.answer("clear the target", response, clear)
+
+
+def main() -> int:
+    """Run the node."""
+    return run_node(HsiTrackerNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

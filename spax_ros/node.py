@@ -1,0 +1,94 @@
+"""The node ``spax_tracker``: finds and follows every moving object in the images of a satellite camera."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from remote_sensing_tracking import msg
+from sensor_msgs.msg import Image
+
+from spax_ros.association import Tracks
+from spax_ros.tracker import ENGINES, SpaxTracker, load_tracker
+from tracking_runtime.errors import FrameRefused
+from tracking_runtime.ros import images, messages, qos
+from tracking_runtime.ros.diagnostics import Value
+from tracking_runtime.ros.frame_node import FrameNode, FrameNodeParameters
+from tracking_runtime.ros.lifecycle import run_node
+from tracking_runtime.ros.messages import FrameFacts
+from tracking_runtime.ros.parameters import parameter
+
+_WARM_UP_FRAMES = 3
+
+
+@dataclass(frozen=True)
+class SpaxTrackerParameters(FrameNodeParameters):
+    """The parameters of the node ``spax_tracker``."""
+
+    model: str = parameter("spax_small", "name of a model, or path of its manifest")
+    engine: str = parameter(
+        "auto", "what runs the network; auto: the fastest that works here", choices=ENGINES
+    )
+
+
+class SpaxTrackerNode(FrameNode[SpaxTrackerParameters, SpaxTracker, Tracks]):
+    """Follows all that moves in the frames of ``image``."""
+
+    def __init__(self) -> None:
+        super().__init__("spax_tracker", SpaxTrackerParameters)
+
+    def load(self) -> None:
+        """Open the model, advertise, and offer the services."""
+        super().load()
+        self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.track())
+        self._detections = self.advertise(msg.DetectionArray, "~/detections", qos.track())
+        self._motion_mask = self.advertise(Image, "~/motion_mask", qos.sensor())
+
+    def open_tracker(self, model: str) -> SpaxTracker:
+        """A tracker with a model, warmed up by noise."""
+        warm = load_tracker(model, self.parameters.engine)
+        noise = np.random.default_rng(0)
+        for number in range(_WARM_UP_FRAMES):
+            warm.track(noise.integers(0, 255, (256, 256), np.uint8), number * 10**8)
+        return SpaxTracker(warm.model, times=self.times)
+
+    def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
+        """One channel, or blue, green and red."""
+        if image.dtype == np.float32 or (image.ndim == 3 and image.shape[2] != 3):
+            raise FrameRefused(f"encoding {encoding}: one or three channels of 8 or 16 bits are expected")
+        return image[..., ::-1] if encoding == "rgb8" else image
+
+    def track(self, frame: NDArray[Any], stamp_ns: int) -> Tracks:
+        """Every track after a frame."""
+        return self.tracker.track(frame, stamp_ns)
+
+    def publish(self, facts: FrameFacts, frame: NDArray[Any], result: Tracks) -> None:  # noqa: ARG002
+        """Publish tracks, and detections and motion mask if somebody looks."""
+        names = self.tracker.class_names
+        self._tracks.publish(messages.to_tracks(facts, names, result))
+        if self._detections.get_subscription_count():
+            self._detections.publish(messages.to_detections(facts, names, self.tracker.detections))
+        if self._motion_mask.get_subscription_count():
+            mask = self.tracker.motion_mask.astype(np.uint8) * 255
+            self._motion_mask.publish(images.from_array(mask, "mono8", facts.header))
+
+    def describe_tracker(self) -> dict[str, Value]:
+        """Engine, and how much of the image is active."""
+        return {
+            "engine": self.tracker.engine,
+            "active_share": round(self.tracker.active_share, 5),
+            "saturated": self.tracker.saturated,
+            "detections": len(self.tracker.detections),
+        }
+
+
+def main() -> int:
+    """Run the node."""
+    return run_node(SpaxTrackerNode)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
