@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_tracker_ros.cubes.mosaic import from_cube
+from tracking_runtime.errors import SourceError
 from tracking_runtime.spectral import SpectralInfo
 
 Kind = Literal["cube", "mosaic"]
@@ -47,13 +48,17 @@ class Sensor:
         camera: its bands.
         kind: whether images are cubes or raw mosaics.
         sample: type of a sample.
-        quality: 1 as the real sensor; less has proportionally more noise.
     """
 
     camera: SpectralInfo
     kind: Kind
     sample: Sample
-    quality: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("cube", "mosaic"):
+            raise SourceError(f"kind is cube or mosaic, not {self.kind}")
+        if self.kind == "mosaic" and self.camera.mosaic is None:
+            raise SourceError("images of this camera are cubes: it has no mosaic. Ask for kind=cube")
 
     @property
     def white(self) -> float:
@@ -91,11 +96,10 @@ class Sensor:
         Returns:
             the image, a cube or a raw mosaic.
         """
-        well = _FULL_WELL_ELECTRONS * self.quality
-        read = _READ_NOISE_ELECTRONS / well
+        read = _READ_NOISE_ELECTRONS / _FULL_WELL_ELECTRONS
         noise = _noise(rng, light.shape)
         np.maximum(light, 0, out=light)
-        noise *= np.sqrt(light / np.float32(well) + np.float32(read * read))
+        noise *= np.sqrt(light / np.float32(_FULL_WELL_ELECTRONS) + np.float32(read * read))
         light += noise
         black = self.camera.black_level
         light *= np.float32(self.white - black)

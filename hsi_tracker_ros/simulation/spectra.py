@@ -21,6 +21,7 @@ from tracking_runtime.spectral import SpectralInfo
 
 GRID_NM = np.arange(400.0, 1001.0, 5.0)
 _METAMER_TRIES = 12
+_BUMPS = 16
 _DARKEST, _BRIGHTEST = 0.015, 0.98
 
 Spectra = NDArray[np.float32]
@@ -70,7 +71,7 @@ def _continued(nm: NDArray[Any], values: NDArray[Any], rng: np.random.Generator)
         / (1 + np.exp(-(beyond - rng.uniform(30, 150)) / rng.uniform(15, 40)))
     )
     rise -= rise[0]
-    return np.clip(inside + slope * 40 * (1 - np.exp(-beyond / 40)) + rise, _DARKEST, _BRIGHTEST)
+    return np.clip(inside + slope * 40 * (1 - np.exp(-beyond / 40)) + rise, 0.025, 0.93)
 
 
 def vegetation(rng: np.random.Generator, count: int) -> Spectra:
@@ -149,46 +150,44 @@ def band_responses(camera: SpectralInfo) -> Spectra:
     return (response / response.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def metamer(reflectance: Spectra, light: Spectra, camera: SpectralInfo, rng: np.random.Generator) -> Spectra:
-    """Another reflectance that has the same false colour under this light, and as different a spectrum as physics
-    and a smooth random direction allow.
+def metamer(
+    reflectance: Spectra, light: NDArray[np.float32], camera: SpectralInfo, rng: np.random.Generator
+) -> Spectra:
+    """Another reflectance with the same false colour under a light, and as different a spectrum as can be.
 
-    A sum of bumps is projected on the null space of the false-colour matrix times band response times light, and
-    added with the largest weight that keeps the reflectance between 0 and 1.
+    A random sum of smooth bumps is projected on the null space of false-colour matrix times band light times
+    band response, and added with the largest weight that keeps the reflectance physical.
 
     Args:
         reflectance: ``(len(GRID_NM),)``.
-        light: ``(len(GRID_NM),)``, the illuminant under which both look the same.
+        light: ``(bands,)`` value of a white surface in each band.
         camera: whose bands and false colour are meant.
-        rng: chooses the direction.
+        rng: chooses the directions.
 
     Returns:
-        ``(len(GRID_NM),)``; of a dozen directions the one that moves the bands most.
+        ``(len(GRID_NM),)``; of some random directions the one that changes the bands most.
     """
     responses = band_responses(camera)
-    constraints = false_color_matrix(camera.wavelengths_nm).T @ (responses * light)
+    constraints = false_color_matrix(camera.wavelengths_nm).T @ (responses * light[:, None])
     low, high = min(camera.wavelengths_nm), max(camera.wavelengths_nm)
-    best, best_distance = reflectance, 0.0
+    best, farthest = reflectance, 0.0
     for _ in range(_METAMER_TRIES):
-        centres = rng.uniform(low - 10, high + 10, (16, 1))
-        widths = rng.uniform(0.04, 0.15, (16, 1)) * max(high - low, 60.0)
+        centres = rng.uniform(low - 10, high + 10, (_BUMPS, 1))
+        widths = rng.uniform(0.04, 0.15, (_BUMPS, 1)) * max(high - low, 60.0)
         bumps = np.exp(-0.5 * ((GRID_NM[None] - centres) / widths) ** 2)
-        weights = rng.standard_normal(16)
+        weights = rng.standard_normal(_BUMPS)
         seen = constraints @ bumps.T
-        weights -= np.linalg.pinv(seen) @ (seen @ weights)
-        change = weights @ bumps
-        room = np.where(change > 0, _BRIGHTEST - reflectance, reflectance - _DARKEST)
-        change *= max(float((room / np.maximum(np.abs(change), 1e-9)).min()), 0.0)
-        candidates = (change, -_opposite(change, reflectance))
-        for candidate in candidates:
-            distance = float(np.abs(responses @ candidate).mean())
-            if distance > best_distance:
-                best, best_distance = reflectance + candidate, distance
+        change = (weights - np.linalg.pinv(seen) @ (seen @ weights)) @ bumps
+        for direction in (change, -change):
+            candidate = _as_far_as_physical(reflectance, direction)
+            distance = float(np.abs(responses @ (candidate - reflectance)).mean())
+            if distance > farthest:
+                best, farthest = candidate, distance
     return best.astype(np.float32)
 
 
-def _opposite(change: NDArray[np.float64], reflectance: Spectra) -> NDArray[np.float64]:
-    """The same change scaled so that subtracting it stays physical."""
-    room = np.where(change < 0, _BRIGHTEST - reflectance, reflectance - _DARKEST)
-    scale: NDArray[np.float64] = change * max(float((room / np.maximum(np.abs(change), 1e-9)).min()), 0.0)
-    return scale
+def _as_far_as_physical(reflectance: Spectra, direction: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A spectrum moved in a direction until somewhere it is as dark or as bright as anything is."""
+    room = np.where(direction > 0, _BRIGHTEST - reflectance, reflectance - _DARKEST)
+    steps = room / np.maximum(np.abs(direction), 1e-9)
+    return reflectance + direction * max(float(steps.min()), 0.0)

@@ -31,10 +31,18 @@ class Trajectory:
         """The same, displaced."""
         return replace(self, x=self.x + dx, y=self.y + dy)
 
+    def clear_of(self, other: Trajectory, frame: int) -> bool:
+        """Whether the two things cannot touch in a frame."""
+        reach = sum(np.hypot(thing.half_width[frame], thing.half_height[frame]) for thing in (self, other))
+        distance = np.hypot(self.x[frame] - other.x[frame], self.y[frame] - other.y[frame])
+        return bool(distance > reach)
+
 
 @dataclass(frozen=True)
 class CameraPath:
-    """How the image lies in the world: ``image = zoom * rotation * (world - centre - shift) + centre``, a value a frame.
+    """How the image lies in the world, frame by frame.
+
+    ``image = zoom * rotation * (world - centre - shift) + centre``.
 
     World coordinates are those of an image with no shift, zoom or rotation, in pixels.
     """
