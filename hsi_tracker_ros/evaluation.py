@@ -102,6 +102,18 @@ def one_pass_errors(predicted: ArrayLike, truth: ArrayLike) -> Errors:
     return Errors(overlaps, np.linalg.norm(offsets, axis=1), np.linalg.norm(offsets / truth[:, 2:], axis=1))
 
 
+def frame_overlaps(predicted: ArrayLike, truth: ArrayLike) -> NDArray[np.float64]:
+    """``(frames,)`` overlap of every frame, NaN where the target is absent.
+
+    Raises:
+        ValueError: the two have different lengths.
+    """
+    present = _usable(as_boxes(truth))
+    overlaps = np.full(len(present), np.nan)
+    overlaps[present] = one_pass_errors(predicted, truth).overlaps
+    return overlaps
+
+
 def score(errors: Errors, protocol: Protocol = OTB) -> Scores:
     """Figures of one video; NaN if no frame counts."""
     if len(errors.overlaps) == 0:

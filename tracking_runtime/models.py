@@ -90,7 +90,7 @@ def load_model(name_or_path: str | Path, architecture: str) -> Model:
         ModelError: a file is missing, damaged, or not of this architecture; the message names it.
     """
     path = find_model(name_or_path)
-    manifest = _read_manifest(path)
+    manifest = read_manifest(path)
     if manifest.architecture != architecture:
         raise ModelError(f"{path} is a model of architecture {manifest.architecture}, not {architecture}")
     weights_path = path.with_suffix(".safetensors")
@@ -138,7 +138,12 @@ def save_model(
     return path
 
 
-def _read_manifest(path: Path) -> Manifest:
+def read_manifest(path: Path) -> Manifest:
+    """What a manifest says of its model.
+
+    Raises:
+        ModelError: it is no manifest; the message names the file.
+    """
     try:
         values = yaml.safe_load(path.read_text())
         return dacite.from_dict(Manifest, values, dacite.Config(strict=True))

@@ -9,6 +9,7 @@ from hsi_tracker_ros.evaluation import (
     MATLAB,
     OTB,
     Protocol,
+    frame_overlaps,
     mean_scores,
     one_pass_errors,
     score,
@@ -53,6 +54,11 @@ def test_frames_without_the_target_do_not_count(protocol: Protocol) -> None:
     with_absence = one_pass_errors([BOX, BOX, BOX], [BOX, ABSENT, [0, 0, 0, 0]])
     assert score(with_absence, protocol).frames == 1
     assert score(with_absence, protocol).success == score(one_pass_errors([BOX], [BOX]), protocol).success
+
+
+def test_overlaps_frame_by_frame_have_gaps_where_the_target_is_absent() -> None:
+    overlaps = frame_overlaps([BOX, BOX, ABSENT], [BOX, ABSENT, BOX])
+    np.testing.assert_array_equal(overlaps, [1, np.nan, 0])
 
 
 def test_a_video_without_the_target_has_no_score_and_does_not_count_in_means() -> None:

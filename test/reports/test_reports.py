@@ -173,6 +173,7 @@ def test_metrics_are_the_reports_fields(report: Report, folder: Path) -> None:
         "processed": 120,
         "dropped": 28,
         "refused": 1,
+        "failed": 0,
         "lost": 1,
         "is_exact": True,
     }

@@ -68,8 +68,8 @@ def draw_stages(axes: Axes, stages: Mapping[str, StageSummary]) -> None:
     medians = [stages[name].p50 for name in names]
     highs = [max(stages[name].p95, stages[name].p50) for name in names]
     places = range(len(names))
-    axes.barh(places, highs, height=0.28, color=PALETTE[0], alpha=0.35, label="95 %")
-    axes.barh(places, medians, height=0.6, color=PALETTE[0], label="median")
+    axes.barh(places, highs, height=0.28, color=PALETTE[0], alpha=0.35)
+    axes.barh(places, medians, height=0.6, color=PALETTE[0])
     room = max(highs, default=1.0) * 0.02
     for place, median, high in zip(places, medians, highs, strict=True):
         axes.text(high + room, place, f"{median:.1f} · {high:.1f}", va="center", fontsize=8.5)
@@ -77,8 +77,7 @@ def draw_stages(axes: Axes, stages: Mapping[str, StageSummary]) -> None:
     axes.invert_yaxis()
     axes.margins(x=0.2)
     axes.grid(False, axis="y")
-    axes.set(xlabel="milliseconds", title="Duration of each stage")
-    axes.legend(loc="lower right", fontsize=8.5)
+    axes.set(xlabel="milliseconds: median · 95th percentile", title="Duration of each stage")
 
 
 def draw_ways(axes: Axes, ways: WayMap) -> None:

@@ -141,19 +141,21 @@ class Accounting:
         processed: answered by the tracker with a message on its tracks topic.
         dropped: pushed out of its mailbox by a newer frame.
         refused: unusable.
+        failed: met an error in the tracker.
         lost: on the way, by the gaps in the publisher's numbering.
     """
 
     published: int
     processed: int
     dropped: int
-    refused: int
+    refused: int = 0
+    failed: int = 0
     lost: int = 0
 
     @property
     def accounted(self) -> int:
         """Frames whose fate is known."""
-        return self.processed + self.dropped + self.refused + self.lost
+        return self.processed + self.dropped + self.refused + self.failed + self.lost
 
     @property
     def is_exact(self) -> bool:

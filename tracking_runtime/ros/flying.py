@@ -1,0 +1,284 @@
+"""Flying: player, tracker, visualizer and recorder as processes, from the first frame to a finished bag."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+from remote_sensing_tracking.msg import TrackArray
+from sensor_msgs.msg import Image
+
+from tracking_runtime.cdr import read_image, read_truth, stamp_ns
+from tracking_runtime.flights import TRUTH_TOPIC, Flight, Plan
+from tracking_runtime.frames import GroundTruth
+from tracking_runtime.geometry import Boxes
+from tracking_runtime.reports.results import Accounting
+from tracking_runtime.ros import qos
+from tracking_runtime.ros.clients import HsiTrackerClient, LifecycleClient, RequestRefused
+from tracking_runtime.ros.processes import NodeProcess, free_domain, local_environment
+from tracking_runtime.ros.session import RosSession, ServiceError
+from tracking_runtime.ros.waiting import wait_for
+from tracking_runtime.timing import StageSummary
+
+T = TypeVar("T")
+Progress = Callable[[str, int], None]
+
+IMAGE_TOPIC = "/image"
+_LOG_LINES = 25
+_START_S = 60.0
+_CONFIGURE_S = 180.0
+_FIRST_FRAME_S = 60.0
+_SLOWEST = 20.0  # times the planned duration, which a machine under load may need
+_ACCOUNT_S = 30.0
+_JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
+
+
+class FlightFailed(RuntimeError):
+    """A flight could not be finished. The message says why and ends with the log of the node at fault."""
+
+
+@dataclass
+class FlightLog:
+    """What a flight brought home beside its bag.
+
+    Attributes:
+        bag: the recording.
+        seconds: from the first frame played to the last one accounted for.
+        accounting: of the frames.
+        stages: durations in the tracker, by stage.
+        tracker: what the tracker last said of itself, as text by name.
+        overlays: JPEG of the visualizer's picture, by the frame's stamp.
+    """
+
+    bag: Path
+    seconds: float
+    accounting: Accounting
+    stages: Mapping[str, StageSummary]
+    tracker: Mapping[str, str]
+    overlays: Mapping[int, bytes] = field(repr=False)
+
+
+def fly(flight: Flight, plan: Plan, folder: Path, progress: Progress) -> FlightLog:
+    """Fly: start all nodes, play, track, show and record every frame, and stop them all.
+
+    Args:
+        flight: of which tracker.
+        plan: what to play.
+        folder: for the bag and the nodes' logs.
+        progress: called with the stage of the flight and the number of frames played, ever again.
+
+    Raises:
+        FlightFailed: a node ended, refused, or did not come to an end in time.
+    """
+    with free_domain() as domain, _environment(local_environment(domain)), ExitStack() as stack:
+        crew = _Crew(flight, plan, folder, progress)
+        stack.enter_context(crew)
+        return crew.fly(domain)
+
+
+class _Crew:
+    """The processes of one flight and the session that speaks to them."""
+
+    def __init__(self, flight: Flight, plan: Plan, folder: Path, progress: Progress) -> None:
+        self._flight, self._plan, self._folder, self._progress = flight, plan, folder, progress
+        self._bag = folder / "bag"
+        self._nodes = {
+            flight.node: flight.module,
+            "visualizer": "tracking_runtime.nodes.visualizer",
+            "recorder": "tracking_runtime.nodes.recorder",
+            "player": "tracking_runtime.nodes.player",
+        }
+        self._processes: dict[str, NodeProcess] = {}
+        self._clients: dict[str, LifecycleClient] = {}
+        self._played = 0
+        self._truth: list[tuple[int, GroundTruth]] = []
+        self._overlays: dict[int, bytes] = {}
+        self._stack = ExitStack()
+
+    def __enter__(self) -> _Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._interrupt()
+        self._stack.close()
+
+    def fly(self, domain: int) -> FlightLog:
+        """The whole flight."""
+        self._tell("starting the nodes")
+        for name, module in self._nodes.items():
+            self._processes[name] = self._stack.enter_context(
+                NodeProcess(module, name, self._folder, self._parameters(name), self._remappings(name))
+            )
+        self._session = self._stack.enter_context(RosSession("demo", domain))
+        self._listen()
+        self._wait(
+            lambda: set(self._nodes) <= set(self._session.node.get_node_names()), _START_S, "the nodes"
+        )
+        self._clients = {
+            name: LifecycleClient(self._session, f"/{name}", _CONFIGURE_S) for name in self._nodes
+        }
+        for name, client in self._clients.items():
+            self._tell(f"configuring {name}")
+            self._attempt(name, client.configure)
+        for name, client in self._clients.items():
+            self._attempt(name, client.activate)
+        self._tell("waiting for the first frame")
+        self._attempt(self._flight.node, lambda: self._flight.begin(self))
+        seconds = self._play()
+        self._tell("closing the recording")
+        tracker = dict(self._values(self._flight.node))
+        accounting = _accounting(self._values("player"), tracker)
+        for name in (self._flight.node, "visualizer", "recorder"):
+            self._attempt(name, self._clients[name].deactivate)
+        return FlightLog(self._bag, seconds, accounting, _stages(tracker), tracker, dict(self._overlays))
+
+    # What a flight may ask of its pilot
+
+    def first_truth(self) -> tuple[int, GroundTruth]:
+        """Stamp and truth of the first frame with an object in it, as soon as it has been played."""
+        return self._wait(
+            lambda: next(((stamp, truth) for stamp, truth in list(self._truth) if len(truth.ids)), None),
+            _FIRST_FRAME_S,
+            "a frame with an object in it",
+        )
+
+    def set_target(self, box: Boxes, stamp_ns: int) -> None:
+        """Have the tracker follow what a box holds in the frame of that stamp."""
+        HsiTrackerClient(self._session, f"/{self._flight.node}").set_target(box, stamp_ns=stamp_ns)
+
+    # Inside
+
+    def _parameters(self, name: str) -> dict[str, object]:
+        reliable = {f"qos_overrides.{IMAGE_TOPIC}.subscription.reliability": "reliable"}
+        if name == self._flight.node:
+            return {"model": self._plan.model, **self._flight.parameters, **reliable}
+        if name == "visualizer":
+            shown = f"qos_overrides.{self._flight.picture_topic}.subscription.reliability"
+            return {"tracker": self._flight.view, "scale": self._flight.picture_scale, shown: "reliable"}
+        if name == "recorder":
+            topics = [IMAGE_TOPIC, "/spectral_info", TRUTH_TOPIC, self._flight.tracks_topic, "/diagnostics"]
+            return {"topics": topics, "output": str(self._bag)}
+        return {"source": self._plan.source, "rate": self._plan.rate_hz, "wait_for_subscribers": 2}
+
+    def _remappings(self, name: str) -> dict[str, str]:
+        if name != "visualizer":
+            return {}
+        return {"image": self._flight.picture_topic, "tracks": self._flight.tracks_topic}
+
+    def _listen(self) -> None:
+        node = self._session.node
+        node.create_subscription(TrackArray, TRUTH_TOPIC, self._take_truth, qos.track())
+        node.create_subscription(Image, "/visualizer/overlay", self._take_overlay, qos.sensor())
+
+    def _take_truth(self, message: TrackArray) -> None:
+        self._truth.append((stamp_ns(message), read_truth(message)))
+
+    def _take_overlay(self, message: Image) -> None:
+        frame = read_image(message)
+        self._overlays[frame.stamp_ns] = cv2.imencode(".jpg", frame.image, _JPEG)[1].tobytes()
+
+    def _play(self) -> float:
+        """Wait until every frame is played and accounted for; how long the player and the tracker took."""
+        started = self._session.node.get_clock().now()
+        self._wait(self._has_played, self._patience_s, "the player's last frame")
+        with suppress(TimeoutError):
+            wait_for(self._is_accounted, _ACCOUNT_S)
+        return float((self._session.node.get_clock().now() - started).nanoseconds / 1e9)
+
+    def _has_played(self) -> bool:
+        values = self._values("player")
+        self._played = max(len(self._truth), int(values.get("published", 0)))
+        self._tell("flying")
+        if values.get("last_error"):
+            raise self._failed("player", values["last_error"])
+        return values.get("finished") == "true"
+
+    def _is_accounted(self) -> bool:
+        return _accounting(self._values("player"), self._values(self._flight.node)).is_exact
+
+    @property
+    def _patience_s(self) -> float:
+        return _FIRST_FRAME_S + _SLOWEST * self._plan.frames / self._plan.rate_hz
+
+    def _values(self, name: str) -> Mapping[str, str]:
+        diagnosis = self._clients[name].diagnosis
+        return {key: str(value) for key, value in diagnosis.values.items()} if diagnosis else {}
+
+    def _attempt(self, name: str, action: Callable[[], object]) -> None:
+        try:
+            action()
+        except (RequestRefused, ServiceError) as error:
+            raise self._failed(name, str(error)) from error
+
+    def _wait(self, condition: Callable[[], T | None], timeout_s: float, what: str) -> T:
+        """The first true value of a condition; a node that ends meanwhile ends the flight."""
+
+        def met() -> T | None:
+            for name, process in self._processes.items():
+                if not process.running:
+                    raise self._failed(name, "its process ended")
+            return condition()
+
+        try:
+            value = wait_for(met, timeout_s, what)
+        except TimeoutError as error:
+            raise self._failed(self._flight.node, str(error)) from error
+        assert value is not None
+        return value
+
+    def _failed(self, name: str, reason: str) -> FlightFailed:
+        lines = self._processes[name].log.splitlines()[-_LOG_LINES:]
+        log = "\n".join(f"  {line}" for line in lines) or "  (empty)"
+        return FlightFailed(f"{name}: {reason}\nThe end of {self._processes[name].log_path}:\n{log}")
+
+    def _tell(self, stage: str) -> None:
+        self._progress(stage, self._played)
+
+    def _interrupt(self) -> None:
+        """Ask all processes to end at once, so that they need not be waited for one after the other."""
+        for process in self._processes.values():
+            if process.running:
+                process.interrupt()
+
+
+def _accounting(player: Mapping[str, str], tracker: Mapping[str, str]) -> Accounting:
+    def frames(fate: str) -> int:
+        return int(tracker.get(f"frames_{fate}", 0))
+
+    return Accounting(
+        published=int(player.get("published", -1)),
+        processed=frames("processed"),
+        dropped=frames("dropped"),
+        refused=frames("refused"),
+        failed=frames("failed"),
+        lost=frames("lost"),
+    )
+
+
+def _stages(tracker: Mapping[str, str]) -> dict[str, StageSummary]:
+    """The durations in a diagnosis, in its order."""
+    names = [key.removeprefix("stage.").removesuffix(".p50_ms") for key in tracker if key.endswith(".p50_ms")]
+    return {
+        name: StageSummary(
+            int(tracker[f"stage.{name}.count"]),
+            *(float(tracker[f"stage.{name}.{figure}_ms"]) for figure in ("p50", "p95", "max")),
+        )
+        for name in names
+    }
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with some variables set: DDS reads them when a participant is made."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
