@@ -115,8 +115,7 @@ def to_markdown(specification: type[NodeParameters]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for each, description in described(specification):
-        default = yaml.safe_dump(_to_ros(each.default), default_flow_style=True).removesuffix("...\n").strip()
-        kind = _type_name(each.default)
+        default, kind = _inline_yaml(each.default), _type_name(each.default)
         lines.append(
             f"| `{each.name}` | {kind} | `{default}` | {description.limits} "
             f"| {description.change.value} | {description.text} |"
@@ -129,8 +128,10 @@ def to_yaml(specification: type[NodeParameters], node: str) -> str:
     lines = [f"/**/{node}:", "  ros__parameters:"]
     for each, description in described(specification):
         limits = f" ({description.limits})" if description.limits else ""
-        value = yaml.safe_dump({each.name: _to_ros(each.default)}, default_flow_style=None, width=200).strip()
-        lines += [f"    # {description.text}{limits}; set {description.change.value}", f"    {value}"]
+        lines += [
+            f"    # {description.text}{limits}; set {description.change.value}",
+            f"    {each.name}: {_inline_yaml(each.default)}",
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -201,6 +202,11 @@ def _unknown(node: Node, declared: Mapping[str, Any]) -> list[str]:
             close = difflib.get_close_matches(name, declared, n=1)
             lines.append(f"no parameter {name}" + (f"; did you mean {close[0]}?" if close else ""))
     return lines
+
+
+def _inline_yaml(value: Any) -> str:
+    text = yaml.safe_dump(_to_ros(value), default_flow_style=True, width=1000)
+    return text.removesuffix("...\n").strip()
 
 
 def _to_ros(value: Any) -> Any:
