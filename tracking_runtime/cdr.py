@@ -5,7 +5,6 @@ The readers take any object that has the fields of the message, from rclpy or fr
 
 from __future__ import annotations
 
-import re
 import struct
 import sys
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tracking_runtime.errors import FrameRefused
+from tracking_runtime.encodings import to_array
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.geometry import as_boxes
 from tracking_runtime.interfaces import message_type, serialize
@@ -23,15 +22,6 @@ IMAGE = "sensor_msgs/msg/Image"
 TRACKS = "remote_sensing_tracking/msg/TrackArray"
 SPECTRAL_INFO = "remote_sensing_tracking/msg/SpectralInfo"
 
-_NAMED_ENCODINGS = {
-    "mono8": (np.uint8, 1),
-    "mono16": (np.uint16, 1),
-    "bgr8": (np.uint8, 3),
-    "rgb8": (np.uint8, 3),
-    "bgra8": (np.uint8, 4),
-    "rgba8": (np.uint8, 4),
-}
-_NUMBERED_TYPES = {"8U": np.uint8, "16U": np.uint16, "32F": np.float32}
 _STATE_CONFIRMED = 2
 _ENCAPSULATION_BYTES = 4  # before the message itself; the second of them is 1 for little-endian
 _STAMP = struct.Struct("<iI")
@@ -57,24 +47,9 @@ def read_image(message: Any) -> Frame:
     """The frame in a sensor_msgs/Image, its pixels still those of the message.
 
     Raises:
-        FrameRefused: the message's fields contradict each other or its encoding is not one of ``Frame``.
+        FrameRefused: the message contradicts itself, is empty, or its encoding is not one of ``Frame``.
     """
-    dtype, channels = _elements(message.encoding)
-    data = np.frombuffer(message.data, np.uint8)
-    row = message.width * channels * dtype.itemsize
-    if message.height == 0 or message.width == 0:
-        raise FrameRefused(f"an image of {message.width} x {message.height} pixels is empty")
-    if message.step < row or len(data) != message.height * message.step:
-        raise FrameRefused(
-            f"{len(data)} bytes with step {message.step} are not {message.height} rows of {message.width} "
-            f"{message.encoding} pixels"
-        )
-    rows = data.reshape(message.height, message.step)[:, :row]
-    pixels = np.ascontiguousarray(rows).view(dtype.newbyteorder(">" if message.is_bigendian else "<"))
-    image = pixels.astype(dtype, copy=False).reshape(
-        (message.height, message.width, channels)[: 2 if channels == 1 else 3]
-    )
-    return Frame(stamp_ns(message), image, message.encoding, message.header.frame_id)
+    return Frame(stamp_ns(message), to_array(message), message.encoding, message.header.frame_id)
 
 
 def serialize_truth(
@@ -163,17 +138,6 @@ def restamped(data: bytes, time_ns: int) -> bytes:
 def stamp_ns(message: Any) -> int:
     """The stamp of a message's header in nanoseconds."""
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
-
-
-def _elements(encoding: str) -> tuple[np.dtype[Any], int]:
-    """Type and number of channels of a pixel."""
-    if encoding in _NAMED_ENCODINGS:
-        kind, channels = _NAMED_ENCODINGS[encoding]
-        return np.dtype(kind), channels
-    numbered = re.fullmatch(r"(8U|16U|32F)C([1-9]\d*)", encoding)
-    if not numbered:
-        raise FrameRefused(f"unknown encoding {encoding!r}")
-    return np.dtype(_NUMBERED_TYPES[numbered[1]]), int(numbered[2])
 
 
 def _header(time_ns: int, frame_id: str) -> Any:

@@ -120,7 +120,7 @@ def draw_overlay(
         picture: ``(height, width, 3)`` BGR; drawn on itself if ``scale`` is 1.
         marks: the tracks; boxes of small objects are drawn a little outside of them, not to hide them.
         trails: drawn as fading lines.
-        truth: ``(m, 4)`` boxes, drawn dashed in white.
+        truth: ``(m, 4)`` boxes, drawn dashed in white, a little outside of where tracks would be.
         caption: a line of text for the lower left corner.
         scale: by how much to enlarge the picture first; lines and letters keep their width.
 
@@ -135,7 +135,7 @@ def draw_overlay(
     for number, box, presence in zip(marks.ids, marks.boxes * scale, marks.presence, strict=True):
         _draw_box(picture, _cleared(box), color_of(int(number)), presence)
     for box in as_boxes([] if truth is None else truth) * scale:
-        _draw_lines(picture, _dashed(_outline(_cleared(box))), TRUTH_COLOR)
+        _draw_lines(picture, _dashed(_outline(_grown(_cleared(box)))), TRUTH_COLOR)
     for number, box, label in zip(marks.ids, marks.boxes * scale, marks.labels, strict=True):
         _draw_label(picture, label, _cleared(box), color_of(int(number)))
     if caption:
@@ -147,6 +147,10 @@ def _cleared(box: NDArray[np.float64]) -> NDArray[np.float64]:
     """The box to draw: with some room around it if the object is small."""
     if min(box[2:]) >= _SMALL_TARGET_PX:
         return box
+    return _grown(box)
+
+
+def _grown(box: NDArray[np.float64]) -> NDArray[np.float64]:
     return box + np.array([-_CLEARANCE_PX, -_CLEARANCE_PX, 2 * _CLEARANCE_PX, 2 * _CLEARANCE_PX])
 
 

@@ -80,7 +80,7 @@ def test_padded_and_big_endian_rows_are_read():
 
 @pytest.mark.parametrize(
     ("field", "value", "reason"),
-    [("step", 1, "step 1"), ("encoding", "yuv", "unknown encoding 'yuv'"), ("height", 0, "empty")],
+    [("step", 1, "step is 1"), ("encoding", "yuv", "encoding 'yuv' is not known"), ("height", 0, "empty")],
 )
 def test_contradictory_images_are_refused(field, value, reason):
     message = typestore().deserialize_cdr(

@@ -63,7 +63,9 @@ def info(bag: Path) -> None:
     except SourceError as error:
         raise click.ClickException(str(error)) from error
     duration = (reader.end_ns - reader.start_ns) / _SECOND_NS
-    table = Table("topic", "type", "messages", "Hz", "reliability", "durability", title=str(bag))
+    table = Table(title=str(bag))
+    for column in ("topic", "type", "messages", "Hz", "reliability", "durability"):
+        table.add_column(column, overflow="fold")
     for topic in reader.topics.values():
         count = reader.counts[topic.name]
         table.add_row(

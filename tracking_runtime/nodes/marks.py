@@ -21,24 +21,28 @@ def marks_of_targets(message: Any) -> Marks:
     return Marks(
         ids=np.array([target.id for target in targets], np.int64),
         boxes=as_boxes([[t.box.x, t.box.y, t.box.width, t.box.height] for t in targets]),
-        presence=[_TARGET_PRESENCE[target.state] for target in targets],
+        presence=[_presence(target) for target in targets],
         labels=[_target_label(target) for target in targets],
     )
 
 
 def marks_of_tracks(message: Any) -> Marks:
-    """Of a TrackArray: labels are ids, with the class where there are several."""
+    """Of a TrackArray: labels are ids, with the class unless it is the first, the usual one."""
     names = list(message.class_names)
     ids = np.asarray(message.ids, np.int64)
-    classes = [f" {names[k]}" if len(names) > 1 else "" for k in message.class_ids]
+    classes = [f" {names[k]}" if 0 < k < len(names) else "" for k in message.class_ids]
     return Marks(
         ids=ids,
         boxes=as_boxes(np.asarray(message.boxes, np.float64)),
-        presence=[_TRACK_PRESENCE[state] for state in np.asarray(message.states)],
+        presence=[_TRACK_PRESENCE.get(state, Presence.UNSURE) for state in message.states],
         labels=[f"{number}{name}" for number, name in zip(ids, classes, strict=True)],
     )
 
 
 def _target_label(target: Any) -> str:
-    certainty = "lost" if _TARGET_PRESENCE[target.state] is Presence.UNSEEN else f"{target.score:.2f}"
+    certainty = "lost" if _presence(target) is Presence.UNSEEN else f"{target.score:.2f}"
     return " ".join(part for part in (str(target.id), target.label, certainty) if part)
+
+
+def _presence(target: Any) -> Presence:
+    return _TARGET_PRESENCE.get(target.state, Presence.UNSURE)

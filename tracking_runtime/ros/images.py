@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from array import array
 from typing import Any
@@ -12,63 +11,10 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
+from tracking_runtime.encodings import parse_encoding, to_array
 from tracking_runtime.errors import FrameRefused
 
-_NAMED = {"mono8": ("8U", 1), "mono16": ("16U", 1), "bgr8": ("8U", 3), "rgb8": ("8U", 3)}
-_TYPES: dict[str, np.dtype[Any]] = {
-    "8U": np.dtype(np.uint8),
-    "16U": np.dtype(np.uint16),
-    "32F": np.dtype(np.float32),
-}
-_GENERIC = re.compile(r"(8U|16U|32F)C([1-9]\d{0,3})")
-
-
-def parse_encoding(encoding: str) -> tuple[np.dtype[Any], int]:
-    """Type of a sample, and channels of a pixel.
-
-    Raises:
-        FrameRefused: the encoding is not one of mono8, mono16, bgr8, rgb8, 8UC<n>, 16UC<n>, 32FC<n>.
-    """
-    generic = _GENERIC.fullmatch(encoding)
-    if generic:
-        return _TYPES[generic[1]], int(generic[2])
-    if encoding in _NAMED:
-        depth, channels = _NAMED[encoding]
-        return _TYPES[depth], channels
-    raise FrameRefused(
-        f"encoding {encoding!r} is not known; known: {', '.join(_NAMED)}, 8UC<n>, 16UC<n>, 32FC<n>"
-    )
-
-
-def to_array(message: Image) -> NDArray[Any]:
-    """A read-only view of an image's pixels; a copy only if its byte order is not this machine's.
-
-    Returns:
-        ``(height, width)`` for one channel, else ``(height, width, channels)``.
-
-    Raises:
-        FrameRefused: the message contradicts itself, or is empty; the message says in what.
-    """
-    dtype, channels = parse_encoding(message.encoding)
-    height, width, step = message.height, message.width, message.step
-    if not height or not width:
-        raise FrameRefused(f"the image is empty: {width} x {height} pixels")
-    row = width * channels * dtype.itemsize
-    if step < row:
-        raise FrameRefused(f"step is {step} bytes, but a row of {width} pixels {message.encoding} has {row}")
-    size = height * step
-    if len(message.data) != size:
-        raise FrameRefused(
-            f"the image has {len(message.data)} bytes of data, but {height} rows of {step} bytes are {size}"
-        )
-    swapped = bool(message.is_bigendian) != (sys.byteorder == "big")
-    stored = dtype.newbyteorder() if swapped else dtype
-    shape = (height, width) if channels == 1 else (height, width, channels)
-    pixel = (channels * dtype.itemsize, dtype.itemsize)[: len(shape) - 1]
-    view: NDArray[Any] = np.ndarray(shape, stored, memoryview(message.data), strides=(step, *pixel))
-    view = view.astype(dtype) if swapped and dtype.itemsize > 1 else view
-    view.flags.writeable = False
-    return view
+__all__ = ["from_array", "parse_encoding", "to_array"]
 
 
 def from_array(image: NDArray[Any], encoding: str, header: Header) -> Image:
