@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 import warnings
 from typing import Any
 
@@ -17,6 +18,8 @@ class OpenVINOEngine:
     """A graph compiled for least latency on this CPU."""
 
     def __init__(self, graph: Graph, settings: EngineSettings) -> None:
+        # Without this module OpenVINO reports nothing of its use to its maker, nor waits for a network to do so.
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         import openvino
 
         with warnings.catch_warnings(), torch.no_grad():
