@@ -117,7 +117,7 @@ def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
     assert (shown.image.shape, shown.encoding) == ((240, 320, 3), "bgr8")
     drawn = {tuple(pixel) for pixel in shown.image.reshape(-1, 3).tolist()}
     assert {color_of(number) for number in (1, 2, 3)} <= drawn
-    truth = (shown.image[20:24, 246:280] == 255).all(axis=2)
+    truth = (shown.image[16:22, 230:300] == 255).all(axis=2)
     assert truth.any()
 
     boxes, *others = markers[-1].markers
