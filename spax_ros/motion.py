@@ -46,14 +46,16 @@ class MotionSettings:
         budget: largest share of the pixels that may be active.
         least_contrast: difference, in units of its own noise, below which nothing counts as motion.
         edge_tolerance_px: registration error that an edge is forgiven.
+        surroundings_px: side of the square whose mean change and unrest a pixel is weighed against.
         heat: previous heat above which a pixel stays active (SPAX: 0.2).
         cell_px: side of the square cells that are active or not as a whole.
     """
 
     window: int = 20
     budget: float = 0.06
-    least_contrast: float = 5.0
+    least_contrast: float = 4.0
     edge_tolerance_px: float = 0.25
+    surroundings_px: int = 31
     heat: float = 0.2
     cell_px: int = 8
 
@@ -157,17 +159,26 @@ class MotionMask:
         chosen = np.linspace(0, count - 1, 7).round().astype(int)
         aligned = {
             index: cv2.warpAffine(
-                self._history[index][0], self._history[index][1], (width, height),
-                flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
+                self._history[index][0], self._history[index][1], (width, height), dst=gray.copy(),
+                flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT,
             )
             for index in set(chosen.tolist())
         }  # fmt: skip
         background = median_of_seven([aligned[index] for index in chosen.tolist()])
-        difference = cv2.blur(cv2.absdiff(gray, background), (2, 2)).astype(np.float32)
-        noise = max(1.0, 1.4826 * float(np.median(difference[::4, ::4])))
+        return self._in_units_of_noise(gray, background)
+
+    def _in_units_of_noise(self, gray: GrayImage, background: GrayImage) -> NDArray[np.float32]:
+        """The difference without what changes slowly across the image (clouds, shadows, light)."""
+        settings = self._settings
+        difference = cv2.blur(cv2.subtract(gray, background, dtype=cv2.CV_32F), (2, 2))
+        surroundings = (settings.surroundings_px, settings.surroundings_px)
+        difference -= cv2.blur(difference, surroundings)
+        contrast = np.abs(difference, out=difference)
+        noise = max(1.0, 1.4826 * float(np.median(contrast[::4, ::4])))
+        unrest = cv2.blur(cv2.min(contrast, 4 * noise), surroundings)
         smooth = cv2.blur(background, (3, 3))
         edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
-        return difference / (noise + self._settings.edge_tolerance_px * edges)
+        return contrast / (cv2.max(1.25 * unrest, noise) + settings.edge_tolerance_px * edges)
 
     def _threshold(
         self, residual: NDArray[np.float32], heat: NDArray[Any] | None, transform: NDArray[np.float64]

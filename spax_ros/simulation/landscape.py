@@ -228,7 +228,7 @@ def _raise(
     tall_from: float,
 ) -> None:
     """Draw a building's shadow, and the building itself unless it is tall: those are drawn frame by frame."""
-    fill(shade, hull(np.concatenate([foot, foot + height * sun])), (rng.uniform(70, 110),))
+    fill(shade, hull(np.concatenate([foot, foot + height * sun])), (rng.uniform(105, 155),))
     fill(shade, foot, (255,))
     roof = _vary(rng, _ROOFS[rng.integers(len(_ROOFS))], 12)
     fill(ground, foot, roof)

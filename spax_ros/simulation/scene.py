@@ -46,7 +46,7 @@ class SatelliteScene:
         size: image width and height, or one number for both. Smaller scenes have the same density of objects.
         rate_hz: frames a second; speeds are per frame and do not depend on it.
         color: bgr8 images; otherwise mono8.
-        density: vehicles per megapixel; None: random, 30 to 250.
+        density: vehicles per megapixel; None: random, 15 to 110.
         first_stamp_ns: of the first frame.
     """
 
@@ -79,7 +79,7 @@ class SatelliteScene:
         extent = (width + 2 * margin, height + 2 * margin)
         scale = float(rng.uniform(0.95, 1.6))
         self._landscape = make_landscape(rng, extent, scale)
-        crowd = density if density is not None else float(np.exp(rng.uniform(np.log(30), np.log(250))))
+        crowd = density if density is not None else float(np.exp(rng.uniform(np.log(15), np.log(110))))
         self._movers = self._populate(rng, extent, scale, crowd)
         self._sensor = random_sensor(rng)
         self._exposure = Exposure(rng, self._sensor, self.size)

@@ -76,15 +76,16 @@ class Journey:
 
 def vehicle_colour(rng: np.random.Generator) -> tuple[float, float, float]:
     """Mostly white, silver and black, as vehicles are; some red, blue or yellow."""
-    kind = rng.choice(4, p=[0.5, 0.2, 0.17, 0.13])
+    kind = rng.choice(4, p=[0.58, 0.17, 0.12, 0.13])
     if kind == 0:
         colour = np.full(3, rng.uniform(195, 255)) + rng.normal(0, 4, 3)
     elif kind == 1:
-        colour = np.full(3, rng.uniform(140, 195)) + rng.normal(0, 5, 3)
+        colour = np.full(3, rng.uniform(155, 195)) + rng.normal(0, 5, 3)
     elif kind == 2:
-        colour = np.full(3, rng.uniform(15, 55)) + rng.normal(0, 4, 3)
+        colour = np.full(3, rng.uniform(5, 35)) + rng.normal(0, 4, 3)
     else:
-        colour = rng.uniform(20, 90) + np.eye(3)[rng.integers(3)] * rng.uniform(60, 140) * [0.7, 0.6, 1]
+        colour = np.array([[150, 90, 60], [60, 200, 235], [40, 40, 190], [190, 150, 110]])[rng.integers(4)]
+        colour = colour * rng.uniform(0.9, 1.15)
     blue, green, red = np.clip(colour, 0, 255)
     return float(blue), float(green), float(red)
 
@@ -184,7 +185,7 @@ def ships(
         inside = (column >= 0) & (column < water.shape[1]) & (row >= 0) & (row < water.shape[0])
         if not np.all(clear[row[inside], column[inside]] > 6):
             continue
-        length = float(rng.choice([rng.uniform(7, 18), rng.uniform(18, 60)], p=[0.7, 0.3])) * pixels_per_metre
+        length = float(rng.choice([rng.uniform(7, 18), rng.uniform(18, 40)], p=[0.75, 0.25])) * pixels_per_metre
         width = max(length * rng.uniform(0.2, 0.33), 2.5)
         grey = rng.uniform(150, 250)
         journey = Journey(path, speed, 0)
