@@ -63,7 +63,7 @@ class BandMatcher:
 
 
 def _interpolation(have: NDArray[np.float64], want: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Weights of linear interpolation at ``want``; constant beyond the ends, bands of one wavelength averaged."""
+    """Weights of linear interpolation; constant beyond the ends, bands of one wavelength averaged."""
     knots, knot_of_band, count = np.unique(np.round(have, 1), return_inverse=True, return_counts=True)
     at_knots = np.stack([np.interp(want, knots, row) for row in np.eye(len(knots))])
     return (at_knots[knot_of_band] / count[knot_of_band, None]).astype(np.float32)

@@ -1,7 +1,7 @@
 """What is known of one camera, from a file: its filters, its filter area, its spectral correction.
 
-Two kinds are read. The XIMEA/IMEC sensor calibration (``.xml``, versions 0 and 1) comes with the sensor. A YAML file
-holds the attributes of ``SpectralInfo`` by name, for any other camera.
+Two kinds are read. The XIMEA/IMEC sensor calibration (``.xml``, versions 0 and 1) comes with the sensor. A
+YAML file holds the attributes of ``SpectralInfo`` by name, for any other camera.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class SpectralCorrection:
     """From the filters as they are, leaky and often double-peaked, to clean bands.
 
     Attributes:
-        matrix: ``(virtual bands, bands)`` float32; a corrected spectrum is ``matrix @ spectrum`` after dark and flat.
+        matrix: ``(virtual bands, bands)`` float32, which multiplies a spectrum after dark and flat field.
         wavelengths_nm: centre of each virtual band.
         fwhm_nm: full width at half maximum of each, empty if unknown.
     """

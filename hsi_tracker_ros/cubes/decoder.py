@@ -166,7 +166,8 @@ def _check(image: NDArray[Any], encoding: str) -> None:
         dtype, channels = _NAMED_ENCODINGS[encoding]
     else:
         raise FrameRefused(
-            f"encoding {encoding!r} is not known; known: {', '.join(_NAMED_ENCODINGS)}, 8UC<n>, 16UC<n>, 32FC<n>"
+            f"encoding {encoding!r} is not known; known: {', '.join(_NAMED_ENCODINGS)}, "
+            "8UC<n>, 16UC<n>, 32FC<n>"
         )
     if image.ndim not in (2, 3) or not image.size:
         raise FrameRefused(f"an empty image, of shape {image.shape}")

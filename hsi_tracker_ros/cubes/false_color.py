@@ -19,8 +19,8 @@ _GAMMA_STEPS = 4096
 def color_matching(wavelengths_nm: ArrayLike) -> NDArray[np.float64]:
     """CIE 1931 colour-matching functions x, y, z at each wavelength, ``(n, 3)``.
 
-    The multi-lobe fit of Wyman, Sloan and Shirley, "Simple Analytic Approximations to the CIE XYZ Color Matching
-    Functions", JCGT 2(2), 2013, table 1.
+    The multi-lobe fit of Wyman, Sloan and Shirley, "Simple Analytic Approximations to the CIE XYZ Color
+    Matching Functions", JCGT 2(2), 2013, table 1.
     """
     nm = np.asarray(wavelengths_nm, dtype=np.float64)
 
@@ -41,8 +41,8 @@ def color_matching(wavelengths_nm: ArrayLike) -> NDArray[np.float64]:
 def false_color_matrix(wavelengths_nm: tuple[float, ...]) -> NDArray[np.float32]:
     """Weights ``(n, 3)`` of the bands in linear blue, green and red; an even spectrum gives equal parts.
 
-    Bands that reach all of the visible give colours by the CIE colour-matching functions. Others give pseudo-colours:
-    the bands in three equal groups, the longest wavelengths red, the shortest blue.
+    Bands that reach all of the visible give colours by the CIE colour-matching functions. Others give
+    pseudo-colours: the bands in three equal groups, the longest wavelengths red, the shortest blue.
     """
     nm = np.array(wavelengths_nm, dtype=np.float64)
     visible = all(((nm >= low) & (nm < high)).any() for low, high in _VISIBLE_THIRDS_NM)
@@ -83,7 +83,7 @@ def _gamma_table() -> NDArray[np.uint8]:
 
 
 def white_level(cube: NDArray[Any], black: float = 0.0) -> float:
-    """A digital number above black to be shown white: the 99.5th percentile of the brightest band of a frame."""
+    """A digital number above black to be shown white: the 99.5th percentile of pixels' brightest bands."""
     step = max(1, int(np.sqrt(cube.shape[0] * cube.shape[1] / 4096)))
     sample = cube[::step, ::step].max(axis=2).astype(np.float32)
     return max(float(np.percentile(sample, 99.5)) - black, 1e-6)

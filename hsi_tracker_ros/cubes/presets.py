@@ -1,8 +1,9 @@
 """Cameras known by name.
 
-``vis16`` and ``nir25`` are the real 4x4 and 5x5 snapshot sensors: the strongest peak of each filter, row by row, as in
-their makers' calibration files. Their filters are not in order of wavelength. ``hot16`` is the nominal grid of 470 to
-620 nm by which the HOT benchmark describes the first.
+``vis16`` and ``nir25`` are real 4x4 and 5x5 snapshot sensors: the strongest peak of each filter, row by
+row, as in their maker's calibration files; the filters are not in order of wavelength. ``hot16`` is the
+nominal grid of 470 to 620 nm by which the HOT benchmark describes the first. ``rednir15`` and ``cms_v9``
+are nominal as well.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -29,7 +29,7 @@ class Part:
     """A textured shape, hinged to its actor.
 
     Attributes:
-        levels: premultiplied reflectances and coverage ``(size, size, bands + 1)``, each half as large as the one before.
+        levels: premultiplied reflectances and coverage ``(size, size, bands + 1)``, each half the one before.
         offset: of its centre from the hinge.
         extent: its half width and half height, in units of the actor's.
         hinge: in the actor's coordinates.
@@ -49,7 +49,14 @@ class Part:
 
 @dataclass(frozen=True)
 class Bend:
-    """A wave that runs through an actor's coordinates: amplitude in its units, wave number, radians a frame, phase."""
+    """A wave that runs through an actor's coordinates.
+
+    Attributes:
+        amplitude: in the actor's units; 0 leaves it stiff.
+        wave: radians a unit.
+        rate: radians a frame.
+        phase: radians.
+    """
 
     amplitude: float = 0.0
     wave: float = 2.0
@@ -78,7 +85,15 @@ class Actor:
 
 @dataclass(frozen=True)
 class Drawn:
-    """An actor's image: premultiplied reflectances and coverage over a window, and its sharp coverage at mid-exposure."""
+    """An actor in a window of the image.
+
+    Attributes:
+        rows: of the window.
+        columns: of the window.
+        premultiplied: ``(height, width, bands)`` reflectances times coverage.
+        coverage: ``(height, width)`` 0..1, blurred by motion as the reflectances are.
+        silhouette: ``(height, width)`` coverage in the middle of the exposure.
+    """
 
     rows: slice
     columns: slice
@@ -112,17 +127,14 @@ def draw(
     top, bottom = max(int(pose.y - reach), 0), min(int(pose.y + reach) + 1, size[1])
     if left >= right or top >= bottom:
         return None
-    total: NDArray[np.float32] | None = None
-    silhouette = np.zeros((bottom - top, right - left), dtype=np.float32)
-    for step in range(steps):
-        lag = (step - (steps - 1) / 2) / max(steps, 2) * _EXPOSURE
-        x, y = pose.x + velocity[0] * lag, pose.y + velocity[1] * lag
-        layer = _draw_still(actor, Pose(x, y, pose.half_width, pose.half_height, pose.angle), time,
-                            (left, top, right, bottom))  # fmt: skip
-        if step == steps // 2:
-            silhouette = layer[..., -1].copy()
-        total = layer if total is None else total + layer
-    assert total is not None
+    window = (left, top, right, bottom)
+    moments = [0.0] if steps == 1 else np.linspace(-_EXPOSURE / 2, _EXPOSURE / 2, steps)
+    places = [(pose.x + velocity[0] * moment, pose.y + velocity[1] * moment) for moment in moments]
+    layers = [_draw_still(actor, replace(pose, x=x, y=y), time, window) for x, y in places]
+    silhouette = layers[steps // 2][..., -1].copy()
+    total = layers[0]
+    for layer in layers[1:]:
+        total += layer
     total /= steps
     return Drawn(slice(top, bottom), slice(left, right), total[..., :-1], total[..., -1], silhouette)
 
@@ -130,6 +142,7 @@ def draw(
 def _draw_still(
     actor: Actor, pose: Pose, time: float, window: tuple[int, int, int, int]
 ) -> NDArray[np.float32]:
+    """Premultiplied reflectances and coverage over a window left, top, right, bottom."""
     left, top, right, bottom = window
     dx = (np.arange(left, right, dtype=np.float32) + np.float32(0.5 - pose.x))[None]
     dy = (np.arange(top, bottom, dtype=np.float32) + np.float32(0.5 - pose.y))[:, None]
@@ -145,11 +158,12 @@ def _draw_still(
             + np.float32(bend.amplitude * 0.7)
             * np.sin(np.float32(bend.wave) * u + argument * np.float32(1.3)),
         )
-    result: NDArray[np.float32] | None = None
-    for part in actor.parts:
-        layer = _draw_part(part, u, v, time, min(pose.half_width, pose.half_height))
-        result = layer if result is None else result * (1 - layer[..., -1:]) + layer
-    assert result is not None
+    half_size = min(pose.half_width, pose.half_height)
+    result = _draw_part(actor.parts[0], u, v, time, half_size)
+    for part in actor.parts[1:]:
+        layer = _draw_part(part, u, v, time, half_size)
+        result *= 1 - layer[..., -1:]
+        result += layer
     return result
 
 
@@ -167,13 +181,14 @@ def _draw_part(
         level += 1
     texture = part.levels[level]
     scale = np.float32(texture.shape[0] / (2 * MARGIN))
-    return cv2.remap(
+    layer = cv2.remap(
         texture,
         (s + np.float32(MARGIN)) * scale - np.float32(0.5),
         (t + np.float32(MARGIN)) * scale - np.float32(0.5),
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
+    return np.asarray(layer, np.float32)
 
 
 def textured(
@@ -237,10 +252,11 @@ def filled(outline: Outline, size: int) -> NDArray[np.float32]:
     points = np.round((outline + MARGIN) / (2 * MARGIN) * fine).astype(np.int32)
     mask = np.zeros((fine, fine), dtype=np.uint8)
     cv2.fillPoly(mask, [points], 255)
-    return cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    coverage = cv2.resize(mask, (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(coverage, np.float32) / np.float32(255)
 
 
-def _ellipse(rng: np.random.Generator) -> Outline:
+def _ellipse(_: np.random.Generator) -> Outline:
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
@@ -293,12 +309,12 @@ _OUTLINES: tuple[Callable[[np.random.Generator], Outline], ...] = (
 
 
 def random_outline(rng: np.random.Generator) -> Outline:
-    """A polygon ``(n, 2)`` that just fills -1..1: an ellipse, a blob, a box, a star or an irregular polygon."""
+    """A polygon ``(n, 2)`` that just fills -1..1: ellipse, blob, box, star or irregular polygon."""
     return _OUTLINES[int(rng.integers(len(_OUTLINES)))](rng)
 
 
 def make_solid(reflectances: NDArray[np.float32], geometry: np.random.Generator, size: int) -> Actor:
-    """An actor of one part; ``geometry`` decides shape and texture, so the same state gives the same but for colour."""
+    """An actor of one part; the same ``geometry`` gives the same shape and texture in any materials."""
     outline = random_outline(geometry)
     return Actor((Part(textured(outline, reflectances, geometry, size)),))
 

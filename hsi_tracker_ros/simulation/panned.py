@@ -39,9 +39,9 @@ _PERIODS = (2, 3, 4, 5)
 class PannedCube:
     """A window panning over a real image, in whole pixels of the cube, so that every sample is a real one.
 
-    The target is a patch from elsewhere in the image, cut out with a soft edge, that moves, turns and changes size;
-    with every other seed its spectrum is changed by a smooth factor over the bands. Its truth (id 1) is the tight
-    box of its silhouette inside the window.
+    The target is a patch from elsewhere in the image, cut out with a soft edge, that moves, turns and
+    changes size; with every odd seed its spectrum is changed by a smooth factor over the bands. Its truth
+    (id 1) is the tight box of its silhouette inside the window.
 
     Args:
         path: a cube (TIFF) or a raw mosaic (TIFF or PNG).
@@ -49,7 +49,7 @@ class PannedCube:
         frames: how many.
         rate_hz: frames a second.
         camera: a preset's name or a camera file; empty: by the number of bands.
-        mosaic: filter rows and columns of a raw image, as in ``3x3``; empty: the camera's, or found in the image.
+        mosaic: filter rows and columns of a raw image, as in ``3x3``; empty: found in the image.
         view: share of the image's width and height that the window shows.
 
     Raises:
@@ -174,7 +174,7 @@ class PannedCube:
         return actor, path
 
     def _patch(self, rng: np.random.Generator, half: tuple[float, float]) -> NDArray[np.float32]:
-        """The level of a part: of some random patches, the one whose mean spectrum is least like the image's."""
+        """A part's texture: of some random patches, the one whose mean spectrum is least like the image's."""
         width, height = (max(int(2 * side), 4) for side in half)
         usual = np.median(self._cube[::4, ::4].reshape(-1, self._cube.shape[2]), axis=0) + 1.0
         best, unlike = self._cube[:height, :width], -1.0
@@ -199,7 +199,8 @@ class PannedCube:
         square[..., -1] = 1
         soft = cv2.GaussianBlur(filled(outline, size), (0, 0), 0.6)
         soft[[0, -1]] = soft[:, [0, -1]] = 0
-        return square * soft[..., None]
+        square *= soft[..., None]
+        return square
 
 
 def read_spectral_image(path: Path) -> NDArray[Any]:
@@ -208,6 +209,7 @@ def read_spectral_image(path: Path) -> NDArray[Any]:
     Raises:
         SourceError: it cannot be read, or is neither.
     """
+    image: NDArray[Any] | None
     try:
         if path.suffix.lower() in {".tif", ".tiff"}:
             image = np.asarray(tifffile.imread(path))
@@ -294,7 +296,8 @@ def _other_spectrum(rng: np.random.Generator, camera: SpectralInfo) -> NDArray[n
     nm = np.array(camera.wavelengths_nm)
     place = (nm - nm.min()) / max(float(np.ptp(nm)), 1.0)
     wave = np.sin(2 * np.pi * (rng.uniform(0.5, 1.5) * place + rng.uniform()))
-    return (1 + rng.uniform(0.3, 0.5) * wave).astype(np.float32)
+    factor: NDArray[np.float32] = (1 + rng.uniform(0.3, 0.5) * wave).astype(np.float32)
+    return factor
 
 
 def _rounded(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:

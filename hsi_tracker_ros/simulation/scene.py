@@ -25,12 +25,12 @@ ATTRIBUTES = ("BC", "OCC", "DEF", "SV", "FM", "IV", "LR", "OV", "SLA")
 """Challenges as the HOT and OTB benchmarks name them: background clutter, occlusion, deformation, scale
 variation, fast motion, illumination variation, low resolution, out of view; and spectral look-alikes."""
 
-TRAINING_SEEDS = range(0, 1_000_000)
+TRAINING_SEEDS = range(1_000_000)
 BENCHMARK_SEEDS = range(1_000_000, 2_000_000)
 """Scenes for measuring; never train on them."""
 
 VISIBLE_SHARE = 0.1
-"""A target is absent if less than this is seen of what would be, with nothing in front and no image border."""
+"""A target is absent if less is seen of it, of what would be with nothing in front and no image border."""
 
 _GROUND_MARGIN = 0.24
 """How far the ground reaches beyond the image on each side, in widths and heights of it."""
@@ -57,10 +57,10 @@ class Rendering:
 class HyperspectralScene:
     """One target among clutter, look-alikes and things in front of it, seen by a moving spectral camera.
 
-    The ground truth (id 1) is the tight box of the target's silhouette inside the image, as if nothing were in
-    front of it, in the middle of the exposure; the target is absent where less than ``VISIBLE_SHARE`` of it is
-    seen. In the first frame it is there. The same arguments give the same frames, and a seed gives the same
-    scene to every camera.
+    The ground truth (id 1) is the tight box of the target's silhouette inside the image, as if nothing were
+    in front of it, in the middle of the exposure; the target is absent where less than ``VISIBLE_SHARE`` of
+    it is seen. In the first frame it is there. The same arguments give the same frames, and a seed gives
+    the same scene to every camera.
 
     Args:
         seed: of everything in the scene.
@@ -94,8 +94,8 @@ class HyperspectralScene:
         camera = preset(bands) if isinstance(bands, str) else bands
         if frames < 1 or stride < 1 or rate_hz <= 0 or min(size) < 32:
             raise SourceError(
-                f"a scene has frames, stride, rate_hz above 0 and sides of at least 32 pixels, not frames={frames}, "
-                f"stride={stride}, rate_hz={rate_hz}, size={size}"
+                "a scene has frames, stride and rate_hz above 0 and sides of at least 32 pixels, not "
+                f"frames={frames}, stride={stride}, rate_hz={rate_hz}, size={size}"
             )
         default: Sample = "uint8" if 0 < camera.bit_depth <= 8 else "uint16"
         self._sensor = Sensor(camera, kind, sample or default)
@@ -138,7 +138,7 @@ class HyperspectralScene:
         self._gain = np.float32(exposure / max(float(np.percentile(lit, 98)), 1e-3))
 
     def _chance(self, *stream: int) -> np.random.Generator:
-        """A source of chance of its own for each thing, so that none depends on how often another is asked."""
+        """A source of chance of its own for each purpose, so that none depends on another's use."""
         return np.random.default_rng([self._seed, *stream])
 
     @property

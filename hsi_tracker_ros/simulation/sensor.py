@@ -87,10 +87,10 @@ class Sensor:
         )
 
     def expose(self, light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[Any]:
-        """Digital numbers of a cube of light, 1 being where a sample saturates; shot and read noise, clipping.
+        """Digital numbers of a cube of light, with shot and read noise, clipped where a sample saturates.
 
         Args:
-            light: ``(height, width, bands)``; is used up.
+            light: ``(height, width, bands)``, 1 saturates; is used up.
             rng: source of the noise.
 
         Returns:

@@ -1,10 +1,11 @@
 """Measured reflectances and illuminants, and what a camera's bands make of them.
 
-Spectra are sampled at ``GRID_NM``. Most measured reflectances end at 700 to 830 nm; beyond its last sample a spectrum
-is continued: level and slope carry on, the slope dying away over 40 nm, and a rise of its own height sets in, as most
-dyes and pigments turn transparent in the near infrared. That part is plausible, not measured. So is the vegetation:
-leaf spectra in the published shape (chlorophyll absorbing around 430 and 670 nm, the green peak at 550 nm, the red
-edge between 690 and 740 nm, a near-infrared plateau), made from a few parameters each.
+Spectra are sampled at ``GRID_NM``. Most measured reflectances end at 700 to 830 nm. Beyond its last sample
+a spectrum is continued: level and slope carry on, the slope dying away over 40 nm, and a rise of its own
+height sets in, as most dyes and pigments turn transparent in the near infrared. That part is plausible, not
+measured. So is the vegetation: leaf spectra in the published shape (chlorophyll absorbing around 430 and
+670 nm, the green peak at 550 nm, the red edge between 690 and 740 nm, a near-infrared plateau), made from a
+few parameters each.
 """
 
 from __future__ import annotations
@@ -40,8 +41,9 @@ def _colour() -> Any:
 
 @lru_cache(maxsize=1)
 def measured_reflectances() -> Spectra:
-    """Every distinct set of measured surfaces that colour-science carries, ``(n, len(GRID_NM))``, about 450 of them:
-    colour checkers, colour-rendering test samples, the CIE 2017 set and the 190 AMPAS training patches.
+    """The measured surfaces that colour-science carries, ``(n, len(GRID_NM))``, more than 400 of them.
+
+    Colour checkers, colour-rendering test samples, the CIE 2017 set and the 190 AMPAS training patches.
     """
     colour = _colour()
     from colour.characterisation.aces_it import read_training_data_rawtoaces_v1
@@ -105,8 +107,10 @@ def ground(rng: np.random.Generator, count: int) -> Spectra:
 
 @lru_cache(maxsize=1)
 def illuminants() -> Spectra:
-    """Daylight from 4200 to 12000 K (CIE D series, from 780 nm on continued as the black body of that temperature)
-    and incandescent light from 2700 to 3400 K, ``(n, len(GRID_NM))``, mean 1.
+    """Daylight from 4200 to 12000 K, then incandescent light from 2700 to 3400 K, ``(n, len(GRID_NM))``,
+    mean 1.
+
+    Daylight is the CIE D series, continued from 780 nm on as the black body of its temperature.
     """
     colour = _colour()
     shape = colour.SpectralShape(400, 1000, 5)
@@ -183,11 +187,11 @@ def metamer(
             distance = float(np.abs(responses @ (candidate - reflectance)).mean())
             if distance > farthest:
                 best, farthest = candidate, distance
-    return best.astype(np.float32)
+    return best
 
 
-def _as_far_as_physical(reflectance: Spectra, direction: NDArray[np.float64]) -> NDArray[np.float64]:
+def _as_far_as_physical(reflectance: Spectra, direction: NDArray[np.float64]) -> Spectra:
     """A spectrum moved in a direction until somewhere it is as dark or as bright as anything is."""
     room = np.where(direction > 0, _BRIGHTEST - reflectance, reflectance - _DARKEST)
     steps = room / np.maximum(np.abs(direction), 1e-9)
-    return reflectance + direction * max(float(steps.min()), 0.0)
+    return (reflectance + direction * max(float(steps.min()), 0.0)).astype(np.float32)

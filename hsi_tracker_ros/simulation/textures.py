@@ -59,7 +59,7 @@ def smooth_walk(
 
 
 def mixture(logits: NDArray[np.float32], sharpness: float) -> NDArray[np.float32]:
-    """Shares of materials at each pixel, summing to 1: the softmax over the last axis of ``sharpness * logits``."""
+    """Shares of materials at each pixel: the softmax over the last axis of ``sharpness * logits``."""
     scaled = np.exp(sharpness * (logits - logits.max(axis=-1, keepdims=True)))
     scaled /= scaled.sum(axis=-1, keepdims=True)
     return scaled
@@ -68,9 +68,10 @@ def mixture(logits: NDArray[np.float32], sharpness: float) -> NDArray[np.float32
 def warped(
     field: NDArray[np.float32], rng: np.random.Generator, period: float, reach: float
 ) -> NDArray[np.float32]:
-    """The field with its coordinates displaced by smooth noise of ``reach`` pixels, which makes borders organic."""
+    """The field with its coordinates displaced by smooth noise of ``reach`` pixels: borders turn organic."""
     height, width = field.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     x += reach * fractal_noise(rng, height, width, period, 3)
     y += reach * fractal_noise(rng, height, width, period, 3)
-    return cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    moved = cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(moved, np.float32)

@@ -61,7 +61,8 @@ class Palette:
         share = self._rng.choice(shares, (MATERIALS, 1))
         if share.min() == 1:
             share[0] = 0
-        return share * self.target + (1 - share) * self._pick(MATERIALS)
+        mixed = share * self.target + (1 - share) * self._pick(MATERIALS)
+        return mixed.astype(np.float32)
 
     def _pick(self, count: int) -> Spectra:
         return self._measured[self._rng.integers(len(self._measured), size=count)]
