@@ -18,7 +18,7 @@ class OpenVINOEngine:
     """A graph compiled for least latency on this CPU."""
 
     def __init__(self, graph: Graph, settings: EngineSettings) -> None:
-        # Without this module OpenVINO reports nothing of its use to its maker, nor waits for a network to do so.
+        # Without this module OpenVINO does not report its use to its maker, by processes forked from ours.
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         import openvino
 
