@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import cv2
-from remote_sensing_tracking.msg import TrackArray
+from remote_sensing_tracking.msg import TargetTrackArray, TrackArray
 from sensor_msgs.msg import Image
 
 from tracking_runtime.cdr import read_image, read_truth, stamp_ns
@@ -29,6 +29,7 @@ T = TypeVar("T")
 Progress = Callable[[str, int], None]
 
 IMAGE_TOPIC = "/image"
+_TRACKS_TYPES = {"hsi": TargetTrackArray, "satellite": TrackArray}
 _LOG_LINES = 25
 _START_S = 60.0
 _CONFIGURE_S = 180.0
@@ -96,7 +97,8 @@ class _Crew:
         self._processes: dict[str, NodeProcess] = {}
         self._clients: dict[str, LifecycleClient] = {}
         self._played = 0
-        self._truth: list[tuple[int, GroundTruth]] = []
+        self._truth: dict[int, GroundTruth] = {}
+        self._processed: list[int] = []
         self._overlays: dict[int, bytes] = {}
         self._stack = ExitStack()
 
@@ -125,8 +127,10 @@ class _Crew:
         for name, client in self._clients.items():
             self._tell(f"configuring {name}")
             self._attempt(name, client.configure)
-        for name, client in self._clients.items():
-            self._attempt(name, client.activate)
+        for name in ("visualizer", "recorder", "player", self._flight.node):
+            if name == self._flight.node:
+                self._wait(self._is_ready, _CONFIGURE_S, f"{name} ready for the camera")
+            self._attempt(name, self._clients[name].activate)
         self._tell("waiting for the first frame")
         self._attempt(self._flight.node, lambda: self._flight.begin(self))
         seconds = self._play()
@@ -139,13 +143,14 @@ class _Crew:
 
     # What a flight may ask of its pilot
 
-    def first_truth(self) -> tuple[int, GroundTruth]:
-        """Stamp and truth of the first frame with an object in it, as soon as it has been played."""
-        return self._wait(
-            lambda: next(((stamp, truth) for stamp, truth in list(self._truth) if len(truth.ids)), None),
-            _FIRST_FRAME_S,
-            "a frame with an object in it",
-        )
+    def first_seen(self) -> tuple[int, GroundTruth]:
+        """Stamp and truth of the first frame with an object in it that the tracker has processed."""
+
+        def seen() -> tuple[int, GroundTruth] | None:
+            known = ((stamp, self._truth.get(stamp)) for stamp in list(self._processed))
+            return next(((stamp, truth) for stamp, truth in known if truth and len(truth.ids)), None)
+
+        return self._wait(seen, _FIRST_FRAME_S, "a processed frame with an object in it")
 
     def set_target(self, box: Boxes, stamp_ns: int) -> None:
         """Have the tracker follow what a box holds in the frame of that stamp."""
@@ -154,12 +159,11 @@ class _Crew:
     # Inside
 
     def _parameters(self, name: str) -> dict[str, object]:
-        reliable = {f"qos_overrides.{IMAGE_TOPIC}.subscription.reliability": "reliable"}
         if name == self._flight.node:
+            reliable = {f"qos_overrides.{IMAGE_TOPIC}.subscription.reliability": "reliable"}
             return {"model": self._plan.model, **self._flight.parameters, **reliable}
         if name == "visualizer":
-            shown = f"qos_overrides.{self._flight.picture_topic}.subscription.reliability"
-            return {"tracker": self._flight.view, "scale": self._flight.picture_scale, shown: "reliable"}
+            return {"tracker": self._flight.view, "scale": self._flight.picture_scale}
         if name == "recorder":
             topics = [IMAGE_TOPIC, "/spectral_info", TRUTH_TOPIC, self._flight.tracks_topic, "/diagnostics"]
             return {"topics": topics, "output": str(self._bag)}
@@ -173,10 +177,15 @@ class _Crew:
     def _listen(self) -> None:
         node = self._session.node
         node.create_subscription(TrackArray, TRUTH_TOPIC, self._take_truth, qos.track())
+        tracks_type = _TRACKS_TYPES[self._flight.view]
+        node.create_subscription(tracks_type, self._flight.tracks_topic, self._take_tracks, qos.track())
         node.create_subscription(Image, "/visualizer/overlay", self._take_overlay, qos.sensor())
 
     def _take_truth(self, message: TrackArray) -> None:
-        self._truth.append((stamp_ns(message), read_truth(message)))
+        self._truth[stamp_ns(message)] = read_truth(message)
+
+    def _take_tracks(self, message: TargetTrackArray | TrackArray) -> None:
+        self._processed.append(stamp_ns(message))
 
     def _take_overlay(self, message: Image) -> None:
         frame = read_image(message)
@@ -189,6 +198,9 @@ class _Crew:
         with suppress(TimeoutError):
             wait_for(self._is_accounted, _ACCOUNT_S)
         return float((self._session.node.get_clock().now() - started).nanoseconds / 1e9)
+
+    def _is_ready(self) -> bool:
+        return self._flight.is_ready(self._values(self._flight.node))
 
     def _has_played(self) -> bool:
         values = self._values("player")

@@ -264,6 +264,9 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         try:
             response.message = job()
             response.success = True
+        except (ValueError, TimeoutError) as error:
+            response.message = str(error)
+            self.get_logger().warning(f"cannot {what}: {error}")
         except Exception as error:
             response.message = str(error) or type(error).__name__
             self.log_exception(f"cannot {what}: {response.message}", error)
