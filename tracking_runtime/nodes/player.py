@@ -122,14 +122,15 @@ class Player(TrackingNode[PlayerParameters]):
         if rate != 0:
             return SteadyPace(self._source.rate_hz if rate == _SOURCE_RATE else rate)
         pace = LockStep(self.parameters.patience)
-        self._answers = Taps(
+        answers = Taps(
             self,
             [self.resolve_topic_name("tracks")],
             put=lambda record: pace.answered(stamp_of(record.data)),
         )
-        self.scope.callback(self._answers.close)
-        timer = self.create_timer(_POLL_S, self._answers.look)
+        self.scope.callback(answers.close)
+        timer = self.create_timer(_POLL_S, lambda: answers.awaited and answers.look())
         self.scope.callback(self.destroy_timer, timer)
+        self._answers = answers
         return pace
 
     def _play(self) -> None:
