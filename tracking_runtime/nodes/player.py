@@ -128,7 +128,12 @@ class Player(TrackingNode[PlayerParameters]):
             put=lambda record: pace.answered(stamp_of(record.data)),
         )
         self.scope.callback(answers.close)
-        timer = self.create_timer(_POLL_S, lambda: answers.awaited and answers.look())
+
+        def look() -> None:
+            if answers.awaited:
+                answers.look()
+
+        timer = self.create_timer(_POLL_S, look)
         self.scope.callback(self.destroy_timer, timer)
         self._answers = answers
         return pace
