@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
@@ -74,9 +75,14 @@ def plan(wishes: Wishes) -> Plan:
     return Plan(f"scene:panned_cube?{query}", frames, RATE_HZ, model)
 
 
+def is_ready(tracker: Mapping[str, str]) -> bool:
+    """Whether the tracker has taken over the camera's bands."""
+    return tracker.get("camera") == "spectral_info"
+
+
 def begin(pilot: Pilot) -> None:
-    """Choose the target: the true box in the first frame that has it."""
-    stamp, truth = pilot.first_truth()
+    """Choose the target: the true box in the first frame processed that has it."""
+    stamp, truth = pilot.first_seen()
     pilot.set_target(truth.boxes[0], stamp)
 
 
@@ -154,18 +160,17 @@ def assess(recording: Recording) -> Scoring:
         ),
         moments=_moments(followed),
         note=(
-            "One target, chosen by its true box in the first frame, followed by HA-Net. Scored are the "
-            "frames processed after that one. Dashed white: the truth."
+            "One target, chosen by its true box in the first processed frame, followed by HA-Net. Scored are "
+            "the frames processed after that one. Dashed white: the truth."
         ),
     )
 
 
 def _read(recording: Recording) -> _Followed:
-    chosen = min((stamp for stamp, truth in recording.truth.items() if len(truth.ids)), default=0)
     answers = [
         (stamp_ns(message), message, message.tracks[0])
         for message in recording.tracks
-        if len(message.tracks) and stamp_ns(message) > chosen and stamp_ns(message) in recording.truth
+        if len(message.tracks) and stamp_ns(message) in recording.truth
     ]
     return _Followed(
         stamps=np.array([stamp for stamp, _, _ in answers], np.int64),
@@ -240,6 +245,7 @@ FLIGHT = Flight(
     node="hsi_tracker",
     view="hsi",
     plan=plan,
+    is_ready=is_ready,
     begin=begin,
     score=assess,
     picture_topic="/hsi_tracker/false_color",

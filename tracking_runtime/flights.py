@@ -61,8 +61,8 @@ class Plan:
 class Pilot(Protocol):
     """What can be done while a flight is under way."""
 
-    def first_truth(self) -> tuple[int, GroundTruth]:
-        """Stamp and truth of the first frame with an object in it, as soon as it has been played."""
+    def first_seen(self) -> tuple[int, GroundTruth]:
+        """Stamp and truth of the first frame with an object in it that the tracker has processed."""
 
     def set_target(self, box: Boxes, stamp_ns: int) -> None:
         """Have the tracker follow what a box holds in the frame of that stamp."""
@@ -99,6 +99,11 @@ def _nothing_to_do(pilot: Pilot) -> None:
     """Begin without a word."""
 
 
+def _at_once(tracker: Mapping[str, str]) -> bool:  # noqa: ARG001 - as any is_ready
+    """Ready as soon as it is configured."""
+    return True
+
+
 @dataclass(frozen=True)
 class Flight:
     """One tracker's flight.
@@ -112,6 +117,8 @@ class Flight:
         picture_topic: what the visualizer draws on.
         picture_scale: how many times it enlarges that.
         plan: decides on source and model. Raises SourceError.
+        is_ready: whether the tracker, by its diagnosis, can take frames, once it is configured and the player
+            has said what the camera's bands are.
         begin: done as soon as frames are played.
         score: how well a recorded flight was tracked.
         parameters: of the tracker's node, beside the model.
@@ -124,6 +131,7 @@ class Flight:
     view: str
     plan: Callable[[Wishes], Plan]
     score: Callable[[Recording], Scoring]
+    is_ready: Callable[[Mapping[str, str]], bool] = _at_once
     begin: Callable[[Pilot], None] = _nothing_to_do
     picture_topic: str = "/image"
     picture_scale: int = 1

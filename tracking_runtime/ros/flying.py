@@ -30,6 +30,8 @@ Progress = Callable[[str, int], None]
 
 IMAGE_TOPIC = "/image"
 _TRACKS_TYPES = {"hsi": TargetTrackArray, "satellite": TrackArray}
+_IMAGE_QOS = f"qos_overrides.{IMAGE_TOPIC}"
+_LOSSLESS = {"reliability": "reliable", "depth": 20}
 _LOG_LINES = 25
 _START_S = 60.0
 _CONFIGURE_S = 180.0
@@ -160,14 +162,15 @@ class _Crew:
 
     def _parameters(self, name: str) -> dict[str, object]:
         if name == self._flight.node:
-            reliable = {f"qos_overrides.{IMAGE_TOPIC}.subscription.reliability": "reliable"}
-            return {"model": self._plan.model, **self._flight.parameters, **reliable}
+            heard = {f"{_IMAGE_QOS}.subscription.{key}": value for key, value in _LOSSLESS.items()}
+            return {"model": self._plan.model, **self._flight.parameters, **heard}
         if name == "visualizer":
             return {"tracker": self._flight.view, "scale": self._flight.picture_scale}
         if name == "recorder":
             topics = [IMAGE_TOPIC, "/spectral_info", TRUTH_TOPIC, self._flight.tracks_topic, "/diagnostics"]
             return {"topics": topics, "output": str(self._bag)}
-        return {"source": self._plan.source, "rate": self._plan.rate_hz, "wait_for_subscribers": 2}
+        played = {f"{_IMAGE_QOS}.publisher.{key}": value for key, value in _LOSSLESS.items()}
+        return {"source": self._plan.source, "rate": self._plan.rate_hz, "wait_for_subscribers": 2, **played}
 
     def _remappings(self, name: str) -> dict[str, str]:
         if name != "visualizer":
