@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
@@ -106,6 +106,8 @@ def read_ground_truth(
     Raises:
         SourceError: a line cannot be believed; the message names the file and the line.
     """
+    if malformed not in get_args(Malformed):
+        raise ValueError(f"malformed is {malformed!r}, known are {', '.join(get_args(Malformed))}")
     lines = _lines(path)
     columns = lines[0].columns
     doubts = _Doubts()
@@ -155,16 +157,24 @@ def _many_objects(
     for line in lines:
         found = doubts.believed(line, lambda values: _object(values, frames, class_names))
         if found is None:
-            doubtful_frames.add(line.words[0])
+            doubtful_frames.add(_frame_at_least(line))
         elif found.id in objects[found.frame]:
             doubts.note(line, f"object {found.id} is in frame {found.frame} twice")
-            doubtful_frames.add(line.words[0])
+            doubtful_frames.add(found.frame)
         else:
             objects[found.frame][found.id] = found
     return [
-        None if str(frame) in doubtful_frames else _truth([o for o in objects[frame].values() if o.counts])
+        None if frame in doubtful_frames else _truth([o for o in objects[frame].values() if o.counts])
         for frame in range(1, frames + 1)
     ]
+
+
+def _frame_at_least(line: _Line) -> float:
+    """The frame of a line of which nothing else may be believed; NaN if not even that."""
+    try:
+        return float(line.words[0])
+    except ValueError:
+        return math.nan
 
 
 def _truth(objects: list[_Object]) -> GroundTruth:

@@ -7,7 +7,7 @@ then among the standard messages of ROS 2 Jazzy that come with rosbags.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,8 +17,9 @@ from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-PACKAGE = "remote_sensing_tracking"
-_OWN_MESSAGES = Path(__file__).resolve().parent.parent / "msgs"
+from tracking_runtime.resources import PACKAGE
+
+_ROOT = Path(__file__).resolve().parent.parent
 _SEPARATOR = "=" * 80 + "\n"
 _COLLECTIONS = (Nodetype.ARRAY, Nodetype.SEQUENCE)
 
@@ -54,7 +55,9 @@ def describe(name: str) -> Interface:
     definition = texts[first] + "".join(
         f"\n{_SEPARATOR}MSG: {_short(other)}\n{texts[other]}" for other in others
     )
-    return Interface(name, definition, _store([definition], [name]).hash_rihs01(name))
+    store = get_typestore(Stores.EMPTY)
+    store.register(get_types_from_msg(definition, name))
+    return Interface(name, definition, store.hash_rihs01(name))
 
 
 @cache
@@ -65,11 +68,6 @@ def typestore() -> Typestore:
         name = f"{PACKAGE}/msg/{path.stem}"
         store.register(get_types_from_msg(path.read_text(), name))
     return store
-
-
-def typestore_of(definitions: Mapping[str, str]) -> Typestore:
-    """Serialiser of message types as a recording defines them: type name -> full definition."""
-    return _store(definitions.values(), definitions.keys())
 
 
 def serialize(message: object) -> bytes:
@@ -84,13 +82,6 @@ def message_type(name: str) -> Any:
 
 def _type_name(message: object) -> str:
     return str(getattr(message, "__msgtype__"))  # noqa: B009 - dynamic class of rosbags
-
-
-def _store(definitions: Iterable[str], names: Iterable[str]) -> Typestore:
-    store = get_typestore(Stores.EMPTY)
-    for definition, name in zip(definitions, names, strict=True):
-        store.register(get_types_from_msg(definition, name))
-    return store
 
 
 def _with_dependencies(name: str) -> dict[str, str]:
@@ -129,9 +120,9 @@ def _text(name: str) -> str:
 
 
 def _definition_folders(package: str) -> list[Path]:
-    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-    folders = [Path(prefix) / "share" / package for prefix in prefixes if prefix]
-    return [*folders, _OWN_MESSAGES] if package == PACKAGE else folders
+    ament = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    shares = [Path(prefix) / "share" / package for prefix in (*ament, sys.prefix) if prefix]
+    return [*shares, _ROOT / "msgs"] if package == PACKAGE else shares
 
 
 def _messages_folder(package: str) -> Path:

@@ -95,7 +95,7 @@ class FolderSource:
             raise SourceError(f"rate {rate} of {folder} is not a number of frames a second")
         self._folder, self._paths = _image_paths(Path(folder))
         self._rate_hz = float(rate)
-        names = tuple(name for name in classes.split(",") if name)
+        names = tuple(name for name in str(classes).split(",") if name)
         self._class_names = names or ("object",)
         self._truth: list[GroundTruth | None] = [None] * len(self._paths)
         truth_path = find_ground_truth(self._folder)

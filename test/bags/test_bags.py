@@ -19,16 +19,18 @@ from hypothesis import strategies as st
 from mcap.reader import make_reader
 from mcap.stream_reader import StreamReader
 from rosbags.highlevel import AnyReader
+from rosbags.rosbag2 import Reader as RosbagsReader
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
 
-from tracking_runtime.bags import BagReader, BagWriter, Qos, Record, repair
+from tracking_runtime.bags import BagReader, BagWriter, Qos, Record, Topic, repair
 from tracking_runtime.cdr import TRACKS, serialize_truth
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import GroundTruth
-from tracking_runtime.interfaces import UnknownType, message_type, serialize, typestore
+from tracking_runtime.interfaces import Interface, UnknownType, message_type, serialize, typestore
 
+ROOT = Path(__file__).parents[2]
 STRING = "std_msgs/msg/String"
 
 texts = st.text(max_size=40)
@@ -149,6 +151,41 @@ def test_unknown_type_is_named(folder):
         writer.add_topic("/a", "nowhere_msgs/msg/Thing")
 
 
+def test_type_without_definition_is_recorded_and_read_if_it_is_installed(folder):
+    with BagWriter(folder / "bag") as writer:
+        writer.add(Topic("/a", Interface(STRING, "", "")))
+        writer.add(Topic("/b", Interface("nowhere_msgs/msg/Thing", "", "")))
+        writer.write("/a", string("x"), 1)
+        writer.write("/b", b"\0\1\0\0", 2)
+    reader = BagReader(folder / "bag")
+    known, unknown = reader.records()
+    assert reader.decode(known).data == "x"
+    with pytest.raises(UnknownType, match="nowhere_msgs"):
+        reader.decode(unknown)
+    with RosbagsReader(folder / "bag") as rosbags:
+        assert len(list(rosbags.messages())) == 2
+
+
+def test_no_ros_is_needed(folder):
+    """Neither its Python packages nor its message definitions."""
+    program = f"""
+import sys
+for name in ("rclpy", "sensor_msgs", "remote_sensing_tracking"):
+    sys.modules[name] = None
+import numpy as np
+from tracking_runtime.bags import BagWriter
+from tracking_runtime.cdr import TRACKS, serialize_truth
+from tracking_runtime.commands.recordings import simulate
+from tracking_runtime.frames import GroundTruth
+with BagWriter({str(folder / "bag")!r}) as writer:
+    writer.add_topic("/ground_truth", TRACKS)
+    writer.write("/ground_truth", serialize_truth(GroundTruth(), 1, "camera", (8, 8), ["car"]), 1)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "AMENT_PREFIX_PATH"}
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT, env=environment)
+    assert BagReader(folder / "bag").counts == {"/ground_truth": 1}
+
+
 class TestUnfinished:
     items: ClassVar = [("/a" if i % 3 else "/b/c", f"message {i}" * 20, i + 1) for i in range(60)]
 
@@ -230,7 +267,7 @@ for i in itertools.count():
     time.sleep(0.001)
 """
         process = subprocess.Popen(
-            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2]
+            [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=ROOT
         )
         assert process.stdout is not None
         start = int(process.stdout.readline())

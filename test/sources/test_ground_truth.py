@@ -115,7 +115,7 @@ def test_skipping_leaves_frames_of_doubtful_lines_without_truth(tmp_path):
         [[5, 6, 7, 8]],
         None,
     ]
-    many = written(tmp_path, "1,1,0,0,5,5\n2,1,0,0,5,5\n2,1,0,0,5,5\n3,1,0,0,5,5\n", "gt.txt")
+    many = written(tmp_path, "1,1,0,0,5,5\n2,1,0,0,5,5\n02,1,0,0,5,5\n3,1,0,0,5,5\n", "gt.txt")
     assert [truth is None for truth in read_ground_truth(many, 3, malformed="skip")] == [False, True, False]
 
 
@@ -127,3 +127,8 @@ def test_found_in_the_folder_or_beside_it(tmp_path):
     assert find_ground_truth(images) == beside
     within = written(images, "", "groundtruth_rect.txt")
     assert find_ground_truth(images) == within
+
+
+def test_unknown_way_with_doubtful_lines_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="'ignore', known are raise, skip"):
+        read_ground_truth(written(tmp_path, "1 2 3 4"), 1, malformed="ignore")  # type: ignore[arg-type]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rosbags.typesys.store import Typestore
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from tracking_runtime.bags.storages import McapFile, OtherStorage
 from tracking_runtime.bags.topics import METADATA, Record, Topic
 from tracking_runtime.bags.writer import BagWriter
 from tracking_runtime.errors import SourceError
-from tracking_runtime.interfaces import typestore, typestore_of
+from tracking_runtime.interfaces import describe
 
 
 class BagReader:
@@ -30,7 +30,7 @@ class BagReader:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._storages = _open_storages(self.path)
-        self._typestore: Typestore | None = None
+        self._typestore = get_typestore(Stores.EMPTY)
 
     @property
     def complete(self) -> bool:
@@ -78,14 +78,16 @@ class BagReader:
             yield record, self.decode(record)
 
     def decode(self, record: Record) -> Any:
-        """A record's message, read by the definition that the bag carries."""
-        if self._typestore is None:
-            interfaces = [topic.interface for topic in self.topics.values()]
-            carried = {
-                interface.name: interface.definition for interface in interfaces if interface.definition
-            }
-            self._typestore = typestore_of(carried) if carried else typestore()
-        return self._typestore.deserialize_cdr(record.data, self.topics[record.topic].interface.name)
+        """A record's message, read by the definition that the bag carries, or else by that installed.
+
+        Raises:
+            UnknownType: there is neither.
+        """
+        interface = self.topics[record.topic].interface
+        if interface.name not in self._typestore.types:
+            definition = interface.definition or describe(interface.name).definition
+            self._typestore.register(get_types_from_msg(definition, interface.name))
+        return self._typestore.deserialize_cdr(record.data, interface.name)
 
 
 def repair(folder: str | Path) -> int:
@@ -108,9 +110,9 @@ def repair(folder: str | Path) -> int:
             writer.add(topic)
         for record in reader.records():
             writer.write(*record)
-    shutil.rmtree(folder)
+    folder.rename(repaired.parent / "unfinished")
     repaired.rename(folder)
-    repaired.parent.rmdir()
+    shutil.rmtree(repaired.parent)
     return writer.message_count
 
 
