@@ -14,6 +14,7 @@ from tracking_runtime.geometry import Boxes, centres
 
 SMALLEST_PX = 1e-6
 FARTHEST_KL = 4.0
+MOST_NEIGHBOURS = 32
 
 
 def extended_iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
@@ -46,17 +47,23 @@ def gta_cost(tracks: Boxes, detections: Boxes) -> NDArray[np.float64]:
 def near_pairs(tracks: Boxes, detections: Boxes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the pairs whose cost can be below 0.9: the grown boxes touch, or KL is below 4.
 
-    Everything farther costs more, so that thousands of detections need no full matrix.
+    Everything farther costs more, so that thousands of detections need no full matrix. In a crowd each track is
+    paired with the ``MOST_NEIGHBOURS`` nearest only, so that time and memory grow with the number of tracks.
     """
     if len(tracks) == 0 or len(detections) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    track_side = tracks[:, 2:].max(axis=1)
-    touching = track_side + detections[:, 2:].max() + 1
-    reach = np.sqrt(2) * np.maximum(touching, np.sqrt(FARTHEST_KL / 2) * track_side)
-    found = KDTree(centres(detections)).query_ball_point(centres(tracks), reach)
-    rows = np.repeat(np.arange(len(tracks)), [len(columns) for columns in found])
-    columns = np.fromiter((column for row in found for column in row), np.int64, len(rows))
-    return rows, columns
+    track_side, detection_side = tracks[:, 2:].max(axis=1), detections[:, 2:].max(axis=1)
+    divergent = np.sqrt(FARTHEST_KL / 2) * track_side
+    farthest = np.sqrt(2) * max(track_side.max() + detection_side.max() + 1, divergent.max())
+    neighbours = min(MOST_NEIGHBOURS, len(detections))
+    distance, column = KDTree(centres(detections)).query(
+        centres(tracks), k=np.arange(1, neighbours + 1), distance_upper_bound=farthest
+    )
+    row, place = np.nonzero(np.isfinite(distance))
+    column = column[row, place].astype(np.int64)
+    reach = np.sqrt(2) * np.maximum(track_side[row] + detection_side[column] + 1, divergent[row])
+    near = distance[row, place] <= reach
+    return row[near], column[near]
 
 
 def _grown_corners(boxes: Boxes) -> Boxes:
