@@ -1,0 +1,82 @@
+"""A small tracker's node for tests of the base classes: it follows the brightest pixel."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from remote_sensing_tracking import msg
+
+from tracking_runtime.errors import ModelError
+from tracking_runtime.frames import GroundTruth
+from tracking_runtime.ros import messages, qos
+from tracking_runtime.ros.diagnostics import Value
+from tracking_runtime.ros.frame_node import FrameNode, FrameNodeParameters
+from tracking_runtime.ros.lifecycle import run_node
+from tracking_runtime.ros.messages import FrameFacts
+from tracking_runtime.ros.parameters import Change, parameter
+
+POISON = 13
+
+
+@dataclass(frozen=True)
+class BrightnessParameters(FrameNodeParameters):
+    size: float = parameter(3.0, "[px] side of the box", minimum=1, maximum=9, change=Change.ALWAYS)
+    low: int = parameter(0, "least value", minimum=0)
+    high: int = parameter(255, "largest value", maximum=255)
+
+    def check(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"parameter low is {self.low}, high is only {self.high}")
+
+
+class Brightest:
+    def __init__(self) -> None:
+        self.frames = 0
+
+    def reset(self) -> None:
+        self.frames = 0
+
+    def find(self, image: NDArray[Any]) -> tuple[int, int]:
+        if image.max() == POISON:
+            raise RuntimeError("poisoned")
+        self.frames += 1
+        y, x = np.unravel_index(int(image.argmax()), image.shape)
+        return int(x), int(y)
+
+
+class BrightnessNode(FrameNode[BrightnessParameters, Brightest, tuple[int, int]]):
+    def __init__(self) -> None:
+        super().__init__("brightness", BrightnessParameters)
+
+    def load(self) -> None:
+        super().load()
+        self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.track())
+
+    def open_tracker(self, model: str) -> Brightest:
+        if model and not Path(model).exists():
+            raise ModelError(f"no model {model}")
+        return Brightest()
+
+    def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:  # noqa: ARG002
+        return image.reshape(*image.shape[:2], -1)[..., 0]
+
+    def track(self, frame: NDArray[Any], stamp_ns: int) -> tuple[int, int]:  # noqa: ARG002
+        return self.tracker.find(frame)
+
+    def publish(self, facts: FrameFacts, frame: NDArray[Any], result: tuple[int, int]) -> None:  # noqa: ARG002
+        size = self.parameters.size
+        box = np.array([[*result, size, size]])
+        found = GroundTruth(np.array([self.tracker.frames]), np.zeros(1, np.uint8), box)
+        self._tracks.publish(messages.to_ground_truth(facts, ["spot"], found))
+
+    def describe_tracker(self) -> dict[str, Value]:
+        return {"engine": "none", "frames": self.tracker.frames}
+
+
+if __name__ == "__main__":
+    sys.exit(run_node(BrightnessNode))

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tracking_runtime.ros.accounts import FrameAccount
+
+
+@given(st.lists(st.booleans(), min_size=1))
+def test_every_published_frame_is_received_or_lost(arrives: list[bool]) -> None:
+    account = FrameAccount()
+    account.arrive(1)
+    for number, is_received in enumerate([*arrives, True], start=2):
+        if is_received:
+            account.arrive(number)
+    assert account.received + account.lost == len(arrives) + 2
+
+
+def test_a_pause_loses_nothing() -> None:
+    account = FrameAccount()
+    account.arrive(1)
+    account.pause()
+    account.arrive(50)
+    assert account.lost == 0
+
+
+def test_a_publisher_that_begins_anew_loses_nothing() -> None:
+    account = FrameAccount()
+    for number in (7, 8, 1, 2):
+        account.arrive(number)
+    assert account.lost == 0
+
+
+def test_several_publishers_are_not_counted_after() -> None:
+    account = FrameAccount()
+    for number in (1, None, 9):
+        account.arrive(number)
+    assert (account.received, account.lost) == (3, 0)

@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from remote_sensing_tracking.msg import TrackArray
+from sensor_msgs.msg import Image
+
+from tracking_runtime.ros import messages
+from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, TrackerClient
+from tracking_runtime.ros.processes import NodeProcess
+from tracking_runtime.ros.session import RosSession
+
+SECOND = 10**9
+
+
+@pytest.fixture
+def running(ros: RosSession, brightness: Callable[..., NodeProcess], make_camera: Any) -> tuple[Any, ...]:
+    """Process, lifecycle client and camera of an active brightness node."""
+    process = brightness()
+    node = LifecycleClient(ros, "/brightness")
+    camera = make_camera("/brightness", TrackArray)
+    node.start()
+    camera.wait_for_node()
+    return process, node, camera
+
+
+def test_result_carries_what_its_frame_says(running: tuple[Any, ...], spot: Any) -> None:
+    _, _, camera = running
+    message = camera.message(spot(5, 7), "mono8", 123 * SECOND + 45, frame_id="nadir")
+    tracks = camera.answer(message)
+    assert tracks.header == message.header
+    assert (tracks.image_width, tracks.image_height, tracks.epoch) == (32, 24, 0)
+    np.testing.assert_array_equal(messages.from_tracks(tracks).boxes, [[5, 7, 3, 3]])
+    assert 0 < tracks.latency.nanosec < SECOND
+
+
+def _bad(good: Image, **changes: Any) -> Image:
+    for name, value in changes.items():
+        setattr(good, name, value)
+    return good
+
+
+def test_bad_frames_are_refused_and_the_next_good_one_is_tracked(running: tuple[Any, ...], spot: Any) -> None:
+    process, node, camera = running
+    camera.answer(camera.message(spot(1, 1), "mono8", SECOND))
+
+    def good(number: int) -> Image:
+        return camera.message(spot(2, 2), "mono8", SECOND + number)
+
+    nan = np.full((4, 4), np.nan, np.float32)
+    bad = [
+        (_bad(good(1), data=b""), "0 bytes of data"),
+        (_bad(good(1), width=0), "the image is empty"),
+        (_bad(good(1), step=31), "step is 31 bytes"),
+        (_bad(good(1), encoding="yuv"), "encoding 'yuv' is not known"),
+        (camera.message(nan, "32FC1", SECOND + 1), "not finite"),
+        (camera.message(spot(2, 2), "mono8", 0), "stamp is zero"),
+        (good(0), "stamp of the one before"),
+    ]
+    for number, (message, reason) in enumerate(bad, start=1):
+        camera.send(message)
+        tracks = camera.answer(good(100 + number) if number < len(bad) else good(200))
+        assert list(tracks.ids) == [number + 1], "the tracker went on where it was"
+        assert tracks.epoch == 0
+        assert re.search(f"frame on /image refused: .*{reason}", process.log)
+        camera.send(camera.message(spot(2, 2), "mono8", messages.stamp_ns(tracks.header.stamp)))
+    node.deactivate()
+    values = node.diagnosis.values
+    assert "stamp of the one before" in values["last_refusal"]
+    assert values["frames_refused"] == str(2 * len(bad))
+    assert values["frames_processed"] == str(len(bad) + 1)
+
+
+def test_error_in_the_tracker_costs_its_frame_only(running: tuple[Any, ...], spot: Any) -> None:
+    process, node, camera = running
+    camera.answer(camera.message(spot(1, 1), "mono8", SECOND))
+    camera.send(camera.message(spot(1, 1, value=13), "mono8", 2 * SECOND))
+    tracks = camera.answer(camera.message(spot(1, 1), "mono8", 3 * SECOND))
+    assert (tracks.epoch, list(tracks.ids)) == (1, [1])
+    assert "RuntimeError: poisoned" in process.log
+    node.deactivate()
+    assert node.diagnosis.values["frames_failed"] == "1"
+    assert node.diagnosis.message == "cannot track: poisoned"
+
+
+def test_new_stream_begins_an_epoch(running: tuple[Any, ...], spot: Any) -> None:
+    _, _, camera = running
+    frames = [
+        camera.message(spot(1, 1), "mono8", 10 * SECOND),
+        camera.message(spot(1, 1), "mono8", 9 * SECOND),
+        camera.message(spot(1, 1, size=(10, 10)), "mono8", 11 * SECOND),
+        camera.message(spot(1, 1, size=(10, 10)).astype(np.uint16), "mono16", 12 * SECOND),
+        camera.message(spot(1, 1, size=(10, 10)).astype(np.uint16), "mono16", 13 * SECOND, frame_id="other"),
+        camera.message(spot(1, 1, size=(10, 10)).astype(np.uint16), "mono16", 14 * SECOND, frame_id="other"),
+    ]
+    answers = [camera.answer(frame) for frame in frames]
+    assert [answer.epoch for answer in answers] == [0, 1, 2, 3, 4, 4]
+    assert [list(answer.ids) for answer in answers] == [[1], [1], [1], [1], [1], [2]]
+
+
+def test_every_published_frame_is_accounted_for(
+    running: tuple[Any, ...], spot: Any, wait_for: Callable[..., Any]
+) -> None:
+    _, node, camera = running
+    for number in range(300):
+        camera.send(camera.message(spot(3, 3, size=(256, 256)), "mono8", SECOND + number))
+    last = camera.message(spot(3, 3, size=(256, 256)), "mono8", 2 * SECOND)
+    camera.answer(last)
+    node.deactivate()
+    counts = {key: int(value) for key, value in node.diagnosis.values.items() if key.startswith("frames_")}
+    parts = ("processed", "dropped", "refused", "failed", "lost")
+    assert sum(counts[f"frames_{part}"] for part in parts) == camera.published
+    wait_for(lambda: len(camera.tracks) == counts["frames_processed"])
+
+
+def test_reset_begins_an_epoch_and_reload_is_all_or_nothing(
+    ros: RosSession, running: tuple[Any, ...], spot: Any
+) -> None:
+    _, _, camera = running
+    client = TrackerClient(ros, "/brightness")
+    camera.answer(camera.message(spot(1, 1), "mono8", SECOND))
+    client.reset()
+    assert camera.answer(camera.message(spot(1, 1), "mono8", 2 * SECOND)).epoch == 1
+    with pytest.raises(RequestRefused, match="no model /absent"):
+        client.reload_model("/absent")
+    assert camera.answer(camera.message(spot(1, 1), "mono8", 3 * SECOND)).epoch == 1
+    client.reload_model()
+    tracks = camera.answer(camera.message(spot(1, 1), "mono8", 4 * SECOND))
+    assert (tracks.epoch, list(tracks.ids)) == (2, [1])
+
+
+def test_stale_frames_are_refused(
+    ros: RosSession, brightness: Callable[..., NodeProcess], make_camera: Any, spot: Any
+) -> None:
+    brightness(max_age=5.0)
+    node = LifecycleClient(ros, "/brightness")
+    camera = make_camera("/brightness", TrackArray)
+    node.start()
+    camera.wait_for_node()
+    now = time.time_ns()
+    camera.send(camera.message(spot(1, 1), "mono8", now - 60 * SECOND))
+    camera.answer(camera.message(spot(1, 1), "mono8", now))
+    node.deactivate()
+    assert "max_age is 5 s" in node.diagnosis.values["last_refusal"]
+
+
+def test_incompatible_quality_of_service_is_reported(
+    ros: RosSession, brightness: Callable[..., NodeProcess], wait_for: Callable[..., Any]
+) -> None:
+    from rclpy.qos import qos_profile_sensor_data
+
+    process = brightness()
+    node = LifecycleClient(ros, "/brightness")
+    node.start()
+    ros.node.create_publisher(Image, "/image", qos_profile_sensor_data)
+    wait_for(lambda: "incompatible QoS on /image: the publisher differs in RELIABILITY" in process.log)
+    wait_for(lambda: node.diagnosis and "incompatible QoS on /image" in node.diagnosis.message)

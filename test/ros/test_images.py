@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from numpy.typing import NDArray
+from rclpy.serialization import deserialize_message, serialize_message
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from tracking_runtime.errors import FrameRefused
+from tracking_runtime.ros import images
+
+TYPES = {"8U": np.uint8, "16U": np.uint16, "32F": np.float32}
+
+
+@st.composite
+def encoded(draw: st.DrawFn) -> tuple[NDArray[Any], str]:
+    named = draw(st.sampled_from(["mono8", "mono16", "bgr8", "rgb8", None]))
+    if named is None:
+        depth, channels = draw(st.sampled_from(list(TYPES))), draw(st.integers(1, 30))
+        encoding = f"{depth}C{channels}"
+    else:
+        depth, channels = ("16U" if named.endswith("16") else "8U"), (1 if named.startswith("mono") else 3)
+        encoding = named
+    size = draw(st.tuples(st.integers(1, 7), st.integers(1, 7)))
+    shape = size if channels == 1 else (*size, channels)
+    return draw(hnp.arrays(TYPES[depth], shape)), encoding
+
+
+@given(encoded())
+def test_image_survives_the_wire(image_and_encoding: tuple[NDArray[Any], str]) -> None:
+    image, encoding = image_and_encoding
+    sent = images.from_array(image, encoding, Header(frame_id="camera"))
+    received = deserialize_message(serialize_message(sent), Image)
+    np.testing.assert_array_equal(images.to_array(received), image)
+    assert received.header.frame_id == "camera"
+
+
+@given(encoded(), st.integers(1, 9))
+def test_padded_rows_are_cut(image_and_encoding: tuple[NDArray[Any], str], padding: int) -> None:
+    image, encoding = image_and_encoding
+    message = images.from_array(image, encoding, Header())
+    rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
+    padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
+    message = Image(
+        height=message.height,
+        width=message.width,
+        encoding=encoding,
+        step=padded.shape[1],
+        data=padded.tobytes(),
+    )
+    np.testing.assert_array_equal(images.to_array(message), image)
+
+
+def test_foreign_byte_order_is_swapped() -> None:
+    image = np.arange(6, dtype=np.uint16).reshape(2, 3)
+    message = images.from_array(image.byteswap(), "mono16", Header())
+    message.is_bigendian = sys.byteorder == "little"
+    np.testing.assert_array_equal(images.to_array(message), image)
+
+
+def test_nothing_is_copied() -> None:
+    message = images.from_array(np.zeros((4, 5, 3), np.uint8), "bgr8", Header())
+    view = images.to_array(message)
+    message.data[0] = 9
+    assert view[0, 0, 0] == 9
+    assert not view.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"width": 0}, "empty: 0 x 4"),
+        ({"height": 0}, "empty: 5 x 0"),
+        ({"step": 14}, "step is 14 bytes, but a row of 5 pixels bgr8 has 15"),
+        ({"step": 16}, "60 bytes of data, but 4 rows of 16 bytes are 64"),
+        ({"height": 5}, "60 bytes of data, but 5 rows of 15 bytes are 75"),
+        ({"height": 3}, "60 bytes of data, but 3 rows of 15 bytes are 45"),
+        ({"data": b""}, "0 bytes of data"),
+        ({"encoding": "bayer_rggb8"}, "encoding 'bayer_rggb8' is not known"),
+        ({"encoding": ""}, "encoding '' is not known"),
+        ({"encoding": "8UC0"}, "encoding '8UC0' is not known"),
+        ({"encoding": "64FC1"}, "encoding '64FC1' is not known"),
+    ],
+)
+def test_malformed_image_is_refused(changes: dict[str, Any], reason: str) -> None:
+    message = images.from_array(np.zeros((4, 5, 3), np.uint8), "bgr8", Header())
+    for name, value in changes.items():
+        setattr(message, name, value)
+    with pytest.raises(FrameRefused, match=reason):
+        images.to_array(message)
+
+
+def test_array_of_another_type_is_no_such_image() -> None:
+    with pytest.raises(FrameRefused, match="1 channels of float64 are no image mono8"):
+        images.from_array(np.zeros((2, 2)), "mono8", Header())

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.parameter import Parameter
+
+from tracking_runtime.ros.clients import LifecycleClient, RequestRefused
+from tracking_runtime.ros.processes import NodeProcess
+from tracking_runtime.ros.session import RosSession
+
+Start = Callable[..., NodeProcess]
+
+
+def test_every_transition_and_every_wrong_one_is_answered(ros: RosSession, brightness: Start) -> None:
+    brightness()
+    node = LifecycleClient(ros, "/brightness")
+    allowed = {
+        "unconfigured": {"configure": "inactive"},
+        "inactive": {"activate": "active", "cleanup": "unconfigured"},
+        "active": {"deactivate": "inactive"},
+    }
+    ways = [("unconfigured", "configure"), ("inactive", "activate"), ("active", "deactivate")]
+    for state, way in [*ways, ("inactive", "cleanup")]:
+        assert node.state() == state
+        for wrong in {"configure", "activate", "deactivate", "cleanup"} - set(allowed[state]):
+            with pytest.raises(RequestRefused, match=f"not possible from state {state}"):
+                getattr(node, wrong)()
+        getattr(node, way)()
+    assert node.state() == "unconfigured"
+
+
+def test_nothing_stays_behind_after_many_lives(ros: RosSession, brightness: Start) -> None:
+    process = brightness()
+    node = LifecycleClient(ros, "/brightness")
+
+    def held() -> tuple[int, int]:
+        folder = Path(f"/proc/{process.pid}")
+        return len(list((folder / "task").iterdir())), len(list((folder / "fd").iterdir()))
+
+    def live() -> None:
+        node.start()
+        node.deactivate()
+        node.cleanup()
+
+    live()
+    before = held()
+    for _ in range(30):
+        live()
+    assert held() == before
+
+
+def test_failing_configure_says_why_and_can_be_mended(
+    ros: RosSession, brightness: Start, tmp_path: Path
+) -> None:
+    process = brightness(model="/absent.yaml")
+    node = LifecycleClient(ros, "/brightness")
+    with pytest.raises(RequestRefused, match=r"cannot configure: no model /absent\.yaml"):
+        node.configure()
+    assert node.state() == "unconfigured"
+    assert "ModelError: no model /absent.yaml" in process.log
+    (tmp_path / "model").touch()
+    assert _set(ros, model=str(tmp_path / "model")) == ""
+    node.start()
+    assert node.state() == "active"
+
+
+def test_parameters_are_judged_as_a_set(ros: RosSession, brightness: Start) -> None:
+    brightness()
+    node = LifecycleClient(ros, "/brightness")
+    assert "low is 200, high is only 100" in _set(ros, low=200, high=100)
+    assert _set(ros, low=200, high=201) == ""
+    assert "out of range" in _set(ros, size=9.5)
+    node.start()
+    assert "low can be set while unconfigured" in _set(ros, low=1)
+    assert _set(ros, size=5.0) == ""
+    assert "read-only" in _set(ros, autostart=True)
+
+
+def test_autostart(ros: RosSession, brightness: Start, wait_for: Callable[..., object]) -> None:
+    brightness(autostart=True)
+    node = LifecycleClient(ros, "/brightness")
+    wait_for(lambda: node.state() == "active")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_ends_an_active_node_cleanly(ros: RosSession, brightness: Start, number: int) -> None:
+    process = brightness()
+    node = LifecycleClient(ros, "/brightness")
+    node.start()
+    subprocess.run(["kill", f"-{number}", str(process.pid)], check=True)
+    assert process.wait(20) == 0
+    assert "Traceback" not in process.log
+    assert node.diagnosis is not None
+    assert node.diagnosis.values["state"] == "finalized"
+
+
+def test_value_that_is_not_allowed_ends_the_process_with_a_reason(brightness: Start) -> None:
+    process = brightness(low=10, high=5)
+    assert process.wait(20) == 2
+    assert process.log.strip() == "parameter low is 10, high is only 5"
+
+
+def test_unknown_parameter_is_mentioned(ros: RosSession, brightness: Start) -> None:
+    process = brightness(modle="x")
+    LifecycleClient(ros, "/brightness").state()
+    assert "no parameter modle; did you mean model?" in process.log
+
+
+def _set(ros: RosSession, **values: object) -> str:
+    """Set parameters of the brightness node at once; the reason if that is refused."""
+    request = SetParametersAtomically.Request(
+        parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+    )
+    response = ros.call(SetParametersAtomically, "/brightness/set_parameters_atomically", request)
+    assert response.result.successful == (response.result.reason == "")
+    return str(response.result.reason)
