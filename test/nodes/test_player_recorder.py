@@ -14,6 +14,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 import os
 
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from remote_sensing_tracking.msg import SpectralInfo, TrackArray
 from rosbags.highlevel import AnyReader
@@ -164,19 +166,21 @@ class TestPlayer:
         assert [stamp(image) for image in images[:2]] == [100_000_000, 200_000_000]
         assert stamp(images[seen]) == 100_000_000
 
-    @pytest.mark.parametrize(
-        ("source", "reason"),
-        [("folder:/nowhere", "no folder at /nowhere"), ("scene:moon", "no scene named 'moon'")],
-    )
-    def test_what_is_wrong_with_a_source_is_known_when_configured(
-        self, ros, node_process, sequence, source, reason
-    ):
+    def test_what_is_wrong_with_a_source_is_known_when_configured(self, ros, node_process, sequence):
         client = LifecycleClient(ros, "/player")
-        process = self.play(node_process, sequence, autostart=False, source=source)
-        with pytest.raises(RequestRefused, match=reason):
+        self.play(node_process, sequence, autostart=False, source="folder:/nowhere")
+        with pytest.raises(RequestRefused, match="no folder at /nowhere"):
             client.configure()
+        for source, reason in (
+            ("scene:moon", "no scene named 'moon'"),
+            (f"bag:{sequence}", "is not a recording"),
+        ):
+            value = Parameter("source", value=source).to_parameter_msg()
+            request = SetParameters.Request(parameters=[value])
+            assert ros.call(SetParameters, "/player/set_parameters", request).results[0].successful
+            with pytest.raises(RequestRefused, match=reason):
+                client.configure()
         assert client.state() == "unconfigured"
-        assert process.running
 
     def test_damaged_frame_ends_the_playing_but_not_the_node(self, ros, node_process, sequence, wait_for):
         (sequence / "4.png").write_bytes(b"no image")
@@ -234,7 +238,7 @@ class TestRecorder:
         reader = BagReader(tmp_path / "bag")
         assert not reader.complete
         times = [int(message.data) for _, message in reader.messages()]
-        assert killed - times[-1] < 1.3e9
+        assert killed - times[-1] < 1.6e9
         assert times == sorted(times)
         assert len(times) > 50
 
