@@ -172,13 +172,14 @@ class MotionMask:
         settings = self._settings
         difference = cv2.blur(cv2.subtract(gray, background, dtype=cv2.CV_32F), (2, 2))
         surroundings = (settings.surroundings_px, settings.surroundings_px)
-        difference -= cv2.blur(difference, surroundings)
-        contrast = np.abs(difference, out=difference)
+        contrast = cv2.absdiff(difference, cv2.blur(difference, surroundings))
         noise = max(1.0, 1.4826 * float(np.median(contrast[::4, ::4])))
-        unrest = cv2.blur(cv2.min(contrast, 4 * noise), surroundings)
+        unrest = cv2.blur(np.minimum(contrast, np.float32(4 * noise)), surroundings)
         smooth = cv2.blur(background, (3, 3))
         edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
-        return contrast / (cv2.max(1.25 * unrest, noise) + settings.edge_tolerance_px * edges)
+        return contrast / (
+            np.maximum(np.float32(1.25) * unrest, np.float32(noise)) + settings.edge_tolerance_px * edges
+        )
 
     def _threshold(
         self, residual: NDArray[np.float32], heat: NDArray[Any] | None, transform: NDArray[np.float64]

@@ -47,8 +47,8 @@ def gta_cost(tracks: Boxes, detections: Boxes) -> NDArray[np.float64]:
 def near_pairs(tracks: Boxes, detections: Boxes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Indices of the pairs whose cost can be below 0.9: the grown boxes touch, or KL is below 4.
 
-    Everything farther costs more, so that thousands of detections need no full matrix. In a crowd each track is
-    paired with the ``MOST_NEIGHBOURS`` nearest only, so that time and memory grow with the number of tracks.
+    Everything farther costs more, so that thousands of detections need no full matrix. In a crowd each track
+    is paired with the ``MOST_NEIGHBOURS`` nearest only: time and memory grow with the number of tracks.
     """
     if len(tracks) == 0 or len(detections) == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)

@@ -1,4 +1,4 @@
-"""Simulated satellite video: drifting platform, parallax, weather, sensor; vehicles, ships, aircraft, trains."""
+"""Simulated satellite video: traffic on land, water and in the air, under a drifting platform, with truth."""
 
 from spax_ros.simulation.scene import BENCHMARK_SEEDS, CLASS_NAMES, TRAINING_SEEDS, SatelliteScene
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 Points = NDArray[np.float64]
+Image = NDArray[Any]  # uint8; the type that OpenCV's annotations allow
 _SUBPIXEL_BITS = 4
 
 
@@ -16,8 +19,10 @@ def noise_field(
     """Smooth noise of about zero mean and unit spread, each octave half as coarse and 0.6 times as strong.
 
     Args:
+        rng: source of chance.
         shape: rows and columns.
         coarsest: size in pixels of the largest structures.
+        octaves: how many sizes of structure are laid over each other.
     """
     rows, columns = shape
     field = np.zeros(shape, np.float32)
@@ -40,13 +45,13 @@ def rectangle(centre: Points, length: float, width: float, heading: float) -> Po
     return centre + half[:, :1] * length * along + half[:, 1:] * width * across
 
 
-def fill(image: NDArray[np.uint8], polygon: Points, colour: tuple[float, ...]) -> None:
+def fill(image: Image, polygon: Points, colour: tuple[float, ...]) -> None:
     """Draw a convex polygon, given in this project's pixel coordinates, antialiased."""
     fixed = np.round((polygon - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
     cv2.fillConvexPoly(image, fixed, colour, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def stroke(image: NDArray[np.uint8], path: Points, colour: tuple[float, ...], thickness: int) -> None:
+def stroke(image: Image, path: Points, colour: tuple[float, ...], thickness: int) -> None:
     """Draw an open line, given in this project's pixel coordinates, antialiased."""
     fixed = np.round((path - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
     cv2.polylines(image, [fixed.reshape(-1, 1, 2)], False, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)

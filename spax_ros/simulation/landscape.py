@@ -8,12 +8,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.simulation.fields import Points, fill, hull, noise_field, rectangle, stroke
+from spax_ros.simulation.fields import Image, Points, fill, hull, noise_field, rectangle, stroke
 from spax_ros.simulation.roads import RoadNetwork
 from spax_ros.simulation.traffic import vehicle_colour, vehicle_size
 
 Colour = tuple[float, float, float]
-Image = NDArray[np.uint8]
 
 _SOIL: tuple[Colour, ...] = ((108, 118, 126), (126, 136, 144), (92, 100, 108), (150, 156, 162))
 _GREEN: tuple[Colour, ...] = ((60, 78, 72), (70, 90, 86), (52, 64, 60), (88, 106, 104))
@@ -74,9 +73,9 @@ def make_landscape(rng: np.random.Generator, extent: tuple[int, int], pixels_per
     bearing = rng.uniform(0, 2 * np.pi)
     sun = rng.uniform(0.3, 1.1) * np.array([np.cos(bearing), np.sin(bearing)])
     urban = rng.uniform(0.1, 0.95)
-    ground = np.empty((*shape, 3), np.uint8)
+    ground: Image = np.empty((*shape, 3), np.uint8)
     ground[:] = _SOIL[rng.integers(len(_SOIL))]
-    shade = np.full(shape, 255, np.uint8)
+    shade: Image = np.full(shape, 255, np.uint8)
     water = _coast(rng, shape) if rng.random() < 0.35 else np.zeros(shape, np.uint8)
 
     roads.leave_out(water)
@@ -180,12 +179,12 @@ def _draw_roads(rng: np.random.Generator, ground: Image, roads: RoadNetwork) -> 
     asphalt = _vary(rng, (84, 84, 86), 16)
     kerb = _vary(rng, (140, 142, 144), 12)
     for road in roads.roads.values():
-        stroke(ground, road.path, kerb, int(round(road.width * 1.25)) + 1)
+        stroke(ground, road.path, kerb, round(road.width * 1.25) + 1)
     bridges = np.zeros(ground.shape[:2], np.uint8)
     for arterial in (False, True):
         for road in roads.roads.values():
             if road.arterial == arterial:
-                stroke(ground, road.path, _vary(rng, asphalt, 2), max(int(round(road.width)), 2))
+                stroke(ground, road.path, _vary(rng, asphalt, 2), max(round(road.width), 2))
     marking = tuple(min(c + 55, 255) for c in asphalt)
     for road in roads.roads.values():
         if road.arterial:

@@ -36,7 +36,7 @@ def sway(rng: np.random.Generator, frames: int, rate: float, reach: float) -> Ar
 
 
 def fly(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> Platform:
-    """A platform as video satellites have them: most stare or are stabilised, some drift by pixels a frame."""
+    """A platform as video satellites have them: most stare at the ground, some drift by pixels a frame."""
     width, height = size
     drift = rng.choice(
         [rng.uniform(0, 0.15), rng.uniform(0.15, 1.0), rng.uniform(1.0, 3.0)], p=[0.5, 0.3, 0.2]

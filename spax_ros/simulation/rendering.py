@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.simulation.fields import Points, fill, hull, noise_field
+from spax_ros.simulation.fields import Image, Points, fill, hull, noise_field
 from spax_ros.simulation.landscape import Building
 from spax_ros.simulation.traffic import ObjectClass
 
 Array = NDArray[np.float64]
-Image = NDArray[np.uint8]
+Shape = Callable[
+    [Array, Array, float, float], tuple[Array, Array]
+]  # along, across, length, width: cover, tone
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,11 @@ class Exposure:
         self._size = size
         width, height = size
         shape = (height + self._POOL_MARGIN, width + self._POOL_MARGIN, 3)
-        noise = rng.standard_normal(shape, dtype=np.float32)
+        noise: NDArray[Any] = rng.standard_normal(shape, dtype=np.float32)
         noise[..., 1:] = 0.6 * noise[..., :1] + 0.8 * noise[..., 1:]
         if sensor.noise_blur:
             noise = cv2.GaussianBlur(noise, (0, 0), sensor.noise_blur)
-            noise /= noise.std()
+            noise = noise / noise.std()
         self._noise = noise
         columns = rng.normal(0, sensor.pattern, (1, width, 1))
         self._pattern = (columns + rng.normal(0, sensor.pattern, (height, width, 1))).astype(np.float32)
@@ -90,13 +94,14 @@ class Exposure:
         row, column = rng.integers(self._POOL_MARGIN, size=2)
         noise = self._noise[row : row + height, column : column + width]
         noise = noise[:: rng.choice([-1, 1]), :: rng.choice([-1, 1])]
-        signal = cv2.multiply(cv2.LUT(blurred, spread), np.ascontiguousarray(noise))
-        signal += cv2.LUT(blurred, levels.astype(np.float32))
-        signal += self._pattern
-        image = cv2.convertScaleAbs(np.maximum(signal, 0, out=signal))
+        disturbance = cv2.multiply(cv2.LUT(blurred, spread), np.ascontiguousarray(noise))
+        signal = cv2.add(cv2.LUT(blurred, levels.astype(np.float32)), disturbance)
+        image: Image = cv2.convertScaleAbs(np.maximum(signal + self._pattern, 0))
         if sensor.jpeg_quality is not None:
             _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, sensor.jpeg_quality])
-            image = cv2.imdecode(code, cv2.IMREAD_COLOR)
+            decoded = cv2.imdecode(code, cv2.IMREAD_COLOR)
+            assert decoded is not None
+            return decoded
         return image
 
 
@@ -121,7 +126,7 @@ class Clouds:
         )
         self._brightness = float(rng.uniform(200, 250))
 
-    def opacity(self, frame: int) -> NDArray[np.float32]:
+    def opacity(self, frame: int) -> NDArray[Any]:
         """``(height, width)`` how much of the light from the ground is lost, 0 to 1."""
         start = np.where(self._wind < 0, self._travel, 0)
         shift = (start + np.fmod(self._wind * frame, self._travel)) / self._COARSE
@@ -162,6 +167,19 @@ def draw_rigid(
     colour: Array,
 ) -> None:
     """Blend one rigid body into the image, antialiased, its centre exact to a fraction of a pixel."""
+    _blend(image, _SHAPES[object_class], place, heading, length, width, colour)
+
+
+def draw_wake(image: Image, place: Points, heading: float, length: float, width: float, speed: float) -> None:
+    """Blend the foam that a ship leaves behind it into the water."""
+    trail = length * (0.6 + 1.2 * speed)
+    centre = place - 0.5 * (length + trail) * np.array([np.cos(heading), np.sin(heading)])
+    _blend(image, _foam, centre, heading, trail, width * 1.3, np.full(3, 165.0))
+
+
+def _blend(
+    image: Image, shape: Shape, place: Points, heading: float, length: float, width: float, colour: Array
+) -> None:
     reach = int(np.ceil(np.hypot(length, width) / 2 + 2))
     column, row = int(np.floor(place[0])) - reach, int(np.floor(place[1])) - reach
     left, top = max(column, 0), max(row, 0)
@@ -172,17 +190,10 @@ def draw_rigid(
     y = (np.arange(top, bottom) + 0.5 - place[1])[:, None]
     cosine, sine = np.cos(heading), np.sin(heading)
     along, across = cosine * x + sine * y, cosine * y - sine * x
-    cover, tone = _SHAPES[object_class](along, across, length, width)
+    cover, tone = shape(along, across, length, width)
     patch = image[top:bottom, left:right]
     painted = patch + cover[..., None] * (tone[..., None] * colour - patch)
     patch[:] = np.clip(painted + 0.5, 0, 255).astype(np.uint8)
-
-
-def draw_wake(image: Image, place: Points, heading: float, length: float, width: float, speed: float) -> None:
-    """Blend the foam that a ship leaves behind it into the water."""
-    trail = length * (0.6 + 1.2 * speed)
-    centre = place - 0.5 * (length + trail) * np.array([np.cos(heading), np.sin(heading)])
-    draw_rigid(image, _WAKE, centre, heading, trail, width * 1.3, np.full(3, 165.0))
 
 
 def _coverage(excess: Array) -> Array:
@@ -220,16 +231,14 @@ def _carriage(along: Array, across: Array, length: float, width: float) -> tuple
 def _foam(along: Array, across: Array, length: float, width: float) -> tuple[Array, Array]:
     ahead = np.clip(along / length + 0.5, 0, 1)
     spread = width / 2 * (1.6 - ahead)
-    return 0.7 * ahead**1.5 * _coverage(np.abs(along) - length / 2) * _coverage(
-        (np.abs(across) - spread) / 2
-    ), (np.ones_like(across * along))
+    ends, sides = _coverage(np.abs(along) - length / 2), _coverage((np.abs(across) - spread) / 2)
+    cover = 0.7 * ahead**1.5 * ends * sides
+    return cover, np.ones_like(cover)
 
 
-_WAKE = -1
-_SHAPES = {
+_SHAPES: dict[ObjectClass, Shape] = {
     ObjectClass.CAR: _vehicle,
     ObjectClass.AIRPLANE: _aeroplane,
     ObjectClass.SHIP: _ship,
     ObjectClass.TRAIN: _carriage,
-    _WAKE: _foam,
 }

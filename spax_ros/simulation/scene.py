@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spax_ros.simulation.fields import Image
 from spax_ros.simulation.landscape import make_landscape
 from spax_ros.simulation.platform import fly
 from spax_ros.simulation.rendering import (
@@ -22,7 +23,7 @@ from spax_ros.simulation.traffic import Level, Mover, ObjectClass, aircraft, roa
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.geometry import clip_to_image, from_corners
 
-TRAINING_SEEDS = range(0, 1_000_000)
+TRAINING_SEEDS = range(1_000_000)
 BENCHMARK_SEEDS = range(1_000_000, 2_000_000)
 CLASS_NAMES = ("car", "airplane", "ship", "train")
 
@@ -34,11 +35,11 @@ _VISIBLE_SHARE = 0.4
 class SatelliteScene:
     """A FrameSource of simulated satellite video.
 
-    The truth holds *moving* objects, as SatVideoDT does: an object enters once it moves by 0.2 pixels a frame over
-    the ground, stays while it waits for up to 20 frames (a background window; after that it is part of the ground)
-    and comes back under the same identity. Parked vehicles are never in it. Boxes are the axis-aligned extent of
-    the body widened by one spread of the optics' blur on each side, cut to the image; an object is left out while
-    less than 40 % of it can be seen (image border, bridges, buildings, clouds).
+    The truth holds *moving* objects, as SatVideoDT does: an object enters once it moves by 0.2 pixels a
+    frame over the ground, stays while it waits for up to 20 frames (a background window; after that it is
+    part of the ground) and comes back under the same identity. Parked vehicles are never in it. Boxes are the
+    axis-aligned extent of the body widened by one spread of the optics' blur on each side, cut to the image;
+    an object is left out while less than 40 % of it can be seen (image border, bridges, buildings, clouds).
 
     Args:
         seed: everything follows from it. ``TRAINING_SEEDS`` for training, ``BENCHMARK_SEEDS`` for measuring.
@@ -125,7 +126,7 @@ class SatelliteScene:
             movers += aircraft(rng, extent, self._frames, scale, 1 + rng.poisson(0.5))
         return movers
 
-    def _render(self, index: int) -> tuple[NDArray[np.uint8], GroundTruth]:
+    def _render(self, index: int) -> tuple[Image, GroundTruth]:
         to_image = self._platform.to_image[index]
         ground = _warp(self._landscape.ground, to_image, self.size, cv2.INTER_LINEAR)
         bridges = _warp(self._landscape.bridges, to_image, self.size, cv2.INTER_NEAREST)
@@ -148,7 +149,7 @@ class SatelliteScene:
             radiance = self._clouds.cover(radiance, opacity)
         return radiance, self._truth(index, hidden, opacity)
 
-    def _draw(self, image: NDArray[np.uint8], mover: Mover, index: int) -> None:
+    def _draw(self, image: Image, mover: Mover, index: int) -> None:
         if not mover.present[index]:
             return
         to_image = self._platform.to_image[index]
@@ -180,7 +181,7 @@ class SatelliteScene:
         row = int(np.clip(place[1], 0, shade.shape[0] - 1))
         return float(shade[row, column]) / 255
 
-    def _truth(self, index: int, hidden: NDArray[np.uint8], opacity: NDArray[np.float32]) -> GroundTruth:
+    def _truth(self, index: int, hidden: Image, opacity: NDArray[np.float32]) -> GroundTruth:
         ids, class_ids, boxes = [], [], []
         for number, (mover, expected) in enumerate(zip(self._movers, self._expected, strict=True), start=1):
             if not expected[index]:
@@ -219,9 +220,7 @@ def _in_truth(mover: Mover) -> NDArray[np.bool_]:
     return mover.present & (np.arange(len(moving)) - last <= _REMEMBERED_FRAMES)
 
 
-def _warp(
-    image: NDArray[np.uint8], to_image: NDArray[np.float64], size: tuple[int, int], how: int
-) -> NDArray[np.uint8]:
+def _warp(image: Image, to_image: NDArray[np.float64], size: tuple[int, int], how: int) -> Image:
     """Warp between images whose pixel centres lie at integers + 0.5 (OpenCV's lie at integers)."""
     shifted = to_image.copy()
     shifted[:, 2] += to_image[:, :2] @ [0.5, 0.5] - 0.5
@@ -230,7 +229,7 @@ def _warp(
 
 def _visible_share(
     corners: NDArray[np.float64],
-    hidden: NDArray[np.uint8],
+    hidden: Image,
     opacity: NDArray[np.float32],
     *,
     under_roofs: bool,

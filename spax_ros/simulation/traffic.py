@@ -185,7 +185,9 @@ def ships(
         inside = (column >= 0) & (column < water.shape[1]) & (row >= 0) & (row < water.shape[0])
         if not np.all(clear[row[inside], column[inside]] > 6):
             continue
-        length = float(rng.choice([rng.uniform(7, 18), rng.uniform(18, 40)], p=[0.75, 0.25])) * pixels_per_metre
+        length = (
+            float(rng.choice([rng.uniform(7, 18), rng.uniform(18, 40)], p=[0.75, 0.25])) * pixels_per_metre
+        )
         width = max(length * rng.uniform(0.2, 0.33), 2.5)
         grey = rng.uniform(150, 250)
         journey = Journey(path, speed, 0)
