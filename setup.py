@@ -1,4 +1,4 @@
-"""Serves ``pip install`` where there is no ROS 2; colcon builds with CMakeLists.txt. Everything is in setup.cfg."""
+"""For ``pip install`` where there is no ROS 2; colcon uses CMakeLists.txt. Everything is in setup.cfg."""
 
 from setuptools import setup
 
