@@ -64,15 +64,16 @@ def plan(wishes: Wishes) -> Plan:
         SourceError: the file cannot be used.
     """
     frames = wishes.frames or FRAMES
+    pace = RATE_HZ if wishes.rate_hz is None else wishes.rate_hz
     seed = SEED if wishes.seed is None else wishes.seed
     if wishes.input is None:
         query = urlencode({"seed": seed, "frames": frames, "rate_hz": RATE_HZ})
-        return Plan(f"scene:hyperspectral?{query}", frames, RATE_HZ, wishes.model or FIXED_MODEL)
+        return Plan(f"scene:hyperspectral?{query}", frames, pace, wishes.model or FIXED_MODEL)
     path = wishes.input.resolve()
     model = wishes.model or _model_for(PannedCube(path, seed, mosaic=wishes.mosaic))
     options = {"path": path, "seed": seed, "frames": frames, "rate_hz": RATE_HZ, "mosaic": wishes.mosaic}
     query = urlencode({name: value for name, value in options.items() if value != ""})
-    return Plan(f"scene:panned_cube?{query}", frames, RATE_HZ, model)
+    return Plan(f"scene:panned_cube?{query}", frames, pace, model)
 
 
 def is_ready(tracker: Mapping[str, str]) -> bool:

@@ -30,6 +30,7 @@ from tracking_runtime.sources import FolderSource
 SEED = 1_000_001
 FRAMES = 100
 RATE_HZ = 10.0
+LOCK_STEP = 0.0  # by default every frame is tracked, however slow the machine: gaps break up all identities
 MODEL = "spax_small"
 _EVENLY = (0.3, 0.65, 1.0)
 _IDS_PER_EPOCH = 1 << 32
@@ -66,14 +67,14 @@ def plan(wishes: Wishes) -> Plan:
     Raises:
         SourceError: the folder cannot be used.
     """
-    model = wishes.model or MODEL
+    model, pace = wishes.model or MODEL, wishes.rate_hz or LOCK_STEP
     if wishes.input is not None:
         folder = wishes.input.resolve()
-        return Plan(f"folder:{folder}?rate={RATE_HZ:g}", len(FolderSource(folder)), RATE_HZ, model)
+        return Plan(f"folder:{folder}?rate={RATE_HZ:g}", len(FolderSource(folder)), pace, model)
     frames = wishes.frames or FRAMES
     seed = SEED if wishes.seed is None else wishes.seed
     query = urlencode({"seed": seed, "frames": frames, "rate_hz": RATE_HZ})
-    return Plan(f"scene:satellite?{query}", frames, RATE_HZ, model)
+    return Plan(f"scene:satellite?{query}", frames, pace, model)
 
 
 def assess(recording: Recording) -> Scoring:

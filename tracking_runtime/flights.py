@@ -32,6 +32,8 @@ class Wishes:
         input: real frames instead of a simulation.
         mosaic: filter rows and columns of a raw mosaic, as in ``3x3``; empty: to be found out.
         model: name or path; empty: the flight's own.
+        rate_hz: at which to play; 0: each frame when the tracker is done with the one before; None: the
+            flight's own.
     """
 
     seed: int | None = None
@@ -39,6 +41,7 @@ class Wishes:
     input: Path | None = None
     mosaic: str = ""
     model: str = ""
+    rate_hz: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Plan:
     Attributes:
         source: address that the player takes.
         frames: that it will play.
-        rate_hz: at which.
+        rate_hz: at which; 0: each frame when the tracker is done with the one before.
         model: for the tracker.
     """
 

@@ -28,6 +28,12 @@ _PATH = click.Path(exists=True, path_type=Path)
 @click.option(
     "--mosaic", default="", help="Filter rows and columns of a raw mosaic, as in 3x3.", metavar="RxC"
 )
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0),
+    help="Frames a second; 0: each when the one before is tracked. [default: hyperspectral 25, satellite 0]",
+    metavar="HZ",
+)
 @click.option("--only", help="Fly one flight: hyperspectral or satellite.", metavar="FLIGHT")
 def demo(
     output: Path,
@@ -36,6 +42,7 @@ def demo(
     satellite: Path | None,
     hyperspectral: Path | None,
     mosaic: str,
+    rate: float | None,
     only: str | None,
 ) -> None:
     """Fly, record, score and report, with one command.
@@ -57,7 +64,8 @@ def demo(
         ) from error
     inputs = {"hyperspectral": hyperspectral, "satellite": satellite}
     wishes = {
-        name: Wishes(seed=seed, frames=frames, input=path, mosaic=mosaic) for name, path in inputs.items()
+        name: Wishes(seed=seed, frames=frames, input=path, mosaic=mosaic, rate_hz=rate)
+        for name, path in inputs.items()
     }
     given = [name for name, path in inputs.items() if path is not None]
     try:

@@ -194,7 +194,7 @@ class FlightResult:
         name: as on the command line.
         title: for people.
         source: what the player played.
-        rate_hz: at which it played.
+        rate_hz: at which it played; 0: each frame when the tracker was done with the one before.
         seconds: from the first frame played to the last one accounted for.
         network: model and engine of the tracker.
         accounting: of the frames.

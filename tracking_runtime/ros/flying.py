@@ -32,11 +32,12 @@ IMAGE_TOPIC = "/image"
 _TRACKS_TYPES = {"hsi": TargetTrackArray, "satellite": TrackArray}
 _IMAGE_QOS = f"qos_overrides.{IMAGE_TOPIC}"
 _LOSSLESS = {"reliability": "reliable", "depth": 20}
+_LISTENERS = 2  # tracker and recorder have to hear the first image
 _LOG_LINES = 25
 _START_S = 60.0
 _CONFIGURE_S = 180.0
 _FIRST_FRAME_S = 60.0
-_SLOWEST = 20.0  # times the planned duration, which a machine under load may need
+_SLOWEST_FRAME_S = 5.0
 _ACCOUNT_S = 30.0
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 90]
 
@@ -170,12 +171,19 @@ class _Crew:
             topics = [IMAGE_TOPIC, "/spectral_info", TRUTH_TOPIC, self._flight.tracks_topic, "/diagnostics"]
             return {"topics": topics, "output": str(self._bag)}
         played = {f"{_IMAGE_QOS}.publisher.{key}": value for key, value in _LOSSLESS.items()}
-        return {"source": self._plan.source, "rate": self._plan.rate_hz, "wait_for_subscribers": 2, **played}
+        return {
+            "source": self._plan.source,
+            "rate": self._plan.rate_hz,
+            "wait_for_subscribers": _LISTENERS,
+            **played,
+        }
 
     def _remappings(self, name: str) -> dict[str, str]:
-        if name != "visualizer":
-            return {}
-        return {"image": self._flight.picture_topic, "tracks": self._flight.tracks_topic}
+        tracks = {"tracks": self._flight.tracks_topic}
+        return {
+            "visualizer": {"image": self._flight.picture_topic, **tracks},
+            "player": tracks,
+        }.get(name, {})
 
     def _listen(self) -> None:
         node = self._session.node
@@ -218,7 +226,7 @@ class _Crew:
 
     @property
     def _patience_s(self) -> float:
-        return _FIRST_FRAME_S + _SLOWEST * self._plan.frames / self._plan.rate_hz
+        return _FIRST_FRAME_S + _SLOWEST_FRAME_S * self._plan.frames
 
     def _values(self, name: str) -> Mapping[str, str]:
         diagnosis = self._clients[name].diagnosis
@@ -276,8 +284,9 @@ def _accounting(player: Mapping[str, str], tracker: Mapping[str, str]) -> Accoun
 
 
 def _stages(tracker: Mapping[str, str]) -> dict[str, StageSummary]:
-    """The durations in a diagnosis, in its order."""
+    """The durations in a diagnosis, in its order, the total last."""
     names = [key.removeprefix("stage.").removesuffix(".p50_ms") for key in tracker if key.endswith(".p50_ms")]
+    names.sort(key=lambda name: name == "total")
     return {
         name: StageSummary(
             int(tracker[f"stage.{name}.count"]),
