@@ -85,7 +85,7 @@ class SpaxConfig:
 
 VARIANTS: dict[str, SpaxConfig] = {
     "base_satvideodt": SpaxConfig(),
-    "light_satvideodt": SpaxConfig(fusion="light"),
+    "light_satvideodt": SpaxConfig(fusion="light", widths=(16, 32, 64, 128), depths=(1, 1, 1, 2)),
     "base_satmtb": SpaxConfig(classes=SATMTB_CLASSES, decode_from=4, head_depth=2),
     "light_satmtb": SpaxConfig(classes=SATMTB_CLASSES, fusion="light", decode_from=4, head_depth=2),
     "small": SpaxConfig(

@@ -10,6 +10,7 @@ semantics of SPAX's sparse execution.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,6 +53,9 @@ class Grid(Protocol):
     def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int, stride: int = 1) -> Tensor:
         """Centred convolution, stride 1 or 2; weight ``(out, in, k, k)`` or, channel by channel, ``(C, 1, k, k)``."""
 
+    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:
+        """Several convolutions of the same features, by weight and bias, with kernels of one size."""
+
     def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(n, out)`` results of a convolution at level 0 for some pixels only, by number."""
 
@@ -72,7 +76,7 @@ class Grid(Protocol):
         """From level 0 to a coarser level by bilinear sampling without antialiasing."""
 
     def to_windows(self, x: Tensor, level: int, size: int) -> Tensor:
-        """``(windows, size * size, C)``: the first window and all that hold anything, zeros at inactive pixels."""
+        """``(windows, C, size * size)``: the first window and all that hold anything, zeros at inactive pixels."""
 
     def from_windows(self, windows: Tensor, level: int, size: int) -> Tensor:
         """The inverse of ``to_windows``."""
@@ -116,6 +120,9 @@ class DenseGrid:
         groups = x.shape[1] // weight.shape[1]
         return F.conv2d(self._seen(x, level), weight, bias, stride, weight.shape[-1] // 2, groups=groups)
 
+    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:  # noqa: D102
+        return [self.conv(x, weight, bias, level) for weight, bias in convs]
+
     def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: D102
         return self.conv(x, weight, bias, 0).permute(0, 2, 3, 1).flatten(0, 2)[rows]
 
@@ -139,9 +146,9 @@ class DenseGrid:
     def to_windows(self, x: Tensor, level: int, size: int) -> Tensor:  # noqa: D102
         images, channels, height, width = x.shape
         blocks = self._seen(x, level).view(images, channels, height // size, size, width // size, size)
-        return blocks.permute(0, 2, 4, 3, 5, 1).reshape(-1, size * size, channels)
+        return blocks.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, size * size)
 
     def from_windows(self, windows: Tensor, level: int, size: int) -> Tensor:  # noqa: D102
         images, height, width = self.shape[0], self.shape[1] >> level, self.shape[2] >> level
-        blocks = windows.view(images, height // size, width // size, size, size, -1)
-        return blocks.permute(0, 5, 1, 3, 2, 4).reshape(images, -1, height, width)
+        blocks = windows.reshape(images, height // size, width // size, -1, size, size)
+        return blocks.permute(0, 3, 1, 4, 2, 5).reshape(images, -1, height, width)

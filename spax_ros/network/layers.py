@@ -99,7 +99,6 @@ class GatedUnit(nn.Module):
 
     def __init__(self, inputs: int, hidden: int) -> None:
         super().__init__()
-        self.inputs, self.hidden = inputs, hidden
         self.conv_r = Conv(inputs + hidden, hidden)
         self.conv_z = Conv(inputs + hidden, 2 * hidden)
         self.conv_h1 = Conv(inputs, hidden)
@@ -108,24 +107,12 @@ class GatedUnit(nn.Module):
             nn.init.xavier_uniform_(conv.weight, gain=gain)
 
     def forward(self, x: Tensor, state: Tensor, grid: Grid, level: int) -> Tensor:
-        """The new state ``h'``. Two convolutions do: everything that looks at x, everything that looks at h."""
-        split = [self.inputs, self.hidden]
-        r_x, r_h = self.conv_r.weight.split(split, dim=1)
-        z_x, z_h = self.conv_z.weight.split(split, dim=1)
-        biases = [conv.bias for conv in (self.conv_r, self.conv_z, self.conv_h1) if conv.bias is not None]
-        of_x = grid.conv(x, torch.cat([r_x, z_x, self.conv_h1.weight]), torch.cat(biases), level)
-        of_h = grid.conv(state, torch.cat([r_h, z_h, self.conv_h2.weight]), None, level)
-        gates = 3 * self.hidden
-        r, z1, z2 = torch.sigmoid(of_x[:, :gates] + of_h[:, :gates]).chunk(3, dim=1)
-        remembered = of_h[:, gates:]
-        if self.conv_h2.bias is not None:
-            remembered = remembered + channelwise(self.conv_h2.bias, remembered)
-        return z1 * torch.tanh(of_x[:, gates:] + r * remembered) + z2 * state
-
-
-def channelwise(values: Tensor, like: Tensor) -> Tensor:
-    """``(C,)`` values broadcastable to features."""
-    return values.view(1, -1, *[1] * (like.dim() - 2))
+        """The new state ``h'``."""
+        both = torch.cat([x, state], dim=1)
+        r, z = grid.convs(both, [(conv.weight, conv.bias) for conv in (self.conv_r, self.conv_z)], level)
+        z1, z2 = torch.sigmoid(z).chunk(2, dim=1)
+        remembered = torch.sigmoid(r) * self.conv_h2(state, grid, level)
+        return z1 * torch.tanh(self.conv_h1(x, grid, level) + remembered) + z2 * state
 
 
 class EdgeEnhancer(nn.Module):
@@ -161,16 +148,10 @@ class AttentionFusion(nn.Module):
         both = x + earlier
         stats = torch.cat([both.mean(dim=1, keepdim=True), both.amax(dim=1, keepdim=True)], dim=1)
         pooled = grid.mean(both, level)
-        channel = pointwise(F.relu(pointwise(pooled, self.squeeze)), self.excite)
-        attention = self.pixel(both + self.spatial(stats, grid, level) + channel, grid, level)
+        channel = self.excite(F.relu(self.squeeze(pooled, grid, level)), grid, level)
+        attention = self.pixel(both + (self.spatial(stats, grid, level) + channel), grid, level)
         weight = torch.sigmoid(torch.sigmoid(attention))
-        return pointwise(both + weight * x + (1 - weight) * earlier, self.out)
-
-
-def pointwise(x: Tensor, conv: Conv) -> Tensor:
-    """A 1x1 convolution, which needs no grid."""
-    y = torch.einsum("oi,ni...->no...", conv.weight[:, :, 0, 0], x)
-    return y if conv.bias is None else y + channelwise(conv.bias, y)
+        return self.out(both + weight * x + (1 - weight) * earlier, grid, level)
 
 
 class MaskPropagation(nn.Module):
@@ -198,13 +179,17 @@ class MaskPropagation(nn.Module):
         """Enhance ``x``; ``earlier`` and the previous frame's mask (0..1, at level 0) are as of this frame's pixels."""
         size = self.window
         weight = grid.to_windows(grid.reduce(mask, level), level, size)
-        seen = weight.amax(dim=(1, 2)) >= self.threshold
-        if seen.numel():
-            # As published: with nothing seen anywhere, the first window counts.
-            seen = torch.cat([seen[:1] | ~seen.any(), seen[1:]])
-        queries = self.q(grid.to_windows(x, level, size))
-        keys, values = self.kv(grid.to_windows(earlier, level, size) * weight).chunk(2, dim=-1)
-        split = [t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (queries, keys, values)]
-        attended = F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2)
-        attended = self.proj(attended) * seen[:, None, None]
+        seen = torch.nonzero(weight.amax(dim=(1, 2)) >= self.threshold)[:, 0]
+        if not len(seen):
+            seen = seen.new_zeros(1)  # as published: with nothing seen anywhere, the first window counts
+        windows = grid.to_windows(x, level, size)
+        attended = torch.zeros_like(windows)
+        attended[seen] = self._attend(windows[seen], (grid.to_windows(earlier, level, size) * weight)[seen])
         return self.norm(grid.from_windows(attended, level, size) + x)
+
+    def _attend(self, now: Tensor, earlier: Tensor) -> Tensor:
+        now, earlier = now.transpose(1, 2), earlier.transpose(1, 2)
+        keys_values = self.kv(earlier).chunk(2, dim=-1)
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (self.q(now), *keys_values))
+        attention = ((q @ k.transpose(-2, -1)) * q.shape[-1] ** -0.5).softmax(dim=-1)
+        return self.proj((attention @ v).transpose(1, 2).flatten(2)).transpose(1, 2)

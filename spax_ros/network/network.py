@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from spax_ros.network.backbone import Aggregation, Backbone
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift
-from spax_ros.network.layers import AttentionFusion, Conv, ConvNorm, Deconv, EdgeEnhancer, GatedUnit, MaskPropagation, pointwise
+from spax_ros.network.layers import AttentionFusion, Conv, ConvNorm, Deconv, EdgeEnhancer, GatedUnit, MaskPropagation
 
 HEADS = {"hm": None, "wh": 2, "reg": 2, "dis": 2}
 PRIOR_BIAS = -4.6  # the heat maps begin at sigmoid(-4.6) = 0.01
@@ -225,4 +225,4 @@ class Head(nn.Module):
         *others, last = self.hidden
         for conv in others:
             x = F.relu(conv(x, grid, 0))
-        return pointwise(F.relu(grid.conv_at(rows, x, last.weight, last.bias)), self.out)
+        return F.linear(F.relu(grid.conv_at(rows, x, last.weight, last.bias)), self.out.weight[:, :, 0, 0], self.out.bias)

@@ -7,6 +7,7 @@ layers there. Index N stands for an inactive pixel, N + 1 for one outside the im
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -176,6 +177,11 @@ class PackedGrid:
             return self._multiply(x, weight[:, :, 0, 0].T, bias)
         return self._convolve(self._centred(level, kernel, stride), x, weight, bias)
 
+    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:  # noqa: D102
+        weight = torch.cat([weight for weight, _ in convs])
+        biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in convs]
+        return list(self.conv(x, weight, torch.cat(biases), level).split([len(w) for w, _ in convs], dim=1))
+
     def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: D102
         table = self._centred(0, weight.shape[-1], 1)
         return self._convolve(Table(table.numbers[rows], table.rows), x, weight, bias)
@@ -232,10 +238,10 @@ class PackedGrid:
         return _rows(x, self._tables[key]).mean(dim=1)
 
     def to_windows(self, x: Tensor, level: int, size: int) -> Tensor:  # noqa: D102
-        return _rows(x, self._windows(level, size)[0])
+        return _rows(x, self._windows(level, size)[0]).transpose(1, 2)
 
     def from_windows(self, windows: Tensor, level: int, size: int) -> Tensor:  # noqa: D102
-        return _rows(windows.flatten(0, 1), self._windows(level, size)[1])
+        return _rows(windows.transpose(1, 2).flatten(0, 1), self._windows(level, size)[1])
 
     def _windows(self, level: int, size: int) -> tuple[Table, Table]:
         """Pixels of each window ``(windows, size * size)``, and where in them each pixel is ``(N,)``."""
