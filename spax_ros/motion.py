@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 GrayImage = NDArray[Any]
 
 IDENTITY = np.eye(2, 3)
+LEAST_RESPONSE = 0.1  # of phase correlation, 0..1, from which its shift is believed
 
 # Exchanges after which the middle of seven values is their median (Devillard, "Fast median search", 1998).
 _MEDIAN_OF_7 = (
@@ -83,7 +84,8 @@ def register(previous: GrayImage, current: GrayImage) -> NDArray[np.float64]:
     """Similarity ``(2, 3)`` that takes the previous frame's pixels to the current one's.
 
     Corners spread over the image are followed by Lucas-Kanade; what moves by itself is outvoted (RANSAC).
-    Without enough corners it is a shift by phase correlation.
+    Without enough corners it is a shift by phase correlation; without any structure, as in a black frame, the
+    platform is taken to stand still.
     """
     height, width = previous.shape
     small = 512 / max(height, width)
@@ -103,7 +105,9 @@ def register(previous: GrayImage, current: GrayImage) -> NDArray[np.float64]:
             )
             if transform is not None and abs(np.hypot(*transform[:, 0]) - 1) < 0.02:
                 return transform
-    shift, _ = cv2.phaseCorrelate(previous.astype(np.float32), current.astype(np.float32))
+    shift, response = cv2.phaseCorrelate(previous.astype(np.float32), current.astype(np.float32))
+    if response < LEAST_RESPONSE:
+        return IDENTITY
     return np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
 
 

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from spax_ros.motion import MotionMask, MotionSettings, compose, median_of_seven, register
+from spax_ros.simulation import SatelliteScene
+
+CLIP = Path(__file__).resolve().parents[3] / "shared/data/satellite/car-0001"
+
+
+def brightness(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+
+def ground(seed: int, size: int = 400) -> np.ndarray:
+    return brightness(SatelliteScene(seed, 1, size, density=0).frame(0).image)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.floats(-6, 6), st.floats(-6, 6), st.floats(-0.3, 0.3), st.floats(0.998, 1.002), st.integers(0, 2))
+def test_registration_is_exact_to_a_tenth_of_a_pixel(
+    x: float, y: float, degrees: float, scale: float, seed: int
+) -> None:
+    before = ground(seed)
+    true = cv2.getRotationMatrix2D((200, 200), degrees, scale)
+    true[:, 2] += x, y
+    after = cv2.warpAffine(before, true, (400, 400), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    corners = np.array([[0, 0, 1], [400, 0, 1], [0, 400, 1], [400, 400, 1]], float)
+    np.testing.assert_allclose(corners @ register(before, after).T, corners @ true.T, atol=0.1)
+
+
+def test_registration_follows_the_ground_under_traffic_and_clouds() -> None:
+    for seed in (1001, 1004, 1010):
+        scene = SatelliteScene(seed, 4, 400)
+        images = [brightness(frame.image) for frame in scene]
+        for index in range(1, 4):
+            true, found = scene.camera_motion(index), register(images[index - 1], images[index])
+            corners = np.array([[0, 0], [400, 0], [0, 400], [400, 400]], float)
+            expected = corners @ true[:, :2].T + true[:, 2]
+            actual = (corners - 0.5) @ found[:, :2].T + found[:, 2] + 0.5
+            np.testing.assert_allclose(actual, expected, atol=0.1)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_an_image_without_structure_stands_still(level: int) -> None:
+    flat = np.full((64, 96), level, np.uint8)
+    np.testing.assert_allclose(register(flat, flat), np.eye(2, 3), atol=1e-6)
+
+
+def test_transforms_compose_in_order() -> None:
+    first, second = np.array([[0.0, -1, 3], [1, 0, 5]]), np.array([[2.0, 0, 1], [0, 2, -1]])
+    point = np.array([4.0, 7.0])
+    once = first[:, :2] @ point + first[:, 2]
+    both = compose(second, first)
+    np.testing.assert_allclose(both[:, :2] @ point + both[:, 2], second[:, :2] @ once + second[:, 2])
+
+
+@given(arrays(np.uint8, (7, 3, 5)))
+def test_median_of_seven_images(images: np.ndarray) -> None:
+    np.testing.assert_array_equal(median_of_seven(list(images)), np.median(images, axis=0))
+
+
+def test_moving_objects_are_in_the_mask_and_little_else() -> None:
+    inside = total = 0
+    shares = []
+    for seed in (1003, 1006, 1009):
+        mask = MotionMask()
+        for index, frame in enumerate(SatelliteScene(seed, 20, 400)):
+            motion = mask.update(brightness(frame.image))
+            if index < 6 or frame.truth is None:
+                continue
+            shares.append(motion.active_share)
+            column, row = (frame.truth.boxes[:, :2] + frame.truth.boxes[:, 2:] / 2).astype(int).T
+            inside += int(motion.mask[row.clip(0, 399), column.clip(0, 399)].sum())
+            total += len(row)
+    assert total > 100
+    assert inside / total >= 0.95
+    assert np.mean(shares) <= 0.06
+
+
+def test_nothing_is_active_before_there_is_anything_to_compare_with() -> None:
+    assert not MotionMask().update(ground(0)).mask.any()
+
+
+def test_a_frozen_stream_is_still() -> None:
+    mask, image = MotionMask(), ground(0)
+    for _ in range(8):
+        motion = mask.update(image)
+    assert motion.active_share == 0
+
+
+def test_strips_of_ground_newly_seen_are_not_motion() -> None:
+    wide, mask = ground(2, 600), MotionMask()
+    for index in range(10):
+        motion = mask.update(np.ascontiguousarray(wide[50 + 4 * index : 450 + 4 * index, 100:500]))
+    assert motion.active_share < 0.01
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1])
+def test_where_everything_moves_the_budget_holds_and_says_so(share: float) -> None:
+    rng = np.random.default_rng(0)
+    mask = MotionMask(MotionSettings(budget=share, least_contrast=1))
+    for _ in range(4):
+        motion = mask.update(rng.integers(0, 256, (160, 240), dtype=np.uint8))
+    assert motion.active_share <= share
+    assert motion.saturated
+
+
+def test_black_frames_pass_and_tracking_goes_on() -> None:
+    frames = [brightness(frame.image) for frame in SatelliteScene(1009, 24, 256, density=100)]
+    mask = MotionMask()
+    for image in [*frames[:10], np.zeros_like(frames[0]), np.zeros_like(frames[0])]:
+        mask.update(image)
+    for image in frames[12:]:
+        motion = mask.update(image)
+    assert 0 < motion.active_share <= MotionSettings().budget
+
+
+def test_previous_heat_keeps_pixels_active() -> None:
+    image, mask = ground(0), MotionMask()
+    mask.update(image)
+    heat = np.zeros(image.shape, np.float32)
+    heat[100:104, 200:204] = 0.5
+    motion = mask.update(image, heat)
+    assert motion.mask[100:104, 200:204].all()
+    assert motion.active_share < 0.02
+
+
+def test_another_size_is_refused_until_reset() -> None:
+    mask = MotionMask()
+    mask.update(ground(0))
+    other = ground(0)[:200]
+    with pytest.raises(ValueError, match="200"):
+        mask.update(other)
+    mask.reset()
+    mask.update(other)
+
+
+@pytest.mark.skipif(not CLIP.is_dir(), reason=f"no real clip at {CLIP}")
+def test_the_real_car_stays_in_the_mask() -> None:
+    truth = np.loadtxt(CLIP / "gt.txt")[:60]
+    mask, inside, shares = MotionMask(), [], []
+    for number, (x, y, width, height) in enumerate(truth, start=1):
+        motion = mask.update(brightness(cv2.imread(str(CLIP / f"img/{number:06d}.jpg")))[:358])
+        shares.append(motion.active_share)
+        if x >= 0:
+            inside.append(motion.mask[int(y + height / 2), int(x + width / 2)])
+    assert np.mean(inside) >= 0.97
+    assert np.mean(shares) <= 0.06
