@@ -142,25 +142,33 @@ class Casting:
         return companion.moved(np.full(self._length, dx), np.full(self._length, dy))
 
     def _obstacles(self, path: Trajectory) -> list[Placed]:
-        """Still things in front of places where the target will be; none over its first."""
+        """Things in front of places where the target will be; none covers its first."""
+        return [self._obstacle(path) for _ in range(int(self._rng.integers(1, 4)))]
+
+    def _obstacle(self, path: Trajectory) -> Placed:
         rng = self._rng
-        result = []
-        for _ in range(int(rng.integers(2, 5))):
-            moment = int(rng.integers(min(self._length // 6, self._length - 1), self._length))
-            around = max(path.half_width[moment], path.half_height[moment])
-            covers_all = rng.random() < 0.5
-            across = around * (rng.uniform(1.1, 1.7) if covers_all else rng.uniform(0.25, 0.8))
-            along = around * rng.uniform(1.5, 4.0)
-            half = (across, along) if rng.random() < 0.5 else (along, across)
-            aside = 0.0 if covers_all else rng.uniform(-0.5, 0.5) * around
-            x, y = path.x[moment] + aside, path.y[moment] + aside
-            angle = rng.uniform(-0.3, 0.3)
-            thing = make_solid(self._palette.scenery() @ self._responses.T, rng, 64)
-            still = np.ones(self._length)
-            place = Trajectory(x * still, y * still, half[0] * still, half[1] * still, angle * still)
-            if place.clear_of(path, 0):
-                result.append(Placed(thing, place))
-        return result
+        moment = int(rng.integers(self._length // 6, self._length))
+        around = max(path.half_width[moment], path.half_height[moment])
+        covers_all = rng.random() < 0.5
+        across = around * (rng.uniform(1.1, 1.7) if covers_all else rng.uniform(0.25, 0.8))
+        along = around * rng.uniform(1.5, 4.0)
+        half = (across, along) if rng.random() < 0.5 else (along, across)
+        aside = 0.0 if covers_all else rng.uniform(-0.5, 0.5) * around
+        still = np.ones(self._length)
+        place = Trajectory(
+            (path.x[moment] + aside) * still,
+            (path.y[moment] + aside) * still,
+            half[0] * still,
+            half[1] * still,
+            rng.uniform(-0.3, 0.3) * still,
+        )
+        direction = rng.uniform(0, 2 * np.pi)
+        thing = make_solid(self._palette.scenery() @ self._responses.T, rng, 64)
+        if not place.clear_of(path, 0):
+            reach = np.hypot(*half) + 2 * np.hypot(path.half_width[0], path.half_height[0])
+            way = 1.5 * reach * (np.arange(self._length) / max(moment, 1) - 1)
+            place = place.moved(way * np.cos(direction), way * np.sin(direction))
+        return Placed(thing, place)
 
 
 def _leaving(path: Trajectory, rng: np.random.Generator, size: tuple[int, int]) -> Trajectory:

@@ -17,6 +17,7 @@ from hsi_tracker_ros.cubes.camera_file import read_camera_file
 from hsi_tracker_ros.cubes.mosaic import from_cube, to_cube
 from hsi_tracker_ros.cubes.presets import PRESETS, preset, preset_for_bands
 from hsi_tracker_ros.simulation.actors import (
+    MARGIN,
     Actor,
     Bend,
     Part,
@@ -188,16 +189,12 @@ class PannedCube:
         colours = best.astype(np.float32)
         if self._seed % 2:
             colours *= _other_spectrum(rng, self._camera)
-        outline = random_outline(rng)
-        size = 16 * max(round(1.2 * max(width, height) / 16), 1)
-        inside = int(size / 1.2)
-        margin = (size - inside) // 2
-        square = np.zeros((size, size, colours.shape[2] + 1), dtype=np.float32)
-        rows = np.linspace(0, height - 1, inside).round().astype(int)
-        columns = np.linspace(0, width - 1, inside).round().astype(int)
-        square[margin : margin + inside, margin : margin + inside, :-1] = colours[rows][:, columns]
-        square[..., -1] = 1
-        soft = cv2.GaussianBlur(filled(outline, size), (0, 0), 0.6)
+        size = int(np.ceil(2 * MARGIN * max(width, height)))
+        inside = round(size / MARGIN)
+        rim = (size - inside) // 2
+        square = np.ones((size, size, colours.shape[2] + 1), dtype=np.float32)
+        square[rim : rim + inside, rim : rim + inside, :-1] = cv2.resize(colours, (inside, inside))
+        soft = cv2.GaussianBlur(filled(random_outline(rng), size), (0, 0), 0.6)
         soft[[0, -1]] = soft[:, [0, -1]] = 0
         square *= soft[..., None]
         return square
@@ -217,7 +214,7 @@ def read_spectral_image(path: Path) -> NDArray[Any]:
             image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
-    except (tifffile.TiffFileError, ValueError, cv2.error) as error:
+    except Exception as error:  # whatever a damaged file makes the readers stumble over
         raise SourceError(f"{path} is no image: {error}") from error
     if image is None:
         raise SourceError(f"{path} is no image; a cube is a TIFF, a raw mosaic a TIFF or PNG")

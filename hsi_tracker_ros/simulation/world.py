@@ -94,7 +94,8 @@ def make_ground(
     flat = shares.reshape(rows * columns, -1) @ (palette.ground @ responses.T)
     field = flat.reshape(rows, columns, -1) * shading[..., None]
     sun = rng.uniform(-0.35, 0.35, 2)
-    for _ in range(int(rng.integers(25, 75))):
+    density = rng.uniform(0.9, 2.6) / 10_000
+    for _ in range(max(int(density * rows * columns), 4)):
         if rng.random() < 0.4:
             long_side = target_px * np.exp(rng.uniform(-0.4, 0.4))
         else:

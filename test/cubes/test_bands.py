@@ -18,7 +18,9 @@ wavelengths = st.lists(st.integers(400, 1000), min_size=2, max_size=40, unique=T
 def covered(draw: st.DrawFn) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """A camera's bands, in any order, and wavelengths that lie near some of them."""
     have = draw(wavelengths)
-    near = st.builds(lambda nm, off: min(max(nm + off, min(have)), max(have)), st.sampled_from(have), st.integers(-15, 15))
+    near = st.builds(
+        lambda nm, off: min(max(nm + off, min(have)), max(have)), st.sampled_from(have), st.integers(-15, 15)
+    )
     return have, tuple(draw(st.lists(near, min_size=1, max_size=30)))
 
 
@@ -41,9 +43,7 @@ def test_the_order_of_the_bands_does_not_matter(
     random.shuffle(order)  # type: ignore[attr-defined]
     shuffled = SpectralInfo(tuple(have[i] for i in order))
     straight = BandMatcher(SpectralInfo(have), want)(spectrum[None, None])
-    np.testing.assert_allclose(
-        BandMatcher(shuffled, want)(spectrum[order][None, None]), straight, atol=2e-2
-    )
+    np.testing.assert_allclose(BandMatcher(shuffled, want)(spectrum[order][None, None]), straight, atol=2e-2)
 
 
 @given(covered())

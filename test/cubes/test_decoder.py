@@ -69,7 +69,9 @@ def test_the_spectral_correction_gives_virtual_bands() -> None:
     matrix[0, 3], matrix[1, 5] = 2.0, 1.0
     decoder = Decoder(VIS, correction=SpectralCorrection(matrix, (510.0, 600.0)))
     cube = cube_of()
-    np.testing.assert_allclose(decoder.decode(cube, "16UC16"), np.stack([2.0 * cube[..., 3], cube[..., 5]], -1))
+    np.testing.assert_allclose(
+        decoder.decode(cube, "16UC16"), np.stack([2.0 * cube[..., 3], cube[..., 5]], -1)
+    )
     assert decoder.cube_camera is not None
     assert decoder.cube_camera.wavelengths_nm == (510.0, 600.0)
 
@@ -91,7 +93,9 @@ def test_a_correction_for_another_camera_is_refused() -> None:
         (np.zeros((6, 8), np.uint16), "mono16", "whole number of periods"),
     ],
 )
-def test_what_cannot_be_used_is_refused_with_its_reason(image: np.ndarray, encoding: str, reason: str) -> None:
+def test_what_cannot_be_used_is_refused_with_its_reason(
+    image: np.ndarray, encoding: str, reason: str
+) -> None:
     with pytest.raises(FrameRefused, match=reason):
         Decoder(VIS).decode(image, encoding)
 
@@ -181,13 +185,15 @@ def test_a_camera_file_in_yaml(tmp_path: Path) -> None:
         ("a.xml", "<sensor_calibration/>", "no mosaic"),
     ],
 )
-def test_a_bad_camera_file_is_named_with_its_fault(tmp_path: Path, name: str, content: str, reason: str) -> None:
+def test_a_bad_camera_file_is_named_with_its_fault(
+    tmp_path: Path, name: str, content: str, reason: str
+) -> None:
     path = tmp_path / name
     path.write_text(content)
-    with pytest.raises(SourceError, match=rf"{name}.*{reason}"):
+    with pytest.raises(SourceError, match=f"{name}.*{reason}"):
         read_camera_file(path)
 
 
 def test_a_missing_camera_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(SourceError, match="none.xml"):
+    with pytest.raises(SourceError, match=r"none\.xml"):
         read_camera_file(tmp_path / "none.xml")

@@ -12,7 +12,7 @@ from tracking_runtime.spectral import SpectralInfo
 
 @st.composite
 def mosaics(draw: st.DrawFn) -> tuple[np.ndarray, SpectralInfo]:
-    """A raw image of whole periods and its camera, which may leave filters out and number bands in any order."""
+    """A raw image of whole periods and its camera; filters may be left out and bands in any order."""
     p, q = draw(st.integers(1, 5)), draw(st.integers(1, 5))
     rows, columns = draw(st.integers(1, 6)), draw(st.integers(1, 6))
     bands = draw(st.integers(1, p * q))
@@ -55,7 +55,7 @@ def test_a_window_of_a_larger_image_is_decoded_as_its_copy() -> None:
 
 def test_an_image_of_broken_periods_is_refused_with_its_size() -> None:
     camera = SpectralInfo(tuple(range(16)), mosaic=(4, 4))
-    with pytest.raises(FrameRefused, match="30 x 16 pixels .* 4 x 4"):
+    with pytest.raises(FrameRefused, match=r"30 x 16 pixels .* 4 x 4"):
         to_cube(np.zeros((16, 30), np.uint16), camera)
 
 
