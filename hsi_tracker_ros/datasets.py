@@ -109,6 +109,7 @@ class Augmentation:
         color: largest change of false colour's brightness, contrast and balance.
         spectrum: spread of each band's gain, as a logarithm.
         unpaired: share of pairs whose template shows something else.
+        elsewhere: share of pairs whose search crop shows another part of the target's frame, also unpaired.
     """
 
     template_shift: float = 4.0
@@ -119,6 +120,7 @@ class Augmentation:
     color: float = 0.2
     spectrum: float = 0.03
     unpaired: float = 0.2
+    elsewhere: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,9 @@ class PairDataset(Dataset[Pair]):
         place = int(rng.choice(self._usable))
         clip = self._clips[place]
         others = self._by_camera[clip.wavelengths_nm]
-        paired = rng.random() >= varied.unpaired or len(others) == 1
+        kind = rng.random()
+        elsewhere = kind > 1 - varied.elsewhere
+        paired = kind >= varied.unpaired or len(others) == 1
         other = place if paired else int(rng.choice([each for each in others if each != place]))
         frame, search_frame = int(rng.choice(self._seen[other])), int(rng.choice(self._seen[place]))
         gains = np.exp(varied.spectrum * rng.standard_normal((2, len(clip.wavelengths_nm)))).astype(
@@ -207,6 +211,8 @@ class PairDataset(Dataset[Pair]):
         search = _jittered(
             rng, box, search_side(box), self._image_sizes[1], varied.search_shift, varied.search_scale
         )
+        if elsewhere:
+            search, paired = _away(rng, search, box, clip.roots.shape[2], clip.roots.shape[1])
         search_image, search_cube = self._crops(
             clip, search_frame, search, self._image_sizes[1], self._cube_sizes[1]
         )
@@ -253,6 +259,18 @@ def _jittered(
     side *= 1 + float(rng.uniform(-scale, scale))
     x, y = centres(box)[0] + rng.uniform(-shift, shift, 2) * side / size
     return SquareCrop(float(x), float(y), side)
+
+
+def _away(
+    rng: np.random.Generator, crop: SquareCrop, box: NDArray[np.float64], width: int, height: int
+) -> tuple[SquareCrop, bool]:
+    """The crop moved off the box, and whether it was not because no such place was found."""
+    for _ in range(10):
+        moved = SquareCrop(float(rng.uniform(0, width)), float(rng.uniform(0, height)), crop.side)
+        left, top, right, bottom = moved.corners_inside(box, 1)
+        if right < 0 or bottom < 0 or left > 1 or top > 1:
+            return moved, False
+    return crop, True
 
 
 def _recolored(rng: np.random.Generator, image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from hsi_tracker_ros.datasets import Augmentation, Clip, Pair, PairDataset, stack_pairs
 from hsi_tracker_ros.hanet.config import HANET_EDGE, HANET_R50, HANetConfig
 from hsi_tracker_ros.hanet.network import HANet
-from hsi_tracker_ros.hanet.objective import Sampling, total_loss
+from hsi_tracker_ros.hanet.objective import NEGATIVE, Sampling, total_loss
 from tracking_runtime.engines.pytorch import channels_last
 from tracking_runtime.errors import ModelError
 
@@ -83,7 +83,8 @@ EDGE = Recipe(
     backbone_rate=0.2,
     weight_decay=1e-3,
     average=0.995,
-    sampling=Sampling(hard_share=0.5),
+    sampling=Sampling(negatives_unpaired=48, hard_share=0.5, unpaired_outside=NEGATIVE),
+    augmentation=Augmentation(elsewhere=0.15),
 )
 
 RECIPES: Mapping[str, tuple[HANetConfig, Recipe]] = {

@@ -26,17 +26,18 @@ def response_points(search_size: int) -> Tensor:
     return torch.stack([x, y])
 
 
-def label_points(boxes: Tensor, paired: Tensor, search_size: int) -> Tensor:
+def label_points(boxes: Tensor, paired: Tensor, search_size: int, unpaired_outside: int = IGNORED) -> Tensor:
     """What each point of the response map should be called.
 
     Positive inside the ellipse of a quarter of the box's width and height, negative outside that of a half,
     ignored between. Where the template shows something else, all points inside the small ellipse are negative
-    and the rest ignored.
+    and the rest are called ``unpaired_outside``.
 
     Args:
         boxes: ``(batch, 4)``.
         paired: ``(batch,)`` bool, False where template and search show different targets.
         search_size: side of the search crop.
+        unpaired_outside: ``IGNORED`` as in SiamBAN, or ``NEGATIVE``.
 
     Returns:
         ``(batch, 25, 25)`` int64 of ``IGNORED``, ``NEGATIVE``, ``POSITIVE``.
@@ -48,7 +49,7 @@ def label_points(boxes: Tensor, paired: Tensor, search_size: int) -> Tensor:
     labels = torch.full(radius.shape, IGNORED)
     labels[radius > 1 / 4] = NEGATIVE
     labels[radius < 1 / 16] = POSITIVE
-    other = torch.where(labels == POSITIVE, NEGATIVE, IGNORED)
+    other = torch.where(labels == POSITIVE, NEGATIVE, unpaired_outside)
     return torch.where(paired[:, None, None], labels, other)
 
 
@@ -61,12 +62,15 @@ class Sampling:
         negatives: at most.
         negatives_unpaired: at most, where the template shows something else.
         hard_share: of the negatives, those that the network is most wrong about; SiamBAN draws all at random.
+        unpaired_outside: what points off the object are where the template shows something else; ``NEGATIVE``
+            teaches that a target can be absent, so that the score tells when it is lost.
     """
 
     positives: int = 16
     negatives: int = 48
     negatives_unpaired: int = 16
     hard_share: float = 0.0
+    unpaired_outside: int = IGNORED
 
 
 def sample_points(
@@ -131,7 +135,7 @@ def total_loss(
     The fused response is what the tracker uses, so it leads; each branch also learns on its own, so that
     neither leans on the other and either can be used alone.
     """
-    labels = label_points(boxes, paired, search_size)
+    labels = label_points(boxes, paired, search_size, sampling.unpaired_outside)
     maps = {"fused": responses.fused, "rgb": responses.rgb, "hsi": responses.hsi}
     losses = {}
     for name, logits in maps.items():

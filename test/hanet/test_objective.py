@@ -41,6 +41,7 @@ def test_unpaired_samples_are_negative_inside_and_ignored_outside():
     paired = label_points(BOX, PAIRED, 255)[0]
     assert (labels[paired == POSITIVE] == NEGATIVE).all()
     assert (labels[paired != POSITIVE] == IGNORED).all()
+    assert (label_points(BOX, ~PAIRED, 255, unpaired_outside=NEGATIVE) == NEGATIVE).all()
 
 
 @given(st.integers(0, 1000), st.floats(0, 1))

@@ -89,6 +89,17 @@ def test_pairs_depend_on_seed_and_index_alone(clips):
     assert not torch.equal(one[7].search_image, one[6].search_image)
 
 
+def test_search_crops_elsewhere_do_not_hold_the_target(clips):
+    elsewhere = Augmentation(unpaired=0, elsewhere=1)
+    dataset = PairDataset(clips, HANET_EDGE, elsewhere, seed=0, length=12)
+    pairs = [dataset[index] for index in range(12)]
+    assert not all(pair.paired for pair in pairs)
+    for pair in pairs:
+        left, top, right, bottom = pair.box.tolist()
+        outside = right < 0 or bottom < 0 or left > 255 or top > 255
+        assert outside != bool(pair.paired)
+
+
 def test_batches_are_as_wide_as_their_widest_camera(clips):
     dataset = PairDataset(clips, HANET_EDGE, Augmentation(), seed=0, length=6)
     batch = stack_pairs([dataset[index] for index in range(6)])
