@@ -275,11 +275,17 @@ class TrackingNode(LifecycleNode, Generic[P]):
 
 
 def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
-    """Run one node until SIGINT or SIGTERM, then shut it down; a second signal ends the process at once.
+    """Run one node until SIGINT or SIGTERM, then shut it down and end the process with status 0.
+
+    A second signal ends the process at once.
 
     Returns:
-        the exit status: 0, or 2 if a parameter's value at the start is not allowed.
+        2, without having run, if a parameter's value at the start is not allowed.
     """
+    signalled = Future()
+    threading.Thread(
+        target=_await_signals, args=[_signal_pipe(), signalled], name="signals", daemon=True
+    ).start()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         try:
@@ -289,10 +295,6 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
             return 2
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        signalled = Future()
-        threading.Thread(
-            target=_await_signals, args=[_signal_pipe(), signalled], name="signals", daemon=True
-        ).start()
         if node.parameters.autostart:
             node.autostart()
         while not signalled.done():
@@ -305,7 +307,9 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
         node.destroy_node()
     finally:
         rclpy.try_shutdown()
-    return 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # without static destructors: all is shut down, and some engines' crash once unloaded
 
 
 def _signal_pipe() -> int:
