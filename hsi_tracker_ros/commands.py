@@ -24,7 +24,7 @@ PRESETS = ("hanet_edge", "hanet_r50")
 @click.option(
     "--clips",
     type=click.Path(path_type=Path),
-    default=Path("training/clips"),
+    default=Path("runs/hanet-clips"),
     show_default=True,
     help="Folder of training clips, filled with simulated ones as far as it lacks them.",
 )
@@ -39,7 +39,7 @@ PRESETS = ("hanet_edge", "hanet_r50")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
-    default=Path("training/hanet"),
+    default=Path("runs/hanet"),
     show_default=True,
     help="Checkpoint, history and TensorBoard events; a run found there is resumed.",
 )
@@ -116,7 +116,8 @@ def train_hanet(
                 )
                 trainer.record(losses)
                 if board is not None:
-                    board.add_scalars("loss", losses, trainer.step)
+                    for part, value in losses.items():
+                        board.add_scalar(f"loss/{part}", value, trainer.step)
                 if time.monotonic() - saved > save_every:
                     trainer.save()
                     saved = time.monotonic()

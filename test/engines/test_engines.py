@@ -48,6 +48,18 @@ def test_every_engine_here_tracks_as_pytorch(name):
 
 
 @pytest.mark.parametrize("name", AVAILABLE)
+def test_bfloat16_is_close(name):
+    image = np.random.default_rng(0).random((1, 3, 9, 9), dtype=np.float32)
+    engine = load_engine(GRAPH, EngineSettings(engine=name, precision="bfloat16", threads=1))
+    (given,) = engine.run(image)
+    with torch.no_grad():
+        wanted = GRAPH.module(torch.from_numpy(image)).numpy()
+    assert given.dtype == np.float32
+    assert np.abs(given - wanted).max() < 0.02
+    assert "bfloat16" in engine.description
+
+
+@pytest.mark.parametrize("name", AVAILABLE)
 def test_results_are_the_callers_own(name):
     engine = load_engine(GRAPH, EngineSettings(engine=name, threads=1))
     (first,) = engine.run(np.ones((1, 3, 9, 9), np.float32))
