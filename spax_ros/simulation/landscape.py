@@ -89,19 +89,21 @@ def make_landscape(rng: np.random.Generator, extent: tuple[int, int], pixels_per
     ground[water > 0] = np.array(_vary(rng, (74, 66, 52), 14))
     track = _railway(rng, extent, ground, pixels_per_metre) if rng.random() < 0.3 else np.zeros((0, 2))
     bridges = _draw_roads(rng, ground, roads)
+    closed = water.copy()
+    stroke(closed, track[::8], (255,), int(22 * pixels_per_metre))
 
     buildings: list[Building] = []
     for block, use in zip(blocks, uses, strict=True):
         if use in (0, 1, 3):
-            _clutter(rng, block, ground, water, pixels_per_metre)
+            _clutter(rng, block, ground, closed, pixels_per_metre)
         if use == 0:
-            _houses(rng, block, ground, shade, water, sun, pixels_per_metre, buildings)
+            _houses(rng, block, ground, shade, closed, sun, pixels_per_metre, buildings)
         elif use == 1:
-            _halls(rng, block, ground, shade, water, sun, pixels_per_metre, buildings)
+            _halls(rng, block, ground, shade, closed, sun, pixels_per_metre, buildings)
         elif use == 2:
-            _trees(rng, block, ground, shade, water, sun, pixels_per_metre)
+            _trees(rng, block, ground, shade, closed, sun, pixels_per_metre)
         elif use == 4:
-            _car_park(rng, block, ground, water, pixels_per_metre, roads.heading)
+            _car_park(rng, block, ground, closed, pixels_per_metre, roads.heading)
     _parked_cars(rng, roads, ground, pixels_per_metre)
     shade = cv2.GaussianBlur(shade, (0, 0), 0.8)
     lit = cv2.multiply(ground, cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), scale=1 / 255)
@@ -204,12 +206,12 @@ def _overpass(rng: np.random.Generator, path: Points, width: float, ground: Imag
     fill(bridges, deck, (255,))
 
 
-def _inside(water: Image, place: Points) -> bool:
-    """Whether a place is dry land on the map, near enough to be drawn."""
+def _inside(closed: Image, place: Points) -> bool:
+    """Whether something may stand at a place, on the map or just beside it: not in water, not on rails."""
     column, row = int(place[0]), int(place[1])
-    if not (0 <= column < water.shape[1] and 0 <= row < water.shape[0]):
-        return -40 < column < water.shape[1] + 40 and -40 < row < water.shape[0] + 40
-    return not water[row, column]
+    if not (0 <= column < closed.shape[1] and 0 <= row < closed.shape[0]):
+        return -40 < column < closed.shape[1] + 40 and -40 < row < closed.shape[0] + 40
+    return not closed[row, column]
 
 
 def _in_block(block: Points, s: float, t: float) -> Points:
@@ -246,7 +248,7 @@ def _houses(
     block: Points,
     ground: Image,
     shade: Image,
-    water: Image,
+    closed: Image,
     sun: Points,
     scale: float,
     buildings: list[Building],
@@ -261,7 +263,7 @@ def _houses(
     for s in (np.arange(across) + 0.5) / across:
         for t in (np.arange(down) + 0.5) / down:
             centre = _in_block(block, s, t) + rng.normal(0, 1.5, 2)
-            if rng.random() < 0.2 or not _inside(water, centre):
+            if rng.random() < 0.2 or not _inside(closed, centre):
                 continue
             length, width = pitch * rng.uniform(0.45, 0.75, 2)
             foot = rectangle(centre, length, width, heading + np.pi / 2 * rng.integers(2))
@@ -274,7 +276,7 @@ def _halls(
     block: Points,
     ground: Image,
     shade: Image,
-    water: Image,
+    closed: Image,
     sun: Points,
     scale: float,
     buildings: list[Building],
@@ -284,19 +286,19 @@ def _halls(
     for _ in range(rng.integers(1, 5)):
         s, t = rng.uniform(0.2, 0.8, 2)
         centre = _in_block(block, s, t)
-        if not _inside(water, centre):
+        if not _inside(closed, centre):
             continue
         length, width = side[0] * rng.uniform(0.15, 0.55), side[1] * rng.uniform(0.1, 0.4)
         foot = rectangle(centre, length, width, heading)
         _raise(rng, foot, rng.uniform(6, 22) * scale, ground, shade, sun, buildings, 12 * scale)
 
 
-def _clutter(rng: np.random.Generator, block: Points, ground: Image, water: Image, scale: float) -> None:
+def _clutter(rng: np.random.Generator, block: Points, ground: Image, closed: Image, scale: float) -> None:
     """Containers, sheds, rubble and tracks: small things of every brightness which never move."""
     heading = float(np.arctan2(*(block[1] - block[0])[::-1]))
     for s, t in rng.uniform(0.02, 0.98, (rng.integers(0, 60), 2)):
         place = _in_block(block, s, t)
-        if _inside(water, place):
+        if _inside(closed, place):
             along = heading + (np.pi / 2 * rng.integers(2) if rng.random() < 0.7 else rng.uniform(0, np.pi))
             box = rectangle(place, rng.uniform(1.5, 9) * scale, rng.uniform(1, 2.8) * scale, along)
             fill(ground, box, _vary(rng, _ROOFS[rng.integers(len(_ROOFS))], 25))
@@ -307,14 +309,14 @@ def _trees(
     block: Points,
     ground: Image,
     shade: Image,
-    water: Image,
+    closed: Image,
     sun: Points,
     scale: float,
 ) -> None:
     area = np.hypot(*(block[1] - block[0])) * np.hypot(*(block[3] - block[0]))
     for s, t in rng.uniform(0.02, 0.98, (int(area * rng.uniform(0, 0.004)), 2)):
         place = _in_block(block, s, t)
-        if not _inside(water, place):
+        if not _inside(closed, place):
             continue
         radius = rng.uniform(1.5, 4.0) * scale
         crown = rectangle(place, radius * 2, radius * 1.6, rng.uniform(0, np.pi))
@@ -323,7 +325,7 @@ def _trees(
 
 
 def _car_park(
-    rng: np.random.Generator, block: Points, ground: Image, water: Image, scale: float, heading: float
+    rng: np.random.Generator, block: Points, ground: Image, closed: Image, scale: float, heading: float
 ) -> None:
     sides = np.hypot(*(block[1] - block[0])), np.hypot(*(block[3] - block[0]))
     across, down = (
@@ -333,7 +335,7 @@ def _car_park(
     for s in (np.arange(across) + 0.5) / across:
         for t in (np.arange(down) + 0.5) / down:
             place = _in_block(block, s, t)
-            if rng.random() < filled and _inside(water, place):
+            if rng.random() < filled and _inside(closed, place):
                 length, width = vehicle_size(rng, scale)
                 fill(
                     ground,
