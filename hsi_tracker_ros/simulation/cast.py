@@ -15,6 +15,9 @@ from hsi_tracker_ros.simulation.trajectories import CameraPath, Trajectory, away
 from hsi_tracker_ros.simulation.world import Palette
 from tracking_runtime.spectral import SpectralInfo
 
+_CALM = 10
+"""Frames at the beginning in which nothing covers the target or takes it out of view."""
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -134,12 +137,20 @@ class Casting:
         companion = wandering(rng, self._length, self._size, half, speed=float(rng.uniform(0.2, 2.5)))
         if not meets:
             return companion
-        moment = int(rng.integers(self._length // 8, self._length))
+        _, moment = self._moment()
         gap = rng.uniform(1.0, 4.0) * max(self._half)
         angle = rng.uniform(0, 2 * np.pi)
         dx = path.x[moment] + gap * np.cos(angle) - companion.x[moment]
         dy = path.y[moment] + gap * np.sin(angle) - companion.y[moment]
         return companion.moved(np.full(self._length, dx), np.full(self._length, dy))
+
+    def _moment(self) -> tuple[int, int]:
+        """When something happens to the target, not at the beginning, and the last frame up to then.
+
+        In a short scene it may be after the end.
+        """
+        event = int(self._rng.integers(max(self._length // 7, _CALM), max(self._length, 2 * _CALM)))
+        return event, min(event, self._length - 1)
 
     def _obstacles(self, path: Trajectory) -> list[Placed]:
         """Things in front of places where the target will be; none covers its first."""
@@ -147,7 +158,7 @@ class Casting:
 
     def _obstacle(self, path: Trajectory) -> Placed:
         rng = self._rng
-        moment = int(rng.integers(self._length // 6, self._length))
+        event, moment = self._moment()
         around = max(path.half_width[moment], path.half_height[moment])
         covers_all = rng.random() < 0.5
         across = around * (rng.uniform(1.1, 1.7) if covers_all else rng.uniform(0.25, 0.8))
@@ -166,7 +177,7 @@ class Casting:
         thing = make_solid(self._palette.scenery() @ self._responses.T, rng, 64)
         if not place.clear_of(path, 0):
             reach = np.hypot(*half) + 2 * np.hypot(path.half_width[0], path.half_height[0])
-            way = 1.5 * reach * (np.arange(self._length) / max(moment, 1) - 1)
+            way = 1.5 * reach * (np.arange(self._length) / event - 1)
             place = place.moved(way * np.cos(direction), way * np.sin(direction))
         return Placed(thing, place)
 
@@ -174,7 +185,8 @@ class Casting:
 def _leaving(path: Trajectory, rng: np.random.Generator, size: tuple[int, int]) -> Trajectory:
     """A path in the image with one or two excursions out of it, over the nearest border."""
     length = len(path.x)
-    first, last = length // 6, max(length - 30, length // 6 + 1)
+    first = max(length // 7, _CALM)
+    last = max(length - 30, first + 1)
     margin = 1.6 * float(np.hypot(path.half_width.max(), path.half_height.max())) + 6
     zero = np.zeros(length)
     ways: tuple[Callable[[Trajectory], NDArray[np.float64]], ...] = (
@@ -190,6 +202,8 @@ def _leaving(path: Trajectory, rng: np.random.Generator, size: tuple[int, int]) 
         if start < earliest:
             continue
         earliest = int(start) + hold + 2 * travel
-        out = min((way(path) for way in ways), key=lambda way: float(np.abs(way[:, start]).sum()))
+        out = min(
+            (way(path) for way in ways), key=lambda way: float(np.abs(way[:, min(start, length - 1)]).sum())
+        )
         shift += away(int(start), hold, travel, length) * out
     return path.moved(shift[0], shift[1])
