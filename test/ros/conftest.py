@@ -90,3 +90,9 @@ def spot(x: int, y: int, *, value: int = 200, size: tuple[int, int] = (24, 32)) 
 def spot_fixture() -> Callable[..., NDArray[np.uint8]]:
     """An image that is black but for one pixel."""
     return spot
+
+
+@pytest.fixture(scope="session")
+def camera_class() -> type[Camera]:
+    """The class Camera, for fixtures of a wider scope."""
+    return Camera

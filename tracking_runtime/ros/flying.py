@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 from remote_sensing_tracking.msg import TargetTrackArray, TrackArray
@@ -100,6 +100,7 @@ class _Crew:
         self._processes: dict[str, NodeProcess] = {}
         self._clients: dict[str, LifecycleClient] = {}
         self._played = 0
+        self._told = ("", 0)
         self._truth: dict[int, GroundTruth] = {}
         self._processed: list[int] = []
         self._overlays: dict[int, bytes] = {}
@@ -228,9 +229,10 @@ class _Crew:
     def _patience_s(self) -> float:
         return _FIRST_FRAME_S + _SLOWEST_FRAME_S * self._plan.frames
 
-    def _values(self, name: str) -> Mapping[str, str]:
+    def _values(self, name: str) -> Mapping[str, Any]:
+        """What a node last said of itself, as text by name."""
         diagnosis = self._clients[name].diagnosis
-        return {key: str(value) for key, value in diagnosis.values.items()} if diagnosis else {}
+        return diagnosis.values if diagnosis else {}
 
     def _attempt(self, name: str, action: Callable[[], object]) -> None:
         try:
@@ -260,7 +262,9 @@ class _Crew:
         return FlightFailed(f"{name}: {reason}\nThe end of {self._processes[name].log_path}:\n{log}")
 
     def _tell(self, stage: str) -> None:
-        self._progress(stage, self._played)
+        if self._told != (stage, self._played):
+            self._told = stage, self._played
+            self._progress(*self._told)
 
     def _interrupt(self) -> None:
         """Ask all processes to end at once, so that they need not be waited for one after the other."""

@@ -199,7 +199,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             self._follow_stream(message, stamp)
             result = self.track(frame, stamp)
             with self.times.stage("publish"):
-                self.publish(self._facts(arrival), frame, result)
+                self.publish(self._facts(arrival, frame), frame, result)
         except FrameRefused as error:
             self._refuse(str(error))
         except Exception as error:
@@ -239,10 +239,10 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             self.begin_epoch()
         self._stream, self._last_stamp_ns = stream, stamp
 
-    def _facts(self, arrival: _Arrival) -> FrameFacts:
-        message = arrival.message
+    def _facts(self, arrival: _Arrival, frame: NDArray[Any]) -> FrameFacts:
+        height, width = frame.shape[:2]
         latency_ns = time.monotonic_ns() - arrival.arrived_ns
-        return FrameFacts(message.header, message.width, message.height, self.epoch, latency_ns)
+        return FrameFacts(arrival.message.header, width, height, self.epoch, latency_ns)
 
     def _refuse(self, reason: str) -> None:
         account = self._account

@@ -84,8 +84,8 @@ class FrameFacts:
 
     Attributes:
         header: the source image's own.
-        width: of the source image in pixels.
-        height: of the source image in pixels.
+        width: of the source image in pixels, per band.
+        height: of the source image in pixels, per band.
         epoch: counts resets.
         latency_ns: from the frame's arrival to now.
     """
@@ -160,7 +160,7 @@ def to_tracks(facts: FrameFacts, class_names: Sequence[str], tracks: TracksLike)
         ids=_array("I", tracks.ids),
         class_ids=_array("B", tracks.class_ids),
         scores=_array("f", tracks.scores),
-        boxes=_array("f", tracks.boxes),
+        boxes=_array("d", tracks.boxes),
         velocities=_array("f", tracks.velocities),
         states=_array("B", tracks.states),
         ages=_array("I", tracks.ages),
@@ -207,7 +207,7 @@ def to_detections(
         class_names=list(class_names),
         class_ids=_array("B", detections.class_ids),
         scores=_array("f", detections.scores),
-        boxes=_array("f", detections.boxes),
+        boxes=_array("d", detections.boxes),
     )
 
 
