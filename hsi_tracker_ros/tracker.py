@@ -86,11 +86,11 @@ class TrackerSettings:
     minimum_side: float = 3.0
     online_interval: int = 10
     online_weight: float = 0.4
-    online_score: float = 0.7
-    certain_score: float = 0.5
-    lost_score: float = 0.25
+    online_score: float = 0.95
+    certain_score: float = 0.75
+    lost_score: float = 0.5
     lost_after: int = 5
-    found_score: float = 0.7
+    found_score: float = 0.95
     redetection_crops: int = 3
 
 

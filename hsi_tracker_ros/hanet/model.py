@@ -71,8 +71,8 @@ class _SearchGraph(nn.Module):
 class HANetModel:
     """The network's two halves on an engine.
 
-    Shapes are static: a search graph is compiled for 1, 2, 4, 8, ... targets when that many are first wanted,
-    and a smaller number is filled up.
+    Shapes are static: a search graph is compiled for one target, and by ``prepare`` for 2, 4, 8, ...; a
+    search uses those that there are, filled up or one after the other, and never waits for a compiler.
 
     Args:
         network: its bands fixed (``HANet.bake``).
@@ -102,7 +102,7 @@ class HANetModel:
         return self._searches[1].description
 
     def prepare(self, targets: int) -> None:
-        """Compile what a search for this many targets at once needs, so that no frame has to wait for it."""
+        """Compile a search graph for this many targets at once."""
         batch = 1 << (targets - 1).bit_length()
         if batch in self._searches:
             return
@@ -130,15 +130,21 @@ class HANetModel:
             first: kernels of the first templates, stacked.
             online: kernels of the online templates, stacked.
         """
-        targets = len(images)
-        self.prepare(targets)
-        batch = 1 << (targets - 1).bit_length()
         inputs: list[NDArray[Any]] = [images, cubes, *first, online.cls, online.hsi]
-        if batch > targets:
-            inputs = [
-                np.concatenate([array, np.repeat(array[:1], batch - targets, axis=0)]) for array in inputs
-            ]
-        return Maps(*(output[:targets] for output in self._searches[batch].run(*inputs)))
+        parts, done = [], 0
+        while done < len(images):
+            batch = self._batch(len(images) - done)
+            taken = min(batch, len(images) - done)
+            rows = np.minimum(np.arange(done, done + batch), len(images) - 1)
+            outputs = self._searches[batch].run(*(array[rows] for array in inputs))
+            parts.append([output[:taken] for output in outputs])
+            done += taken
+        return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+    def _batch(self, targets: int) -> int:
+        """Size of the next graph to run: one more than half used, or else the largest that is full."""
+        fitting = [size for size in self._searches if targets <= size < 2 * targets]
+        return min(fitting) if fitting else max(size for size in self._searches if size <= targets)
 
     def _crops(self, batch: int, side: str) -> tuple[Tensor, Tensor]:
         image, cube = getattr(self.config, f"{side}_size"), getattr(self.spectral, f"{side}_size")
