@@ -1,10 +1,11 @@
-"""What SPAX is trained on: frames with truth, turned once into the pixels and inputs that the network takes."""
+"""What SPAX is trained on: frames with truth, turned once into what the network takes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,8 +14,10 @@ from numpy.typing import NDArray
 from spax_ros.inputs import Inputs, as_bgr, brightness
 from spax_ros.motion import MotionMask, MotionSettings
 from spax_ros.network.grid import shift_at
+from spax_ros.simulation import SatelliteScene
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
+from tracking_runtime.sources import open_source
 
 TRUTH_MARGIN_PX = 6.0  # around an object that the previous frame's heat would have kept active
 
@@ -72,7 +75,7 @@ class Clip:
     def save(self, path: Path) -> None:
         """Write the clip to one file."""
         frames = self.frames
-        columns = {
+        columns: dict[str, list[NDArray[Any]]] = {
             "pixels": [f.pixels for f in frames],
             "moved": [f.moved for f in frames],
             "inputs": [f.inputs for f in frames],
@@ -80,7 +83,7 @@ class Clip:
             "class_ids": [f.truth.class_ids for f in frames],
             "boxes": [f.truth.boxes for f in frames],
         }
-        arrays = {name: np.concatenate(parts) for name, parts in columns.items()}
+        arrays: dict[str, Any] = {name: np.concatenate(parts) for name, parts in columns.items()}
         arrays["pixel_counts"] = np.array([len(f.pixels) for f in frames])
         arrays["truth_counts"] = np.array([len(f.truth.ids) for f in frames])
         arrays["shifts"] = np.stack([f.shift for f in frames])
@@ -107,7 +110,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class CropFrame:
-    """One frame of a crop: ``mask`` (S, S), ``inputs`` (C, S, S), the shift from the previous one, its objects."""
+    """One frame of a crop: ``mask`` (S, S), ``inputs`` (C, S, S), shift from the previous one, objects."""
 
     mask: NDArray[np.bool_]
     inputs: NDArray[np.float32]
@@ -116,14 +119,16 @@ class CropFrame:
 
 
 def crop(clip: Clip, size: int, length: int, rng: np.random.Generator) -> list[CropFrame]:
-    """Consecutive frames of a random square around one of the clip's objects, randomly flipped and transposed.
+    """Consecutive frames of a random square around one of the clip's objects, flipped and transposed.
 
     Each object is kept active with a probability of its own, as the previous frame's heat would keep it.
     """
     first = int(rng.integers(min(4, len(clip.frames) - length), len(clip.frames) - length + 1))
     chosen = clip.frames[first : first + length]
     boxes = chosen[length // 2].truth.boxes
-    centre = boxes[rng.integers(len(boxes))] if len(boxes) else np.array([clip.width / 2, clip.height / 2, 0, 0])
+    centre = (
+        boxes[rng.integers(len(boxes))] if len(boxes) else np.array([clip.width / 2, clip.height / 2, 0, 0])
+    )
     corner = centre[:2] + centre[2:] / 2 - rng.uniform(0.1, 0.9, 2) * size
     left, top = np.clip(corner, 0, [max(clip.width - size, 0), max(clip.height - size, 0)]).astype(int)
     flip_y, flip_x, transpose = rng.random(3) < 0.5
@@ -163,6 +168,35 @@ def _around(truth: GroundTruth, height: int, width: int) -> NDArray[np.bool_]:
     return near.astype(bool)
 
 
+def prepare_clips(
+    folder: Path, inputs: Inputs, *, sources: Sequence[str] = (), simulated: int = 0, frames: int = 34
+) -> Iterator[int]:
+    """Fill a folder with clips as far as it lacks them; yields how many are there, one by one.
+
+    Args:
+        folder: made if need be.
+        inputs: of the network that will be trained on them.
+        sources: sequences with ground truth, as ``tracking_runtime.sources.open_source`` takes them; each
+            becomes one clip.
+        simulated: scenes to render.
+        frames: of a simulated scene.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, uri in enumerate(sources):
+        path = folder / f"{inputs.kind}-source-{index:05d}.npz"
+        if not path.is_file():
+            Clip.prepare(open_source(uri), inputs, MotionSettings()).save(path)
+        yield index + 1
+    for seed in range(simulated):
+        path = folder / f"{inputs.kind}-scene-{seed:05d}.npz"
+        if not path.is_file():
+            rng = np.random.default_rng(seed)
+            motion = MotionSettings(budget=rng.uniform(0.04, 0.09), least_contrast=rng.uniform(2.5, 4.5))
+            scene = SatelliteScene(seed, frames, int(rng.choice([384, 448, 512])))
+            Clip.prepare(scene, inputs, motion).save(path)
+        yield len(sources) + seed + 1
+
+
 def clips_in(folder: Path) -> list[Path]:
     """The prepared clips of a folder.
 
@@ -171,5 +205,7 @@ def clips_in(folder: Path) -> list[Path]:
     """
     paths = sorted(folder.glob("*.npz"))
     if not paths:
-        raise SourceError(f"no prepared clips in {folder}; make some with `rstrack train spax --clips {folder}`")
+        raise SourceError(
+            f"no prepared clips in {folder}; make some with `rstrack train spax --clips {folder}`"
+        )
     return paths

@@ -36,11 +36,13 @@ def no_detections() -> Detections:
     return Detections(np.zeros((0, 4)), np.zeros(0, np.float32), np.zeros(0, np.uint8))
 
 
-def decode(network: SpaxNetwork, step: Step, grid: PackedGrid, *, most: int, least_score: float) -> Detections:
+def decode(
+    network: SpaxNetwork, step: Step, grid: PackedGrid, *, most: int, least_score: float
+) -> Detections:
     """The peaks of a frame's heat map and the boxes there.
 
-    A peak is the largest of its 3x3 active pixels and has the class that is likeliest there. Size and offset are
-    computed at the peaks alone.
+    A peak is the largest of its 3x3 active pixels and has the class that is likeliest there. Size and offset
+    are computed at the peaks alone.
 
     Args:
         network: what made the step.
@@ -51,11 +53,11 @@ def decode(network: SpaxNetwork, step: Step, grid: PackedGrid, *, most: int, lea
     """
     if grid.count(0) == 0:
         return no_detections()
-    scores, classes = torch.sigmoid(network.heads["hm"](step.features, grid)).max(dim=1)
+    scores, classes = torch.sigmoid(network.head("hm")(step.features, grid)).max(dim=1)
     peaks = torch.nonzero((scores >= least_score) & (scores >= grid.largest_around(scores)))[:, 0]
     peaks = peaks[torch.argsort(scores[peaks], descending=True, stable=True)[:most]]
-    sizes = network.heads["wh"].at(peaks, step.features, grid).double().numpy()
-    offsets = network.heads["reg"].at(peaks, step.features, grid).double().numpy()
+    sizes = network.head("wh").at(peaks, step.features, grid).double().numpy()
+    offsets = network.head("reg").at(peaks, step.features, grid).double().numpy()
     rows, columns = grid.positions(peaks.numpy())
     sizes = np.maximum(sizes, 1.0)
     centres = np.stack([columns, rows], axis=1) + offsets

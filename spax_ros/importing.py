@@ -17,7 +17,7 @@ from tracking_runtime.errors import ModelError
 _CONV_NORM = {"0": "conv", "1": "norm"}
 _UNUSED = re.compile(r"backbone\.fc\.|.*\.num_batches_tracked$")
 
-# Patterns of official names and what they are called here, tried in this order; {n} is an index counted from 0.
+# Patterns of official names and what they are called here; ``_filled`` says what the braces mean.
 _RENAMED: tuple[tuple[str, str], ...] = (
     (r"base_layer\.(0|1)\.", "stem.0.{cn:1}."),
     (r"base_layer\.2\.", "stem.1.conv."),

@@ -39,7 +39,7 @@ def as_bgr(image: NDArray[Any], white: float = 65535.0) -> NDArray[np.uint8]:
 
 
 def white_level(image: NDArray[Any]) -> float:
-    """What to take for white in a stream that begins with this image: the end of the bit range that it uses."""
+    """What is white in a stream that begins with this image: the end of the bit range that it uses."""
     if image.dtype != np.uint16 or not image.size:
         return 255.0
     return float(2 ** max(8, int(image.max()).bit_length()) - 1)
@@ -55,8 +55,8 @@ class Inputs:
     """What the network is told of a pixel.
 
     Attributes:
-        kind: ``bgr``: its colour, as published. ``gray_residual``: its brightness, and the logarithm of how far
-            it is from the background.
+        kind: ``bgr``: its colour, as published. ``gray_residual``: its brightness, and the logarithm of how
+            far it is from the background.
     """
 
     kind: Literal["bgr", "gray_residual"]

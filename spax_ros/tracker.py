@@ -89,13 +89,13 @@ class SpaxTracker:
         """Every track after this frame.
 
         Args:
-            image: ``(H, W)`` or ``(H, W, 3)`` in the order blue, green, red; uint8, or uint16, which is scaled by
-                the range of bits that the stream's first frame uses.
+            image: ``(H, W)`` or ``(H, W, 3)`` in the order blue, green, red; uint8, or uint16, which is
+                scaled by the range of bits that the stream's first frame uses.
             stamp_ns: when it was taken, in nanoseconds.
 
         Raises:
-            FrameRefused: it is no such image, or of another size than the frames before (``reset`` first). A few
-                rows or columns more or less, as stabilised video has them, are cut off or filled up.
+            FrameRefused: it is no such image, or of another size than the frames before (``reset`` first). A
+                few rows or columns more or less, as stabilised video has them, are cut off or filled up.
         """
         white = self._white or white_level(image)
         bgr = as_bgr(image, white)
@@ -127,7 +127,9 @@ class SpaxTracker:
         with self._times.stage("engine"):
             multiple = network.config.multiple
             height, width = mask.shape
-            grid = PackedGrid(np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))[None], network.config.levels)
+            grid = PackedGrid(
+                np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))[None], network.config.levels
+            )
             x = torch.from_numpy(self.model.inputs.channels(bgr, residual, np.flatnonzero(mask)))
             shift = np.round(shift_at(transform, height, width)).astype(np.int64)[None]
             step = network.step(x, grid, self._state and self._state.at(grid, shift))
@@ -135,7 +137,9 @@ class SpaxTracker:
         with self._times.stage("decode"):
             self._heat = np.zeros(mask.shape, np.float32)
             self._heat[mask] = step.state.mask[:, 0].numpy()
-            return decode(network, step, grid, most=settings.most_detections, least_score=settings.least_score)
+            return decode(
+                network, step, grid, most=settings.most_detections, least_score=settings.least_score
+            )
 
 
 def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

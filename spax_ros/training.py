@@ -1,8 +1,8 @@
 """Training of SPAX on active pixels, its state carried through the clips.
 
-Losses as published: focal (CornerNet) on the heat map of each frame and on the class-agnostic one, L1 on size,
-offset and displacement. The streaming network is trained as it runs: unrolled over a few frames, the state handed
-from one stretch of a clip to the next.
+Losses as published: focal (CornerNet) on the heat map of each frame and on the class-agnostic one, L1 on
+size, offset and displacement. The streaming network is trained as it runs: unrolled over a few frames, the
+state handed from one stretch of a clip to the next.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -25,6 +25,9 @@ from spax_ros.network.config import SpaxConfig
 from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.grid import PackedGrid
 from tracking_runtime.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,9 @@ def gaussian_radius(width: float, height: float, overlap: float = 0.7) -> float:
     shrunk = product * (1 - overlap)
     inside = (total - np.sqrt(total**2 - 4 * product * (1 - overlap) / (1 + overlap))) / 2
     both_in = (2 * total - np.sqrt(4 * total**2 - 16 * shrunk)) / 8
-    both_out = (-2 * overlap * total + np.sqrt(4 * overlap**2 * total**2 + 16 * overlap * shrunk)) / (8 * overlap)
+    both_out = (-2 * overlap * total + np.sqrt(4 * overlap**2 * total**2 + 16 * overlap * shrunk)) / (
+        8 * overlap
+    )
     return float(min(inside, both_in, both_out))
 
 
@@ -127,7 +132,11 @@ def heat_map(
 
 
 def targets_of(
-    frames: Sequence[CropFrame], before: Sequence[CropFrame] | None, grid: PackedGrid, classes: int, least_radius: int
+    frames: Sequence[CropFrame],
+    before: Sequence[CropFrame] | None,
+    grid: PackedGrid,
+    classes: int,
+    least_radius: int,
 ) -> Targets:
     """Targets of one frame of each clip of a batch; objects whose centre is inactive are left out."""
     level, size = grid.levels[0], frames[0].mask.shape[0]
@@ -186,7 +195,9 @@ class Trainer:
         clips: prepared clips to draw from; read again for every batch, so more may be added while it runs.
     """
 
-    def __init__(self, config: SpaxConfig, settings: TrainingSettings, clips: Callable[[], Sequence[Path]]) -> None:
+    def __init__(
+        self, config: SpaxConfig, settings: TrainingSettings, clips: Callable[[], Sequence[Path]]
+    ) -> None:
         torch.manual_seed(settings.seed)
         self.config, self.settings = config, settings
         self.network = SpaxNetwork(config)
@@ -241,13 +252,17 @@ class Trainer:
         except (OSError, RuntimeError, KeyError, ValueError) as error:
             raise ModelError(f"cannot resume from {path}: {error}") from error
 
+    def describe(self) -> dict[str, Any]:
+        """What a manifest says of the training."""
+        return {"steps": self.step, "clips_seen": self.clips_seen, "settings": asdict(self.settings)}
+
     def _draw(self) -> list[list[CropFrame]]:
         settings = self.settings
         rng = np.random.default_rng([settings.seed, self.clips_seen])
         paths = self._clips()
         lanes = []
         for _ in range(settings.batch):
-            clip = Clip.load(paths[rng.integers(len(paths))])
+            clip = Clip.load(paths[int(rng.integers(len(paths)))])
             length = min(settings.unroll * settings.stretches, len(clip.frames))
             lanes.append(crop(clip, settings.crop, length, rng))
         self.clips_seen += settings.batch
@@ -269,7 +284,9 @@ class Trainer:
             before = frames
         if not losses:
             return {}, None
-        means = Losses(*(torch.stack([getattr(part, n) for part in losses]).mean() for n in Losses.__annotations__))
+        means = Losses(
+            *(torch.stack([getattr(part, n) for part in losses]).mean() for n in Losses.__annotations__)
+        )
         total = means.total(settings.size_weight)
         self.optimiser.zero_grad()
         total.backward()
@@ -295,12 +312,14 @@ class Trainer:
         displacement = x.new_zeros(())
         if step.pair is not None and len(centres):
             paired = network.pair(step.pair, grid, 0)
-            displacement = regression_loss(network.heads["dis"].at(centres, paired, grid), targets.displacements)
+            displacement = regression_loss(
+                network.head("dis").at(centres, paired, grid), targets.displacements
+            )
         return (
             Losses(
-                heat=focal_loss(network.heads["hm"](step.features, grid), targets.heat),
-                size=regression_loss(network.heads["wh"].at(centres, step.features, grid), targets.sizes),
-                offset=regression_loss(network.heads["reg"].at(centres, step.features, grid), targets.offsets),
+                heat=focal_loss(network.head("hm")(step.features, grid), targets.heat),
+                size=regression_loss(network.head("wh").at(centres, step.features, grid), targets.sizes),
+                offset=regression_loss(network.head("reg").at(centres, step.features, grid), targets.offsets),
                 displacement=displacement,
                 mask=focal_loss(step.mask_logits, targets.heat.amax(dim=1, keepdim=True)),
             ),
@@ -318,15 +337,23 @@ class Trainer:
                 mean.copy_(value)
 
 
-SMALL_TRAINING = replace(
-    TrainingSettings(),
-    steps=3000,
+def open_board(folder: Path) -> SummaryWriter | None:
+    """A TensorBoard event file in this folder, where TensorBoard is installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder))
+
+
+SMALL_TRAINING = TrainingSettings(
+    steps=4000,
     learning_rate=2e-3,
     drop_at=None,
     warmup=100,
-    crop=176,
-    unroll=6,
-    stretches=4,
-    size_weight=0.3,
+    batch=3,
+    crop=160,
+    unroll=4,
+    stretches=6,
     least_radius=1,
 )

@@ -30,7 +30,9 @@ class Block(nn.Module):
 class Tree(nn.Module):
     """A tree of blocks of some depth whose root sees all its children, from ``level`` to ``level + 1``."""
 
-    def __init__(self, depth: int, inputs: int, outputs: int, *, stride: int = 2, root: int = 0, keep: bool = False):
+    def __init__(
+        self, depth: int, inputs: int, outputs: int, *, stride: int = 2, root: int = 0, keep: bool = False
+    ):
         super().__init__()
         self.stride, self.keep = stride, keep
         root = (root or 2 * outputs) + (inputs if keep else 0)

@@ -48,7 +48,9 @@ class SpaxConfig:
         if len(self.widths) != len(self.depths):
             raise ValueError(f"{len(self.widths)} widths but {len(self.depths)} depths")
         if not 2 <= self.decode_from < len(self.widths):
-            raise ValueError(f"decode_from is {self.decode_from}, widths has levels 0 to {len(self.widths) - 1}")
+            raise ValueError(
+                f"decode_from is {self.decode_from}, widths has levels 0 to {len(self.widths) - 1}"
+            )
 
     @property
     def input_channels(self) -> int:
@@ -62,7 +64,7 @@ class SpaxConfig:
 
     @property
     def multiple(self) -> int:
-        """Height and width must be multiples of this: whole pixels at every level, whole attention windows."""
+        """Height and width are multiples of this: whole pixels at every level, whole attention windows."""
         attention = 8 * 4 if self.fusion == "full" else 1
         return max(2 ** (self.levels - 1), attention)
 

@@ -1,8 +1,9 @@
 """Where features live, and what they see around them.
 
-A network is written once, against :class:`Grid`. On a :class:`DenseGrid` features are images ``(B, C, H, W)``;
-on the packed grid (`spax_ros.packed`) they are matrices ``(N, C)`` of the active pixels. Channels are axis 1 of
-both, so that everything that works pixel by pixel is ordinary arithmetic; a grid does the rest.
+A network is written once, against :class:`Grid`. On a :class:`DenseGrid` features are images
+``(B, C, H, W)``; on the packed grid (`spax_ros.packed`) they are matrices ``(N, C)`` of the active pixels.
+Channels are axis 1 of both, so that everything that works pixel by pixel is ordinary arithmetic; a grid does
+the rest.
 
 With a mask, every spatial operation sees zeros where its input is inactive, and the mask does not grow: the
 semantics of SPAX's sparse execution.
@@ -19,7 +20,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-
 
 Shift = NDArray[np.int64]  # (B, 2) y, x in pixels of level 0, one for each image
 
@@ -48,10 +48,10 @@ class Grid(Protocol):
         """Features of nothing, of the type and on the device of ``like``."""
 
     def carry(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
-        """Features of an earlier frame at this frame's pixels; a pixel (y, x) here was at (y, x) + shift there."""
+        """Features of an earlier frame at this frame's pixels: (y, x) here was at (y, x) + shift there."""
 
     def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int, stride: int = 1) -> Tensor:
-        """Centred convolution, stride 1 or 2; weight ``(out, in, k, k)`` or, channel by channel, ``(C, 1, k, k)``."""
+        """Centred convolution, stride 1 or 2, ``(out, in, k, k)`` or by channel ``(C, 1, k, k)``."""
 
     def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:
         """Several convolutions of the same features, by weight and bias, with kernels of one size."""
@@ -61,7 +61,6 @@ class Grid(Protocol):
 
     def conv_transpose(self, x: Tensor, weight: Tensor, level: int) -> Tensor:
         """To level - 1 with a 4x4 kernel ``(in, out, 4, 4)`` or, channel by channel, ``(C, 1, 4, 4)``."""
-
 
     def max_pool(self, x: Tensor, level: int, kernel: int) -> Tensor:
         """To level + 1; kernel 2 or 3 (centred)."""
@@ -76,7 +75,7 @@ class Grid(Protocol):
         """From level 0 to a coarser level by bilinear sampling without antialiasing."""
 
     def to_windows(self, x: Tensor, level: int, size: int) -> Tensor:
-        """``(windows, C, size * size)``: the first window and all that hold anything, zeros at inactive pixels."""
+        """``(windows, C, size * size)``: the first window and all that hold anything, zeros elsewhere."""
 
     def from_windows(self, windows: Tensor, level: int, size: int) -> Tensor:
         """The inverse of ``to_windows``."""
@@ -96,7 +95,7 @@ class DenseGrid:
 
     @classmethod
     def masked(cls, mask: Tensor, levels: int) -> DenseGrid:
-        """A grid with ``mask`` ``(B, H, W)`` at level 0; a coarser pixel is active if any pixel under it is."""
+        """A grid with ``mask`` ``(B, H, W)``; a coarser pixel is active if any pixel under it is."""
         pyramid = [mask[:, None].float()]
         for _ in range(levels - 1):
             pyramid.append(F.max_pool2d(pyramid[-1], 2))
@@ -105,50 +104,53 @@ class DenseGrid:
     def _seen(self, x: Tensor, level: int) -> Tensor:
         return x if self.masks is None else x * self.masks[level]
 
-    def zeros(self, like: Tensor, level: int, channels: int) -> Tensor:  # noqa: D102
+    def zeros(self, like: Tensor, level: int, channels: int) -> Tensor:
         images, height, width = self.shape
         return like.new_zeros(images, channels, height >> level, width >> level)
 
-    def carry(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:  # noqa: D102
+    def carry(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
         assert isinstance(source, DenseGrid)
         x = source._seen(x, level)
         # Negative padding crops: what moves out is lost, what moves in is zero.
-        moved = [F.pad(image, (-dx, dx, -dy, dy)) for image, (dy, dx) in zip(x, at_level(shift, level), strict=True)]
+        moved = [
+            F.pad(image, (-dx, dx, -dy, dy))
+            for image, (dy, dx) in zip(x, at_level(shift, level), strict=True)
+        ]
         return torch.stack(moved)
 
-    def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int, stride: int = 1) -> Tensor:  # noqa: D102
+    def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int, stride: int = 1) -> Tensor:
         groups = x.shape[1] // weight.shape[1]
         return F.conv2d(self._seen(x, level), weight, bias, stride, weight.shape[-1] // 2, groups=groups)
 
-    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:  # noqa: D102
+    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:
         return [self.conv(x, weight, bias, level) for weight, bias in convs]
 
-    def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: D102
+    def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return self.conv(x, weight, bias, 0).permute(0, 2, 3, 1).flatten(0, 2)[rows]
 
-    def conv_transpose(self, x: Tensor, weight: Tensor, level: int) -> Tensor:  # noqa: D102
+    def conv_transpose(self, x: Tensor, weight: Tensor, level: int) -> Tensor:
         groups = weight.shape[0] if weight.shape[1] == 1 else 1
         return F.conv_transpose2d(self._seen(x, level), weight, stride=2, padding=1, groups=groups)
 
-    def max_pool(self, x: Tensor, level: int, kernel: int) -> Tensor:  # noqa: D102
+    def max_pool(self, x: Tensor, level: int, kernel: int) -> Tensor:
         return F.max_pool2d(self._seen(x, level), kernel, 2, padding=kernel // 2 if kernel % 2 else 0)
 
-    def average_pool(self, x: Tensor, level: int) -> Tensor:  # noqa: D102
+    def average_pool(self, x: Tensor, level: int) -> Tensor:
         return F.avg_pool2d(self._seen(x, level), 3, 1, 1)
 
-    def mean(self, x: Tensor, level: int) -> Tensor:  # noqa: D102
+    def mean(self, x: Tensor, level: int) -> Tensor:
         return self._seen(x, level).mean(dim=(2, 3), keepdim=True)
 
-    def reduce(self, x: Tensor, factor_log2: int) -> Tensor:  # noqa: D102
+    def reduce(self, x: Tensor, factor_log2: int) -> Tensor:
         size = [side >> factor_log2 for side in x.shape[2:]]
         return F.interpolate(self._seen(x, 0), size, mode="bilinear", align_corners=False)
 
-    def to_windows(self, x: Tensor, level: int, size: int) -> Tensor:  # noqa: D102
+    def to_windows(self, x: Tensor, level: int, size: int) -> Tensor:
         images, channels, height, width = x.shape
         blocks = self._seen(x, level).view(images, channels, height // size, size, width // size, size)
         return blocks.permute(0, 2, 4, 1, 3, 5).reshape(-1, channels, size * size)
 
-    def from_windows(self, windows: Tensor, level: int, size: int) -> Tensor:  # noqa: D102
+    def from_windows(self, windows: Tensor, level: int, size: int) -> Tensor:
         images, height, width = self.shape[0], self.shape[1] >> level, self.shape[2] >> level
         blocks = windows.reshape(images, height // size, width // size, -1, size, size)
         return blocks.permute(0, 3, 1, 4, 2, 5).reshape(images, -1, height, width)

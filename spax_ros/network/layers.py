@@ -20,7 +20,14 @@ class Conv(nn.Module):
     """Centred convolution with weight ``(out, in / groups, k, k)``; groups are 1 or all channels."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, bias: bool = True, groups: int = 1
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        bias: bool = True,
+        groups: int = 1,
     ) -> None:
         super().__init__()
         self.stride = stride
@@ -37,7 +44,14 @@ class ConvNorm(nn.Module):
     """Convolution and batch normalisation, with or without ReLU."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, bias: bool = False, relu: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        *,
+        stride: int = 1,
+        bias: bool = False,
+        relu: bool = True,
     ) -> None:
         super().__init__()
         self.conv = Conv(inputs, outputs, kernel, stride=stride, bias=bias)
@@ -54,7 +68,8 @@ class ConvNorm(nn.Module):
         norm = self.norm
         if not isinstance(norm, BatchNorm):
             return
-        assert norm.running_var is not None and norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.running_mean is not None
         scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
         bias = torch.zeros_like(norm.running_mean) if self.conv.bias is None else self.conv.bias
         self.conv.bias = nn.Parameter((bias - norm.running_mean) * scale + norm.bias)
@@ -103,7 +118,12 @@ class GatedUnit(nn.Module):
         self.conv_z = Conv(inputs + hidden, 2 * hidden)
         self.conv_h1 = Conv(inputs, hidden)
         self.conv_h2 = Conv(hidden, hidden)
-        for conv, gain in ((self.conv_r, 1.0), (self.conv_z, 1.0), (self.conv_h1, 5 / 3), (self.conv_h2, 5 / 3)):
+        for conv, gain in (
+            (self.conv_r, 1.0),
+            (self.conv_z, 1.0),
+            (self.conv_h1, 5 / 3),
+            (self.conv_h2, 5 / 3),
+        ):
             nn.init.xavier_uniform_(conv.weight, gain=gain)
 
     def forward(self, x: Tensor, state: Tensor, grid: Grid, level: int) -> Tensor:
@@ -176,7 +196,7 @@ class MaskPropagation(nn.Module):
         nn.init.zeros_(self.proj.bias)
 
     def forward(self, earlier: Tensor, x: Tensor, mask: Tensor, grid: Grid, level: int) -> Tensor:
-        """Enhance ``x``; ``earlier`` and the previous frame's mask (0..1, at level 0) are as of this frame's pixels."""
+        """Enhance ``x`` by the previous frame's features and mask (0..1, level 0) at this frame's pixels."""
         size = self.window
         weight = grid.to_windows(grid.reduce(mask, level), level, size)
         seen = torch.nonzero(weight.amax(dim=(1, 2)) >= self.threshold)[:, 0]

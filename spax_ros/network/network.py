@@ -1,9 +1,9 @@
 """SPAX: hierarchical spatio-temporal fusion for movers of a few pixels.
 
 In each frame the features of several scales are fused; between frames, features of the same scale interact
-(symmetric: gated units at two input scales and on the fused features, mask propagation) and earlier fused features
-flow into the next frame's input (asymmetric). The same class runs on whole images and on active pixels: see
-:mod:`spax_ros.network.grid`.
+(symmetric: gated units at two input scales and on the fused features, mask propagation) and earlier fused
+features flow into the next frame's input (asymmetric). The same class runs on whole images and on active
+pixels: see :mod:`spax_ros.network.grid`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ from torch import Tensor, nn
 from spax_ros.network.backbone import Aggregation, Backbone
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift
-from spax_ros.network.layers import AttentionFusion, Conv, ConvNorm, Deconv, EdgeEnhancer, GatedUnit, MaskPropagation
+from spax_ros.network.layers import (
+    AttentionFusion,
+    Conv,
+    ConvNorm,
+    Deconv,
+    EdgeEnhancer,
+    GatedUnit,
+    MaskPropagation,
+)
 
 HEADS = {"hm": None, "wh": 2, "reg": 2, "dis": 2}
 PRIOR_BIAS = -4.6  # the heat maps begin at sigmoid(-4.6) = 0.01
@@ -106,7 +114,9 @@ class SpaxNetwork(nn.Module):
         self.config = config
         widths, full = config.widths, config.fusion == "full"
         w0, w1 = widths[:2]
-        self.stem = nn.ModuleList([ConvNorm(config.input_channels, w0, config.stem_kernel, relu=False), ConvNorm(w0, w0)])
+        self.stem = nn.ModuleList(
+            [ConvNorm(config.input_channels, w0, config.stem_kernel, relu=False), ConvNorm(w0, w0)]
+        )
         self.stem_edges = EdgeEnhancer(w0) if full else None
         self.input0 = GatedUnit(w0, w0)
         self.input1 = GatedUnit(w0, w1)
@@ -116,17 +126,29 @@ class SpaxNetwork(nn.Module):
         self.inject = None if full else Conv(w1, w1)
         self.propagate = nn.ModuleList([MaskPropagation(w1), MaskPropagation(widths[2])]) if full else None
         self.up = nn.ModuleList(Deconv(widths[i + 1], widths[i]) for i in range(config.decode_from))
-        self.smooth = nn.ModuleList(ConvNorm(widths[i], widths[i], bias=True) for i in range(config.decode_from))
+        self.smooth = nn.ModuleList(
+            ConvNorm(widths[i], widths[i], bias=True) for i in range(config.decode_from)
+        )
         self.mask_layer = Conv(w0, 1, 1)
         self.fused_edges = EdgeEnhancer(w0) if full else None
         self.fused = GatedUnit(w0, w0)
         self.project = ConvNorm(w0, w0, relu=False)
         self.pair = ConvNorm(2 * w0, w0, relu=False)
         self.heads = nn.ModuleDict(
-            {name: Head(w0, config.head_width, config.head_depth, outputs or len(config.classes)) for name, outputs in HEADS.items()}
+            {
+                name: Head(w0, config.head_width, config.head_depth, outputs or len(config.classes))
+                for name, outputs in HEADS.items()
+            }
         )
-        for bias in (self.mask_layer.bias, self.heads["hm"].out.bias):
-            nn.init.constant_(bias, PRIOR_BIAS)
+        for conv in (self.mask_layer, self.head("hm").out):
+            if conv.bias is not None:
+                nn.init.constant_(conv.bias, PRIOR_BIAS)
+
+    def head(self, name: str) -> Head:
+        """One of ``HEADS``."""
+        head = self.heads[name]
+        assert isinstance(head, Head)
+        return head
 
     def step(self, x: Tensor, grid: Grid, previous: State | None, known: Pyramid | None = None) -> Step:
         """One frame.
@@ -165,7 +187,7 @@ class SpaxNetwork(nn.Module):
 
     def displacement(self, pair: Tensor, grid: Grid) -> Tensor:
         """The ``dis`` head's output for ``Step.pair``: where each object was in the last frame, in pixels."""
-        return self.heads["dis"](self.pair(pair, grid, 0), grid)
+        return self.head("dis")(self.pair(pair, grid, 0), grid)
 
     def fold(self) -> SpaxNetwork:
         """Put every normalisation that follows a convolution into it, in place, for inference."""
@@ -223,6 +245,9 @@ class Head(nn.Module):
     def at(self, rows: Tensor, x: Tensor, grid: Grid) -> Tensor:
         """``(n, outputs)`` for some pixels only, by number."""
         *others, last = self.hidden
+        assert isinstance(last, Conv)
         for conv in others:
             x = F.relu(conv(x, grid, 0))
-        return F.linear(F.relu(grid.conv_at(rows, x, last.weight, last.bias)), self.out.weight[:, :, 0, 0], self.out.bias)
+        return F.linear(
+            F.relu(grid.conv_at(rows, x, last.weight, last.bias)), self.out.weight[:, :, 0, 0], self.out.bias
+        )

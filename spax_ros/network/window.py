@@ -31,9 +31,10 @@ def run_window(
 
 
 class SlidingWindow:
-    """Test time as published: the window moves on by a frame; earlier frames keep the features of when they were new.
+    """Test time as published: the window moves on by a frame.
 
-    Before there are enough frames the first one is repeated.
+    Earlier frames keep the features of when they were new. Before there are enough frames the first is
+    repeated.
     """
 
     def __init__(self, network: SpaxNetwork) -> None:

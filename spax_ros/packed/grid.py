@@ -1,8 +1,8 @@
 """Features as matrices of the active pixels, and the tables by which these find each other.
 
-At every level the active pixels are numbered row by row; features are ``(N, C)``. A 3x3 convolution fetches nine
-rows for each pixel and multiplies once by a matrix. The tables are made once per frame and level and shared by all
-layers there. Index N stands for an inactive pixel, N + 1 for one outside the image.
+At every level the active pixels are numbered row by row; features are ``(N, C)``. A 3x3 convolution fetches
+nine rows for each pixel and multiplies once by a matrix. The tables are made once per frame and level and
+shared by all layers there. Index N stands for an inactive pixel, N + 1 for one outside the image.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class Level:
         y, x = np.divmod(rest, width)
         self.image, self.y, self.x = image, y, x
 
-    def number(self, image: NDArray[np.int64], y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.int32]:
+    def number(
+        self, image: NDArray[np.int64], y: NDArray[np.int64], x: NDArray[np.int64]
+    ) -> NDArray[np.int32]:
         """Number of the pixel at (y, x), which may lie up to a margin outside."""
         _, height, width = self._padded.shape
         return self._padded.reshape(-1).take((image * height + y + _MARGIN) * width + x + _MARGIN)
@@ -109,7 +111,9 @@ class _Rows(torch.autograd.Function):
         gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
         padded = torch.cat([gradient, gradient.new_zeros(1, gradient.shape[1])])
         places = ctx.table.looked_at_from
-        return padded.index_select(0, places.flatten()).view(*places.shape, gradient.shape[1]).sum(dim=1), None
+        return padded.index_select(0, places.flatten()).view(*places.shape, gradient.shape[1]).sum(
+            dim=1
+        ), None
 
 
 def _rows(x: Tensor, table: Table) -> Tensor:
@@ -160,10 +164,10 @@ class PackedGrid:
         dense[at.image, at.y, at.x] = x
         return dense.permute(0, 3, 1, 2)
 
-    def zeros(self, like: Tensor, level: int, channels: int) -> Tensor:  # noqa: D102
+    def zeros(self, like: Tensor, level: int, channels: int) -> Tensor:
         return like.new_zeros(self.levels[level].count, channels)
 
-    def carry(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:  # noqa: D102
+    def carry(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
         assert isinstance(source, PackedGrid)
         key = ("carry", level, id(source), shift.tobytes())
         if key not in self._tables:
@@ -171,18 +175,18 @@ class PackedGrid:
             self._tables[key] = Table(numbers, source.levels[level].count)
         return _rows(x, self._tables[key])
 
-    def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int, stride: int = 1) -> Tensor:  # noqa: D102
+    def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int, stride: int = 1) -> Tensor:
         kernel = weight.shape[-1]
         if kernel == 1:
             return self._multiply(x, weight[:, :, 0, 0].T, bias)
         return self._convolve(self._centred(level, kernel, stride), x, weight, bias)
 
-    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:  # noqa: D102
+    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:
         weight = torch.cat([weight for weight, _ in convs])
         biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in convs]
         return list(self.conv(x, weight, torch.cat(biases), level).split([len(w) for w, _ in convs], dim=1))
 
-    def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: D102
+    def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         table = self._centred(0, weight.shape[-1], 1)
         return self._convolve(Table(table.numbers[rows], table.rows), x, weight, bias)
 
@@ -192,7 +196,7 @@ class PackedGrid:
             return self._weigh(seen, weight[:, 0].flatten(1).T, bias)
         return self._multiply(seen.flatten(1), weight.permute(2, 3, 1, 0).flatten(0, 2), bias)
 
-    def conv_transpose(self, x: Tensor, weight: Tensor, level: int) -> Tensor:  # noqa: D102
+    def conv_transpose(self, x: Tensor, weight: Tensor, level: int) -> Tensor:
         # A fine pixel sees 2x2 coarse ones, through taps that depend on whether its row and column are even.
         coarse, fine = self.levels[level], self.levels[level - 1]
         near = _rows(x, self._centred(level, 3, 1)).unflatten(1, (3, 3))
@@ -207,26 +211,28 @@ class PackedGrid:
         if ("children", level) not in self._tables:
             parent = coarse.number(fine.image, fine.y // 2, fine.x // 2)
             child = parent * 4 + (fine.y % 2) * 2 + fine.x % 2
-            self._tables["children", level] = Table(torch.from_numpy(child.astype(np.int32)), 4 * coarse.count)
+            self._tables["children", level] = Table(
+                torch.from_numpy(child.astype(np.int32)), 4 * coarse.count
+            )
         return _rows(torch.stack(children, dim=1).flatten(0, 1), self._tables["children", level])
 
-    def max_pool(self, x: Tensor, level: int, kernel: int) -> Tensor:  # noqa: D102
+    def max_pool(self, x: Tensor, level: int, kernel: int) -> Tensor:
         table = self._centred(level, 3, 2) if kernel == 3 else self._below(level)
         near = _rows(x, table)
         if kernel == 3:
             near = near.masked_fill((table.numbers > table.rows)[:, :, None], -torch.inf)
         return near.amax(dim=1)
 
-    def average_pool(self, x: Tensor, level: int) -> Tensor:  # noqa: D102
+    def average_pool(self, x: Tensor, level: int) -> Tensor:
         return _rows(x, self._centred(level, 3, 1)).mean(dim=1)
 
-    def mean(self, x: Tensor, level: int) -> Tensor:  # noqa: D102
+    def mean(self, x: Tensor, level: int) -> Tensor:
         at = self.levels[level]
         images, height, width = at.shape
         means = x.new_zeros(images, x.shape[1]).index_add(0, at.image_index, x) / (height * width)
         return means if images == 1 else means.index_select(0, at.image_index)
 
-    def reduce(self, x: Tensor, factor_log2: int) -> Tensor:  # noqa: D102
+    def reduce(self, x: Tensor, factor_log2: int) -> Tensor:
         # Bilinear sampling at half-pixel centres meets four pixels around the middle of each block.
         factor = 2**factor_log2
         middle = np.array([factor // 2 - 1, factor // 2])
@@ -237,10 +243,10 @@ class PackedGrid:
             self._tables[key] = Table(numbers, self.levels[0].count)
         return _rows(x, self._tables[key]).mean(dim=1)
 
-    def to_windows(self, x: Tensor, level: int, size: int) -> Tensor:  # noqa: D102
+    def to_windows(self, x: Tensor, level: int, size: int) -> Tensor:
         return _rows(x, self._windows(level, size)[0]).transpose(1, 2)
 
-    def from_windows(self, windows: Tensor, level: int, size: int) -> Tensor:  # noqa: D102
+    def from_windows(self, windows: Tensor, level: int, size: int) -> Tensor:
         return _rows(windows.transpose(1, 2).flatten(0, 1), self._windows(level, size)[1])
 
     def _windows(self, level: int, size: int) -> tuple[Table, Table]:
@@ -255,7 +261,9 @@ class PackedGrid:
             place = slot * size * size + (at.y % size) * size + at.x % size
             pixels = np.full(len(present) * size * size, at.count, np.int32)
             pixels[place] = np.arange(at.count)
-            self._tables["windows", level, size] = Table(torch.from_numpy(pixels.reshape(-1, size * size)), at.count)
+            self._tables["windows", level, size] = Table(
+                torch.from_numpy(pixels.reshape(-1, size * size)), at.count
+            )
             self._tables["places", level, size] = Table(torch.from_numpy(place.astype(np.int32)), len(pixels))
         return self._tables["windows", level, size], self._tables["places", level, size]
 
@@ -265,7 +273,9 @@ class PackedGrid:
             reach = np.arange(kernel) - kernel // 2
             offsets = np.stack(np.meshgrid(reach, reach, indexing="ij"), axis=-1).reshape(-1, 2)
             at = self.levels[level + stride - 1]
-            self._tables[key] = Table(self.levels[level].neighbours(at, offsets, stride), self.levels[level].count)
+            self._tables[key] = Table(
+                self.levels[level].neighbours(at, offsets, stride), self.levels[level].count
+            )
         return self._tables[key]
 
     def _below(self, level: int) -> Table:
@@ -283,4 +293,3 @@ class PackedGrid:
         self.operations += rows.numel()
         result = (rows * taps).sum(dim=1)
         return result if bias is None else result + bias
-

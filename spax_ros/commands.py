@@ -1,0 +1,122 @@
+"""``rstrack train spax``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+VARIANTS = ("small", "base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
+
+
+@click.command("spax")
+@click.option(
+    "--variant",
+    type=click.Choice(VARIANTS),
+    default="small",
+    show_default=True,
+    help="Network and recipe.",
+)
+@click.option(
+    "--clips",
+    type=click.Path(path_type=Path),
+    default=Path("training/satellite_clips"),
+    show_default=True,
+    help="Folder of prepared clips, made from what follows as far as it lacks them.",
+)
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    help="Sequence with ground truth to learn from (folder:PATH, bag:PATH); may be repeated. "
+    "folder:PATH?class_names=car,airplane,ship,train gives the order of the file's class numbers.",
+)
+@click.option(
+    "--simulated",
+    type=click.IntRange(0),
+    default=400,
+    show_default=True,
+    help="Simulated clips to have as well.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path("training/spax"),
+    show_default=True,
+    help="Checkpoint and TensorBoard events; a run found there is resumed.",
+)
+@click.option("--name", help="Name of the model written at the end; default: spax_VARIANT.")
+@click.option(
+    "--models",
+    type=click.Path(path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="Folder it is written to.",
+)
+@click.option("--steps", type=click.IntRange(1), help="Optimiser steps in all, instead of the recipe's.")
+@click.option("--batch", type=click.IntRange(1), help="Clips side by side, instead of the recipe's.")
+@click.option("--seed", type=int, help="Instead of the recipe's.")
+@click.option(
+    "--save-every", type=float, default=120.0, show_default=True, help="Seconds between checkpoints."
+)
+def train_spax(
+    variant: str,
+    clips: Path,
+    sources: tuple[str, ...],
+    simulated: int,
+    folder: Path,
+    name: str | None,
+    models: Path,
+    steps: int | None,
+    batch: int | None,
+    seed: int | None,
+    save_every: float,
+) -> None:
+    """Train SPAX on prepared clips; interrupt it at any time and start it again to go on."""
+    from spax_ros import training
+    from spax_ros.datasets import clips_in, prepare_clips
+    from spax_ros.inputs import Inputs
+    from spax_ros.models import save_spax
+    from spax_ros.network.config import VARIANTS as CONFIGS
+
+    console = Console()
+    config = CONFIGS[variant]
+    recipe = training.SMALL_TRAINING if variant == "small" else training.TrainingSettings()
+    given = {"steps": steps, "batch": batch, "seed": seed}
+    recipe = replace(recipe, **{key: value for key, value in given.items() if value is not None})
+    checkpoint = folder / "checkpoint.pt"
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console) as progress:
+        preparing = progress.add_task("preparing clips", total=len(sources) + simulated)
+        for done in prepare_clips(clips, Inputs(config.inputs), sources=sources, simulated=simulated):
+            progress.update(preparing, completed=done)
+
+        paths = clips_in(clips)
+        trainer = training.Trainer(config, recipe, lambda: paths)
+        if checkpoint.is_file():
+            trainer.resume(checkpoint)
+        board = training.open_board(folder)
+        task = progress.add_task("training", total=recipe.steps, completed=trainer.step)
+        saved = time.monotonic()
+        try:
+            for losses in trainer.run():
+                if not losses:
+                    continue
+                progress.update(
+                    task, completed=trainer.step, description=f"training, loss {losses['total']:.3f}"
+                )
+                if board is not None:
+                    for key, value in losses.items():
+                        board.add_scalar(f"loss/{key}", value, trainer.step)
+                if time.monotonic() - saved > save_every:
+                    trainer.save(checkpoint)
+                    saved = time.monotonic()
+        finally:
+            trainer.save(checkpoint)
+    described = {"data": [*sources, f"{simulated} simulated clips"], **trainer.describe()}
+    path = save_spax(models, name or f"spax_{variant}", config, trainer.averaged, training=described)
+    console.print(f"wrote {path}")
