@@ -68,7 +68,7 @@ def serialize_truth(
         ids=truth.ids.astype(np.uint32),
         class_ids=truth.class_ids.astype(np.uint8),
         scores=np.ones(n, np.float32),
-        boxes=truth.boxes.astype(np.float32).reshape(-1),
+        boxes=truth.boxes.astype(np.float64).reshape(-1),
         velocities=np.zeros(2 * n, np.float32),
         states=np.full(n, _STATE_CONFIRMED, np.uint8),
         ages=np.zeros(n, np.uint32),
