@@ -32,7 +32,7 @@ FRAMES = 100
 RATE_HZ = 10.0
 LOCK_STEP = 0.0  # by default every frame is tracked, however slow the machine: gaps break up all identities
 MODEL = "spax_small"
-_EVENLY = (0.3, 0.65, 1.0)
+_EVENLY = (0.1, 0.4, 0.7, 1.0)
 _IDS_PER_EPOCH = 1 << 32
 _RULES = (IOU_03, IOU_04, ANY_OVERLAP, CENTRE_5PX)
 

@@ -218,8 +218,6 @@ class _Crew:
         values = self._values("player")
         self._played = max(len(self._truth), int(values.get("published", 0)))
         self._tell("flying")
-        if values.get("last_error"):
-            raise self._failed("player", values["last_error"])
         return values.get("finished") == "true"
 
     def _is_accounted(self) -> bool:
@@ -241,12 +239,10 @@ class _Crew:
             raise self._failed(name, str(error)) from error
 
     def _wait(self, condition: Callable[[], T | None], timeout_s: float, what: str) -> T:
-        """The first true value of a condition; a node that ends meanwhile ends the flight."""
+        """The first true value of a condition; a node that ends or fails meanwhile ends the flight."""
 
         def met() -> T | None:
-            for name, process in self._processes.items():
-                if not process.running:
-                    raise self._failed(name, "its process ended")
+            self._check()
             return condition()
 
         try:
@@ -255,6 +251,14 @@ class _Crew:
             raise self._failed(self._flight.node, str(error)) from error
         assert value is not None
         return value
+
+    def _check(self) -> None:
+        for name, process in self._processes.items():
+            if not process.running:
+                raise self._failed(name, "its process ended")
+        for name in self._clients:
+            if error := self._values(name).get("last_error"):
+                raise self._failed(name, error)
 
     def _failed(self, name: str, reason: str) -> FlightFailed:
         lines = self._processes[name].log.splitlines()[-_LOG_LINES:]
