@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributions import Independent, Normal, kl_divergence
 
@@ -21,6 +21,7 @@ def gaussian(values: tuple[float, ...]) -> Independent:
     return Independent(Normal(centre, torch.stack([width, height]) / 2), 1)
 
 
+@settings(deadline=None)
 @given(box, box)
 def test_divergence_is_that_of_the_gaussians(detection: tuple, track: tuple) -> None:
     expected = kl_divergence(gaussian(detection), gaussian(track)).item()
@@ -29,6 +30,7 @@ def test_divergence_is_that_of_the_gaussians(detection: tuple, track: tuple) -> 
     )
 
 
+@settings(deadline=None)
 @given(box, box)
 def test_cost_is_a_share_and_grows_apart(a: tuple, b: tuple) -> None:
     value = cost.gta_cost(one(a), one(b))[0]
@@ -37,6 +39,7 @@ def test_cost_is_a_share_and_grows_apart(a: tuple, b: tuple) -> None:
     np.testing.assert_allclose(cost.gta_cost(one(a), one(a)), 0, atol=1e-6)
 
 
+@settings(deadline=None)
 @given(box, box)
 def test_extended_overlap_does_not_depend_on_the_order(a: tuple, b: tuple) -> None:
     np.testing.assert_allclose(cost.extended_iou(one(a), one(b)), cost.extended_iou(one(b), one(a)))
@@ -55,6 +58,7 @@ def test_small_boxes_apart_still_tell_near_from_far() -> None:
     assert len(set(costs)) == 4
 
 
+@settings(deadline=None)
 @given(st.lists(box, min_size=1, max_size=12), st.lists(box, min_size=1, max_size=12))
 def test_no_pair_worth_a_match_is_left_out(tracks: list, detections: list) -> None:
     some, others = np.array(tracks), np.array(detections)

@@ -62,6 +62,7 @@ def test_transforms_compose_in_order() -> None:
     np.testing.assert_allclose(both[:, :2] @ point + both[:, 2], second[:, :2] @ once + second[:, 2])
 
 
+@settings(deadline=None)
 @given(arrays(np.uint8, (7, 3, 5)))
 def test_median_of_seven_images(images: np.ndarray) -> None:
     np.testing.assert_array_equal(median_of_seven(list(images)), np.median(images, axis=0))
