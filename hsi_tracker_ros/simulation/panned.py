@@ -131,16 +131,10 @@ class PannedCube:
             silhouette[drawn.rows, drawn.columns] = drawn.silhouette > 0.5
             box = bounding_box(silhouette)
             if box is not None:
-                truth = GroundTruth(np.array([1], np.int64), np.zeros(1, np.uint8), (box * self._pixel)[None])
+                truth = GroundTruth(np.array([1], np.int64), np.zeros(1, np.uint8), box[None])
         if self._raw:
             image = from_cube(image, self._camera)
         return Frame(round((index + 1) * 1e9 / self._rate), image, self._encoding, truth=truth)
-
-    @cached_property
-    def _pixel(self) -> NDArray[np.float64]:
-        """Image pixels in a pixel of the cube, for a box."""
-        rows, columns = (self._camera.mosaic or (1, 1)) if self._raw else (1, 1)
-        return np.array([columns, rows, columns, rows], dtype=np.float64)
 
     @cached_property
     def _encoding(self) -> str:

@@ -180,8 +180,6 @@ class HyperspectralScene:
         box = bounding_box(rendering.silhouette)
         if box is None or rendering.visible_share < VISIBLE_SHARE:
             return GroundTruth()
-        rows, columns = self.spectral_info.mosaic or (1, 1)
-        box = box * (columns, rows, columns, rows)
         return GroundTruth(np.array([1], np.int64), np.zeros(1, np.uint8), box[None])
 
     def render(self, index: int) -> Rendering:

@@ -77,7 +77,7 @@ def test_a_raw_mosaic_stays_one(cube: np.ndarray, cube_file: Path, tmp_path: Pat
     for a, b in zip(raw, whole, strict=True):
         assert a.encoding == "mono8"
         np.testing.assert_array_equal(Decoder(raw.spectral_info).decode(a.image, a.encoding), b.image)
-        np.testing.assert_array_equal(a.truth.boxes, 4 * b.truth.boxes)
+        np.testing.assert_array_equal(a.truth.boxes, b.truth.boxes)
 
 
 def test_sixteen_bit_cubes_stay_sixteen_bit(cube: np.ndarray, tmp_path: Path) -> None:
