@@ -1,8 +1,8 @@
 """Boxes as every module, file format and metric here means them.
 
 A box is x, y, width, height in pixels of the source image, (x, y) its top-left corner. Pixel centres lie at
-integers + 0.5, so the first pixel of a row covers 0..1. In a raw mosaic a pixel is a whole period of filters, a
-pixel of its cube, as in the benchmarks of hyperspectral tracking. Arrays of boxes are ``(n, 4)`` float64.
+integers + 0.5, so the first pixel of a row covers 0..1. In a raw mosaic a pixel is a whole period of filters,
+a pixel of its cube, as in the benchmarks of hyperspectral tracking. Arrays of boxes are ``(n, 4)`` float64.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ from tracking_runtime.cdr import (
 )
 from tracking_runtime.frames import Frame, FrameSource
 from tracking_runtime.interfaces import describe
+from tracking_runtime.spectral import SpectralInfo
 
 
 @dataclass(frozen=True)
@@ -70,12 +71,20 @@ class SourceRecording:
                 )
             records = []
             if frame.truth is not None:
-                size = frame.image.shape[1], frame.image.shape[0]
-                names = self._source.class_names
+                size, names = _size_in_box_pixels(frame, info), self._source.class_names
                 data = serialize_truth(frame.truth, frame.stamp_ns, frame.frame_id, size, names)
                 records.append(_record(self._truth, data, frame))
             records.append(_record(self._image, serialize_image(frame), frame))
             yield RecordedFrame(frame.stamp_ns, tuple(ahead), tuple(records))
+
+
+def _size_in_box_pixels(frame: Frame, info: SpectralInfo | None) -> tuple[int, int]:
+    """Width and height in the pixels that boxes count: of its cube, if the image is a raw mosaic."""
+    height, width = frame.image.shape[:2]
+    if frame.image.ndim == 3 or info is None or info.mosaic is None:
+        return width, height
+    rows, columns = info.mosaic
+    return width // columns, height // rows
 
 
 def _record(topic: str, data: bytes, frame: Frame) -> Record:
