@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -31,7 +34,8 @@ class OpenVINOEngine:
             "INFERENCE_NUM_THREADS": settings.cpu_threads,
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[settings.precision],
         }
-        self._request = openvino.Core().compile_model(model, "CPU", properties).create_infer_request()
+        with _same_signal_stack():
+            self._request = openvino.Core().compile_model(model, "CPU", properties).create_infer_request()
         version = openvino.__version__.split("-")[0]
         self.description = f"OpenVINO {version} on CPU, {settings.cpu_threads} threads, {settings.precision}"
         self.run(*(example.numpy(force=True) for example in graph.examples))
@@ -39,6 +43,28 @@ class OpenVINOEngine:
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         results = self._request.infer(dict(enumerate(arrays)), share_inputs=True)
         return tuple(np.array(result) for result in results.values())
+
+
+class _SignalStack(ctypes.Structure):
+    """``stack_t`` of sigaltstack(2)."""
+
+    _fields_ = (("pointer", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t))
+
+
+@contextmanager
+def _same_signal_stack() -> Iterator[None]:
+    """Keep the thread's signal stack as it is.
+
+    Each model that OpenVINO compiles installs one of its own, and puts back the one before when it is freed.
+    Freed in another order than made, they leave the thread with a stack that is gone: its next signal is its last.
+    """
+    libc = ctypes.CDLL(None)
+    before = _SignalStack()
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(before), None)
 
 
 class OpenVINOBackend:

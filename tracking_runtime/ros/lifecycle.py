@@ -275,12 +275,10 @@ class TrackingNode(LifecycleNode, Generic[P]):
 
 
 def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
-    """Run one node until SIGINT or SIGTERM, then shut it down and end the process with status 0.
-
-    A second signal ends the process at once.
+    """Run one node until SIGINT or SIGTERM, then shut it down; a second signal ends the process at once.
 
     Returns:
-        2, without having run, if a parameter's value at the start is not allowed.
+        the exit status: 0, or 2 if a parameter's value at the start is not allowed.
     """
     signalled = Future()
     threading.Thread(
@@ -307,9 +305,7 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
         node.destroy_node()
     finally:
         rclpy.try_shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # without static destructors: all is shut down, and some engines' crash once unloaded
+    return 0
 
 
 def _signal_pipe() -> int:
