@@ -84,7 +84,7 @@ def vehicle_colour(rng: np.random.Generator) -> tuple[float, float, float]:
     elif kind == 2:
         colour = np.full(3, rng.uniform(5, 35)) + rng.normal(0, 4, 3)
     else:
-        colour = np.array([[150, 90, 60], [60, 200, 235], [40, 40, 190], [190, 150, 110]])[rng.integers(4)]
+        colour = np.array([[80, 40, 20], [60, 200, 235], [70, 70, 235], [230, 190, 150]])[rng.integers(4)]
         colour = colour * rng.uniform(0.9, 1.15)
     blue, green, red = np.clip(colour, 0, 255)
     return float(blue), float(green), float(red)
