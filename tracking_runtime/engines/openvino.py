@@ -56,7 +56,7 @@ def _same_signal_stack() -> Iterator[None]:
     """Keep the thread's signal stack as it is.
 
     Each model that OpenVINO compiles installs one of its own, and puts back the one before when it is freed.
-    Freed in another order than made, they leave the thread with a stack that is gone: its next signal is its last.
+    Freed in another order than made, they leave a thread with a stack that is gone: its next signal kills.
     """
     libc = ctypes.CDLL(None)
     before = _SignalStack()
