@@ -69,6 +69,8 @@ class TrackerSettings:
         window_influence: weight of the cosine window, which holds a target where it was (SiamBAN).
         penalty_k: how strongly a change of size or shape counts against a response (SiamBAN).
         size_rate: how fast a box takes the size that the response gives (SiamBAN's LR).
+        motion_rate: share of the newest step in the motion expected for the next frame, by which the search
+            crop is moved; 0: none is expected (SiamBAN).
         minimum_side: no side of a box becomes smaller, in pixels (SiamBAN: 10).
         online_interval: frames after which the most confident of them becomes the online template; 0: never.
         online_weight: of the online template's score map in the sum with the first template's.
@@ -83,10 +85,11 @@ class TrackerSettings:
     window_influence: float = 0.35
     penalty_k: float = 0.08
     size_rate: float = 0.40
+    motion_rate: float = 0.7
     minimum_side: float = 3.0
     online_interval: int = 10
-    online_weight: float = 0.4
-    online_score: float = 0.95
+    online_weight: float = 0.25
+    online_score: float = 0.99
     certain_score: float = 0.75
     lost_score: float = 0.5
     lost_after: int = 5
@@ -104,6 +107,7 @@ class _Target:
     first: Kernels
     online: Kernels
     template_stamp_ns: int
+    motion: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     status: TargetStatus = TargetStatus.TRACKING
     score: float = 1.0
     frames_since_seen: int = 0
@@ -325,7 +329,7 @@ class HsiTracker:
     def _places(self, target: _Target, width: int, height: int) -> list[SquareCrop]:
         """Where to look for a target: around its last box; if it is lost, at some other places as well."""
         side = search_side(target.box)
-        crops = [_square(target.box, side)]
+        crops = [_square(target.box, side).moved(*target.motion)]
         if target.status is TargetStatus.LOST and self.settings.redetection_crops:
             around = _scan(crops[0], width, height)
             count = min(self.settings.redetection_crops, len(around))
@@ -368,7 +372,11 @@ class HsiTracker:
             size = (1 - match.rate) * target.box[2:] + match.rate * match.box[2:]
             size = np.clip(size, settings.minimum_side, (width, height))
             centre = np.clip(match.box[:2] + match.box[2:] / 2, 0, (width, height))
+            step = centre - (target.box[:2] + target.box[2:] / 2)
+            target.motion += settings.motion_rate * (step - target.motion)
             target.box = np.concatenate([centre - size / 2, size])
+        else:
+            target.motion[:] = 0
         if seen:
             target.status, target.frames_since_seen, target.frames_below, target.scan = (
                 TargetStatus.TRACKING,

@@ -54,6 +54,19 @@ def test_follows_a_simulated_target(tracker, frames):
     assert set(tracker.times.summary()) == {"crop", "engine", "update"}
 
 
+def test_keeps_up_with_a_target_that_gathers_speed(tracker, frames):
+    tracker.set_target(frames[0].image, truth(frames[0]))
+    moved = 0
+    for step in range(0, 48, 4):
+        moved += step
+        (state,) = tracker.track(np.roll(frames[0].image, moved, axis=1), 0)
+        expected = truth(frames[0]) + np.array([moved, 0, 0, 0])
+        expected[0] %= frames[0].image.shape[1]
+        if expected[0] + expected[2] > frames[0].image.shape[1]:
+            break
+        assert intersection_over_union(state.box, expected)[0, 0] > 0.4
+
+
 def test_the_newest_template_is_from_a_later_frame(tracker, frames):
     tracker.set_target(frames[0].image, truth(frames[0]), stamp_ns=frames[0].stamp_ns)
     stamps = [tracker.track(frame.image, frame.stamp_ns)[0].template_stamp_ns for frame in frames[1:]]
