@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor
 
+from spax_ros.checkpoints import read_checkpoint
 from spax_ros.network.config import VARIANTS, SpaxConfig
 from spax_ros.network.network import SpaxNetwork
 from tracking_runtime.errors import ModelError
@@ -104,11 +103,8 @@ def read_official(checkpoint: Path, variant: str) -> tuple[SpaxConfig, dict[str,
     """
     if variant not in VARIANTS:
         raise ModelError(f"no variant {variant}; there are {', '.join(VARIANTS)}")
-    try:
-        content: Any = torch.load(checkpoint, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        raise ModelError(f"cannot read the checkpoint {checkpoint}: {error}") from error
-    official = content.get("state_dict", content) if isinstance(content, dict) else None
+    content = read_checkpoint(checkpoint)
+    official = content.get("state_dict", content)
     if not isinstance(official, dict) or not all(isinstance(value, Tensor) for value in official.values()):
         raise ModelError(f"{checkpoint} holds no state_dict")
     try:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from spax_ros.checkpoints import read_checkpoint
 from spax_ros.datasets import Clip, CropFrame, crop
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.network import SpaxNetwork, State
@@ -104,15 +105,9 @@ class Losses:
 
 
 def gaussian_radius(width: float, height: float, overlap: float = 0.7) -> float:
-    """How far both corners of a box may be off for it still to overlap by ``overlap`` (CornerNet)."""
-    total, product = width + height, width * height
-    shrunk = product * (1 - overlap)
-    inside = (total - np.sqrt(total**2 - 4 * product * (1 - overlap) / (1 + overlap))) / 2
-    both_in = (2 * total - np.sqrt(4 * total**2 - 16 * shrunk)) / 8
-    both_out = (-2 * overlap * total + np.sqrt(4 * overlap**2 * total**2 + 16 * overlap * shrunk)) / (
-        8 * overlap
-    )
-    return float(min(inside, both_in, both_out))
+    """How far a box's peak reaches, by the overlap that a shifted box still has (as CenterNet computes it)."""
+    total = 2 * overlap * (width + height)
+    return float((np.sqrt(total**2 + 16 * overlap * (1 - overlap) * width * height) - total) / 2)
 
 
 def heat_map(
@@ -241,15 +236,15 @@ class Trainer:
         Raises:
             ModelError: it cannot be read, or is of another network.
         """
+        content = read_checkpoint(path)
         try:
-            content: dict[str, Any] = torch.load(path, weights_only=True)
             if SpaxConfig.from_parameters(content["config"]) != self.config:
-                raise ModelError(f"{path} is a checkpoint of another configuration")
+                raise ModelError("it is of another configuration")
             self.network.load_state_dict(content["weights"])
             self.averaged = content["averaged"]
             self.optimiser.load_state_dict(content["optimiser"])
             self.step, self.clips_seen = content["step"], content["clips_seen"]
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except (RuntimeError, KeyError, ValueError) as error:
             raise ModelError(f"cannot resume from {path}: {error}") from error
 
     def describe(self) -> dict[str, Any]:

@@ -111,11 +111,12 @@ class DenseGrid:
     def carry(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
         assert isinstance(source, DenseGrid)
         x = source._seen(x, level)
-        # Negative padding crops: what moves out is lost, what moves in is zero.
-        moved = [
-            F.pad(image, (-dx, dx, -dy, dy))
-            for image, (dy, dx) in zip(x, at_level(shift, level), strict=True)
-        ]
+        size = x.shape[2:]
+        moved = []
+        for image, shifts in zip(x, at_level(shift, level), strict=True):
+            # Negative padding crops: what moves out is lost, what moves in is zero.
+            dy, dx = (int(np.clip(step, -side, side)) for step, side in zip(shifts, size, strict=True))
+            moved.append(F.pad(image, (-dx, dx, -dy, dy)))
         return torch.stack(moved)
 
     def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int, stride: int = 1) -> Tensor:

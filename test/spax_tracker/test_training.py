@@ -1,0 +1,161 @@
+"""Training: targets, losses, clips on disk, and going on where it stopped."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spax_ros.datasets import Clip, ClipFrame, clips_in, crop, prepare_clips
+from spax_ros.inputs import Inputs
+from spax_ros.models import load_spax, save_spax
+from spax_ros.network.config import VARIANTS
+from spax_ros.packed.grid import PackedGrid
+from spax_ros.training import Trainer, TrainingSettings, focal_loss, gaussian_radius, heat_map, targets_of
+from tracking_runtime.errors import ModelError, SourceError
+from tracking_runtime.frames import GroundTruth
+
+CONFIG = replace(VARIANTS["small"], widths=(4, 4, 4, 4), head_width=4)
+SETTINGS = TrainingSettings(steps=4, learning_rate=1e-3, batch=1, crop=64, unroll=2, stretches=1)
+
+
+def clip_of(seed: int, frames: int = 8, side: int = 96) -> Clip:
+    """A clip with random inputs and one object that moves by two pixels a frame."""
+    rng = np.random.default_rng(seed)
+    made = []
+    for index in range(frames):
+        box = np.array([[30.0 + 2 * index, 40.5, 8, 5]])
+        mask = np.zeros((side, side), bool)
+        mask[32:56, 20:70] = True
+        pixels = np.flatnonzero(mask).astype(np.int32)
+        truth = GroundTruth(np.array([7]), np.array([0], np.uint8), box)
+        inputs = rng.standard_normal((len(pixels), 2)).astype(np.float16)
+        moved = np.ones(len(pixels), bool)
+        made.append(ClipFrame(pixels, moved, inputs, np.array([0.4, -1.6]), truth))
+    return Clip(side, side, tuple(made))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for seed in range(3):
+        clip_of(seed).save(tmp_path / f"{seed}.npz")
+    return tmp_path
+
+
+def test_a_clip_comes_back_from_its_file(tmp_path: Path) -> None:
+    clip = clip_of(0)
+    clip.save(tmp_path / "clip.npz")
+    again = Clip.load(tmp_path / "clip.npz")
+    assert (again.height, again.width, len(again.frames)) == (96, 96, 8)
+    for a, b in zip(clip.frames, again.frames, strict=True):
+        np.testing.assert_array_equal(a.pixels, b.pixels)
+        np.testing.assert_array_equal(a.inputs, b.inputs)
+        np.testing.assert_array_equal(a.truth.boxes, b.truth.boxes)
+        np.testing.assert_array_equal(a.shift, b.shift)
+
+
+def test_a_folder_without_clips_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match=str(tmp_path)):
+        clips_in(tmp_path)
+
+
+def test_simulated_clips_are_made_once(tmp_path: Path) -> None:
+    assert list(prepare_clips(tmp_path, Inputs("bgr"), simulated=1, frames=3)) == [1]
+    (path,) = clips_in(tmp_path)
+    made = path.stat().st_mtime_ns
+    list(prepare_clips(tmp_path, Inputs("bgr"), simulated=1, frames=3))
+    assert path.stat().st_mtime_ns == made
+    assert Clip.load(path).frames[-1].inputs.shape[1] == 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_crops_keep_objects_on_their_pixels(seed: int) -> None:
+    """However a crop is flipped, the object is where its pixels are."""
+    clip = clip_of(0)
+    for frame in clip.frames:
+        frame.inputs[:] = 0
+        box = frame.truth.boxes[0]
+        y, x = frame.pixels // 96, frame.pixels % 96
+        inside = (x >= box[0]) & (x < box[0] + 8) & (y >= 41) & (y < 45)
+        frame.inputs[inside] = 1
+    frames = crop(clip, 64, 4, np.random.default_rng(seed))
+    for frame in frames:
+        (box,) = frame.truth.boxes
+        y, x = np.nonzero(frame.inputs[0])
+        np.testing.assert_allclose([x.mean() + 0.5, y.mean() + 0.5], box[:2] + box[2:] / 2, atol=0.51)
+        assert sorted(np.abs(frame.shift).tolist()) == [0, 2]
+
+
+def test_targets_lie_at_the_centres() -> None:
+    frames = crop(clip_of(0), 64, 3, np.random.default_rng(1))
+    grid = PackedGrid(frames[2].mask[None], CONFIG.levels)
+    targets = targets_of(frames[2:], frames[1:2], grid, 4, 1)
+    (box,) = frames[2].truth.boxes
+    rows, columns = grid.positions(targets.centres.numpy())
+    centre = np.array([columns[0], rows[0]]) + targets.offsets[0].numpy()
+    np.testing.assert_allclose(centre, box[:2] + box[2:] / 2, atol=1e-5)
+    np.testing.assert_allclose(targets.sizes[0], box[2:])
+    np.testing.assert_allclose(np.abs(targets.displacements[0]).sum(), 2)
+    assert float(targets.heat[targets.centres[0], 0]) == 1
+    assert float(targets.heat[:, 1:].max()) == 0
+
+
+def test_heat_maps_peak_at_one_and_fall_off() -> None:
+    heat = heat_map(np.array([[20.0, 30, 21, 21]]), np.array([2], np.uint8), 3, 64, 0)
+    assert heat[2, 40, 30] == 1
+    assert 0 < heat[2, 40, 32] < heat[2, 40, 31] < 1
+    assert heat[:2].max() == 0
+    assert gaussian_radius(10, 10) == pytest.approx(2.74, abs=0.01)
+
+
+def test_focal_loss_wants_peaks_and_nothing_else() -> None:
+    target = torch.tensor([[0.0], [0.5], [1.0]])
+    right, wrong = torch.tensor([[-6.0], [-2.0], [6.0]]), torch.tensor([[6.0], [2.0], [-6.0]])
+    assert float(focal_loss(right, target)) < 0.05 < 5 < float(focal_loss(wrong, target))
+    assert torch.isfinite(focal_loss(torch.zeros(0, 1), torch.zeros(0, 1)))
+
+
+def test_resumed_training_is_uninterrupted_training(folder: Path, tmp_path: Path) -> None:
+    def trainer(steps: int) -> Trainer:
+        return Trainer(CONFIG, replace(SETTINGS, steps=steps), lambda: clips_in(folder))
+
+    whole = trainer(4)
+    losses = [figures["total"] for figures in whole.run()]
+    assert len(losses) == 4
+
+    first = trainer(4)
+    run = first.run()
+    begun = [next(run)["total"] for _ in range(2)]
+    checkpoint = tmp_path / "run" / "checkpoint.pt"
+    first.save(checkpoint)
+    second = trainer(4)
+    second.resume(checkpoint)
+    assert begun + [figures["total"] for figures in second.run()] == pytest.approx(losses)
+    for name, value in whole.averaged.items():
+        torch.testing.assert_close(second.averaged[name], value)
+
+
+def test_a_checkpoint_of_another_network_is_refused(folder: Path, tmp_path: Path) -> None:
+    trainer = Trainer(CONFIG, SETTINGS, lambda: clips_in(folder))
+    trainer.save(tmp_path / "checkpoint.pt")
+    other = Trainer(replace(CONFIG, head_width=8), SETTINGS, lambda: clips_in(folder))
+    with pytest.raises(ModelError, match=r"checkpoint\.pt"):
+        other.resume(tmp_path / "checkpoint.pt")
+    (tmp_path / "junk.pt").write_bytes(b"junk")
+    with pytest.raises(ModelError, match=r"junk\.pt"):
+        trainer.resume(tmp_path / "junk.pt")
+
+
+def test_trained_weights_become_a_model(folder: Path, tmp_path: Path) -> None:
+    trainer = Trainer(CONFIG, replace(SETTINGS, steps=1), lambda: clips_in(folder))
+    list(trainer.run())
+    path = save_spax(tmp_path / "models", "tiny", CONFIG, trainer.averaged, training=trainer.describe())
+    assert load_spax(path).config == CONFIG
+    weights = dict(trainer.averaged)
+    weights.pop("mask_layer.weight")
+    path = save_spax(tmp_path / "models", "broken", CONFIG, weights)
+    with pytest.raises(ModelError, match=r"(?s)broken\.yaml.*mask_layer"):
+        load_spax(path)
