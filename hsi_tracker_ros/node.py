@@ -89,9 +89,9 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
 
     def load(self) -> None:
         """Open camera and model, advertise, and offer the services."""
-        self._eye = _Eye.configured(self.parameters.camera)
         self._targets: list[TargetState] = []
         self._recent: deque[tuple[int, NDArray[Any]]] = deque(maxlen=self.parameters.frame_cache)
+        self._eye = _Eye.configured(self.parameters.camera)
         super().load()
         self._tracks = self.advertise(msg.TargetTrackArray, "~/tracks", qos.track())
         self._false_color = self.advertise(Image, "~/false_color", qos.sensor())
@@ -100,6 +100,11 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         self.serve(ClearTarget, "~/clear_target", self._answer_clear_target)
         if not self.parameters.camera:
             self.subscribe(msg.SpectralInfo, "spectral_info", self._hear_camera, qos.info())
+
+    def unload(self) -> None:
+        """Free model and frames."""
+        super().unload()
+        self._recent.clear()
 
     def open_tracker(self, model: str) -> HsiTracker:
         """A tracker with a model for the current camera, warmed up by noise."""

@@ -70,7 +70,8 @@ def make_camera(ros: RosSession) -> Callable[[str, Any], Camera]:
 @pytest.fixture
 def brightness(node_process: Callable[..., NodeProcess]) -> Callable[..., NodeProcess]:
     """Start the brightness node with some parameters."""
-    path = os.pathsep.join([str(Path(__file__).parent), str(Path.cwd()), os.environ.get("PYTHONPATH", "")])
+    here = Path(__file__).resolve().parent
+    path = os.pathsep.join([str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")])
 
     def start(**parameters: Any) -> NodeProcess:
         return node_process(

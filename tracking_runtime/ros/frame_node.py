@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from abc import abstractmethod
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from tracking_runtime.ros.parameters import Change, NodeParameters, parameter
 from tracking_runtime.ros.worker import Worker
 from tracking_runtime.timing import StageTimes
 
-_JOB_TIMEOUT_S = 5.0
+_JOB_TIMEOUT_S = 10.0
 _RECENTLY_S = 5.0
 
 
@@ -136,6 +137,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         """Free the model."""
         if hasattr(self, "tracker"):
             del self.tracker
+        gc.collect()
 
     def diagnose(self) -> Diagnosis:
         """How the frames fare."""

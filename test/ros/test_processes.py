@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tracking_runtime.ros.processes import NodeProcess, free_domain
+from tracking_runtime.ros.waiting import wait_for
+
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def test_domains_are_held_until_given_back() -> None:
+    with free_domain() as first:
+        with free_domain() as second:
+            assert first != second
+        with free_domain() as again:
+            assert again == second
+
+
+def test_process_that_ignores_its_end_is_ended_with_its_children(tmp_path: Path) -> None:
+    (tmp_path / "stubborn.py").write_text(STUBBORN)
+    process = NodeProcess("stubborn", "stubborn", tmp_path, environment={"PYTHONPATH": str(tmp_path)})
+    process.start()
+    child = int(wait_for(lambda: process.log, 20, "the child's number"))
+    assert process.stop(patience_s=0.1) == -signal.SIGKILL
+    wait_for(lambda: _is_gone(child), 10, "the child's end")
+
+
+def test_process_that_was_never_started_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="tracker has not been started"):
+        NodeProcess("module", "tracker", tmp_path).stop()
+
+
+def _is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return state == "Z"
