@@ -105,7 +105,7 @@ class Losses:
 
 
 def gaussian_radius(width: float, height: float, overlap: float = 0.7) -> float:
-    """How far a box's peak reaches, by the overlap that a shifted box still has (as CenterNet computes it)."""
+    """How far a box's peak reaches, by the overlap that a shifted box still has (as in CenterNet)."""
     total = 2 * overlap * (width + height)
     return float((np.sqrt(total**2 + 16 * overlap * (1 - overlap) * width * height) - total) / 2)
 
@@ -182,7 +182,7 @@ def regression_loss(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 class Trainer:
-    """Trains one network; stops and goes on where it was.
+    """Trains one network; stops and goes on where it was, with the clips that would have come next.
 
     Args:
         config: of the network.
@@ -213,6 +213,8 @@ class Trainer:
                 figures, state = self._learn(chunk, before, state)
                 before = [lane[-1] for lane in chunk]
                 yield figures
+                if self.step >= self.settings.steps:
+                    return
 
     def save(self, path: Path) -> None:
         """Write everything needed to go on."""
