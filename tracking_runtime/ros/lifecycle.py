@@ -268,6 +268,7 @@ class TrackingNode(LifecycleNode, Generic[P]):
             except rclpy_implementation.RCLError:
                 wanted = request.transition.label or request.transition.id
                 self.get_logger().warning(f"no transition {wanted} from state {self.state}")
+                self.report()
                 response.success = False
                 return response
 
