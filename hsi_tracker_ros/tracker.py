@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
 
 from hsi_tracker_ros.cubes.bands import BandMatcher
 from hsi_tracker_ros.cubes.false_color import false_color, white_level
@@ -68,6 +69,8 @@ class TrackerSettings:
     Attributes:
         window_influence: weight of the cosine window, which holds a target where it was (SiamBAN).
         penalty_k: how strongly a change of size or shape counts against a response (SiamBAN).
+        peak_width: a response this much below the best, in logits, is worth 1/e of it; SiamBAN takes the
+            probability instead, which tells responses that are all near 1 from each other no more.
         size_rate: how fast a box takes the size that the response gives (SiamBAN's LR).
         motion_rate: share of the newest step in the motion expected for the next frame, by which the search
             crop is moved; 0: none is expected (SiamBAN).
@@ -84,6 +87,7 @@ class TrackerSettings:
 
     window_influence: float = 0.35
     penalty_k: float = 0.08
+    peak_width: float = 3.0
     size_rate: float = 0.40
     motion_rate: float = 0.7
     minimum_side: float = 3.0
@@ -342,7 +346,8 @@ class HsiTracker:
         settings = self.settings
         scale = crop.side / self.model.config.search_size
         weight = settings.online_weight if target.online is not target.first else 0.0
-        score = (1 - weight) * maps.first + weight * maps.online
+        logits = (1 - weight) * maps.first + weight * maps.online
+        score = expit(logits)
         left, top, right, bottom = maps.loc
         width, height = left + right, top + bottom
         previous_width, previous_height = target.box[2:] / scale
@@ -350,7 +355,8 @@ class HsiTracker:
         change *= _ratio(width / height, previous_width / previous_height)
         penalty = np.exp(-(change - 1) * settings.penalty_k)
         held = 0.0 if target.status is TargetStatus.LOST else settings.window_influence
-        ranked = penalty * score * (1 - held) + self._window * held
+        peak = np.exp((logits - logits.max()) / settings.peak_width)
+        ranked = penalty * peak * (1 - held) + self._window * held
         at = np.unravel_index(int(ranked.argmax()), ranked.shape)
         x = crop.x + (self._points[0][at] + (right[at] - left[at]) / 2) * scale
         y = crop.y + (self._points[1][at] + (bottom[at] - top[at]) / 2) * scale

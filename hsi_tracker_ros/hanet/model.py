@@ -25,11 +25,11 @@ class Kernels(NamedTuple):
 
 
 class Maps(NamedTuple):
-    """What a search gives: target probability by each template ``(targets, 25, 25)``, and box distances.
+    """What a search gives: by how many logits target exceeds background, and distances to the box.
 
     Attributes:
-        first: by the first template.
-        online: by the online template.
+        first: ``(targets, 25, 25)`` by the first template.
+        online: ``(targets, 25, 25)`` by the online template.
         loc: left, top, right, bottom ``(targets, 4, 25, 25)`` in search pixels, by the first template.
     """
 

@@ -120,7 +120,7 @@ class HANet(nn.Module):
     def search(
         self, image: Tensor, cube: Tensor, template: Template, online_cls: Tensor, online_hsi: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Target probabilities and boxes in search crops, for the first and the online template.
+        """Target logits and boxes in search crops, for the first and the online template.
 
         Args:
             image: BGR ``(batch, 3, 255, 255)``.
@@ -130,13 +130,14 @@ class HANet(nn.Module):
             online_hsi: its ``hsi`` kernels.
 
         Returns:
-            Probability maps ``(batch, 25, 25)`` of the first and of the online template, and distances to the
-            box's sides ``(batch, 4, 25, 25)`` by the first template.
+            By how many fused logits target exceeds background, ``(batch, 25, 25)``, for the first and for the
+            online template; distances to the box's sides ``(batch, 4, 25, 25)`` by the first template.
         """
         x, spectral_x = self.rgb.features(image), self.spectral.features(cube)
         rgb = self.rgb.head.classify(x, [template.cls, online_cls])
         hsi = self.spectral.head.classify(spectral_x, [template.hsi, online_hsi])
-        first, online = (torch.softmax(self.fuse(*maps), 1)[:, 1] for maps in zip(rgb, hsi, strict=True))
+        fused = [self.fuse(*maps) for maps in zip(rgb, hsi, strict=True)]
+        first, online = (logits[:, 1] - logits[:, 0] for logits in fused)
         return first, online, self.rgb.head.regress(x, template.loc)
 
     def bake(self, wavelengths_nm: Sequence[float]) -> HANet:
