@@ -20,7 +20,7 @@ from hsi_tracker_ros.evaluation import (
     score,
     score_absence,
 )
-from hsi_tracker_ros.simulation import PannedCube
+from hsi_tracker_ros.simulation import BENCHMARK_SEEDS, PannedCube
 from hsi_tracker_ros.tracker import TargetStatus
 from tracking_runtime.cdr import stamp_ns
 from tracking_runtime.flights import Flight, Pilot, Plan, Recording, Wishes
@@ -28,7 +28,7 @@ from tracking_runtime.frames import GroundTruth
 from tracking_runtime.geometry import Boxes, as_boxes
 from tracking_runtime.reports.results import Chart, Curve, Figure, Moment, Scoring
 
-SEED = 1_000_003
+SEED = BENCHMARK_SEEDS[4]  # among spectral look-alikes, before a cluttered background
 FRAMES = 150
 RATE_HZ = 25.0
 FIXED_MODEL, ANY_MODEL = "hanet_edge_vis16", "hanet_edge_any"

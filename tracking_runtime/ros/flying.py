@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -110,16 +111,18 @@ class _Crew:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._interrupt()
-        self._stack.close()
+        with _signals_later():
+            self._interrupt()
+            self._stack.close()
 
     def fly(self, domain: int) -> FlightLog:
         """The whole flight."""
         self._tell("starting the nodes")
-        for name, module in self._nodes.items():
-            self._processes[name] = self._stack.enter_context(
-                NodeProcess(module, name, self._folder, self._parameters(name), self._remappings(name))
-            )
+        with _signals_later():
+            for name, module in self._nodes.items():
+                self._processes[name] = self._stack.enter_context(
+                    NodeProcess(module, name, self._folder, self._parameters(name), self._remappings(name))
+                )
         self._session = self._stack.enter_context(RosSession("demo", domain))
         self._listen()
         self._wait(
@@ -302,6 +305,23 @@ def _stages(tracker: Mapping[str, str]) -> dict[str, StageSummary]:
         )
         for name in names
     }
+
+
+@contextmanager
+def _signals_later() -> Iterator[None]:
+    """SIGINT and SIGTERM take effect after the block: no process is left half started or half ended."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for known, handler in before.items():
+            signal.signal(known, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 @contextmanager
