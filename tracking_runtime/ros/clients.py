@@ -30,7 +30,7 @@ class LifecycleClient:
     A transition returns once the node is in the new state.
     """
 
-    def __init__(self, session: RosSession, node: str, timeout_s: float = 60.0) -> None:
+    def __init__(self, session: RosSession, node: str, timeout_s: float = 180.0) -> None:
         """Follow a node.
 
         Args:
