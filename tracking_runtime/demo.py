@@ -21,7 +21,15 @@ from tracking_runtime.models import find_model, read_manifest
 from tracking_runtime.reports.html import write_html
 from tracking_runtime.reports.machine import this_machine
 from tracking_runtime.reports.overview import write_overview
-from tracking_runtime.reports.results import FlightResult, Moment, Network, Picture, Report, write_metrics
+from tracking_runtime.reports.results import (
+    Accounting,
+    FlightResult,
+    Moment,
+    Network,
+    Picture,
+    Report,
+    write_metrics,
+)
 from tracking_runtime.ros.flying import FlightFailed, fly
 
 TITLE = "Two trackers on board"
@@ -145,18 +153,22 @@ def _progress(console: Console) -> Progress:
 
 
 def _summarize(report: Report, output: Path, console: Console) -> None:
-    table = Table("flight", "frames", "processed", "dropped", "refused", "lost", "figures")
+    table = Table("flight", "frames", "scores", show_lines=True)
     for result in report.flights:
-        frames = result.accounting
         headlines = [f"{figure.name} {figure.text}" for figure in result.scoring.figures if figure.headline]
-        table.add_row(
-            result.name,
-            f"{frames.published} {'=' if frames.is_exact else '[red]≠[/]'}",
-            str(frames.processed),
-            str(frames.dropped),
-            str(frames.refused + frames.failed),
-            str(frames.lost),
-            "\n".join(headlines),
-        )
+        table.add_row(result.name, _account(result.accounting), "\n".join(headlines))
     console.print(table)
     console.print(f"Open [bold]{(output / 'report.html').resolve()}[/]", soft_wrap=True)
+
+
+def _account(frames: Accounting) -> str:
+    """What became of the frames, a line for each fate."""
+    fates = {
+        "dropped": frames.dropped,
+        "refused": frames.refused,
+        "failed": frames.failed,
+        "lost": frames.lost,
+    }
+    lines = [f"{frames.published} published", f"{frames.processed} processed"]
+    lines += [f"{count} {fate}" for fate, count in fates.items() if count or fate == "dropped"]
+    return "\n".join(lines) + ("" if frames.is_exact else "\n[red]frames are missing[/]")

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure as Canvas
 from matplotlib.figure import SubFigure
 from matplotlib.image import imread
+from numpy.typing import NDArray
 
 from tracking_runtime.reports.plots import draw_chart, draw_stages, draw_ways, plot_style
 from tracking_runtime.reports.results import FlightResult, Report
 
 _INK, _SOFT, _PAGE = "#1b1f27", "#5d6675", "#ffffff"
-_FLIGHT_INCHES = (7.2, 8.2)
+_FLIGHT_INCHES = (7.2, 7.2)
 _DPI = 125
+_ASPECT = 2  # width / height of every flight's picture
 
 
 def write_overview(report: Report, path: Path) -> None:
@@ -32,11 +35,12 @@ def write_overview(report: Report, path: Path) -> None:
 def _draw_flight(part: SubFigure, flight: FlightResult, folder: Path) -> None:
     headlines = [figure for figure in flight.scoring.figures if figure.headline]
     part.suptitle(flight.title, fontsize=16, fontweight="bold", color=_INK)
-    grid = part.add_gridspec(2, 2, height_ratios=[1.55, 1])
+    grid = part.add_gridspec(2, 2, height_ratios=[1.3, 1])
     shown = part.add_subplot(grid[0, :])
     shown.set_axis_off()
     if flight.pictures:
-        shown.imshow(imread(folder / flight.pictures[0].path), interpolation="lanczos")
+        picture = imread(folder / flight.pictures[len(flight.pictures) // 2].path)
+        shown.imshow(_middle(picture), interpolation="lanczos")
     figures = "    ".join(f"{figure.name} {figure.text}" for figure in headlines)
     shown.set_title(figures, fontsize=11, fontweight="normal", color=_SOFT, loc="center")
     left, right = part.add_subplot(grid[1, 0]), part.add_subplot(grid[1, 1])
@@ -45,3 +49,11 @@ def _draw_flight(part: SubFigure, flight: FlightResult, folder: Path) -> None:
     elif flight.scoring.charts:
         draw_chart(left, flight.scoring.charts[0])
     draw_stages(right, flight.stages)
+
+
+def _middle(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The middle of a picture that is too high, in its full width."""
+    height, width = picture.shape[:2]
+    rows = min(height, width // _ASPECT)
+    top = (height - rows) // 2
+    return picture[top : top + rows]
