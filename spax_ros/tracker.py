@@ -39,7 +39,7 @@ class TrackerSettings:
     """
 
     motion: MotionSettings = field(default_factory=lambda: MotionSettings(least_contrast=3.0))
-    association: AssociationSettings = field(default_factory=AssociationSettings)
+    association: AssociationSettings = field(default_factory=lambda: AssociationSettings(new_score=0.3))
     most_detections: int = 450
     least_score: float = 0.1
     most_active: int = 393_216

@@ -36,7 +36,8 @@ needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden output
 def variant(request: pytest.FixtureRequest) -> Iterator[str]:
     """A variant's name; Base on two threads, as its golden outputs were made.
 
-    It multiplies differences in the order of additions by ten in every frame.
+    It multiplies differences in the order of additions by ten in every frame, so that threads and memory
+    layout (here: channels last) must be the same.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(2 if request.param.startswith("base") else before)
@@ -64,7 +65,7 @@ def golden(variant: str) -> tuple[SpaxNetwork, Tensor, dict[str, Any]]:
     frames = (expected["frames"].astype(np.float32) / 255 - np.float32(0.49965)) / np.float32(0.08255)
     return (
         network.requires_grad_(False).eval(),
-        torch.from_numpy(frames.transpose(0, 3, 1, 2).copy()),
+        torch.from_numpy(frames).permute(0, 3, 1, 2),
         expected,
     )
 
