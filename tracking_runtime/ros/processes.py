@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -41,9 +42,23 @@ def free_domain() -> Iterator[int]:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
+            if _has_participants(domain_id):
+                continue
             yield domain_id
             return
     raise RuntimeError(f"all ROS domains {_DOMAINS.start}..{_DOMAINS.stop - 1} are taken; see {folder}")
+
+
+def _has_participants(domain_id: int) -> bool:
+    """Whether somebody is in a domain without holding its lock: from a container, or on their own account."""
+    discovery = 7400 + 250 * domain_id  # as DDS maps domains to ports
+    for port in (discovery, discovery + 10):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                return True
+    return False
 
 
 def local_environment(domain_id: int) -> dict[str, str]:
