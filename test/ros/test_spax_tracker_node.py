@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from remote_sensing_tracking.msg import DetectionArray, TrackArray
 from sensor_msgs.msg import Image
 
+from spax_ros.simulation import SatelliteScene
+from tracking_runtime.geometry import centres
 from tracking_runtime.ros import messages, qos
 from tracking_runtime.ros.clients import LifecycleClient, TrackerClient
 from tracking_runtime.ros.processes import NodeProcess, local_environment
@@ -26,18 +28,16 @@ SECOND = 10**9
 
 
 class Flight:
-    """A tracker's process, and a camera above a vehicle that drives over textured ground."""
+    """A tracker's process, and a camera above simulated traffic."""
 
     def __init__(self, process: NodeProcess, session: RosSession, camera: Any) -> None:
         self.process, self.session, self.camera = process, session, camera
         self.node = LifecycleClient(session, NODE, timeout_s=240)
-        self._ground = np.random.default_rng(0).integers(60, 110, (256, 256), dtype=np.uint8)
+        self.scene = SatelliteScene(1_000_009, frames=60, size=(256, 256), color=False)
         self.number = 0
 
     def image(self, number: int) -> NDArray[np.uint8]:
-        image = self._ground.copy()
-        image[120:125, 20 + 3 * number : 30 + 3 * number] = 240
-        return image
+        return self.scene.frame(number).image
 
     def frame(self, number: int) -> Image:
         return self.camera.message(self.image(number), "mono8", SECOND + number * SECOND // 10)
@@ -72,9 +72,10 @@ def test_what_moves_is_tracked(flight: Flight) -> None:
     for _ in range(30):
         message = flight.next()
     tracks = messages.from_tracks(message)
-    centres = tracks.boxes[:, :2] + tracks.boxes[:, 2:] / 2
-    truth = np.array([25 + 3 * flight.number, 122.5])
-    assert np.linalg.norm(centres - truth, axis=1).min() < 5
+    truth = flight.scene.frame(flight.number).truth
+    assert truth is not None
+    distances = np.linalg.norm(centres(truth.boxes)[:, None] - centres(tracks.boxes)[None], axis=2)
+    assert (distances.min(axis=1) < 5).sum() >= 2
     assert (message.image_width, message.image_height, message.epoch) == (256, 256, 0)
     wait_for(lambda: masks and detections, what="motion mask and detections")
     assert (masks[-1].encoding, masks[-1].width) == ("mono8", 256)
