@@ -11,6 +11,8 @@ import click
 
 COMMANDS = "remote_sensing_tracking.commands"
 TRAIN = "remote_sensing_tracking.train"
+IMPORT = "remote_sensing_tracking.import"
+BENCH = "remote_sensing_tracking.bench"
 DISTRIBUTION = "remote_sensing_tracking"
 
 
@@ -79,6 +81,16 @@ def main() -> None:
 @main.group(cls=PluginGroup, plugins=TRAIN)
 def train() -> None:
     """Train a tracker's network."""
+
+
+@main.group("import", cls=PluginGroup, plugins=IMPORT)
+def import_() -> None:
+    """Turn a published checkpoint into a model."""
+
+
+@main.group(cls=PluginGroup, plugins=BENCH)
+def bench() -> None:
+    """Measure trackers and what this machine can carry."""
 
 
 if __name__ == "__main__":

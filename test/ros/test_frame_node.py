@@ -112,7 +112,8 @@ def test_every_published_frame_is_accounted_for(
     running: tuple[Any, ...], spot: Any, wait_for: Callable[..., Any]
 ) -> None:
     _, node, camera = running
-    for number in range(300):
+    camera.answer(camera.message(spot(3, 3, size=(256, 256)), "mono8", SECOND))  # both sides know each other
+    for number in range(1, 300):
         camera.send(camera.message(spot(3, 3, size=(256, 256)), "mono8", SECOND + number))
     last = camera.message(spot(3, 3, size=(256, 256)), "mono8", 2 * SECOND)
     camera.answer(last)

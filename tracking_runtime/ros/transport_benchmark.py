@@ -1,7 +1,7 @@
 """The two processes of ``rstrack bench transport``: one publishes images, the other takes the time.
 
 ``python -m tracking_runtime.ros.transport_benchmark publish|subscribe LOAD``, where LOAD is the JSON of
-:class:`tracking_runtime.benchmarks.Load`. Stamps are of the monotonic clock, which both processes share.
+:class:`tracking_runtime.commands.transport.Load`. Stamps are of the monotonic clock, which both share.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from rclpy.task import Future
 from sensor_msgs.msg import Image
 from std_msgs.msg import Empty
 
-from tracking_runtime.benchmarks import Load
+from tracking_runtime.commands.transport import Load
 
 _QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _KEPT = QoSProfile(

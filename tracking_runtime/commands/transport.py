@@ -1,4 +1,4 @@
-"""``rstrack bench``: what this machine can carry."""
+"""``rstrack bench transport``: large images from process to process."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 import click
 import numpy as np
 
+from tracking_runtime.ros.processes import free_domain
 from tracking_runtime.transport import shared_memory_environment, without_settings
 
 
@@ -100,12 +101,7 @@ def measure_transport(load: Load, settings: dict[str, str], domain_id: int) -> L
     return Latency(megabytes, load.frames, len(ages_ms), float(p50), float(p95), max(ages_ms))
 
 
-@click.group()
-def bench() -> None:
-    """Measure what this machine can carry."""
-
-
-@bench.command()
+@click.command()
 @click.option("--frames", default=200, show_default=True, help="Images to send.")
 @click.option("--rate", default=10.0, show_default=True, help="Images per second.")
 @click.option(
@@ -114,14 +110,12 @@ def bench() -> None:
 @click.option(
     "--shared-memory/--no-shared-memory", default=True, show_default=True, help="As the demo runs, or bare."
 )
-@click.option("--domain-id", default=73, show_default=True, help="ROS domain of the two processes.")
-def transport(
-    frames: int, rate: float, size: tuple[int, int, int], shared_memory: bool, domain_id: int
-) -> None:
+def transport(frames: int, rate: float, size: tuple[int, int, int], shared_memory: bool) -> None:
     """Time images of 16 bits from one process to another; prints JSON."""
     settings = shared_memory_environment() if shared_memory else {}
     try:
-        latency = measure_transport(Load(frames, rate, *size), settings, domain_id)
+        with free_domain() as domain_id:
+            latency = measure_transport(Load(frames, rate, *size), settings, domain_id)
     except BenchmarkFailed as error:
         raise click.ClickException(str(error)) from error
     click.echo(json.dumps(asdict(latency), indent=2))
