@@ -1,12 +1,13 @@
 """Following chosen targets through hyperspectral video with HA-Net.
 
-One search crop per target and frame, all targets as one batch. A lost target is looked for in more crops,
-around where it was last seen and, in turns, all over the image.
+One search crop per target and frame, all targets as one batch. The response and the spectrum of a box tell
+together how sure it is. A lost target is looked for in more crops, where the spectrum fits best.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.ndimage import maximum_filter
 from scipy.special import expit
 
 from hsi_tracker_ros.cubes.bands import BandMatcher
@@ -22,6 +24,7 @@ from hsi_tracker_ros.hanet.config import RESPONSE_SIZE, STRIDE
 from hsi_tracker_ros.hanet.crops import SquareCrop, cut, search_side, template_side
 from hsi_tracker_ros.hanet.model import HANetModel, Kernels, Maps, stack
 from hsi_tracker_ros.hanet.storage import load_network
+from hsi_tracker_ros.signature import Signature, core_spectrum, likely_places
 from tracking_runtime.engines import EngineSettings
 from tracking_runtime.errors import FrameRefused, ModelError, TargetRefused
 from tracking_runtime.geometry import clip_to_image
@@ -29,6 +32,8 @@ from tracking_runtime.spectral import SpectralInfo
 from tracking_runtime.timing import StageTimes
 
 Floats = NDArray[np.float32]
+
+_PEAK_WIDTH = 5
 
 
 class TargetStatus(IntEnum):
@@ -83,6 +88,12 @@ class TrackerSettings:
         lost_after: frames in a row below ``lost_score`` after which a target is LOST.
         found_score: a LOST target is found where the score reaches this.
         redetection_crops: further crops per frame in which a LOST target is looked for.
+        redetection_places: places with the best fitting spectra that these crops show in turns.
+        peaks: of the responses in a crop, so many are compared by their spectra as well.
+        score_offset: log odds that a box holds the target, where response and spectrum say nothing.
+        score_logit: what each logit of the response adds to them.
+        score_angle: what each radian between its spectrum and the target's takes from them.
+        signature_rate: share of a certain frame's spectrum in the target's.
     """
 
     window_influence: float = 0.35
@@ -97,8 +108,14 @@ class TrackerSettings:
     certain_score: float = 0.75
     lost_score: float = 0.5
     lost_after: int = 5
-    found_score: float = 0.95
+    found_score: float = 0.98
     redetection_crops: int = 3
+    redetection_places: int = 9
+    peaks: int = 4
+    score_offset: float = 2.3
+    score_logit: float = 0.8
+    score_angle: float = 20.0
+    signature_rate: float = 0.05
 
 
 @dataclass
@@ -110,6 +127,7 @@ class _Target:
     box: NDArray[np.float64]
     first: Kernels
     online: Kernels
+    signature: Signature
     template_stamp_ns: int
     motion: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     status: TargetStatus = TargetStatus.TRACKING
@@ -170,15 +188,35 @@ class _View:
         relative = self.bands(relative)
         return cut(image, local, image_size, self.mean_color), np.ascontiguousarray(relative, np.float32)
 
+    def spectrum(self, box: NDArray[np.float64]) -> Floats:
+        """Of the middle of a box, relative to the frame."""
+        return core_spectrum(self.cube, box, self.black, self.means)
+
 
 @dataclass(frozen=True)
 class _Match:
-    """The best response in one search crop."""
+    """A peak of the responses in one search crop.
 
-    score: float
+    Attributes:
+        evidence: log odds that the box holds the target.
+        penalty: what a change of size and shape leaves of it, 0..1.
+        window: of the cosine window there, 0..1.
+        box: x, y, width, height in image pixels.
+        spectrum: of the box, relative to the frame.
+        response: ``(25, 25)`` logits of its crop.
+    """
+
+    evidence: float
+    penalty: float
+    window: float
     box: NDArray[np.float64]
-    rate: float
+    spectrum: Floats
     response: Floats
+
+    @property
+    def score(self) -> float:
+        """How surely the box holds the target, 0..1."""
+        return float(expit(self.evidence))
 
 
 class HsiTracker:
@@ -247,7 +285,10 @@ class HsiTracker:
             *view.crops(crop, self.model.config.template_size, self.model.spectral.template_size)
         )
         number = self._next_id if target_id is None else target_id
-        replaced = {**self._targets, number: _Target(number, label, checked, kernels, kernels, stamp_ns)}
+        inside = clip_to_image(checked, cube.shape[1], cube.shape[0])[0]
+        signature = Signature(view.spectrum(inside))
+        target = _Target(number, label, checked, kernels, kernels, signature, stamp_ns)
+        replaced = {**self._targets, number: target}
         self.model.prepare(len(replaced))
         self._targets = replaced
         self._next_id = max(self._next_id, number + 1)
@@ -289,7 +330,8 @@ class HsiTracker:
         self.response = None
         if not targets:
             return []
-        places = [self._places(target, cube.shape[1], cube.shape[0]) for target in targets]
+        with self.times.stage("crop"):
+            places = [self._places(target, view) for target in targets]
         owners = [index for index, crops in enumerate(places) for _ in crops]
         squares = [crop for crops in places for crop in crops]
         with self.times.stage("crop"):
@@ -304,14 +346,12 @@ class HsiTracker:
         with self.times.stage("update"):
             for index, target in enumerate(targets):
                 rows = [row for row, owner in enumerate(owners) if owner == index]
-                matches = [
-                    self._match(target, squares[row], Maps(*(part[row] for part in maps))) for row in rows
-                ]
-                best = max(matches, key=lambda match: match.score)
+                crops = [squares[row] for row in rows]
+                best = self._match(target, view, crops, Maps(*(part[rows] for part in maps)))
                 self._update(target, best, width=cube.shape[1], height=cube.shape[0])
-                self._remember(target, view, stamp_ns)
+                self._remember(target, view, best, stamp_ns)
                 if index == 0:
-                    self.response = best.response
+                    self.response = expit(best.response)
         return [target.state() for target in targets]
 
     def _view(self, cube: NDArray[Any]) -> _View:
@@ -330,52 +370,79 @@ class HsiTracker:
         mean_color = false_color(means[None, None] + black, nm, white=white, black=black)[0, 0]
         return _View(cube, nm, self._bands, black, white, means, mean_color.astype(np.float64))
 
-    def _places(self, target: _Target, width: int, height: int) -> list[SquareCrop]:
-        """Where to look for a target: around its last box; if it is lost, at some other places as well."""
-        side = search_side(target.box)
-        crops = [_square(target.box, side).moved(*target.motion)]
-        if target.status is TargetStatus.LOST and self.settings.redetection_crops:
-            around = _scan(crops[0], width, height)
-            count = min(self.settings.redetection_crops, len(around))
-            crops += [around[(target.scan + step) % len(around)] for step in range(count)]
-            target.scan += count
+    def _places(self, target: _Target, view: _View) -> list[SquareCrop]:
+        """Where to look for a target: around its last box; if it is lost, where its spectrum fits as well."""
+        settings = self.settings
+        crops = [_square(target.box, search_side(target.box)).moved(*target.motion)]
+        if target.status is TargetStatus.LOST and settings.redetection_crops:
+            size, places = target.box[2:], settings.redetection_places
+            likely = likely_places(view.cube, size, target.signature, view.black, view.means, places)
+            for step in range(min(settings.redetection_crops, len(likely))):
+                x, y = likely[(target.scan + step) % len(likely)]
+                crops.append(replace(crops[0], x=float(x), y=float(y)))
+            target.scan += settings.redetection_crops
         return crops
 
-    def _match(self, target: _Target, crop: SquareCrop, maps: Maps) -> _Match:
-        """SiamBAN's choice of a response: penalised for change of size, held by a cosine window."""
+    def _match(self, target: _Target, view: _View, crops: Sequence[SquareCrop], maps: Maps) -> _Match:
+        """The response, of all crops, that is most likely the target."""
+        weight = self.settings.online_weight if target.online is not target.first else 0.0
+        logits = (1 - weight) * maps.first + weight * maps.online
+        peaks = [
+            peak
+            for row, crop in enumerate(crops)
+            for peak in self._peaks(target, view, crop, logits[row], maps.loc[row])
+        ]
+        top = max(peak.evidence for peak in peaks)
+        held = self._held(target)
+
+        def rank(peak: _Match) -> float:
+            worth = math.exp((peak.evidence - top) / self.settings.peak_width)
+            return peak.penalty * worth * (1 - held) + peak.window * held
+
+        return max(peaks, key=rank)
+
+    def _held(self, target: _Target) -> float:
+        """Weight of the cosine window: none for a target that may be anywhere."""
+        return 0.0 if target.status is TargetStatus.LOST else self.settings.window_influence
+
+    def _peaks(
+        self, target: _Target, view: _View, crop: SquareCrop, logits: Floats, loc: Floats
+    ) -> Iterator[_Match]:
+        """SiamBAN's ranking of responses: penalised for change of size, held by a cosine window."""
         settings = self.settings
         scale = crop.side / self.model.config.search_size
-        weight = settings.online_weight if target.online is not target.first else 0.0
-        logits = (1 - weight) * maps.first + weight * maps.online
-        score = expit(logits)
-        left, top, right, bottom = maps.loc
-        width, height = left + right, top + bottom
+        left, upper, right, lower = loc
+        width, height = left + right, upper + lower
         previous_width, previous_height = target.box[2:] / scale
         change = _ratio(_padded_size(width, height), _padded_size(previous_width, previous_height))
         change *= _ratio(width / height, previous_width / previous_height)
         penalty = np.exp(-(change - 1) * settings.penalty_k)
-        held = 0.0 if target.status is TargetStatus.LOST else settings.window_influence
-        peak = np.exp((logits - logits.max()) / settings.peak_width)
-        ranked = penalty * peak * (1 - held) + self._window * held
-        at = np.unravel_index(int(ranked.argmax()), ranked.shape)
-        x = crop.x + (self._points[0][at] + (right[at] - left[at]) / 2) * scale
-        y = crop.y + (self._points[1][at] + (bottom[at] - top[at]) / 2) * scale
-        w, h = width[at] * scale, height[at] * scale
-        rate = float(penalty[at] * score[at] * settings.size_rate)
-        return _Match(
-            float(score[at]),
-            np.array([x - w / 2, y - h / 2, w, h], np.float64),
-            rate,
-            score.astype(np.float32),
-        )
+        held = self._held(target)
+        worth = np.exp(settings.score_logit * (logits - logits.max()) / settings.peak_width)
+        ranked = penalty * worth * (1 - held) + self._window * held
+        summits = np.flatnonzero(ranked == maximum_filter(ranked, _PEAK_WIDTH))
+        for flat in summits[np.argsort(-ranked.flat[summits])][: settings.peaks]:
+            at = np.unravel_index(flat, ranked.shape)
+            x = crop.x + (self._points[0][at] + (right[at] - left[at]) / 2) * scale
+            y = crop.y + (self._points[1][at] + (lower[at] - upper[at]) / 2) * scale
+            w, h = width[at] * scale, height[at] * scale
+            box = np.array([x - w / 2, y - h / 2, w, h], np.float64)
+            spectrum = view.spectrum(box)
+            angle = float(target.signature.angles(spectrum))
+            evidence = (
+                settings.score_offset + settings.score_logit * logits[at] - settings.score_angle * angle
+            )
+            yield _Match(float(evidence), float(penalty[at]), float(self._window[at]), box, spectrum, logits)
 
     def _update(self, target: _Target, match: _Match, *, width: int, height: int) -> None:
         settings = self.settings
         lost = target.status is TargetStatus.LOST
         target.score = match.score
         seen = match.score >= (settings.found_score if lost else settings.certain_score)
-        if seen or (not lost and match.score >= settings.lost_score):
-            size = (1 - match.rate) * target.box[2:] + match.rate * match.box[2:]
+        held = match.score >= settings.lost_score
+        if seen or (held and not lost):
+            rate = match.penalty * match.score * settings.size_rate
+            size = (1 - rate) * target.box[2:] + rate * match.box[2:]
             size = np.clip(size, settings.minimum_side, (width, height))
             centre = np.clip(match.box[:2] + match.box[2:] / 2, 0, (width, height))
             step = centre - (target.box[:2] + target.box[2:] / 2)
@@ -392,18 +459,21 @@ class HsiTracker:
             )
             return
         target.frames_since_seen += 1
-        target.frames_below = target.frames_below + 1 if match.score < settings.lost_score else 0
+        target.frames_below = 0 if held else target.frames_below + 1
         if not lost:
             gone = target.frames_below >= settings.lost_after
             target.status = TargetStatus.LOST if gone else TargetStatus.UNCERTAIN
 
-    def _remember(self, target: _Target, view: _View, stamp_ns: int) -> None:
+    def _remember(self, target: _Target, view: _View, match: _Match, stamp_ns: int) -> None:
         """Online update (paper, section 2.3): every so often the most confident frame is a template."""
         settings = self.settings
+        sure = target.status is TargetStatus.TRACKING and match.score >= settings.online_score
+        if sure:
+            target.signature.learn(match.spectrum, settings.signature_rate)
         if not settings.online_interval:
             return
         best = target.candidate.score if target.candidate else settings.online_score
-        if target.status is TargetStatus.TRACKING and target.score >= best:
+        if sure and target.score >= best:
             crop = _square(target.box, template_side(target.box))
             crops = view.crops(crop, self.model.config.template_size, self.model.spectral.template_size)
             target.candidate = _Candidate(target.score, *crops, stamp_ns)
@@ -466,14 +536,6 @@ def _checked_box(box: ArrayLike, *, width: int, height: int) -> NDArray[np.float
 
 def _square(box: NDArray[np.float64], side: float) -> SquareCrop:
     return SquareCrop(float(box[0] + box[2] / 2), float(box[1] + box[3] / 2), side)
-
-
-def _scan(last: SquareCrop, width: int, height: int) -> list[SquareCrop]:
-    """Half-overlapping squares all over the image, those next to the last place first."""
-    columns, rows = (np.arange(max(round(2 * length / last.side), 1)) + 0.5 for length in (width, height))
-    centres = [(x * width / len(columns), y * height / len(rows)) for y in rows for x in columns]
-    centres.sort(key=lambda centre: float(np.hypot(centre[0] - last.x, centre[1] - last.y)))
-    return [replace(last, x=float(x), y=float(y)) for x, y in centres]
 
 
 def _padded_size(width: Any, height: Any) -> Any:
