@@ -19,6 +19,7 @@ from hsi_tracker_ros.cubes.camera_file import CameraFile, read_camera_file
 from hsi_tracker_ros.cubes.decoder import Decoder
 from hsi_tracker_ros.cubes.presets import preset
 from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_tracker
+from tracking_runtime.cdr import read_spectral_info
 from tracking_runtime.engines import BACKENDS
 from tracking_runtime.errors import FrameRefused, TargetRefused
 from tracking_runtime.ros import images, messages, qos
@@ -165,7 +166,7 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
 
     def _hear_camera(self, message: msg.SpectralInfo) -> None:
         try:
-            eye = _Eye("spectral_info", CameraFile(messages.from_spectral_info(message)))
+            eye = _Eye("spectral_info", CameraFile(read_spectral_info(message)))
             if eye == self._eye:
                 return
             tracker = self._open(self.model, eye)

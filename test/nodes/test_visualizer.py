@@ -166,6 +166,11 @@ def test_frame_that_cannot_be_shown_is_refused_with_its_reason(stage, ros, wait_
     scene.tracks.publish(tracks(1))
     wait_for(lambda: len(overlays) == 1, what="overlay of the next frame")
     assert scene.client.diagnosis.values["refused"] == "1"
+    wait_for(scene.truth.get_subscription_count)
+    scene.truth.publish(TrackArray(header=header(2), ids=[1]))
+    wait_for(
+        lambda: scene.client.diagnosis.values["last_refusal"].startswith("ground_truth: "), what="reason"
+    )
 
 
 def test_frames_without_tracks_are_counted(stage, ros, wait_for):

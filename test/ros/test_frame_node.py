@@ -13,7 +13,6 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from remote_sensing_tracking.msg import TrackArray
 from sensor_msgs.msg import Image
 
-from tracking_runtime.ros import messages
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, TrackerClient
 from tracking_runtime.ros.processes import NodeProcess
 from tracking_runtime.ros.session import RosSession
@@ -38,7 +37,7 @@ def test_result_carries_what_its_frame_says(running: tuple[Any, ...], spot: Any)
     tracks = camera.answer(message)
     assert tracks.header == message.header
     assert (tracks.image_width, tracks.image_height, tracks.epoch) == (32, 24, 0)
-    np.testing.assert_array_equal(messages.from_tracks(tracks).boxes, [[5, 7, 3, 3]])
+    np.testing.assert_array_equal(tracks.boxes, [5, 7, 3, 3])
     assert 0 < tracks.latency.nanosec < SECOND
 
 

@@ -20,6 +20,7 @@ from remote_sensing_tracking.msg import SpectralInfo, TargetTrackArray
 from sensor_msgs.msg import Image
 
 from hsi_tracker_ros.cubes.presets import preset
+from tracking_runtime.cdr import serialize_spectral_info
 from tracking_runtime.models import find_model
 from tracking_runtime.ros import messages, qos
 from tracking_runtime.ros.clients import HsiTrackerClient, LifecycleClient, RequestRefused
@@ -199,9 +200,7 @@ def test_targets_are_cleared_and_reset(active: Flight) -> None:
 
 def test_camera_that_describes_itself_is_heeded(active: Flight) -> None:
     publisher = active.session.node.create_publisher(SpectralInfo, "/spectral_info", qos.info())
-    publisher.publish(
-        messages.to_spectral_info(preset("vis16"), active.camera.message(active.cube(0), "16UC16", 1).header)
-    )
+    publisher.publish(serialize_spectral_info(preset("vis16"), SECOND, "camera"))
     wait_for(
         lambda: active.node.diagnosis.values.get("camera") == "spectral_info",
         120,

@@ -16,8 +16,9 @@ from remote_sensing_tracking.msg import DetectionArray, TrackArray
 from sensor_msgs.msg import Image
 
 from spax_ros.simulation import SatelliteScene
+from tracking_runtime.cdr import read_truth
 from tracking_runtime.geometry import centres
-from tracking_runtime.ros import messages, qos
+from tracking_runtime.ros import qos
 from tracking_runtime.ros.clients import LifecycleClient, TrackerClient
 from tracking_runtime.ros.processes import NodeProcess, local_environment
 from tracking_runtime.ros.session import RosSession
@@ -71,7 +72,7 @@ def test_what_moves_is_tracked(flight: Flight) -> None:
     detections = flight.session.listen(DetectionArray, f"{NODE}/detections", qos.track())
     for _ in range(30):
         message = flight.next()
-    tracks = messages.from_tracks(message)
+    tracks = read_truth(message)
     truth = flight.scene.frame(flight.number).truth
     assert truth is not None
     distances = np.linalg.norm(centres(truth.boxes)[:, None] - centres(tracks.boxes)[None], axis=2)

@@ -97,7 +97,7 @@ class Visualizer(TrackingNode[VisualizerParameters]):
             **stage_values(self._times.summary()),
         }
         if self._refused:
-            return Diagnosis(Level.WARN, f"an image cannot be shown: {self._last_refusal}", values)
+            return Diagnosis(Level.WARN, f"cannot be shown: {self._last_refusal}", values)
         return Diagnosis(Level.OK, "showing", values)
 
     def _follow_listeners(self) -> None:
@@ -114,14 +114,20 @@ class Visualizer(TrackingNode[VisualizerParameters]):
         try:
             frame = read_image(message)
         except FrameRefused as refusal:
-            self._refused += 1
-            self._last_refusal = str(refusal)
-            self.get_logger().warning(f"image refused: {refusal}", throttle_duration_sec=5.0)
+            self._refuse("image", refusal)
             return
         self._draw(self._pairs.add_first(frame.stamp_ns, frame))
 
     def _take_truth(self, message: TrackArray) -> None:
-        self._truth.append((stamp_ns(message), read_truth(message).boxes))
+        try:
+            self._truth.append((stamp_ns(message), read_truth(message).boxes))
+        except FrameRefused as refusal:
+            self._refuse("ground_truth", refusal)
+
+    def _refuse(self, topic: str, refusal: FrameRefused) -> None:
+        self._refused += 1
+        self._last_refusal = f"{topic}: {refusal}"
+        self.get_logger().warning(f"{topic} refused: {refusal}", throttle_duration_sec=5.0)
 
     def _take_tracks(self, message: Any) -> None:
         if self._epoch not in (None, message.epoch):
