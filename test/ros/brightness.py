@@ -57,9 +57,15 @@ class BrightnessNode(FrameNode[BrightnessParameters, Brightest, tuple[int, int]]
         super().load()
         self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.track())
 
+    def unload(self) -> None:
+        self.get_logger().info("unloading")
+        super().unload()
+
     def open_tracker(self, model: str) -> Brightest:
         if model and not Path(model).exists():
             raise ModelError(f"no model {model}")
+        if model:
+            Path(model).read_bytes()  # a FIFO takes as long as its writer
         return Brightest()
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:  # noqa: ARG002

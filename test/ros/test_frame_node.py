@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,10 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from remote_sensing_tracking.msg import TrackArray
+from remote_sensing_tracking.srv import ReloadModel
 from sensor_msgs.msg import Image
 
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, TrackerClient
@@ -137,6 +143,61 @@ def test_reset_begins_an_epoch_and_reload_is_all_or_nothing(
     client.reload_model()
     tracks = camera.answer(camera.message(spot(1, 1), "mono8", 4 * SECOND))
     assert (tracks.epoch, list(tracks.ids)) == (2, [1])
+
+
+@contextmanager
+def _slow_model(tmp_path: Path) -> Iterator[Path]:
+    """A model that is read until the end of the block."""
+    path = tmp_path / "slow"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)
+    try:
+        yield path
+    finally:
+        os.close(writer)
+
+
+def test_frames_and_requests_are_heeded_while_a_model_loads(
+    ros: RosSession, running: tuple[Any, ...], spot: Any, tmp_path: Path, wait_for: Callable[..., Any]
+) -> None:
+    _, node, camera = running
+    client = ros.node.create_client(ReloadModel, "/brightness/reload_model")
+    client.wait_for_service(10)
+    with _slow_model(tmp_path) as model:
+        reply = client.call_async(ReloadModel.Request(model=str(model)))
+        for number in range(1, 4):
+            tracks = camera.answer(camera.message(spot(1, 1), "mono8", number * SECOND))
+        assert (tracks.epoch, list(tracks.ids)) == (0, [3])
+        assert node.state() == "active"
+        assert not reply.done()
+    wait_for(reply.done, what="the answer")
+    assert reply.result().success
+    assert camera.answer(camera.message(spot(1, 1), "mono8", 9 * SECOND)).epoch == 1
+
+
+def test_cleaning_up_while_a_model_loads_leaves_a_sound_node(
+    ros: RosSession, running: tuple[Any, ...], tmp_path: Path, wait_for: Callable[..., Any]
+) -> None:
+    process, node, _ = running
+    client = ros.node.create_client(ReloadModel, "/brightness/reload_model")
+    client.wait_for_service(10)
+    node.deactivate()
+    with _slow_model(tmp_path) as model:
+        client.call_async(ReloadModel.Request(model=str(model)))
+        files = Path(f"/proc/{process.pid}/fd")
+        wait_for(lambda: str(model) in map(os.readlink, files.iterdir()), what="the loading")
+        cleaning = ros.node.create_client(ChangeState, "/brightness/change_state")
+        cleaning.wait_for_service(10)
+        done = cleaning.call_async(
+            ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CLEANUP))
+        )
+        wait_for(lambda: "unloading" in process.log)
+    wait_for(done.done, what="the end of the cleaning")
+    assert done.result().success
+    wait_for(lambda: "a request stays without answer" in process.log)
+    node.start()
+    assert node.diagnosis.values["model"] == ""
+    assert node.diagnosis.values["last_error"] == ""
 
 
 def test_stale_frames_are_refused(

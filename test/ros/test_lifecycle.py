@@ -9,10 +9,7 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from rcl_interfaces.srv import SetParametersAtomically
-from rclpy.parameter import Parameter
-
-from tracking_runtime.ros.clients import LifecycleClient, RequestRefused
+from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, set_parameters
 from tracking_runtime.ros.processes import NodeProcess
 from tracking_runtime.ros.session import RosSession
 
@@ -116,9 +113,8 @@ def test_unknown_parameter_is_mentioned(ros: RosSession, brightness: Start) -> N
 
 def _set(ros: RosSession, **values: object) -> str:
     """Set parameters of the brightness node at once; the reason if that is refused."""
-    request = SetParametersAtomically.Request(
-        parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
-    )
-    response = ros.call(SetParametersAtomically, "/brightness/set_parameters_atomically", request)
-    assert response.result.successful == (response.result.reason == "")
-    return str(response.result.reason)
+    try:
+        set_parameters(ros, "/brightness", **values)
+    except RequestRefused as refusal:
+        return str(refusal)
+    return ""

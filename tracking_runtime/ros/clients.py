@@ -1,4 +1,4 @@
-"""Nodes from the outside, as a program uses them: transitions and the trackers' services."""
+"""Nodes from the outside, as a program uses them: transitions, parameters and the trackers' services."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from numpy.typing import ArrayLike
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.parameter import Parameter
 from remote_sensing_tracking.msg import BoundingBox
 from remote_sensing_tracking.srv import ClearTarget, ReloadModel, SetTarget
 from std_srvs.srv import Trigger
@@ -22,6 +24,16 @@ from tracking_runtime.ros.waiting import wait_for
 
 class RequestRefused(RuntimeError):
     """A node did not do what it was asked to. The message gives its reason."""
+
+
+def set_parameters(session: RosSession, node: str, **values: Any) -> None:
+    """Set parameters of a node, all or none. Raises RequestRefused with the node's reason."""
+    request = SetParametersAtomically.Request(
+        parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+    )
+    result = session.call(SetParametersAtomically, f"{node}/set_parameters_atomically", request).result
+    if not result.successful:
+        raise RequestRefused(f"{node} did not set {', '.join(values)}: {result.reason}")
 
 
 class LifecycleClient:

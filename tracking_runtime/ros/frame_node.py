@@ -5,12 +5,16 @@ from __future__ import annotations
 import gc
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.task import Future
 from remote_sensing_tracking.srv import ReloadModel
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -69,7 +73,6 @@ class _Stream:
 P = TypeVar("P", bound=FrameNodeParameters)
 T = TypeVar("T", bound=Tracker)
 R = TypeVar("R")
-Response = TypeVar("Response", bound=Any)
 J = TypeVar("J")
 
 
@@ -84,6 +87,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         times: of each stage.
         epoch: counts resets since the node was configured.
         model: name or path of the current model.
+        loading: group of the callbacks that wait for ``in_background``: one at a time, beside all others.
     """
 
     tracker: T
@@ -92,6 +96,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     def __init__(self, name: str, specification: type[P], **options: Any) -> None:
         super().__init__(name, specification, **options)
+        self.loading = MutuallyExclusiveCallbackGroup()
         self._forget()
 
     # What subclasses fill in
@@ -121,9 +126,11 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
     def load(self) -> None:
         """Open the model and offer the services."""
         self._forget()
+        self._loader = ThreadPoolExecutor(1, f"{self.get_name()}_loader")
+        self.scope.callback(self._loader.shutdown, cancel_futures=True)
         self.adopt(self.open_tracker(self.parameters.model), self.parameters.model)
         self.serve(Trigger, "~/reset", self._answer_reset)
-        self.serve(ReloadModel, "~/reload_model", self._answer_reload)
+        self.serve(ReloadModel, "~/reload_model", self._answer_reload, self.loading)
 
     def start(self) -> None:
         """Take frames."""
@@ -168,6 +175,27 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             TimeoutError: the worker was too busy.
         """
         return job() if self._worker is None else self._worker.run(job, _JOB_TIMEOUT_S)
+
+    async def in_background(self, load: Callable[[], J]) -> J:
+        """The result of a function that may take long; frames are tracked and requests answered meanwhile.
+
+        For callbacks of the group ``loading``.
+
+        Raises:
+            ValueError: the node was cleaned up meanwhile.
+        """
+        loader, done = self._loader, Future(executor=self.executor)
+        job = loader.submit(load)
+
+        def wake(_: object) -> None:
+            done.set_result(None)
+            self.executor.wake()
+
+        job.add_done_callback(wake)
+        await done
+        if job.cancelled() or loader is not self._loader or not hasattr(self, "tracker"):
+            raise ValueError("the node was cleaned up meanwhile")
+        return job.result()
 
     def begin_epoch(self) -> None:
         """Forget everything seen."""
@@ -261,37 +289,36 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     # Services
 
-    def answer(self, what: str, response: Response, job: Callable[[], str]) -> Response:
-        """The response of a service: success and the job's message, or why there is none."""
+    @contextmanager
+    def answering(self, what: str, response: Any) -> Iterator[None]:
+        """Within it a service does its job: response.success tells whether it could, the message why not."""
+        response.success = False
         try:
-            response.message = job()
-            response.success = True
+            yield
         except (ValueError, TimeoutError) as error:
             response.message = str(error)
             self.get_logger().warning(f"cannot {what}: {error}")
         except Exception as error:
             response.message = str(error) or type(error).__name__
             self.log_exception(f"cannot {what}: {response.message}", error)
-        return response
+        else:
+            response.success = True
 
     def _answer_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        def reset() -> str:
+        with self.answering("reset", response):
             self.in_worker(self.begin_epoch)
-            return f"epoch {self.epoch}"
+            response.message = f"epoch {self.epoch}"
+        return response
 
-        return self.answer("reset", response, reset)
-
-    def _answer_reload(
+    async def _answer_reload(
         self, request: ReloadModel.Request, response: ReloadModel.Response
     ) -> ReloadModel.Response:
         model = request.model or self.model
-
-        def reload() -> str:
-            tracker = self.open_tracker(model)
+        with self.answering(f"load {model}, {self.model} stays", response):
+            tracker = await self.in_background(lambda: self.open_tracker(model))
             self.in_worker(lambda: self.adopt(tracker, model))
-            return f"model {model}"
-
-        return self.answer(f"load {model}, {self.model} stays", response, reload)
+            response.message = f"model {model}"
+        return response
 
     # Inside
 

@@ -15,9 +15,14 @@ from typing import Any, Generic, TypeVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import CallbackGroup
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.exceptions import (
+    InvalidHandle,
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+)
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -120,7 +125,12 @@ class TrackingNode(LifecycleNode, Generic[P]):
         return publisher
 
     def subscribe(
-        self, message_type: Any, topic: str, callback: Callable[..., None], profile: QoSProfile
+        self,
+        message_type: Any,
+        topic: str,
+        callback: Callable[..., Any],
+        profile: QoSProfile,
+        group: CallbackGroup | None = None,
     ) -> Subscription:
         """A subscription whose QoS users may override, for as long as the current scope."""
 
@@ -134,13 +144,21 @@ class TrackingNode(LifecycleNode, Generic[P]):
             profile,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=note),
+            callback_group=group,
         )
         self._scope.callback(self.destroy_subscription, subscription)
         return subscription
 
-    def serve(self, service_type: Any, name: str, answer: Callable[[Any, Any], Any]) -> None:
+    def serve(
+        self,
+        service_type: Any,
+        name: str,
+        answer: Callable[[Any, Any], Any],
+        group: CallbackGroup | None = None,
+    ) -> None:
         """A service, for as long as the current scope."""
-        self._scope.callback(self.destroy_service, self.create_service(service_type, name, answer))
+        service = self.create_service(service_type, name, answer, callback_group=group)
+        self._scope.callback(self.destroy_service, service)
 
     def note_error(self, doing: str, error: BaseException) -> None:
         """Log an exception with its traceback and keep its message for the diagnostics."""
@@ -299,6 +317,8 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
         while not signalled.done():
             try:
                 executor.spin_until_future_complete(signalled)
+            except InvalidHandle:
+                node.get_logger().warning("a request stays without answer: its service ended meanwhile")
             except Exception as error:
                 node.note_error("callback failed", error)
         node.shut_down()
