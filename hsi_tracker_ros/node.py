@@ -201,16 +201,14 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
             eye = self._eye.described(read_spectral_info(message))
             if eye == self._eye:
                 return
-            tracker = await self.in_background(lambda: self._open(self.model, eye))
+
+            def adopt(tracker: HsiTracker) -> None:
+                self._eye = eye
+                self.adopt(tracker, self.model)
+
+            await self.before_frames(lambda: self._open(self.model, eye), adopt)
         except ValueError as error:
             self.note_error("spectral_info is not heeded", error)
-            return
-
-        def change() -> None:
-            self._eye = eye
-            self.adopt(tracker, self.model)
-
-        self.in_worker(change)
 
     def _set_start_box(self, frame: NDArray[Any], stamp_ns: int) -> None:
         try:

@@ -6,6 +6,7 @@ import gc
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future as ConcurrentFuture
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -184,18 +185,22 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         Raises:
             ValueError: the node was cleaned up meanwhile.
         """
-        loader, done = self._loader, Future(executor=self.executor)
-        job = loader.submit(load)
-
-        def wake(_: object) -> None:
-            done.set_result(None)
-            self.executor.wake()
-
-        job.add_done_callback(wake)
-        await done
-        if job.cancelled() or loader is not self._loader or not hasattr(self, "tracker"):
+        loader = self._loader
+        loaded = await self._result(loader.submit(load))
+        if loader is not self._loader or not hasattr(self, "tracker"):
             raise ValueError("the node was cleaned up meanwhile")
-        return job.result()
+        return loaded
+
+    async def before_frames(self, load: Callable[[], J], adopt: Callable[[J], None]) -> None:
+        """Load what no frame can do without, and adopt it; frames wait, requests do not.
+
+        For callbacks of the group ``loading``. Raises what ``load`` and ``in_background`` raise.
+        """
+        if self._worker is None:
+            loaded = await self.in_background(load)
+            self.in_worker(lambda: adopt(loaded))
+        else:
+            await self._result(self._worker.submit(lambda: adopt(load())))
 
     def begin_epoch(self) -> None:
         """Forget everything seen."""
@@ -321,6 +326,20 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         return response
 
     # Inside
+
+    async def _result(self, job: ConcurrentFuture[J]) -> J:
+        """The result of what another thread does; the executor goes on meanwhile."""
+        done = Future(executor=self.executor)
+
+        def wake(_: object) -> None:
+            done.set_result(None)
+            self.executor.wake()
+
+        job.add_done_callback(wake)
+        await done
+        if job.cancelled():
+            raise ValueError("the node was cleaned up meanwhile")
+        return job.result()
 
     def _retire(self, worker: Worker[_Arrival]) -> None:
         worker.stop()
