@@ -11,7 +11,7 @@ from builtin_interfaces.msg import Duration, Time
 from remote_sensing_tracking.msg import BoundingBox, TargetTrack, TargetTrackArray, TrackArray
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import ImageMarker, Marker, MarkerArray
 
 from tracking_runtime.cdr import read_image
 from tracking_runtime.overlay import color_of
@@ -103,14 +103,16 @@ def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
     scene = stage(tracker, scale=2)
     overlays = ros.listen(Image, "/visualizer/overlay", 10)
     markers = ros.listen(MarkerArray, "/visualizer/markers", 10)
+    annotations = ros.listen(ImageMarker, "/visualizer/annotations", 10)
     wait_for(scene.images.get_subscription_count, what="wish for images")
     wait_for(scene.tracks.get_subscription_count)
     wait_for(scene.truth.get_subscription_count)
+    wait_for(lambda: ros.node.get_publishers_info_by_topic("/visualizer/annotations"))
     scene.truth.publish(tracks(3, boxes=np.array([[120.0, 10, 24, 24]])))
     for frame in range(4):
         scene.images.publish(image(frame))
         scene.tracks.publish(scene.make(frame))
-    wait_for(lambda: len(overlays) == 4 and len(markers) == 4, what="what there is to see")
+    wait_for(lambda: len(overlays) == len(markers) == len(annotations) == 4, what="what there is to see")
 
     shown = read_image(overlays[-1])
     assert (overlays[-1].header.stamp, overlays[-1].header.frame_id) == (header(3).stamp, "camera")
@@ -120,11 +122,17 @@ def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
     truth = (shown.image[16:22, 230:300] == 255).all(axis=2)
     assert truth.any()
 
-    boxes, *others = markers[-1].markers
+    plane, boxes, *others = markers[-1].markers
+    assert (plane.type, plane.ns) == (Marker.TRIANGLE_LIST, "plane")
+    assert {(p.x, p.y) for p in plane.points} == {(0, 0), (0, -1.2), (1.6, -1.2), (1.6, 0)}
     assert (boxes.type, boxes.ns, len(boxes.points)) == (Marker.LINE_LIST, "boxes", 8 * 3)
     assert boxes.header.frame_id == "image"
     assert (boxes.points[0].x, boxes.points[0].y) == pytest.approx((0.13, -0.12))
     assert {(m.ns, m.id) for m in others} == {(ns, i) for ns in ("trails", "labels") for i in (1, 2, 3)}
+    annotation = annotations[-1]
+    assert annotation.header == header(3)
+    assert (annotation.type, len(annotation.outline_colors)) == (ImageMarker.LINE_LIST, 8 * 3)
+    assert [(p.x, p.y) for p in annotation.points[:3]] == [(13, 12), (43, 12), (43, 12)]
     trail = next(m for m in others if m.ns == "trails" and m.id == 1)
     assert (trail.points[0].x, trail.points[-1].x) == pytest.approx((0.25, 0.28))
 

@@ -221,7 +221,7 @@ def test_recording_is_replayed_from_its_own_ground_truth(launch: Any, tmp_path: 
         ({"visualize": "rviz"}, "visualize:=rviz needs rviz2, which is not installed"),
         ({"visualize": "foxglove"}, "apt install ros-jazzy-foxglove-bridge"),
         ({"record": "snapshot"}, "record:=snapshot needs ros2bag"),
-        ({"record": "some"}, 'argument "record" provided value "some" is not valid'),
+        ({"record": "some"}, 'provided value "some" is not valid'),
     ],
 )
 def test_what_is_not_installed_or_known_is_said(launch: Any, arguments: dict[str, str], reason: str) -> None:

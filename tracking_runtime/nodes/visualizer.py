@@ -11,13 +11,13 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from remote_sensing_tracking.msg import TargetTrackArray, TrackArray
 from sensor_msgs.msg import Image
-from visualization_msgs.msg import MarkerArray
+from visualization_msgs.msg import ImageMarker, MarkerArray
 
 from tracking_runtime.cdr import read_image, read_truth, serialize_image, stamp_ns
 from tracking_runtime.errors import FrameRefused
 from tracking_runtime.frames import Frame
 from tracking_runtime.geometry import Boxes
-from tracking_runtime.nodes.markers import TrackMarkers
+from tracking_runtime.nodes.markers import TrackMarkers, to_image_marker
 from tracking_runtime.nodes.marks import marks_of_targets, marks_of_tracks
 from tracking_runtime.overlay import Marks, Trails, draw_overlay, to_bgr
 from tracking_runtime.pairing import StampPairs
@@ -57,7 +57,7 @@ class _Tracked:
 
 
 class Visualizer(TrackingNode[VisualizerParameters]):
-    """Publishes ``~/overlay`` and ``~/markers``, each only while somebody subscribes to it."""
+    """Publishes ``~/overlay``, ``~/markers`` and ``~/annotations``, each only while somebody subscribes."""
 
     def __init__(self) -> None:
         super().__init__("visualizer", VisualizerParameters)
@@ -73,6 +73,7 @@ class Visualizer(TrackingNode[VisualizerParameters]):
         """Advertise."""
         self._overlay = self.advertise(Image, "~/overlay", QoSProfile(depth=5))
         self._markers = self.advertise(MarkerArray, "~/markers", QoSProfile(depth=5))
+        self._annotations = self.advertise(ImageMarker, "~/annotations", QoSProfile(depth=5))
 
     def start(self) -> None:
         """Subscribe to the tracks; to the images only once somebody wants the overlay."""
@@ -139,7 +140,12 @@ class Visualizer(TrackingNode[VisualizerParameters]):
         self._trails.update(marks)
         if self._markers.get_subscription_count():
             with self._times.stage("markers"):
-                self._markers.publish(self._track_markers.build(marks, self._trails, message.header.stamp))
+                size = message.image_width, message.image_height
+                self._markers.publish(
+                    self._track_markers.build(marks, self._trails, message.header.stamp, size)
+                )
+        if self._annotations.get_subscription_count():
+            self._annotations.publish(to_image_marker(marks, message.header))
         if self._images is not None:
             latency_ms = message.latency.sec * 1e3 + message.latency.nanosec / 1e6
             self._draw(self._pairs.add_second(stamp_ns(message), _Tracked(marks, latency_ms)))

@@ -13,6 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import Action, LaunchContext, LaunchDescription
 from launch.actions import (
@@ -81,6 +82,10 @@ class Camera:
         """A topic's whole name."""
         namespace = self.values["namespace"].strip("/")
         return name if name.startswith("/") else f"/{namespace}/{name}".replace("//", "/")
+
+    def resolve(self, name: str) -> str:
+        """What one of the names that the nodes use becomes."""
+        return dict(self.remappings).get(name, self.topic(name))
 
     @property
     def image(self) -> str:
@@ -268,22 +273,24 @@ def _rviz(camera: Camera) -> list[Action]:
     """RViz, and its fixed frame, which it wants to see among the transforms."""
     _require("rviz2", "visualize:=rviz")
     frame = ["--frame-id", _MARKER_FRAME, "--child-frame-id", f"{_MARKER_FRAME}_plane"]
-    shown = [(f"/{name}", camera.topic(name)) for name in _shown_in_rviz(camera.tracker)]
+    config = find("config", f"{camera.tracker.name}.rviz")
+    shown = [(topic, camera.resolve(topic.lstrip("/"))) for topic in _topics_of(config)]
     return [
         Node(package="tf2_ros", executable="static_transform_publisher", arguments=frame),
         Node(
             package="rviz2",
             executable="rviz2",
             namespace=camera.values["namespace"],
-            arguments=["-d", str(find("config", f"{camera.tracker.name}.rviz"))],
+            arguments=["-d", str(config)],
             remappings=shown,
         ),
     ]
 
 
-def _shown_in_rviz(tracker: Tracker) -> list[str]:
-    """The topics that RViz's configuration names, and the one that its clicks go to."""
-    return ["visualizer/overlay", "visualizer/markers", tracker.picture or "image", "clicked_point"]
+def _topics_of(config: Path) -> list[str]:
+    """The topics that a configuration of RViz's displays and tools names."""
+    manager = yaml.safe_load(config.read_text())["Visualization Manager"]
+    return [each["Topic"]["Value"] for each in (*manager["Displays"], *manager["Tools"]) if "Topic" in each]
 
 
 def _bridge(values: Values) -> list[Action]:
