@@ -52,6 +52,7 @@ class Tracker:
         name: of the executable, and of the node.
         view: the visualizer's parameter ``tracker``.
         picture: topic that the visualizer draws on, relative to the namespace; empty: the images.
+        takes_targets: whether people choose what it follows.
         results: topics of what was found.
         switches: launch arguments that are parameters of the node, where they are given.
     """
@@ -59,12 +60,17 @@ class Tracker:
     name: str
     view: str
     picture: str = ""
+    takes_targets: bool = False
     results: tuple[str, ...] = ("tracks",)
     switches: tuple[str, ...] = ("model", "engine")
 
 
 HSI_TRACKER = Tracker(
-    "hsi_tracker", "hsi", picture="hsi_tracker/false_color", switches=("camera", "model", "engine")
+    "hsi_tracker",
+    "hsi",
+    picture="hsi_tracker/false_color",
+    takes_targets=True,
+    switches=("camera", "model", "engine"),
 )
 SPAX_TRACKER = Tracker("spax_tracker", "satellite", results=("tracks", "detections"))
 TRACKERS = {tracker.name: tracker for tracker in (HSI_TRACKER, SPAX_TRACKER)}
@@ -256,7 +262,7 @@ def recorder(camera: Camera, *, own: bool = False) -> list[Action]:
 
 
 def views(camera: Camera) -> list[Action]:
-    """What shows the tracks, if anything is to.
+    """What shows the tracks and takes clicks, if anything is to.
 
     Raises:
         RuntimeError: the program that shows them is not installed.
@@ -265,8 +271,10 @@ def views(camera: Camera) -> list[Action]:
         return []
     drawn = [("image", camera.topic(camera.tracker.picture))] if camera.tracker.picture else []
     view = {"tracker": camera.tracker.view, "marker_frame": _MARKER_FRAME}
-    visualizer = camera.node("visualizer", view, drawn, respawn=True)
-    return [visualizer, *(_rviz(camera) if camera.values["visualize"] == "rviz" else [])]
+    nodes: list[Action] = [camera.node("visualizer", view, drawn, respawn=True)]
+    if camera.tracker.takes_targets:
+        nodes.append(camera.node("target_selector", {"marker_frame": _MARKER_FRAME}, respawn=True))
+    return [*nodes, *(_rviz(camera) if camera.values["visualize"] == "rviz" else [])]
 
 
 def _rviz(camera: Camera) -> list[Action]:
