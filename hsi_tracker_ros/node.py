@@ -23,6 +23,7 @@ from tracking_runtime.cdr import read_spectral_info
 from tracking_runtime.engines import BACKENDS
 from tracking_runtime.errors import FrameRefused, TargetRefused
 from tracking_runtime.ros import images, messages, qos
+from tracking_runtime.ros.detections import Detections2D, Tracked
 from tracking_runtime.ros.diagnostics import Value
 from tracking_runtime.ros.frame_node import FrameNode, FrameNodeParameters
 from tracking_runtime.ros.lifecycle import run_node
@@ -127,6 +128,7 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         self._eye = _Eye.configured(self.parameters)
         super().load()
         self._tracks = self.advertise(msg.TargetTrackArray, "~/tracks", qos.track())
+        self._detections_2d = Detections2D(self)
         self._false_color = self.advertise(Image, "~/false_color", qos.sensor())
         self._response = self.advertise(Image, "~/response", qos.sensor())
         self.serve(SetTarget, "~/set_target", self._answer_set_target)
@@ -165,6 +167,7 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
     def publish(self, facts: FrameFacts, frame: NDArray[Any], result: list[TargetState]) -> None:
         """Publish tracks, and false colour and response if somebody looks."""
         self._tracks.publish(messages.to_target_tracks(facts, result))
+        self._detections_2d.publish(facts.header, (Tracked(t.id, t.box, t.score, t.label) for t in result))
         if self._false_color.get_subscription_count():
             image = self.tracker.false_color(frame)
             self._false_color.publish(images.from_array(image, "bgr8", facts.header))
@@ -238,7 +241,9 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
     def _frames_from(self, stamp: int) -> list[tuple[int, NDArray[Any]]]:
         frames = list(self._recent)
         if not frames:
-            raise TargetRefused(f"no frame on {self.resolve_topic_name('image')} yet to find a target in")
+            raise TargetRefused(
+                f"no frame on {self.resolve_topic_name(self.image_topic)} yet to find a target in"
+            )
         if not stamp:
             return frames[-1:]
         stamps = [known for known, _ in frames]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 
@@ -22,12 +24,12 @@ NODE = "/target_selector"
 class Screen:
     """Publishes what a person sees and clicks, and answers as a tracker does."""
 
-    def __init__(self, ros, node_process, wait_for, **parameters) -> None:
+    def __init__(self, ros, node_process, wait_for, detections_type=DetectionArray, **parameters) -> None:
         self.ros, self.wait_for = ros, wait_for
         self.requests: list[SetTarget.Request] = []
         publish = ros.node.create_publisher
         self.tracks = publish(TargetTrackArray, "/hsi_tracker/tracks", qos.track())
-        self.detections = publish(DetectionArray, "/detections", qos.track())
+        self.detections = publish(detections_type, "/detections", qos.track())
         self.points = publish(PointStamped, "/clicked_point", 10)
         self.boxes = publish(PolygonStamped, "/clicked_box", 10)
         self.client = LifecycleClient(ros, NODE)
@@ -128,14 +130,29 @@ def test_box_is_taken_as_drawn_and_a_refusal_is_shown(screen) -> None:
     refused(scene, "a box needs two corners")
 
 
-def test_detector_that_is_not_installed_is_said(screen, ros) -> None:
-    pytest.importorskip("rclpy")
-    try:
-        import vision_msgs  # noqa: F401
+def test_any_detector_of_vision_msgs_helps(screen, wait_for) -> None:
+    types = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
+    scene = screen(detector="Detection2DArray", detections_type=types.Detection2DArray)
+    scene.serve()
+    header = Header(stamp=messages.to_time(SECOND), frame_id="camera")
+    found = types.Detection2D(header=header)
+    found.bbox.center.position.x, found.bbox.center.position.y = 50.0, 40.0
+    found.bbox.size_x, found.bbox.size_y = 20.0, 10.0
+    hypothesis = types.ObjectHypothesis(class_id="tank", score=0.9)
+    found.results.append(types.ObjectHypothesisWithPose(hypothesis=hypothesis))
+    scene.detections.publish(types.Detection2DArray(header=header, detections=[found]))
+    scene.tracks.publish(TargetTrackArray(header=header))
 
-        pytest.skip("vision_msgs is installed")
-    except ImportError:
-        pass
+    def meant() -> SetTarget.Request | None:
+        scene.click(45, 42)
+        return next((each for each in scene.requests if each.label == "tank"), None)
+
+    request = wait_for(meant, what="a request for the tank")
+    np.testing.assert_array_equal(messages.from_box(request.box), [40, 35, 20, 10])
+
+
+@pytest.mark.skipif(find_spec("vision_msgs") is not None, reason="vision_msgs is installed")
+def test_detector_that_is_not_installed_is_said(screen, ros) -> None:
     scene = screen()
     scene.client.deactivate()
     scene.client.cleanup()

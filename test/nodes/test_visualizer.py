@@ -9,7 +9,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from builtin_interfaces.msg import Duration, Time
 from remote_sensing_tracking.msg import BoundingBox, TargetTrack, TargetTrackArray, TrackArray
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import ImageMarker, Marker, MarkerArray
 
@@ -17,6 +17,7 @@ from tracking_runtime.cdr import read_image
 from tracking_runtime.overlay import color_of
 from tracking_runtime.ros import qos
 from tracking_runtime.ros.clients import LifecycleClient
+from tracking_runtime.ros.images import decompress
 
 BOXES = np.array([[10, 12, 30, 20], [60, 40, 8, 8], [90, 70, 40, 25]], float)
 
@@ -102,8 +103,10 @@ def stage(ros, node_process):
 def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
     scene = stage(tracker, scale=2)
     overlays = ros.listen(Image, "/visualizer/overlay", 10)
+    compressed = ros.listen(CompressedImage, "/visualizer/overlay/compressed", 10)
     markers = ros.listen(MarkerArray, "/visualizer/markers", 10)
     annotations = ros.listen(ImageMarker, "/visualizer/annotations", 10)
+    wait_for(lambda: ros.node.get_publishers_info_by_topic("/visualizer/overlay/compressed"))
     wait_for(scene.images.get_subscription_count, what="wish for images")
     wait_for(scene.tracks.get_subscription_count)
     wait_for(scene.truth.get_subscription_count)
@@ -117,6 +120,10 @@ def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
     shown = read_image(overlays[-1])
     assert (overlays[-1].header.stamp, overlays[-1].header.frame_id) == (header(3).stamp, "camera")
     assert (shown.image.shape, shown.encoding) == ((240, 320, 3), "bgr8")
+    wait_for(lambda: len(compressed) == 4, what="the compressed overlays")
+    jpeg, _ = decompress(compressed[-1])
+    assert compressed[-1].header == overlays[-1].header
+    assert np.abs(jpeg.astype(int) - shown.image).mean() < 8
     drawn = {tuple(pixel) for pixel in shown.image.reshape(-1, 3).tolist()}
     assert {color_of(number) for number in (1, 2, 3)} <= drawn
     truth = (shown.image[16:22, 230:300] == 255).all(axis=2)

@@ -3,11 +3,13 @@ from __future__ import annotations
 import os
 import re
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from remote_sensing_tracking.msg import TrackArray
 from remote_sensing_tracking.srv import ReloadModel
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, TrackerClient
 from tracking_runtime.ros.processes import NodeProcess
@@ -229,3 +231,26 @@ def test_incompatible_quality_of_service_is_reported(
     ros.node.create_publisher(Image, "/image", qos_profile_sensor_data)
     wait_for(lambda: "incompatible QoS on /image: the publisher differs in RELIABILITY" in process.log)
     wait_for(lambda: node.diagnosis and "incompatible QoS on /image" in node.diagnosis.message)
+
+
+def test_compressed_images_are_tracked(
+    ros: RosSession,
+    brightness: Callable[..., NodeProcess],
+    make_camera: Any,
+    spot: Any,
+    wait_for: Callable[..., Any],
+) -> None:
+    brightness(image_transport="compressed")
+    node = LifecycleClient(ros, "/brightness")
+    tracks = ros.listen(TrackArray, "/brightness/tracks")
+    camera = ros.node.create_publisher(CompressedImage, "/image/compressed", 10)
+    node.start()
+    wait_for(camera.get_subscription_count, what="a subscription of compressed images")
+    header = make_camera("/brightness", TrackArray).message(spot(1, 1), "mono8", SECOND).header
+    data = cv2.imencode(".png", spot(5, 7))[1].tobytes()
+    camera.publish(CompressedImage(header=header, format="mono8; png compressed", data=array("B", data)))
+    wait_for(lambda: tracks, what="tracks")
+    assert (tracks[0].header, list(tracks[0].boxes)) == (header, [5, 7, 3, 3])
+    header.stamp.sec += 1
+    camera.publish(CompressedImage(header=header, format="jpeg", data=array("B", data[:20])))
+    wait_for(lambda: "'jpeg' are no image" in node.diagnosis.message, what="the refusal")

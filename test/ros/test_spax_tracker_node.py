@@ -116,6 +116,26 @@ def test_what_moves_is_tracked(active: Flight) -> None:
     assert (masks[-1].encoding, masks[-1].width) == ("mono8", 256)
 
 
+def test_tracks_are_there_for_programs_that_know_vision_msgs(active: Flight) -> None:
+    types = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
+    received = active.session.listen(types.Detection2DArray, f"{NODE}/detections_2d", qos.track())
+
+    def answered() -> TrackArray | None:
+        message = active.next()
+        return message if received and received[-1].header == message.header else None
+
+    message = wait_for(answered, 30, "the same frame in both")
+    boxes = [
+        [d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x, d.bbox.size_y]
+        for d in received[-1].detections
+    ]
+    truth = read_truth(message)
+    assert [d.id for d in received[-1].detections] == [str(number) for number in truth.ids]
+    np.testing.assert_allclose(np.array(boxes)[:, :2], centres(truth.boxes))
+    np.testing.assert_allclose(np.array(boxes)[:, 2:], truth.boxes[:, 2:])
+    assert {d.results[0].hypothesis.class_id for d in received[-1].detections} <= set(message.class_names)
+
+
 def test_bad_frames_are_refused_and_tracking_goes_on(active: Flight) -> None:
     def changed(**changes: Any) -> Image:
         message = active.frame(0)

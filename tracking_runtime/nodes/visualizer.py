@@ -10,7 +10,8 @@ from typing import Any
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from remote_sensing_tracking.msg import TargetTrackArray, TrackArray
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
 from visualization_msgs.msg import ImageMarker, MarkerArray
 
 from tracking_runtime.cdr import read_image, read_truth, serialize_image, stamp_ns
@@ -23,7 +24,9 @@ from tracking_runtime.overlay import Marks, Trails, draw_overlay, to_bgr
 from tracking_runtime.pairing import StampPairs
 from tracking_runtime.ros import qos
 from tracking_runtime.ros.diagnostics import Diagnosis, Level, stage_values
+from tracking_runtime.ros.images import compress
 from tracking_runtime.ros.lifecycle import TrackingNode, run_node
+from tracking_runtime.ros.messages import to_time
 from tracking_runtime.ros.parameters import Change, NodeParameters, parameter
 from tracking_runtime.timing import StageTimes
 
@@ -42,6 +45,7 @@ class VisualizerParameters(NodeParameters):
     scale: int = parameter(
         1, "how many times to enlarge the overlay", minimum=1, maximum=8, change=Change.ALWAYS
     )
+    jpeg_quality: int = parameter(80, "of ~/overlay/compressed", minimum=1, maximum=100, change=Change.ALWAYS)
     trail: int = parameter(30, "[frames] length of the trails", minimum=1, maximum=1000)
     truth: bool = parameter(True, "draw ground truth, where it is published", change=Change.ALWAYS)
     pixel_size: float = parameter(0.01, "[m] of a pixel in the markers", minimum=1e-6)
@@ -72,6 +76,7 @@ class Visualizer(TrackingNode[VisualizerParameters]):
     def load(self) -> None:
         """Advertise."""
         self._overlay = self.advertise(Image, "~/overlay", QoSProfile(depth=5))
+        self._compressed = self.advertise(CompressedImage, "~/overlay/compressed", QoSProfile(depth=5))
         self._markers = self.advertise(MarkerArray, "~/markers", QoSProfile(depth=5))
         self._annotations = self.advertise(ImageMarker, "~/annotations", QoSProfile(depth=5))
 
@@ -103,7 +108,7 @@ class Visualizer(TrackingNode[VisualizerParameters]):
 
     def _follow_listeners(self) -> None:
         """Receive images for as long as somebody looks at them."""
-        wanted = self._overlay.get_subscription_count() > 0
+        wanted = any(each.get_subscription_count() for each in (self._overlay, self._compressed))
         if wanted and self._images is None:
             self._images = self.subscribe(Image, "image", self._take_image, qos.sensor())
         elif not wanted and self._images is not None:
@@ -164,8 +169,12 @@ class Visualizer(TrackingNode[VisualizerParameters]):
                 scale=self.parameters.scale,
             )
         with self._times.stage("publish"):
-            shown = Frame(frame.stamp_ns, picture, "bgr8", frame.frame_id)
-            self._overlay.publish(serialize_image(shown))
+            if self._overlay.get_subscription_count():
+                shown = Frame(frame.stamp_ns, picture, "bgr8", frame.frame_id)
+                self._overlay.publish(serialize_image(shown))
+            if self._compressed.get_subscription_count():
+                header = Header(stamp=to_time(frame.stamp_ns), frame_id=frame.frame_id)
+                self._compressed.publish(compress(picture, self.parameters.jpeg_quality, header))
         self._drawn += 1
 
     def _truth_of(self, stamp: int) -> Boxes | None:

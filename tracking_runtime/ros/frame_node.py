@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.task import Future
 from remote_sensing_tracking.srv import ReloadModel
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from tracking_runtime.errors import FrameRefused
@@ -30,6 +30,7 @@ from tracking_runtime.ros.parameters import Change, NodeParameters, parameter
 from tracking_runtime.ros.worker import Worker
 from tracking_runtime.timing import StageTimes
 
+_TRANSPORTS = ("raw", "compressed")
 _JOB_TIMEOUT_S = 10.0
 _RECENTLY_S = 5.0
 
@@ -46,6 +47,9 @@ class FrameNodeParameters(NodeParameters):
         minimum=0.0,
         change=Change.ALWAYS,
     )
+    image_transport: str = parameter(
+        "raw", "how images come: on image, or as JPEG or PNG on image/compressed", choices=_TRANSPORTS
+    )
 
 
 class Tracker(Protocol):
@@ -57,7 +61,7 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True)
 class _Arrival:
-    message: Image
+    message: Image | CompressedImage
     arrived_ns: int
 
 
@@ -139,7 +143,8 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         self._worker = worker
         worker.start()
         self.scope.callback(self._retire, worker)
-        self._subscription = self.subscribe(Image, "image", self._receive, qos.sensor())
+        image_type = Image if self.parameters.image_transport == "raw" else CompressedImage
+        self._subscription = self.subscribe(image_type, self.image_topic, self._receive, qos.sensor())
 
     def unload(self) -> None:
         """Free the model."""
@@ -164,10 +169,15 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         if now - account.last_refusal_s < _RECENTLY_S:
             return Diagnosis(Level.WARN, f"frame refused: {account.last_refusal}", values)
         if self._worker is not None and account.silence_s > _RECENTLY_S:
-            return Diagnosis(Level.WARN, f"no frames on {self.resolve_topic_name('image')}", values)
+            return Diagnosis(Level.WARN, f"no frames on {self.resolve_topic_name(self.image_topic)}", values)
         return Diagnosis(Level.OK, "tracking" if self._worker else self.state, values)
 
     # What subclasses use
+
+    @property
+    def image_topic(self) -> str:
+        """Where images come, by image_transport's names."""
+        return "image" if self.parameters.image_transport == "raw" else "image/compressed"
 
     def in_worker(self, job: Callable[[], J]) -> J:
         """The result of a function that may touch the tracker.
@@ -217,7 +227,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     # The path of a frame
 
-    def _receive(self, message: Image, information: dict[str, Any]) -> None:
+    def _receive(self, message: Image | CompressedImage, information: dict[str, Any]) -> None:
         arrived_ns = time.monotonic_ns()
         alone = self._subscription.get_publisher_count() == 1
         self._account.arrive(information["publication_sequence_number"] if alone else None)
@@ -230,8 +240,10 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         try:
             stamp = self._checked_stamp(message)
             with self.times.stage("decode"):
-                frame = self.decode(self._checked_image(message), message.encoding)
-            self._follow_stream(message, stamp)
+                image, encoding = _pixels(message)
+                frame = self.decode(image, encoding)
+            height, width = image.shape[:2]
+            self._follow_stream(_Stream(width, height, encoding, message.header.frame_id), stamp)
             result = self.track(frame, stamp)
             with self.times.stage("publish"):
                 self.publish(self._facts(arrival, frame), frame, result)
@@ -244,7 +256,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             self.times.add("total", (time.monotonic_ns() - arrival.arrived_ns) / 1e6)
             self._age_ms = (self.get_clock().now().nanoseconds - stamp) / 1e6
 
-    def _checked_stamp(self, message: Image) -> int:
+    def _checked_stamp(self, message: Image | CompressedImage) -> int:
         stamp = stamp_ns(message.header.stamp)
         if stamp <= 0:
             raise FrameRefused("the frame's stamp is zero: the camera driver must set it")
@@ -256,15 +268,8 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             raise FrameRefused(f"the frame is {age:.3f} s old, max_age is {limit:g} s")
         return stamp
 
-    def _checked_image(self, message: Image) -> NDArray[Any]:
-        image = images.to_array(message)
-        if image.dtype == np.float32 and not np.isfinite(image.sum(dtype=np.float64)):
-            raise FrameRefused("the image has values that are not finite")
-        return image
-
-    def _follow_stream(self, message: Image, stamp: int) -> None:
+    def _follow_stream(self, stream: _Stream, stamp: int) -> None:
         """Begin an epoch where this frame does not follow the one before."""
-        stream = _Stream(message.width, message.height, message.encoding, message.header.frame_id)
         if self._stream is not None and stream != self._stream:
             self.get_logger().warning(f"new stream: {stream}, before {self._stream}; the tracker starts anew")
             self.begin_epoch()
@@ -284,7 +289,9 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         repeated = reason == account.last_refusal and time.monotonic() - account.last_refusal_s < _RECENTLY_S
         account.refuse(reason)
         if not repeated:
-            self.get_logger().warning(f"frame on {self.resolve_topic_name('image')} refused: {reason}")
+            self.get_logger().warning(
+                f"frame on {self.resolve_topic_name(self.image_topic)} refused: {reason}"
+            )
 
     def _fail(self, error: Exception) -> None:
         self._account.fail()
@@ -360,3 +367,13 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         self.model = ""
         self._failure = ""
         self._age_ms = 0.0
+
+
+def _pixels(message: Image | CompressedImage) -> tuple[NDArray[Any], str]:
+    """The pixels of an image and their encoding. Raises FrameRefused."""
+    if isinstance(message, CompressedImage):
+        return images.decompress(message)
+    image = images.to_array(message)
+    if image.dtype == np.float32 and not np.isfinite(image.sum(dtype=np.float64)):
+        raise FrameRefused("the image has values that are not finite")
+    return image, message.encoding
