@@ -19,9 +19,12 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from remote_sensing_tracking.msg import TrackArray
 from remote_sensing_tracking.srv import ReloadModel
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
+from tracking_runtime.ros import messages
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, TrackerClient
+from tracking_runtime.ros.diagnostics import Level
 from tracking_runtime.ros.processes import NodeProcess
 from tracking_runtime.ros.session import RosSession
 
@@ -254,3 +257,50 @@ def test_compressed_images_are_tracked(
     header.stamp.sec += 1
     camera.publish(CompressedImage(header=header, format="jpeg", data=array("B", data[:20])))
     wait_for(lambda: "'jpeg' are no image" in node.diagnosis.message, what="the refusal")
+
+
+def test_operator_is_told_of_no_camera_and_of_two(
+    ros: RosSession, brightness: Callable[..., NodeProcess], make_camera: Any, spot: Any, wait_for: Any
+) -> None:
+    brightness()
+    node = LifecycleClient(ros, "/brightness")
+    node.start()
+
+    def told(what: str) -> None:
+        wait_for(lambda: node.diagnosis and node.diagnosis.message.startswith(what), what=what)
+
+    told("no frames on /image")
+    assert node.diagnosis.level == Level.WARN
+    north, south = make_camera("/brightness", TrackArray), make_camera("/brightness", TrackArray)
+    told("2 cameras publish on /image: remap it to the topic of one")
+    frames = [
+        camera.answer(camera.message(spot(1, 1, size=size), "mono8", number * SECOND))
+        for number, (camera, size) in enumerate([(north, (8, 8)), (south, (9, 9)), (north, (8, 8))], start=1)
+    ]
+    assert [frame.epoch for frame in frames] == [0, 1, 2]
+
+
+def test_looping_recording_with_its_own_clock(
+    ros: RosSession, brightness: Callable[..., NodeProcess], make_camera: Any, spot: Any, wait_for: Any
+) -> None:
+    brightness(use_sim_time=True, max_age=5.0)
+    node = LifecycleClient(ros, "/brightness")
+    camera = make_camera("/brightness", TrackArray)
+    clock = ros.node.create_publisher(Clock, "/clock", 10)
+    node.start()
+    camera.wait_for_node()
+    wait_for(clock.get_subscription_count, what="who follows the clock")
+
+    def tick(second: int) -> None:
+        clock.publish(Clock(clock=messages.to_time(second * SECOND)))
+        wait_for(lambda: node.diagnosis_stamp_ns == second * SECOND, what="the clock in the diagnosis")
+
+    def epoch(second: int) -> int:
+        return int(camera.answer(camera.message(spot(1, 1), "mono8", second * SECOND)).epoch)
+
+    tick(100)
+    assert [epoch(98), epoch(99)] == [0, 0]
+    camera.send(camera.message(spot(1, 1), "mono8", 90 * SECOND))
+    wait_for(lambda: "max_age is 5 s" in node.diagnosis.values["last_refusal"], what="the refusal")
+    tick(97)
+    assert [epoch(96), epoch(97)] == [1, 1]

@@ -133,8 +133,7 @@ class Player(TrackingNode[PlayerParameters]):
             if answers.awaited:
                 answers.look()
 
-        timer = self.create_timer(_POLL_S, look)
-        self.scope.callback(self.destroy_timer, timer)
+        self.repeat(_POLL_S, look)
         self._answers = answers
         return pace
 

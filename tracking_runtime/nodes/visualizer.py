@@ -90,8 +90,7 @@ class Visualizer(TrackingNode[VisualizerParameters]):
         self._images = None
         self.subscribe(message_type, "tracks", self._take_tracks, qos.track())
         self.subscribe(TrackArray, "ground_truth", self._take_truth, qos.track())
-        timer = self.create_timer(_LISTENERS_PERIOD_S, self._follow_listeners)
-        self.scope.callback(self.destroy_timer, timer)
+        self.repeat(_LISTENERS_PERIOD_S, self._follow_listeners)
 
     def diagnose(self) -> Diagnosis:
         """What was shown."""

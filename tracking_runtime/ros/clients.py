@@ -15,6 +15,7 @@ from remote_sensing_tracking.msg import BoundingBox
 from remote_sensing_tracking.srv import ClearTarget, ReloadModel, SetTarget
 from std_srvs.srv import Trigger
 
+from tracking_runtime.cdr import stamp_ns
 from tracking_runtime.geometry import as_boxes
 from tracking_runtime.ros import diagnostics
 from tracking_runtime.ros.diagnostics import Diagnosis
@@ -54,12 +55,18 @@ class LifecycleClient:
         self._node = node
         self._timeout_s = timeout_s
         self._diagnosis: Diagnosis | None = None
+        self._diagnosis_stamp_ns = 0
         session.node.create_subscription(DiagnosticArray, diagnostics.TOPIC, self._note, 100)
 
     @property
     def diagnosis(self) -> Diagnosis | None:
         """What the node last said of itself; values are text."""
         return self._diagnosis
+
+    @property
+    def diagnosis_stamp_ns(self) -> int:
+        """When it said so, on its clock; 0 if it has not."""
+        return self._diagnosis_stamp_ns
 
     def state(self) -> str:
         """The node's state: unconfigured, inactive, active or finalized."""
@@ -102,7 +109,9 @@ class LifecycleClient:
         return str(diagnosis.values.get("last_error", "")) if diagnosis else ""
 
     def _note(self, message: DiagnosticArray) -> None:
-        self._diagnosis = diagnostics.from_message(message, self._node) or self._diagnosis
+        diagnosis = diagnostics.from_message(message, self._node)
+        if diagnosis is not None:
+            self._diagnosis, self._diagnosis_stamp_ns = diagnosis, stamp_ns(message)
 
 
 class TrackerClient:

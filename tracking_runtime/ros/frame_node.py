@@ -168,6 +168,11 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             return Diagnosis(Level.ERROR, self._failure, values)
         if now - account.last_refusal_s < _RECENTLY_S:
             return Diagnosis(Level.WARN, f"frame refused: {account.last_refusal}", values)
+        if self._worker is not None and (cameras := self._subscription.get_publisher_count()) > 1:
+            topic = self.resolve_topic_name(self.image_topic)
+            return Diagnosis(
+                Level.WARN, f"{cameras} cameras publish on {topic}: remap it to the topic of one", values
+            )
         if self._worker is not None and account.silence_s > _RECENTLY_S:
             return Diagnosis(Level.WARN, f"no frames on {self.resolve_topic_name(self.image_topic)}", values)
         return Diagnosis(Level.OK, "tracking" if self._worker else self.state, values)
@@ -271,11 +276,17 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
     def _follow_stream(self, stream: _Stream, stamp: int) -> None:
         """Begin an epoch where this frame does not follow the one before."""
         if self._stream is not None and stream != self._stream:
-            self.get_logger().warning(f"new stream: {stream}, before {self._stream}; the tracker starts anew")
+            self.get_logger().warning(
+                f"new stream: {stream}, before {self._stream}; the tracker starts anew",
+                throttle_duration_sec=_RECENTLY_S,
+            )
             self.begin_epoch()
         elif stamp < self._last_stamp_ns:
             back = (self._last_stamp_ns - stamp) / 1e9
-            self.get_logger().warning(f"stamps jumped back by {back:.3f} s; the tracker starts anew")
+            self.get_logger().warning(
+                f"stamps jumped back by {back:.3f} s; the tracker starts anew",
+                throttle_duration_sec=_RECENTLY_S,
+            )
             self.begin_epoch()
         self._stream, self._last_stamp_ns = stream, stamp
 

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 from rclpy.exceptions import (
@@ -40,6 +41,7 @@ from tracking_runtime.ros.parameters import NodeParameters, ParameterServer
 P = TypeVar("P", bound=NodeParameters)
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 _DIAGNOSTICS_PERIOD_S = 1.0
+_STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
 class TrackingNode(LifecycleNode, Generic[P]):
@@ -71,7 +73,7 @@ class TrackingNode(LifecycleNode, Generic[P]):
             self.get_logger().warning(line)
         self._refuse_wrong_transitions()
         self._diagnostics = self.create_publisher(DiagnosticArray, diagnostics.TOPIC, qos.track())
-        self.create_timer(_DIAGNOSTICS_PERIOD_S, self.report)
+        self.create_timer(_DIAGNOSTICS_PERIOD_S, self.report, clock=_STEADY)
 
     # What subclasses fill in
 
@@ -159,6 +161,15 @@ class TrackingNode(LifecycleNode, Generic[P]):
         """A service, for as long as the current scope."""
         service = self.create_service(service_type, name, answer, callback_group=group)
         self._scope.callback(self.destroy_service, service)
+
+    def repeat(self, period_s: float, function: Callable[[], None]) -> None:
+        """Call a function again and again, for as long as the current scope.
+
+        Time is that of a steady clock: where ``use_sim_time`` is set, the node's own may stand still, or jump
+        back with a recording that begins anew.
+        """
+        timer = self.create_timer(period_s, function, clock=_STEADY)
+        self._scope.callback(self.destroy_timer, timer)
 
     def note_error(self, doing: str, error: BaseException) -> None:
         """Log an exception with its traceback and keep its message for the diagnostics."""
