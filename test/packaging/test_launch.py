@@ -168,6 +168,38 @@ def test_camera_is_tracked_shown_and_recorded_until_sigint(
 
 
 @needs_launch
+def test_click_becomes_a_target(launch: Any, ros: Any, wait_for: Any) -> None:
+    from geometry_msgs.msg import Point, PointStamped
+    from remote_sensing_tracking.msg import TargetTrackArray
+    from sensor_msgs.msg import Image
+    from std_msgs.msg import Header
+
+    from hsi_tracker_ros.simulation import HyperspectralScene
+    from tracking_runtime.cdr import serialize_image
+    from tracking_runtime.geometry import centres
+    from tracking_runtime.ros import qos
+
+    run = launch("hsi_tracker.launch.py", visualize="overlay", engine="pytorch")
+    tracks = ros.listen(TargetTrackArray, "/hsi_tracker/tracks", qos.track())
+    camera = ros.node.create_publisher(Image, "/image", 10)
+    clicks = ros.node.create_publisher(PointStamped, "/clicked_point", 10)
+    wait_for(lambda: camera.get_subscription_count() and clicks.get_subscription_count(), 120, "the nodes")
+    listeners = ros.node.get_subscriptions_info_by_topic
+    wait_for(lambda: len(listeners("/hsi_tracker/tracks")) == 3, 60, "all who hear the tracks")
+    first, second = HyperspectralScene(1_000_003, frames=2, size=(160, 128))
+    camera.publish(serialize_image(first))
+    wait_for(lambda: tracks, 60, "the first frame's tracks")
+    ((x, y),) = centres(first.truth.boxes[:1]) * 0.01
+    header = Header(frame_id="image", stamp=tracks[0].header.stamp)
+    clicks.publish(PointStamped(header=header, point=Point(x=x, y=-y)))
+    wait_for(lambda: "target 1" in run.log, 30, "the choice")
+    camera.publish(serialize_image(second))
+    wait_for(lambda: len(tracks) == 2, 60, "the second frame's tracks")
+    assert [track.id for track in tracks[1].tracks] == [1]
+    assert run.interrupt() == 0
+
+
+@needs_launch
 def test_ground_station_has_a_tracker_per_camera_and_respawns_it(
     launch: Any, ros: Any, wait_for: Any
 ) -> None:

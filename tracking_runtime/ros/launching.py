@@ -40,6 +40,7 @@ Values = Mapping[str, str]
 
 _RESPAWN_DELAY_S = 2.0
 _PATIENCE_S = "30"  # after SIGINT: a recorder finishes its bag, a tracker its frame
+_REPLAY_PATIENCE_S = 180.0  # the first frame waits for a model that is loaded for its camera
 _MARKER_FRAME = "image"
 _LOSSLESS = {"reliability": "reliable", "depth": 50}
 
@@ -210,6 +211,7 @@ def replay(values: Values) -> list[Action]:
             "rate": float(values["rate"]),
             "wait_for_subscribers": 2 if values["record"] == "all" else 1,
             "exit_when_done": True,
+            "patience": _REPLAY_PATIENCE_S,
             **_qos_overrides(camera.image, "publisher"),
         },
     )
@@ -331,7 +333,8 @@ def _scoring(values: Values, recording: str) -> list[Action]:
         return [over]
     if not entry_points(group=COMMANDS, name="evaluate"):
         return [LogInfo(msg=f"no command rstrack evaluate: {recording} is not scored"), over]
-    scoring = ExecuteProcess(cmd=["rstrack", "evaluate", recording], output="screen")
+    command = ["rstrack", "evaluate", recording, "--output", f"{recording}_evaluation"]
+    scoring = ExecuteProcess(cmd=command, output="screen")
     return [scoring, RegisterEventHandler(OnProcessExit(target_action=scoring, on_exit=[over]))]
 
 
