@@ -237,6 +237,7 @@ def test_recording_is_replayed_from_its_own_ground_truth(launch: Any, tmp_path: 
         "replay.launch.py",
         bag=str(tmp_path / "flight"),
         output=str(tmp_path / "tracked"),
+        engine="pytorch",
         evaluate="false",
     )
     assert run.process.wait(150) == 0, run.log

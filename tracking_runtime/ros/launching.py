@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -83,7 +83,6 @@ class Camera:
 
     tracker: Tracker
     values: Values
-    parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def topic(self, name: str) -> str:
         """A topic's whole name."""
@@ -202,14 +201,16 @@ def replay(values: Values) -> list[Action]:
     output = values["output"] or _dated_name()
     tracker = TRACKERS[values["tracker"]]
     own = {"image": "image", "output": output, "autostart": "true", "use_respawn": "false"}
-    box = _start_box(values) if tracker is HSI_TRACKER else {}
-    camera = Camera(tracker, {**values, **own}, box)
+    camera = Camera(tracker, {**values, **own})
+    heard = _qos_overrides(camera.image, "subscription")
+    box = _start_box(values) if tracker.takes_targets else {}
     player = camera.node(
         "player",
         {
             "source": _bag_address(values),
             "rate": float(values["rate"]),
             "wait_for_subscribers": 2 if values["record"] == "all" else 1,
+            "wait_for_nodes": "recorder",
             "exit_when_done": True,
             "patience": _REPLAY_PATIENCE_S,
             **_qos_overrides(camera.image, "publisher"),
@@ -220,7 +221,7 @@ def replay(values: Values) -> list[Action]:
         event=SignalProcess(signal_number=signal.SIGINT, process_matcher=matches_action(recording))
     )
     return [
-        tracker_node(camera, _qos_overrides(camera.image, "subscription")),
+        tracker_node(camera, {**heard, **box}),
         recording,
         *views(camera),
         *_bridge(values),
@@ -233,9 +234,7 @@ def replay(values: Values) -> list[Action]:
 def tracker_node(camera: Camera, parameters: Mapping[str, Any] | None = None) -> LifecycleNode:
     """The tracker of a camera, with more parameters."""
     given = {name: camera.values[name] for name in camera.tracker.switches if camera.values[name]}
-    return camera.node(
-        camera.tracker.name, {**given, **camera.parameters, **(parameters or {})}, respawn=True
-    )
+    return camera.node(camera.tracker.name, {**given, **(parameters or {})}, respawn=True)
 
 
 def recorder(camera: Camera, *, own: bool = False) -> list[Action]:
