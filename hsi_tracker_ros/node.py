@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,17 +16,21 @@ from remote_sensing_tracking.srv import ClearTarget, SetTarget
 from sensor_msgs.msg import Image
 
 from hsi_tracker_ros.cubes.camera_file import CameraFile, read_camera_file
-from hsi_tracker_ros.cubes.decoder import Decoder
+from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection
 from hsi_tracker_ros.cubes.presets import preset
 from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_tracker
+from tracking_runtime.cdr import read_spectral_info
 from tracking_runtime.engines import BACKENDS
 from tracking_runtime.errors import FrameRefused, TargetRefused
 from tracking_runtime.ros import images, messages, qos
+from tracking_runtime.ros.detections import Detections2D, Tracked
 from tracking_runtime.ros.diagnostics import Value
 from tracking_runtime.ros.frame_node import FrameNode, FrameNodeParameters
 from tracking_runtime.ros.lifecycle import run_node
 from tracking_runtime.ros.messages import FrameFacts
 from tracking_runtime.ros.parameters import parameter
+from tracking_runtime.sources import read_image_file
+from tracking_runtime.spectral import SpectralInfo
 
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
@@ -44,6 +48,12 @@ class HsiTrackerParameters(FrameNodeParameters):
     camera: str = parameter(
         "", "name of a camera, or path of a camera file; empty: as spectral_info says, else as the model"
     )
+    dark_field: str = parameter(
+        "", "file of an image without light, of the shape of the camera's, to subtract; empty: none"
+    )
+    flat_field: str = parameter(
+        "", "file of an image of an even white surface, to divide by; empty: none; needs dark_field"
+    )
     start_box: tuple[float, ...] = parameter(
         _NO_BOX, "[px] x, y, width, height of a target in the first frame of each epoch; zeros: none"
     )
@@ -55,6 +65,8 @@ class HsiTrackerParameters(FrameNodeParameters):
         """Raise ValueError where values do not fit together."""
         if len(self.start_box) != 4:
             raise ValueError(f"parameter start_box has {len(self.start_box)} numbers, allowed: 4")
+        if self.flat_field and not self.dark_field:
+            raise ValueError("parameter flat_field needs dark_field: light is what is above the dark")
 
 
 @dataclass(frozen=True)
@@ -63,22 +75,44 @@ class _Eye:
 
     name: str
     camera: CameraFile | None
+    fields: FieldCorrection | None = field(compare=False)
 
     @classmethod
-    def configured(cls, name_or_path: str) -> _Eye:
-        """The camera that the parameter names; an unknown one if it is empty. Raises SourceError."""
-        if not name_or_path:
-            return cls("model", None)
-        if Path(name_or_path).suffix:
-            return cls(name_or_path, read_camera_file(name_or_path))
-        return cls(name_or_path, CameraFile(preset(name_or_path)))
+    def configured(cls, parameters: HsiTrackerParameters) -> _Eye:
+        """The camera that the parameters name; an unknown one if they name none. Raises SourceError."""
+        name, fields = parameters.camera, _read_fields(parameters.dark_field, parameters.flat_field)
+        if not name:
+            return cls("model", None, fields)
+        return cls(name, read_camera_file(name) if Path(name).suffix else CameraFile(preset(name)), fields)
+
+    def described(self, camera: SpectralInfo) -> _Eye:
+        """The same camera after it has described itself.
+
+        Raises:
+            ValueError: its images are corrected already.
+        """
+        if self.fields is not None and camera.calibration & self.fields.applied:
+            raise ValueError(
+                f"its images are corrected already ({camera.calibration & self.fields.applied!r}): "
+                "leave dark_field and flat_field empty"
+            )
+        return _Eye("spectral_info", CameraFile(camera), self.fields)
 
     @cached_property
     def decoder(self) -> Decoder:
         """What makes cubes of the camera's images."""
         if self.camera is None:
-            return Decoder(None)
-        return Decoder(self.camera.camera, area=self.camera.area, correction=self.camera.correction)
+            return Decoder(None, fields=self.fields)
+        file = self.camera
+        return Decoder(file.camera, area=file.area, fields=self.fields, correction=file.correction)
+
+
+def _read_fields(dark: str, flat: str) -> FieldCorrection | None:
+    """Dark and flat field of image files. Raises SourceError."""
+    if not dark:
+        return None
+    images = [read_image_file(Path(path))[0] for path in (dark, flat) if path]
+    return FieldCorrection(*images)
 
 
 class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetState]]):
@@ -91,15 +125,16 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         """Open camera and model, advertise, and offer the services."""
         self._targets: list[TargetState] = []
         self._recent: deque[tuple[int, NDArray[Any]]] = deque(maxlen=self.parameters.frame_cache)
-        self._eye = _Eye.configured(self.parameters.camera)
+        self._eye = _Eye.configured(self.parameters)
         super().load()
         self._tracks = self.advertise(msg.TargetTrackArray, "~/tracks", qos.track())
+        self._detections_2d = Detections2D(self)
         self._false_color = self.advertise(Image, "~/false_color", qos.sensor())
         self._response = self.advertise(Image, "~/response", qos.sensor())
         self.serve(SetTarget, "~/set_target", self._answer_set_target)
         self.serve(ClearTarget, "~/clear_target", self._answer_clear_target)
         if not self.parameters.camera:
-            self.subscribe(msg.SpectralInfo, "spectral_info", self._hear_camera, qos.info())
+            self.subscribe(msg.SpectralInfo, "spectral_info", self._hear_camera, qos.info(), self.loading)
 
     def unload(self) -> None:
         """Free model and frames."""
@@ -132,6 +167,7 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
     def publish(self, facts: FrameFacts, frame: NDArray[Any], result: list[TargetState]) -> None:
         """Publish tracks, and false colour and response if somebody looks."""
         self._tracks.publish(messages.to_target_tracks(facts, result))
+        self._detections_2d.publish(facts.header, (Tracked(t.id, t.box, t.score, t.label) for t in result))
         if self._false_color.get_subscription_count():
             image = self.tracker.false_color(frame)
             self._false_color.publish(images.from_array(image, "bgr8", facts.header))
@@ -163,21 +199,19 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         warm.track(noise, 0)
         return HsiTracker(warm.model, times=self.times, camera=warm.camera)
 
-    def _hear_camera(self, message: msg.SpectralInfo) -> None:
+    async def _hear_camera(self, message: msg.SpectralInfo) -> None:
         try:
-            eye = _Eye("spectral_info", CameraFile(messages.from_spectral_info(message)))
+            eye = self._eye.described(read_spectral_info(message))
             if eye == self._eye:
                 return
-            tracker = self._open(self.model, eye)
+
+            def adopt(tracker: HsiTracker) -> None:
+                self._eye = eye
+                self.adopt(tracker, self.model)
+
+            await self.before_frames(lambda: self._open(self.model, eye), adopt)
         except ValueError as error:
             self.note_error("spectral_info is not heeded", error)
-            return
-
-        def change() -> None:
-            self._eye = eye
-            self.adopt(tracker, self.model)
-
-        self.in_worker(change)
 
     def _set_start_box(self, frame: NDArray[Any], stamp_ns: int) -> None:
         try:
@@ -188,11 +222,10 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
     def _answer_set_target(
         self, request: SetTarget.Request, response: SetTarget.Response
     ) -> SetTarget.Response:
-        def set_target() -> str:
+        with self.answering("set the target", response):
             response.id = self.in_worker(lambda: self._set_target(request))
-            return f"target {response.id}"
-
-        return self.answer("set the target", response, set_target)
+            response.message = f"target {response.id}"
+        return response
 
     def _set_target(self, request: SetTarget.Request) -> int:
         """Set a target on the frame it was drawn on, and catch up with the newest."""
@@ -208,7 +241,9 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
     def _frames_from(self, stamp: int) -> list[tuple[int, NDArray[Any]]]:
         frames = list(self._recent)
         if not frames:
-            raise TargetRefused(f"no frame on {self.resolve_topic_name('image')} yet to find a target in")
+            raise TargetRefused(
+                f"no frame on {self.resolve_topic_name(self.image_topic)} yet to find a target in"
+            )
         if not stamp:
             return frames[-1:]
         stamps = [known for known, _ in frames]
@@ -222,13 +257,12 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
     def _answer_clear_target(
         self, request: ClearTarget.Request, response: ClearTarget.Response
     ) -> ClearTarget.Response:
-        def clear() -> str:
+        with self.answering("clear the target", response):
             cleared = self.in_worker(lambda: self.tracker.clear_target(request.id or None))
             if request.id and not cleared:
                 raise TargetRefused(f"no target {request.id}")
-            return f"{cleared} cleared"
-
-        return self.answer("clear the target", response, clear)
+            response.message = f"{cleared} cleared"
+        return response
 
 
 def main() -> int:

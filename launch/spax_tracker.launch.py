@@ -1,10 +1,13 @@
 """Follow all that moves in satellite video: ros2 launch remote_sensing_tracking spax_tracker.launch.py."""
 
+from functools import partial
+
 from launch import LaunchDescription
 
-from tracking_runtime.ros.launching import tracker_description
+from tracking_runtime.ros import launch_arguments, launching
 
 
 def generate_launch_description() -> LaunchDescription:
-    """The node spax_tracker; ``--show-args`` lists its arguments."""
-    return tracker_description("spax_tracker")
+    """The node spax_tracker, its recorder and views; ``--show-args`` lists the arguments."""
+    start = partial(launching.one_camera, launching.SPAX_TRACKER)
+    return launching.description(launch_arguments.SPAX_TRACKER, start)

@@ -15,6 +15,7 @@ from spax_ros.association import Tracks
 from spax_ros.tracker import ENGINES, SpaxTracker, load_tracker
 from tracking_runtime.errors import FrameRefused
 from tracking_runtime.ros import images, messages, qos
+from tracking_runtime.ros.detections import Detections2D, Tracked
 from tracking_runtime.ros.diagnostics import Value
 from tracking_runtime.ros.frame_node import FrameNode, FrameNodeParameters
 from tracking_runtime.ros.lifecycle import run_node
@@ -44,6 +45,7 @@ class SpaxTrackerNode(FrameNode[SpaxTrackerParameters, SpaxTracker, Tracks]):
         """Open the model, advertise, and offer the services."""
         super().load()
         self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.track())
+        self._detections_2d = Detections2D(self)
         self._detections = self.advertise(msg.DetectionArray, "~/detections", qos.track())
         self._motion_mask = self.advertise(Image, "~/motion_mask", qos.sensor())
 
@@ -69,6 +71,10 @@ class SpaxTrackerNode(FrameNode[SpaxTrackerParameters, SpaxTracker, Tracks]):
         """Publish tracks, and detections and motion mask if somebody looks."""
         names = self.tracker.class_names
         self._tracks.publish(messages.to_tracks(facts, names, result))
+        rows = zip(result.ids, result.boxes, result.scores, result.class_ids, strict=True)
+        self._detections_2d.publish(
+            facts.header, (Tracked(int(i), box, float(score), names[k]) for i, box, score, k in rows)
+        )
         if self._detections.get_subscription_count():
             self._detections.publish(messages.to_detections(facts, names, self.tracker.detections))
         if self._motion_mask.get_subscription_count():

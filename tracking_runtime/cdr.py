@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracking_runtime.encodings import to_array
+from tracking_runtime.errors import FrameRefused
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.geometry import as_boxes
 from tracking_runtime.interfaces import message_type, serialize
@@ -77,7 +78,15 @@ def serialize_truth(
 
 
 def read_truth(message: Any) -> GroundTruth:
-    """The ground truth in a TrackArray."""
+    """The ground truth in a TrackArray.
+
+    Raises:
+        FrameRefused: its arrays are not of one length.
+    """
+    count = len(message.ids)
+    for name, each in (("class_ids", 1), ("boxes", 4)):
+        if (found := len(getattr(message, name))) != count * each:
+            raise FrameRefused(f"TrackArray with {count} ids has {found} {name}, not {count * each}")
     return GroundTruth(
         ids=np.asarray(message.ids, np.int64),
         class_ids=np.asarray(message.class_ids, np.uint8),
@@ -107,9 +116,13 @@ def read_spectral_info(message: Any) -> SpectralInfo:
     """What a SpectralInfo message says of the bands.
 
     Raises:
-        ValueError: its fields contradict each other.
+        ValueError: its fields contradict each other, or it names no wavelengths.
     """
+    if not len(message.wavelengths):
+        raise ValueError("SpectralInfo without wavelengths")
     mosaic = (int(message.mosaic_rows), int(message.mosaic_columns))
+    if any(mosaic) and not all(mosaic):
+        raise ValueError(f"SpectralInfo of a mosaic with {mosaic[0]} rows and {mosaic[1]} columns of filters")
     return SpectralInfo(
         wavelengths_nm=tuple(float(value) for value in message.wavelengths),
         fwhm_nm=tuple(float(value) for value in message.fwhm),

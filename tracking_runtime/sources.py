@@ -10,6 +10,7 @@ import inspect
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import entry_points
 from itertools import islice
@@ -34,7 +35,7 @@ from tracking_runtime.cdr import (
     read_truth,
     stamp_ns,
 )
-from tracking_runtime.errors import FrameRefused, SourceError
+from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, FrameSource, GroundTruth
 from tracking_runtime.ground_truth import Malformed, find_ground_truth, read_ground_truth
 from tracking_runtime.spectral import SpectralInfo
@@ -176,7 +177,8 @@ class BagSource:
     def spectral_info(self) -> SpectralInfo | None:
         """The camera's bands, if they were recorded."""
         message = self._first(self._info_topic)
-        return read_spectral_info(message) if message else None
+        with self._naming(self._info_topic):
+            return read_spectral_info(message) if message else None
 
     def __len__(self) -> int:
         """Number of images."""
@@ -191,7 +193,8 @@ class BagSource:
             if record.topic == self._image_topic:
                 waiting.append(self._frame(message))
             else:
-                truths[stamp_ns(message)] = read_truth(message)
+                with self._naming(self._truth_topic):
+                    truths[stamp_ns(message)] = read_truth(message)
             newest = next(reversed(truths), None)
             while waiting and (
                 not self._truth_topic
@@ -203,10 +206,16 @@ class BagSource:
             yield _with_truth(frame, truths)
 
     def _frame(self, message: Any) -> Frame:
-        try:
+        with self._naming(self._image_topic):
             return read_image(message)
-        except FrameRefused as error:
-            raise SourceError(f"{self._reader.path}, topic {self._image_topic}: {error}") from error
+
+    @contextmanager
+    def _naming(self, topic: str) -> Iterator[None]:
+        """A message that cannot be used is an error of the recording, named with its topic."""
+        try:
+            yield
+        except ValueError as error:
+            raise SourceError(f"{self._reader.path}, topic {topic}: {error}") from error
 
     def _first(self, topic: str) -> Any:
         return next((message for _, message in self._reader.messages([topic])), None) if topic else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tracking_runtime.resources import folders
+from tracking_runtime.resources import find
 
 PROFILE = "fastdds_shm.xml"
 
@@ -24,11 +24,7 @@ def shared_memory_profile() -> Path:
     Raises:
         FileNotFoundError: it is in none of the places it is installed to.
     """
-    candidates = [folder / PROFILE for folder in folders("config")]
-    for candidate in candidates:
-        if candidate.is_file():
-            return candidate
-    raise FileNotFoundError(f"none of {', '.join(map(str, candidates))} exists")
+    return find("config", PROFILE)
 
 
 def shared_memory_environment() -> dict[str, str]:

@@ -25,6 +25,7 @@ from std_msgs.msg import String, UInt8MultiArray
 from tracking_runtime.bags import BagReader
 from tracking_runtime.ros import qos
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefused
+from tracking_runtime.ros.session import RosSession
 from tracking_runtime.sources import BagSource, FolderSource
 
 from .conftest import FRAMES
@@ -124,6 +125,15 @@ class TestPlayer:
         assert client.diagnosis.values["unanswered"] == str(FRAMES)
         assert "12 frames were not answered" in client.diagnosis.message
         wait_for(lambda: len(images) == FRAMES)
+
+    def test_waits_for_who_has_to_hear_the_tracks(self, ros, node_process, sequence, wait_for):
+        images = ros.listen(Image, "image", qos.sensor())
+        client = LifecycleClient(ros, "/player")
+        self.play(node_process, sequence, rate=100.0, wait_for_nodes="recorder")
+        wait_for(lambda: diagnosed(client, "published", "0"), what="a player that waits")
+        with RosSession("recorder", ros.node.context.get_domain_id()) as recorder:
+            recorder.listen(TrackArray, "tracks", qos.track())
+            wait_for(lambda: len(images) == FRAMES, what="all images")
 
     def test_bands_are_there_for_who_comes_late(self, ros, node_process, sequence, wait_for):
         client = LifecycleClient(ros, "/player")

@@ -9,14 +9,15 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from builtin_interfaces.msg import Duration, Time
 from remote_sensing_tracking.msg import BoundingBox, TargetTrack, TargetTrackArray, TrackArray
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import ImageMarker, Marker, MarkerArray
 
 from tracking_runtime.cdr import read_image
 from tracking_runtime.overlay import color_of
 from tracking_runtime.ros import qos
 from tracking_runtime.ros.clients import LifecycleClient
+from tracking_runtime.ros.images import decompress
 
 BOXES = np.array([[10, 12, 30, 20], [60, 40, 8, 8], [90, 70, 40, 25]], float)
 
@@ -102,29 +103,43 @@ def stage(ros, node_process):
 def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
     scene = stage(tracker, scale=2)
     overlays = ros.listen(Image, "/visualizer/overlay", 10)
+    compressed = ros.listen(CompressedImage, "/visualizer/overlay/compressed", 10)
     markers = ros.listen(MarkerArray, "/visualizer/markers", 10)
+    annotations = ros.listen(ImageMarker, "/visualizer/annotations", 10)
+    wait_for(lambda: ros.node.get_publishers_info_by_topic("/visualizer/overlay/compressed"))
     wait_for(scene.images.get_subscription_count, what="wish for images")
     wait_for(scene.tracks.get_subscription_count)
     wait_for(scene.truth.get_subscription_count)
+    wait_for(lambda: ros.node.get_publishers_info_by_topic("/visualizer/annotations"))
     scene.truth.publish(tracks(3, boxes=np.array([[120.0, 10, 24, 24]])))
     for frame in range(4):
         scene.images.publish(image(frame))
         scene.tracks.publish(scene.make(frame))
-    wait_for(lambda: len(overlays) == 4 and len(markers) == 4, what="what there is to see")
+    wait_for(lambda: len(overlays) == len(markers) == len(annotations) == 4, what="what there is to see")
 
     shown = read_image(overlays[-1])
     assert (overlays[-1].header.stamp, overlays[-1].header.frame_id) == (header(3).stamp, "camera")
     assert (shown.image.shape, shown.encoding) == ((240, 320, 3), "bgr8")
+    wait_for(lambda: len(compressed) == 4, what="the compressed overlays")
+    jpeg, _ = decompress(compressed[-1])
+    assert compressed[-1].header == overlays[-1].header
+    assert np.abs(jpeg.astype(int) - shown.image).mean() < 8
     drawn = {tuple(pixel) for pixel in shown.image.reshape(-1, 3).tolist()}
     assert {color_of(number) for number in (1, 2, 3)} <= drawn
     truth = (shown.image[16:22, 230:300] == 255).all(axis=2)
     assert truth.any()
 
-    boxes, *others = markers[-1].markers
+    plane, boxes, *others = markers[-1].markers
+    assert (plane.type, plane.ns) == (Marker.TRIANGLE_LIST, "plane")
+    assert {(p.x, p.y) for p in plane.points} == {(0, 0), (0, -1.2), (1.6, -1.2), (1.6, 0)}
     assert (boxes.type, boxes.ns, len(boxes.points)) == (Marker.LINE_LIST, "boxes", 8 * 3)
     assert boxes.header.frame_id == "image"
     assert (boxes.points[0].x, boxes.points[0].y) == pytest.approx((0.13, -0.12))
     assert {(m.ns, m.id) for m in others} == {(ns, i) for ns in ("trails", "labels") for i in (1, 2, 3)}
+    annotation = annotations[-1]
+    assert annotation.header == header(3)
+    assert (annotation.type, len(annotation.outline_colors)) == (ImageMarker.LINE_LIST, 8 * 3)
+    assert [(p.x, p.y) for p in annotation.points[:3]] == [(13, 12), (43, 12), (43, 12)]
     trail = next(m for m in others if m.ns == "trails" and m.id == 1)
     assert (trail.points[0].x, trail.points[-1].x) == pytest.approx((0.25, 0.28))
 
@@ -166,6 +181,11 @@ def test_frame_that_cannot_be_shown_is_refused_with_its_reason(stage, ros, wait_
     scene.tracks.publish(tracks(1))
     wait_for(lambda: len(overlays) == 1, what="overlay of the next frame")
     assert scene.client.diagnosis.values["refused"] == "1"
+    wait_for(scene.truth.get_subscription_count)
+    scene.truth.publish(TrackArray(header=header(2), ids=[1]))
+    wait_for(
+        lambda: scene.client.diagnosis.values["last_refusal"].startswith("ground_truth: "), what="reason"
+    )
 
 
 def test_frames_without_tracks_are_counted(stage, ros, wait_for):

@@ -1,36 +1,274 @@
-"""Launch files parse everywhere, and offer what nav2's users look for where launch is installed."""
+"""Launch files parse everywhere; where launch is installed they start, track, record and end for real."""
 
 from __future__ import annotations
 
 import ast
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tracking_runtime.bags import BagReader, BagWriter
+from tracking_runtime.recording import SourceRecording
+from tracking_runtime.ros import launch_arguments
+
 FOLDER = Path(__file__).resolve().parents[2] / "launch"
-FILES = sorted(FOLDER.glob("*.launch.py"))
-ARGUMENTS = {
-    "namespace", "params_file", "use_sim_time", "autostart", "use_respawn", "log_level",
-    "transport_profile", "image", "model", "engine",
-}  # fmt: skip
+FILES = {
+    "hsi_tracker.launch.py": launch_arguments.HSI_TRACKER,
+    "spax_tracker.launch.py": launch_arguments.SPAX_TRACKER,
+    "ground_station.launch.py": launch_arguments.GROUND_STATION,
+    "replay.launch.py": launch_arguments.REPLAY,
+}
+OF_NAV2 = ["namespace", "use_sim_time", "params_file", "autostart", "use_respawn", "log_level"]
+LAUNCH = """
+import sys
+from launch import LaunchDescription, LaunchService
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+
+file, *arguments = sys.argv[1:]
+included = IncludeLaunchDescription(
+    PythonLaunchDescriptionSource(file), launch_arguments=[a.split(":=", 1) for a in arguments]
+)
+service = LaunchService(noninteractive=True)
+service.include_launch_description(LaunchDescription([included]))
+sys.exit(service.run())
+"""
 
 
-def test_there_is_one_for_each_tracker() -> None:
-    assert {path.name for path in FILES} == {"hsi_tracker.launch.py", "spax_tracker.launch.py"}
+def test_every_file_is_known() -> None:
+    assert {path.name for path in FOLDER.glob("*.launch.py")} == set(FILES)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_defines_a_launch_description(path: Path) -> None:
-    functions = [node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)]
+@pytest.mark.parametrize("name", FILES)
+def test_defines_a_launch_description(name: str) -> None:
+    body = ast.parse((FOLDER / name).read_text()).body
+    functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
     assert functions == ["generate_launch_description"]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
-def test_offers_the_usual_arguments(path: Path) -> None:
+@pytest.mark.parametrize("name", FILES)
+def test_arguments_are_as_nav2_has_them_and_say_what_they_do(name: str) -> None:
+    names = [argument.name for argument in FILES[name]]
+    assert len(set(names)) == len(names)
+    usual = [each for each in OF_NAV2 if each in names]
+    assert [each for each in names if each in OF_NAV2] == usual
+    assert names[: len(usual)] == usual
+    for argument in FILES[name]:
+        assert len(argument.description) > 10
+        assert not argument.choices or argument.default in argument.choices
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_declares_its_arguments(name: str) -> None:
     pytest.importorskip("launch_ros", reason="no wheel of launch exists")
     from launch.launch_description_sources import get_launch_description_from_python_launch_file
 
-    description = get_launch_description_from_python_launch_file(str(path))
-    arguments = description.get_launch_arguments()
-    assert {argument.name for argument in arguments} == ARGUMENTS
-    assert all(argument.description and argument.default_value is not None for argument in arguments)
+    description = get_launch_description_from_python_launch_file(str(FOLDER / name))
+    declared = {each.name: each for each in description.get_launch_arguments()}
+    assert list(declared) == [argument.name for argument in FILES[name]]
+    for argument in FILES[name]:
+        assert declared[argument.name].description.startswith(argument.description)
+        assert (declared[argument.name].default_value is None) == (argument.default is None)
+
+
+needs_launch = pytest.mark.skipif(
+    find_spec("launch_ros") is None or find_spec("rclpy") is None, reason="no wheel of launch exists"
+)
+
+
+class Launched:
+    """A launch file as a process."""
+
+    def __init__(self, name: str, log: Path, environment: dict[str, str], **arguments: str) -> None:
+        self._log = log
+        given = [f"{key}:={value}" for key, value in arguments.items()]
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", LAUNCH, str(FOLDER / name), *given],
+                env={**os.environ, **environment, "ROS_LOG_DIR": str(log.parent), "PYTHONUNBUFFERED": "1"},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def log(self) -> str:
+        return self._log.read_text()
+
+    def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(60)
+
+    def end(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def launch(ros_domain: int, tmp_path: Path) -> Iterator[Any]:
+    from tracking_runtime.ros.processes import local_environment
+
+    launched: list[Launched] = []
+
+    def start(name: str, **arguments: str) -> Launched:
+        launched.append(Launched(name, tmp_path / "launch.log", local_environment(ros_domain), **arguments))
+        return launched[-1]
+
+    yield start
+    for each in launched:
+        each.end()
+
+
+@needs_launch
+def test_camera_is_tracked_shown_and_recorded_until_sigint(
+    launch: Any, ros: Any, tmp_path: Path, wait_for: Any
+) -> None:
+    from remote_sensing_tracking.msg import TrackArray
+    from sensor_msgs.msg import Image
+
+    from spax_ros.simulation import SatelliteScene
+    from tracking_runtime.cdr import serialize_image
+    from tracking_runtime.ros import qos
+    from tracking_runtime.ros.clients import LifecycleClient
+
+    run = launch(
+        "spax_tracker.launch.py",
+        namespace="sat",
+        image="/camera/image_raw",
+        record="tracks",
+        output=str(tmp_path / "bag"),
+        visualize="overlay",
+    )
+    tracks = ros.listen(TrackArray, "/sat/spax_tracker/tracks", qos.track())
+    overlays = ros.listen(Image, "/sat/visualizer/overlay")
+    recorder = LifecycleClient(ros, "/sat/recorder")
+    camera = ros.node.create_publisher(Image, "/camera/image_raw", 10)
+    wait_for(lambda: camera.get_subscription_count() == 2, 120, "tracker and visualizer")
+    wait_for(
+        lambda: recorder.diagnosis and "tracks" not in recorder.diagnosis.values.get("awaited", "tracks"), 60
+    )
+    for number, frame in enumerate(SatelliteScene(1_000_009, frames=5, size=(256, 256)), start=1):
+        camera.publish(serialize_image(frame))
+        wait_for(lambda number=number: len(tracks) == number, 60, f"tracks of frame {number}")
+    wait_for(lambda: overlays, what="an overlay")
+    assert run.interrupt() == 0
+    assert "has died" not in run.log
+    reader = BagReader(tmp_path / "bag")
+    assert reader.complete
+    assert reader.counts["/sat/spax_tracker/tracks"] == 5
+    assert "/camera/image_raw" not in reader.counts
+
+
+@needs_launch
+def test_click_becomes_a_target(launch: Any, ros: Any, wait_for: Any) -> None:
+    from geometry_msgs.msg import Point, PointStamped
+    from remote_sensing_tracking.msg import TargetTrackArray
+    from sensor_msgs.msg import Image
+    from std_msgs.msg import Header
+
+    from hsi_tracker_ros.simulation import HyperspectralScene
+    from tracking_runtime.cdr import serialize_image
+    from tracking_runtime.geometry import centres
+    from tracking_runtime.ros import qos
+
+    run = launch("hsi_tracker.launch.py", visualize="overlay", engine="pytorch")
+    tracks = ros.listen(TargetTrackArray, "/hsi_tracker/tracks", qos.track())
+    camera = ros.node.create_publisher(Image, "/image", 10)
+    clicks = ros.node.create_publisher(PointStamped, "/clicked_point", 10)
+    wait_for(lambda: camera.get_subscription_count() and clicks.get_subscription_count(), 120, "the nodes")
+    listeners = ros.node.get_subscriptions_info_by_topic
+    wait_for(lambda: len(listeners("/hsi_tracker/tracks")) == 3, 60, "all who hear the tracks")
+    first, second = HyperspectralScene(1_000_003, frames=2, size=(160, 128))
+    camera.publish(serialize_image(first))
+    wait_for(lambda: tracks, 60, "the first frame's tracks")
+    ((x, y),) = centres(first.truth.boxes[:1]) * 0.01
+    header = Header(frame_id="image", stamp=tracks[0].header.stamp)
+    clicks.publish(PointStamped(header=header, point=Point(x=x, y=-y)))
+    wait_for(lambda: "target 1" in run.log, 30, "the choice")
+    camera.publish(serialize_image(second))
+    wait_for(lambda: len(tracks) == 2, 60, "the second frame's tracks")
+    assert [track.id for track in tracks[1].tracks] == [1]
+    assert run.interrupt() == 0
+
+
+@needs_launch
+def test_ground_station_has_a_tracker_per_camera_and_respawns_it(
+    launch: Any, ros: Any, wait_for: Any
+) -> None:
+    from tracking_runtime.ros.clients import LifecycleClient
+
+    run = launch("ground_station.launch.py", hsi_cameras="", spax_cameras="north south", use_respawn="true")
+    for name in ("north", "south"):
+        node = LifecycleClient(ros, f"/{name}/spax_tracker")
+        wait_for(lambda node=node: node.diagnosis and node.diagnosis.values["state"] == "active", 120, name)
+    (pid, *_) = _children(run.process.pid)
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: "has died" in run.log, 30, "the death")
+    wait_for(lambda: run.log.count("process started with pid") == 3, 30, "a new process")
+    again = [LifecycleClient(ros, f"/{name}/spax_tracker") for name in ("north", "south")]
+    wait_for(
+        lambda: all(node.diagnosis and node.diagnosis.values["state"] == "active" for node in again),
+        120,
+        "both active again",
+    )
+    assert run.interrupt() == 0
+
+
+@needs_launch
+def test_recording_is_replayed_from_its_own_ground_truth(launch: Any, tmp_path: Path) -> None:
+    from hsi_tracker_ros.simulation import HyperspectralScene
+
+    flight = SourceRecording(HyperspectralScene(1_000_003, frames=6, size=(160, 128)))
+    with BagWriter(tmp_path / "flight") as writer:
+        for topic in flight.topics:
+            writer.add(topic)
+        for frame in flight:
+            for record in (*frame.ahead, *frame.records):
+                writer.write(*record)
+    run = launch(
+        "replay.launch.py",
+        bag=str(tmp_path / "flight"),
+        output=str(tmp_path / "tracked"),
+        engine="pytorch",
+        evaluate="false",
+    )
+    assert run.process.wait(150) == 0, run.log
+    reader = BagReader(tmp_path / "tracked")
+    tracks = [message.tracks for _, message in reader.messages(["/hsi_tracker/tracks"])]
+    assert [len(targets) for targets in tracks] == [1] * 6
+    assert reader.counts["/ground_truth"] == 6
+
+
+@needs_launch
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ({"visualize": "rviz"}, "visualize:=rviz needs rviz2, which is not installed"),
+        ({"visualize": "foxglove"}, "apt install ros-jazzy-foxglove-bridge"),
+        ({"record": "snapshot"}, "record:=snapshot needs ros2bag"),
+        ({"record": "some"}, 'provided value "some" is not valid'),
+    ],
+)
+def test_what_is_not_installed_or_known_is_said(launch: Any, arguments: dict[str, str], reason: str) -> None:
+    from tracking_runtime.ros.launching import is_installed
+
+    package = {"rviz": "rviz2", "foxglove": "foxglove_bridge", "snapshot": "ros2bag"}.get(
+        next(iter(arguments.values()))
+    )
+    if package and is_installed(package):
+        pytest.skip(f"{package} is installed")
+    run = launch("spax_tracker.launch.py", **arguments)
+    assert run.process.wait(60) != 0
+    assert reason in run.log
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

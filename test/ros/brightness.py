@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from remote_sensing_tracking import msg
 
+from spax_ros.association import Tracks
 from tracking_runtime.errors import ModelError
-from tracking_runtime.frames import GroundTruth
 from tracking_runtime.ros import messages, qos
 from tracking_runtime.ros.diagnostics import Value
 from tracking_runtime.ros.frame_node import FrameNode, FrameNodeParameters
@@ -57,9 +57,15 @@ class BrightnessNode(FrameNode[BrightnessParameters, Brightest, tuple[int, int]]
         super().load()
         self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.track())
 
+    def unload(self) -> None:
+        self.get_logger().info("unloading")
+        super().unload()
+
     def open_tracker(self, model: str) -> Brightest:
         if model and not Path(model).exists():
             raise ModelError(f"no model {model}")
+        if model:
+            Path(model).read_bytes()  # a FIFO takes as long as its writer
         return Brightest()
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:  # noqa: ARG002
@@ -71,8 +77,16 @@ class BrightnessNode(FrameNode[BrightnessParameters, Brightest, tuple[int, int]]
     def publish(self, facts: FrameFacts, frame: NDArray[Any], result: tuple[int, int]) -> None:  # noqa: ARG002
         size = self.parameters.size
         box = np.array([[*result, size, size]])
-        found = GroundTruth(np.array([self.tracker.frames]), np.zeros(1, np.uint8), box)
-        self._tracks.publish(messages.to_ground_truth(facts, ["spot"], found))
+        found = Tracks(
+            ids=np.array([self.tracker.frames]),
+            class_ids=np.zeros(1, np.uint8),
+            scores=np.ones(1, np.float32),
+            boxes=box,
+            velocities=np.zeros((1, 2)),
+            states=np.full(1, msg.TrackArray.STATE_CONFIRMED, np.uint8),
+            ages=np.ones(1, np.int32),
+        )
+        self._tracks.publish(messages.to_tracks(facts, ["spot"], found))
 
     def describe_tracker(self) -> dict[str, Value]:
         return {"engine": "none", "frames": self.tracker.frames}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from tracking_runtime.models import find_model
 from tracking_runtime.ros.processes import NodeProcess
 from tracking_runtime.ros.waiting import wait_for
 
@@ -97,3 +98,19 @@ def spot_fixture() -> Callable[..., NDArray[np.uint8]]:
 def camera_class() -> type[Camera]:
     """The class Camera, for fixtures of a wider scope."""
     return Camera
+
+
+@pytest.fixture
+def damaged_model(tmp_path: Path) -> Callable[[str], Path]:
+    """The manifest of a copy of a model of which one bit of the weights is wrong."""
+
+    def damage(name: str) -> Path:
+        manifest = find_model(name)
+        copy = tmp_path / manifest.name
+        copy.write_bytes(manifest.read_bytes())
+        weights = bytearray(manifest.with_suffix(".safetensors").read_bytes())
+        weights[-1] ^= 1
+        copy.with_suffix(".safetensors").write_bytes(weights)
+        return copy
+
+    return damage

@@ -1,20 +1,30 @@
 from __future__ import annotations
 
+import os
 import re
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from remote_sensing_tracking.msg import TrackArray
-from sensor_msgs.msg import Image
+from remote_sensing_tracking.srv import ReloadModel
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import CompressedImage, Image
 
 from tracking_runtime.ros import messages
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, TrackerClient
+from tracking_runtime.ros.diagnostics import Level
 from tracking_runtime.ros.processes import NodeProcess
 from tracking_runtime.ros.session import RosSession
 
@@ -38,7 +48,7 @@ def test_result_carries_what_its_frame_says(running: tuple[Any, ...], spot: Any)
     tracks = camera.answer(message)
     assert tracks.header == message.header
     assert (tracks.image_width, tracks.image_height, tracks.epoch) == (32, 24, 0)
-    np.testing.assert_array_equal(messages.from_tracks(tracks).boxes, [[5, 7, 3, 3]])
+    np.testing.assert_array_equal(tracks.boxes, [5, 7, 3, 3])
     assert 0 < tracks.latency.nanosec < SECOND
 
 
@@ -140,6 +150,61 @@ def test_reset_begins_an_epoch_and_reload_is_all_or_nothing(
     assert (tracks.epoch, list(tracks.ids)) == (2, [1])
 
 
+@contextmanager
+def _slow_model(tmp_path: Path) -> Iterator[Path]:
+    """A model that is read until the end of the block."""
+    path = tmp_path / "slow"
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)
+    try:
+        yield path
+    finally:
+        os.close(writer)
+
+
+def test_frames_and_requests_are_heeded_while_a_model_loads(
+    ros: RosSession, running: tuple[Any, ...], spot: Any, tmp_path: Path, wait_for: Callable[..., Any]
+) -> None:
+    _, node, camera = running
+    client = ros.node.create_client(ReloadModel, "/brightness/reload_model")
+    client.wait_for_service(10)
+    with _slow_model(tmp_path) as model:
+        reply = client.call_async(ReloadModel.Request(model=str(model)))
+        for number in range(1, 4):
+            tracks = camera.answer(camera.message(spot(1, 1), "mono8", number * SECOND))
+        assert (tracks.epoch, list(tracks.ids)) == (0, [3])
+        assert node.state() == "active"
+        assert not reply.done()
+    wait_for(reply.done, what="the answer")
+    assert reply.result().success
+    assert camera.answer(camera.message(spot(1, 1), "mono8", 9 * SECOND)).epoch == 1
+
+
+def test_cleaning_up_while_a_model_loads_leaves_a_sound_node(
+    ros: RosSession, running: tuple[Any, ...], tmp_path: Path, wait_for: Callable[..., Any]
+) -> None:
+    process, node, _ = running
+    client = ros.node.create_client(ReloadModel, "/brightness/reload_model")
+    client.wait_for_service(10)
+    node.deactivate()
+    with _slow_model(tmp_path) as model:
+        client.call_async(ReloadModel.Request(model=str(model)))
+        files = Path(f"/proc/{process.pid}/fd")
+        wait_for(lambda: str(model) in map(os.readlink, files.iterdir()), what="the loading")
+        cleaning = ros.node.create_client(ChangeState, "/brightness/change_state")
+        cleaning.wait_for_service(10)
+        done = cleaning.call_async(
+            ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CLEANUP))
+        )
+        wait_for(lambda: "unloading" in process.log)
+    wait_for(done.done, what="the end of the cleaning")
+    assert done.result().success
+    wait_for(lambda: "a request stays without answer" in process.log)
+    node.start()
+    assert node.diagnosis.values["model"] == ""
+    assert node.diagnosis.values["last_error"] == ""
+
+
 def test_stale_frames_are_refused(
     ros: RosSession,
     brightness: Callable[..., NodeProcess],
@@ -169,3 +234,73 @@ def test_incompatible_quality_of_service_is_reported(
     ros.node.create_publisher(Image, "/image", qos_profile_sensor_data)
     wait_for(lambda: "incompatible QoS on /image: the publisher differs in RELIABILITY" in process.log)
     wait_for(lambda: node.diagnosis and "incompatible QoS on /image" in node.diagnosis.message)
+
+
+def test_compressed_images_are_tracked(
+    ros: RosSession,
+    brightness: Callable[..., NodeProcess],
+    make_camera: Any,
+    spot: Any,
+    wait_for: Callable[..., Any],
+) -> None:
+    brightness(image_transport="compressed")
+    node = LifecycleClient(ros, "/brightness")
+    tracks = ros.listen(TrackArray, "/brightness/tracks")
+    camera = ros.node.create_publisher(CompressedImage, "/image/compressed", 10)
+    node.start()
+    wait_for(camera.get_subscription_count, what="a subscription of compressed images")
+    header = make_camera("/brightness", TrackArray).message(spot(1, 1), "mono8", SECOND).header
+    data = cv2.imencode(".png", spot(5, 7))[1].tobytes()
+    camera.publish(CompressedImage(header=header, format="mono8; png compressed", data=array("B", data)))
+    wait_for(lambda: tracks, what="tracks")
+    assert (tracks[0].header, list(tracks[0].boxes)) == (header, [5, 7, 3, 3])
+    header.stamp.sec += 1
+    camera.publish(CompressedImage(header=header, format="jpeg", data=array("B", data[:20])))
+    wait_for(lambda: "'jpeg' are no image" in node.diagnosis.message, what="the refusal")
+
+
+def test_operator_is_told_of_no_camera_and_of_two(
+    ros: RosSession, brightness: Callable[..., NodeProcess], make_camera: Any, spot: Any, wait_for: Any
+) -> None:
+    brightness()
+    node = LifecycleClient(ros, "/brightness")
+    node.start()
+
+    def told(what: str) -> None:
+        wait_for(lambda: node.diagnosis and node.diagnosis.message.startswith(what), what=what)
+
+    told("no frames on /image")
+    assert node.diagnosis.level == Level.WARN
+    north, south = make_camera("/brightness", TrackArray), make_camera("/brightness", TrackArray)
+    told("2 cameras publish on /image: remap it to the topic of one")
+    frames = [
+        camera.answer(camera.message(spot(1, 1, size=size), "mono8", number * SECOND))
+        for number, (camera, size) in enumerate([(north, (8, 8)), (south, (9, 9)), (north, (8, 8))], start=1)
+    ]
+    assert [frame.epoch for frame in frames] == [0, 1, 2]
+
+
+def test_looping_recording_with_its_own_clock(
+    ros: RosSession, brightness: Callable[..., NodeProcess], make_camera: Any, spot: Any, wait_for: Any
+) -> None:
+    brightness(use_sim_time=True, max_age=5.0)
+    node = LifecycleClient(ros, "/brightness")
+    camera = make_camera("/brightness", TrackArray)
+    clock = ros.node.create_publisher(Clock, "/clock", 10)
+    node.start()
+    camera.wait_for_node()
+    wait_for(clock.get_subscription_count, what="who follows the clock")
+
+    def tick(second: int) -> None:
+        clock.publish(Clock(clock=messages.to_time(second * SECOND)))
+        wait_for(lambda: node.diagnosis_stamp_ns == second * SECOND, what="the clock in the diagnosis")
+
+    def epoch(second: int) -> int:
+        return int(camera.answer(camera.message(spot(1, 1), "mono8", second * SECOND)).epoch)
+
+    tick(100)
+    assert [epoch(98), epoch(99)] == [0, 0]
+    camera.send(camera.message(spot(1, 1), "mono8", 90 * SECOND))
+    wait_for(lambda: "max_age is 5 s" in node.diagnosis.values["last_refusal"], what="the refusal")
+    tick(97)
+    assert [epoch(96), epoch(97)] == [1, 1]

@@ -10,19 +10,23 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import tifffile
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from numpy.typing import NDArray
-from rcl_interfaces.srv import SetParametersAtomically
-from rclpy.parameter import Parameter
 from remote_sensing_tracking.msg import SpectralInfo, TargetTrackArray
 from sensor_msgs.msg import Image
 
 from hsi_tracker_ros.cubes.presets import preset
-from tracking_runtime.models import find_model
+from tracking_runtime.cdr import serialize_spectral_info
 from tracking_runtime.ros import messages, qos
-from tracking_runtime.ros.clients import HsiTrackerClient, LifecycleClient, RequestRefused
+from tracking_runtime.ros.clients import (
+    HsiTrackerClient,
+    LifecycleClient,
+    RequestRefused,
+    set_parameters,
+)
 from tracking_runtime.ros.processes import NodeProcess, local_environment
 from tracking_runtime.ros.session import RosSession
 from tracking_runtime.ros.waiting import wait_for
@@ -62,14 +66,6 @@ class Flight:
         self.number += 1
         return self.camera.answer(self.frame(self.number))
 
-    def set(self, **values: Any) -> None:
-        request = SetParametersAtomically.Request(
-            parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
-        )
-        assert self.session.call(
-            SetParametersAtomically, f"{NODE}/set_parameters_atomically", request
-        ).result.successful
-
 
 @pytest.fixture(scope="module")
 def flight(ros_domain: int, tmp_path_factory: pytest.TempPathFactory, camera_class: Any) -> Iterator[Flight]:
@@ -89,24 +85,37 @@ def flight(ros_domain: int, tmp_path_factory: pytest.TempPathFactory, camera_cla
     assert process.stop() == 0
 
 
-def test_model_that_cannot_be_loaded_is_named(flight: Flight, tmp_path: Path) -> None:
-    flight.set(model=str(tmp_path / "absent.yaml"))
+def test_model_that_cannot_be_loaded_is_named(
+    flight: Flight, damaged_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    set_parameters(flight.session, NODE, model=str(tmp_path / "absent.yaml"))
     with pytest.raises(RequestRefused, match=r"no model manifest at .*absent\.yaml"):
         flight.node.configure()
-    manifest = find_model(MODEL)
-    (tmp_path / manifest.name).write_bytes(manifest.read_bytes())
-    weights = bytearray(manifest.with_suffix(".safetensors").read_bytes())
-    weights[-1] ^= 1
-    (tmp_path / manifest.name).with_suffix(".safetensors").write_bytes(weights)
-    flight.set(model=str(tmp_path / manifest.name))
+    set_parameters(flight.session, NODE, model=str(damaged_model(MODEL)))
     with pytest.raises(RequestRefused, match=rf"{MODEL}\.safetensors does not belong to its manifest"):
         flight.node.configure()
     assert flight.node.state() == "unconfigured"
 
 
+def test_field_that_cannot_be_used_is_named(flight: Flight, tmp_path: Path) -> None:
+    dark, flat = tmp_path / "dark.tif", tmp_path / "flat.png"
+    with pytest.raises(RequestRefused, match="flat_field needs dark_field"):
+        set_parameters(flight.session, NODE, flat_field=str(flat))
+    set_parameters(flight.session, NODE, model=MODEL, dark_field=str(dark))
+    with pytest.raises(RequestRefused, match=r"dark\.tif"):
+        flight.node.configure()
+    tifffile.imwrite(dark, np.zeros((128, 256, 16), np.uint16), photometric="minisblack")
+    cv2.imwrite(str(flat), np.zeros((128, 256), np.uint16))
+    set_parameters(flight.session, NODE, flat_field=str(flat))
+    with pytest.raises(
+        RequestRefused, match=r"the dark field is \(128, 256, 16\), the flat field \(128, 256\)"
+    ):
+        flight.node.configure()
+
+
 @pytest.fixture(scope="module")
 def active(flight: Flight) -> Flight:
-    flight.set(model=MODEL)
+    set_parameters(flight.session, NODE, model=MODEL, dark_field="", flat_field="")
     flight.node.start()
     flight.camera.wait_for_node()
     return flight
@@ -199,9 +208,7 @@ def test_targets_are_cleared_and_reset(active: Flight) -> None:
 
 def test_camera_that_describes_itself_is_heeded(active: Flight) -> None:
     publisher = active.session.node.create_publisher(SpectralInfo, "/spectral_info", qos.info())
-    publisher.publish(
-        messages.to_spectral_info(preset("vis16"), active.camera.message(active.cube(0), "16UC16", 1).header)
-    )
+    publisher.publish(serialize_spectral_info(preset("vis16"), SECOND, "camera"))
     wait_for(
         lambda: active.node.diagnosis.values.get("camera") == "spectral_info",
         120,
@@ -213,6 +220,7 @@ def test_camera_that_describes_itself_is_heeded(active: Flight) -> None:
         active.camera.message(mosaic, "mono16", SECOND + active.number * SECOND // 10)
     )
     assert (tracks.image_width, tracks.image_height) == (256, 128), "a band's size, not the mosaic's"
+    active.session.run(lambda: active.session.node.destroy_publisher(publisher))
 
 
 def test_every_frame_is_accounted_for(active: Flight) -> None:
@@ -222,3 +230,22 @@ def test_every_frame_is_accounted_for(active: Flight) -> None:
     assert sum(int(values[f"frames_{part}"]) for part in parts) == active.camera.published
     assert {"engine", "model", "stage.engine.p50_ms", "stage.total.p95_ms", "input_rate_hz"} <= set(values)
     active.node.cleanup()
+
+
+def test_dark_and_flat_field_correct_what_is_of_their_shape(active: Flight, tmp_path: Path) -> None:
+    dark, flat = tmp_path / "dark.tif", tmp_path / "flat.tif"
+    for path, value in [(dark, 10), (flat, 1000)]:
+        tifffile.imwrite(path, np.full((128, 256, 16), value, np.uint16), photometric="minisblack")
+    set_parameters(active.session, NODE, dark_field=str(dark), flat_field=str(flat))
+    active.node.start()
+    active.camera.wait_for_node()
+    active.next()
+    active.services.set_target(active.box(active.number))
+    (track,) = active.next().tracks
+    assert track.state == track.STATE_TRACKING
+    active.camera.send(active.camera.message(active.cube(1)[:100].copy(), "16UC16", 60 * SECOND))
+    reason = "an image of shape (100, 256, 16), but its dark field is (128, 256, 16)"
+    wait_for(lambda: active.node.diagnosis.values["last_refusal"] == reason, what=reason)
+    described = SpectralInfo(wavelengths=range(470, 630, 10), calibration=SpectralInfo.CALIBRATION_DARK)
+    active.session.node.create_publisher(SpectralInfo, "/spectral_info", qos.info()).publish(described)
+    wait_for(lambda: "leave dark_field and flat_field empty" in active.node.diagnosis.message, what="refusal")

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import sys
+from array import array
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,7 +15,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from numpy.typing import NDArray
 from rclpy.serialization import deserialize_message, serialize_message
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from tracking_runtime.errors import FrameRefused
@@ -103,3 +105,32 @@ def test_malformed_image_is_refused(changes: dict[str, Any], reason: str) -> Non
 def test_array_of_another_type_is_no_such_image() -> None:
     with pytest.raises(FrameRefused, match="1 channels of float64 are no image mono8"):
         images.from_array(np.zeros((2, 2)), "mono8", Header())
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "encoding"),
+    [((6, 8), "uint8", "mono8"), ((6, 8), "uint16", "mono16"), ((6, 8, 3), "uint8", "bgr8")],
+)
+def test_png_is_read_as_it_was(shape: tuple[int, ...], kind: str, encoding: str) -> None:
+    image = np.random.default_rng(0).integers(0, np.iinfo(kind).max, shape).astype(kind)
+    data = cv2.imencode(".png", image)[1].tobytes()
+    message = CompressedImage(format=f"{encoding}; png compressed", data=array("B", data))
+    pixels, found = images.decompress(message)
+    assert found == encoding
+    np.testing.assert_array_equal(pixels, image)
+
+
+def test_jpeg_that_is_written_can_be_read() -> None:
+    image = np.full((16, 24, 3), (10, 120, 240), np.uint8)
+    header = Header(frame_id="camera")
+    message = images.compress(image, 95, header)
+    assert (message.header, message.format) == (header, "bgr8; jpeg compressed bgr8")
+    pixels, encoding = images.decompress(message)
+    assert encoding == "bgr8"
+    assert np.abs(pixels.astype(int) - image).max() < 4
+
+
+@pytest.mark.parametrize("data", [b"", b"no image"])
+def test_what_is_no_image_is_refused(data: bytes) -> None:
+    with pytest.raises(FrameRefused, match="'jpeg' are no image"):
+        images.decompress(CompressedImage(format="jpeg", data=array("B", data)))

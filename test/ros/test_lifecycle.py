@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections.abc import Callable
@@ -9,10 +10,11 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
-from rcl_interfaces.srv import SetParametersAtomically
-from rclpy.parameter import Parameter
+from click.testing import CliRunner
 
-from tracking_runtime.ros.clients import LifecycleClient, RequestRefused
+from tracking_runtime.commands.lifecycle import lifecycle
+from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, set_parameters
+from tracking_runtime.ros.lives import Growth, Held, live_often
 from tracking_runtime.ros.processes import NodeProcess
 from tracking_runtime.ros.session import RosSession
 
@@ -39,22 +41,39 @@ def test_every_transition_and_every_wrong_one_is_answered(ros: RosSession, brigh
 
 def test_nothing_stays_behind_after_many_lives(ros: RosSession, brightness: Start) -> None:
     process = brightness()
-    node = LifecycleClient(ros, "/brightness")
+    lives = list(live_often(ros, process, 30))
+    growth = Growth.over(lives, settling=5)
+    assert (growth.threads, growth.files) == (0, 0)
+    assert growth.memory_mb_per_life < 0.2
 
-    def held() -> tuple[int, int]:
-        folder = Path(f"/proc/{process.pid}")
-        return len(list((folder / "task").iterdir())), len(list((folder / "fd").iterdir()))
 
-    def live() -> None:
-        node.start()
-        node.deactivate()
-        node.cleanup()
+def test_growth_is_seen() -> None:
+    lives = [Held(10, 20, 100.0), Held(10, 20, 140.0)] + [
+        Held(10 + n // 2, 20 + n, 140.0 + 2 * n) for n in range(4)
+    ]
+    growth = Growth.over(lives, settling=2)
+    assert (growth.threads, growth.files) == (1, 3)
+    assert growth.memory_mb_per_life == pytest.approx(2.0)
 
-    live()
-    before = held()
-    for _ in range(30):
-        live()
-    assert held() == before
+
+def test_command_shows_frames_in_each_life_and_keeps_what_it_measured(tmp_path: Path) -> None:
+    arguments = ["spax_tracker", "--times", "5", "--output", str(tmp_path / "out")]
+    arguments += ["--source", "scene:satellite?seed=1&frames=2&size=128", "--set", "engine=pytorch"]
+    result = CliRunner().invoke(lifecycle, arguments)
+    assert "spax_tracker: 5 lives, then" in result.output.replace("\n", " ")
+    lives = json.loads((tmp_path / "out" / "lifecycle.json").read_text())["lives"]
+    assert [set(held) for held in lives] == [{"threads", "files", "memory_mb"}] * 5
+    assert (tmp_path / "out" / "lifecycle.png").stat().st_size > 10_000
+
+
+def test_command_names_what_is_wrong(tmp_path: Path) -> None:
+    for arguments, reason in (
+        (["moon_tracker"], "no node moon_tracker; there are hsi_tracker"),
+        (["player", "--source", "folder:/nowhere"], "no folder at /nowhere"),
+    ):
+        result = CliRunner().invoke(lifecycle, [*arguments, "--output", str(tmp_path)])
+        assert result.exit_code == 1
+        assert reason in result.output
 
 
 def test_failing_configure_says_why_and_can_be_mended(
@@ -116,9 +135,8 @@ def test_unknown_parameter_is_mentioned(ros: RosSession, brightness: Start) -> N
 
 def _set(ros: RosSession, **values: object) -> str:
     """Set parameters of the brightness node at once; the reason if that is refused."""
-    request = SetParametersAtomically.Request(
-        parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
-    )
-    response = ros.call(SetParametersAtomically, "/brightness/set_parameters_atomically", request)
-    assert response.result.successful == (response.result.reason == "")
-    return str(response.result.reason)
+    try:
+        set_parameters(ros, "/brightness", **values)
+    except RequestRefused as refusal:
+        return str(refusal)
+    return ""

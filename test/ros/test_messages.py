@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,10 +16,11 @@ from rclpy.serialization import deserialize_message, serialize_message
 from remote_sensing_tracking import msg
 from std_msgs.msg import Header
 
+from tracking_runtime.cdr import read_spectral_info, read_truth, serialize_spectral_info, serialize_truth
 from tracking_runtime.errors import FrameRefused
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.ros import messages
-from tracking_runtime.ros.messages import FrameFacts, TrackRecord
+from tracking_runtime.ros.messages import FrameFacts
 from tracking_runtime.spectral import Calibration, SpectralInfo
 
 FACTS = FrameFacts(
@@ -51,22 +53,21 @@ def test_tracks_survive_the_wire(count: int, data: st.DataObject) -> None:
     ) -> NDArray[np.generic]:
         return data.draw(hnp.arrays(dtype, (count, *shape), elements=elements))
 
-    tracks = TrackRecord(
-        np.arange(1, count + 1),
-        draw("uint8"),
-        draw("float32", elements=st.floats(0, 1, width=32)),
-        draw("float64", 4, elements=singles),
-        draw("float64", 2, elements=singles),
-        draw("uint8", elements=st.integers(1, 3)),
-        draw("int32", elements=st.integers(0, 2**31 - 1)),
+    tracks = SimpleNamespace(
+        ids=np.arange(1, count + 1),
+        class_ids=draw("uint8"),
+        scores=draw("float32", elements=st.floats(0, 1, width=32)),
+        boxes=draw("float64", 4, elements=singles),
+        velocities=draw("float64", 2, elements=singles),
+        states=draw("uint8", elements=st.integers(1, 3)),
+        ages=draw("int32", elements=st.integers(0, 2**31 - 1)),
     )
     sent = messages.to_tracks(FACTS, ["car", "ship"], tracks)
     received = deserialize_message(serialize_message(sent), msg.TrackArray)
     assert (received.header, received.epoch, list(received.class_names)) == (FACTS.header, 3, ["car", "ship"])
     assert received.latency.nanosec == 42
-    result = messages.from_tracks(received)
     for name, values in vars(tracks).items():
-        np.testing.assert_array_equal(getattr(result, name), values)
+        np.testing.assert_array_equal(getattr(received, name), values.ravel())
 
 
 def test_targets_are_ascending_by_id() -> None:
@@ -79,21 +80,19 @@ def test_targets_are_ascending_by_id() -> None:
     assert messages.stamp_ns(first.template_stamp) == 7_000_000_001
 
 
-def test_ground_truth_round_trip() -> None:
+def test_ground_truth_of_a_recording_is_what_rclpy_reads() -> None:
     truth = GroundTruth(
         np.array([3, 9]), np.array([0, 1], np.uint8), np.array([[1.0, 2, 3, 4], [5, 6, 7, 8]])
     )
-    result = messages.from_ground_truth(messages.to_ground_truth(FACTS, ["car", "ship"], truth))
+    data = serialize_truth(truth, 5, "camera", (640, 480), ["car", "ship"])
+    message = deserialize_message(data, msg.TrackArray)
+    result = read_truth(message)
     np.testing.assert_array_equal(result.ids, truth.ids)
     np.testing.assert_array_equal(result.class_ids, truth.class_ids)
     np.testing.assert_array_equal(result.boxes, truth.boxes)
-
-
-def test_tracks_of_unequal_arrays_are_refused() -> None:
-    message = messages.to_ground_truth(FACTS, [], GroundTruth())
-    message.ids = [1, 2]
-    with pytest.raises(FrameRefused, match="2 ids has 0 class_ids, not 2"):
-        messages.from_tracks(message)
+    message.ids = [1, 2, 3]
+    with pytest.raises(FrameRefused, match="3 ids has 2 class_ids, not 3"):
+        read_truth(message)
 
 
 @pytest.mark.parametrize(
@@ -112,11 +111,20 @@ def test_tracks_of_unequal_arrays_are_refused() -> None:
         ),
     ],
 )
-def test_spectral_info_round_trip(info: SpectralInfo) -> None:
-    sent = messages.to_spectral_info(info, Header())
-    assert messages.from_spectral_info(deserialize_message(serialize_message(sent), msg.SpectralInfo)) == info
+def test_bands_of_a_recording_are_what_rclpy_reads(info: SpectralInfo) -> None:
+    data = serialize_spectral_info(info, 5, "camera")
+    assert read_spectral_info(deserialize_message(data, msg.SpectralInfo)) == info
 
 
-def test_spectral_info_without_bands_is_refused() -> None:
-    with pytest.raises(ValueError, match="without wavelengths"):
-        messages.from_spectral_info(msg.SpectralInfo())
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (msg.SpectralInfo(), "without wavelengths"),
+        (msg.SpectralInfo(wavelengths=[500.0], mosaic_rows=4), "4 rows and 0 columns"),
+        (msg.SpectralInfo(wavelengths=[500.0], mosaic_columns=3), "0 rows and 3 columns"),
+        (msg.SpectralInfo(wavelengths=[500.0, 600.0], fwhm=[9.0]), "2 wavelengths but 1 values of fwhm"),
+    ],
+)
+def test_bands_that_contradict_each_other_are_refused(message: msg.SpectralInfo, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        read_spectral_info(message)

@@ -32,3 +32,24 @@ def test_config_has_the_defaults(point) -> None:  # type: ignore[no-untyped-def]
         for each, _ in described(specification)
     }
     assert values == defaults
+
+
+@NODE_POINTS
+def test_every_bound_is_allowed_and_nothing_beyond(point) -> None:  # type: ignore[no-untyped-def]
+    specification = point.load()
+    for each, description in described(specification):
+        for bound, beyond in ((description.minimum, -1), (description.maximum, 1)):
+            if bound is None:
+                continue
+            kind = type(each.default[0] if isinstance(each.default, tuple) else each.default)
+            values = {True: (kind(bound),) * 2, False: kind(bound)}[isinstance(each.default, tuple)]
+            specification(**{each.name: values})
+            step = kind(beyond) if kind is int else beyond * 1e-9
+            outside = tuple(v + step for v in values) if isinstance(values, tuple) else values + step
+            with pytest.raises(ValueError, match=f"parameter {each.name} is .*, allowed"):
+                specification(**{each.name: outside})
+        if description.choices:
+            for choice in description.choices:
+                specification(**{each.name: choice})
+            with pytest.raises(ValueError, match=f"parameter {each.name} is 'other'"):
+                specification(**{each.name: "other"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,16 @@ from remote_sensing_tracking.msg import DetectionArray, TrackArray
 from sensor_msgs.msg import Image
 
 from spax_ros.simulation import SatelliteScene
+from tracking_runtime.cdr import read_truth
 from tracking_runtime.geometry import centres
-from tracking_runtime.ros import messages, qos
-from tracking_runtime.ros.clients import LifecycleClient, TrackerClient
+from tracking_runtime.ros import qos
+from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, TrackerClient, set_parameters
 from tracking_runtime.ros.processes import NodeProcess, local_environment
 from tracking_runtime.ros.session import RosSession
 from tracking_runtime.ros.waiting import wait_for
 
 NODE = "/spax_tracker"
+MODEL = "spax_small"
 SECOND = 10**9
 
 
@@ -60,19 +63,51 @@ def flight(ros_domain: int, tmp_path_factory: pytest.TempPathFactory, camera_cla
     )
     with RosSession("test_spax_tracker", ros_domain) as session, process:
         flight = Flight(process, session, camera_class(session, NODE, TrackArray))
-        flight.node.start()
-        flight.camera.wait_for_node()
+        flight.node.state()
         yield flight
     assert process.stop() == 0
 
 
-def test_what_moves_is_tracked(flight: Flight) -> None:
-    masks = flight.session.listen(Image, f"{NODE}/motion_mask", qos.sensor())
-    detections = flight.session.listen(DetectionArray, f"{NODE}/detections", qos.track())
+def test_model_that_cannot_be_loaded_is_named(
+    flight: Flight, damaged_model: Callable[[str], Path], tmp_path: Path
+) -> None:
+    set_parameters(flight.session, NODE, model=str(tmp_path / "absent.yaml"))
+    with pytest.raises(RequestRefused, match=r"no model manifest at .*absent\.yaml"):
+        flight.node.configure()
+    set_parameters(flight.session, NODE, model=str(damaged_model(MODEL)))
+    with pytest.raises(RequestRefused, match=rf"{MODEL}\.safetensors does not belong to its manifest"):
+        flight.node.configure()
+    assert flight.node.state() == "unconfigured"
+
+
+@pytest.fixture(scope="module")
+def active(flight: Flight) -> Flight:
+    set_parameters(flight.session, NODE, model=MODEL)
+    flight.node.start()
+    flight.camera.wait_for_node()
+    return flight
+
+
+def test_model_that_cannot_be_reloaded_leaves_the_old_one(
+    active: Flight, damaged_model: Callable[[str], Path]
+) -> None:
+    services = TrackerClient(active.session, NODE, timeout_s=240)
+    with pytest.raises(RequestRefused, match="no model named absent"):
+        services.reload_model("absent")
+    with pytest.raises(RequestRefused, match="does not belong to its manifest"):
+        services.reload_model(str(damaged_model(MODEL)))
+    with pytest.raises(RequestRefused, match="hanet"):
+        services.reload_model("hanet_edge_vis16")
+    assert active.next().epoch == 0
+
+
+def test_what_moves_is_tracked(active: Flight) -> None:
+    masks = active.session.listen(Image, f"{NODE}/motion_mask", qos.sensor())
+    detections = active.session.listen(DetectionArray, f"{NODE}/detections", qos.track())
     for _ in range(30):
-        message = flight.next()
-    tracks = messages.from_tracks(message)
-    truth = flight.scene.frame(flight.number).truth
+        message = active.next()
+    tracks = read_truth(message)
+    truth = active.scene.frame(active.number).truth
     assert truth is not None
     distances = np.linalg.norm(centres(truth.boxes)[:, None] - centres(tracks.boxes)[None], axis=2)
     assert (distances.min(axis=1) < 5).sum() >= 2
@@ -81,15 +116,35 @@ def test_what_moves_is_tracked(flight: Flight) -> None:
     assert (masks[-1].encoding, masks[-1].width) == ("mono8", 256)
 
 
-def test_bad_frames_are_refused_and_tracking_goes_on(flight: Flight) -> None:
+def test_tracks_are_there_for_programs_that_know_vision_msgs(active: Flight) -> None:
+    types = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
+    received = active.session.listen(types.Detection2DArray, f"{NODE}/detections_2d", qos.track())
+
+    def answered() -> TrackArray | None:
+        message = active.next()
+        return message if received and received[-1].header == message.header else None
+
+    message = wait_for(answered, 30, "the same frame in both")
+    boxes = [
+        [d.bbox.center.position.x, d.bbox.center.position.y, d.bbox.size_x, d.bbox.size_y]
+        for d in received[-1].detections
+    ]
+    truth = read_truth(message)
+    assert [d.id for d in received[-1].detections] == [str(number) for number in truth.ids]
+    np.testing.assert_allclose(np.array(boxes)[:, :2], centres(truth.boxes))
+    np.testing.assert_allclose(np.array(boxes)[:, 2:], truth.boxes[:, 2:])
+    assert {d.results[0].hypothesis.class_id for d in received[-1].detections} <= set(message.class_names)
+
+
+def test_bad_frames_are_refused_and_tracking_goes_on(active: Flight) -> None:
     def changed(**changes: Any) -> Image:
-        message = flight.frame(0)
+        message = active.frame(0)
         for name, value in changes.items():
             setattr(message, name, value)
         return message
 
     def shot(image: NDArray[Any], encoding: str, stamp_ns: int = 60 * SECOND) -> Image:
-        return flight.camera.message(image, encoding, stamp_ns)
+        return active.camera.message(image, encoding, stamp_ns)
 
     bad: list[tuple[Callable[[], Image], str]] = [
         (lambda: changed(data=b""), "0 bytes of data"),
@@ -102,34 +157,34 @@ def test_bad_frames_are_refused_and_tracking_goes_on(flight: Flight) -> None:
             lambda: shot(np.zeros((256, 256, 16), np.uint16), "16UC16"),
             "one or three channels of 8 or 16 bits",
         ),
-        (lambda: shot(flight.image(0), "mono8", 0), "stamp is zero"),
+        (lambda: shot(active.image(0), "mono8", 0), "stamp is zero"),
     ]
-    before = set(flight.next().ids)
+    before = set(active.next().ids)
     for make, reason in bad:
         refused = re.compile(f"frame on /image refused: .*{reason}")
-        flight.camera.send(make())
-        wait_for(lambda refused=refused: refused.search(flight.process.log), what=reason)
-        after = flight.next()
+        active.camera.send(make())
+        wait_for(lambda refused=refused: refused.search(active.process.log), what=reason)
+        after = active.next()
         assert after.epoch == 0
         assert before & set(after.ids)
-        wait_for(lambda reason=reason: reason in flight.node.diagnosis.values["last_refusal"], what=reason)
+        wait_for(lambda reason=reason: reason in active.node.diagnosis.values["last_refusal"], what=reason)
 
 
-def test_reset_gives_ids_anew(flight: Flight) -> None:
-    TrackerClient(flight.session, NODE).reset()
-    assert flight.next().epoch == 1
+def test_reset_gives_ids_anew(active: Flight) -> None:
+    TrackerClient(active.session, NODE).reset()
+    assert active.next().epoch == 1
 
 
-def test_image_of_another_size_begins_an_epoch(flight: Flight) -> None:
-    small = flight.camera.message(flight.image(0)[:128, :128].copy(), "mono8", 90 * SECOND)
-    message = flight.camera.answer(small)
+def test_image_of_another_size_begins_an_epoch(active: Flight) -> None:
+    small = active.camera.message(active.image(0)[:128, :128].copy(), "mono8", 90 * SECOND)
+    message = active.camera.answer(small)
     assert (message.epoch, message.image_width, len(message.ids)) == (2, 128, 0)
 
 
-def test_every_frame_is_accounted_for(flight: Flight) -> None:
-    flight.node.deactivate()
-    values = flight.node.diagnosis.values
+def test_every_frame_is_accounted_for(active: Flight) -> None:
+    active.node.deactivate()
+    values = active.node.diagnosis.values
     parts = ("processed", "dropped", "refused", "failed", "lost")
-    assert sum(int(values[f"frames_{part}"]) for part in parts) == flight.camera.published
+    assert sum(int(values[f"frames_{part}"]) for part in parts) == active.camera.published
     assert {"engine", "active_share", "stage.mask.p50_ms", "stage.engine.p50_ms"} <= set(values)
-    flight.node.cleanup()
+    active.node.cleanup()

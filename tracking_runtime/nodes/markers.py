@@ -1,14 +1,14 @@
-"""Tracks as RViz markers in the plane of the image."""
+"""Tracks as markers: in the plane of the image for RViz, in its pixels for Foxglove."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import Point
+from geometry_msgs.msg import Point, Vector3
 from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA, Header
-from visualization_msgs.msg import Marker, MarkerArray
+from visualization_msgs.msg import ImageMarker, Marker, MarkerArray
 
 from tracking_runtime.geometry import centres, corners
 from tracking_runtime.overlay import Marks, Presence, Trails, color_of
@@ -17,6 +17,8 @@ _OPACITY = {Presence.SEEN: 1.0, Presence.UNSURE: 0.6, Presence.UNSEEN: 0.35}
 _LINE_WIDTH_PX = 0.6
 _TEXT_HEIGHT_PX = 8.0
 _TRAIL_POINTS = 8
+_SIDES = [0, 1, 1, 2, 2, 3, 3, 0]
+_PLANE_COLOR = ColorRGBA(r=0.12, g=0.12, b=0.12, a=1.0)
 
 
 class TrackMarkers:
@@ -40,10 +42,17 @@ class TrackMarkers:
         self._shown.clear()
         return MarkerArray(markers=[Marker(action=Marker.DELETEALL)])
 
-    def build(self, marks: Marks, trails: Trails, stamp: Any) -> MarkerArray:
-        """The boxes of all tracks as one marker, and a trail and a label for each."""
+    def build(self, marks: Marks, trails: Trails, stamp: Any, image_size: tuple[int, int]) -> MarkerArray:
+        """The image's plane and all boxes as one marker each, and a trail and a label for each track.
+
+        Args:
+            marks: the tracks.
+            trails: where they were.
+            stamp: of the frame.
+            image_size: width and height in the pixels of the boxes.
+        """
         header = Header(stamp=stamp, frame_id=self._frame_id)
-        markers = [self._boxes(header, marks)]
+        markers = [self._plane(header, *image_size), self._boxes(header, marks)]
         for number, points in trails.items():
             markers.append(self._trail(header, number, points))
         for number, centre, label in zip(marks.ids, centres(marks.boxes), marks.labels, strict=True):
@@ -57,14 +66,20 @@ class TrackMarkers:
         self._shown = present
         return MarkerArray(markers=markers)
 
+    def _plane(self, header: Header, width: int, height: int) -> Marker:
+        """What a click between the tracks meets."""
+        marker = self._marker(header, "plane", 0, Marker.TRIANGLE_LIST)
+        marker.scale = Vector3(x=1.0, y=1.0, z=1.0)
+        marker.color = _PLANE_COLOR
+        marker.pose.position.z = -_LINE_WIDTH_PX * self._pixel_size
+        marker.points = self._points(np.array([[0, 0], [0, height], [width, height]] * 2))
+        marker.points[4] = self._points(np.array([[width, 0]]))[0]
+        return marker
+
     def _boxes(self, header: Header, marks: Marks) -> Marker:
         marker = self._marker(header, "boxes", 0, Marker.LINE_LIST)
-        for (left, top, right, bottom), number, presence in zip(
-            corners(marks.boxes), marks.ids, marks.presence, strict=True
-        ):
-            ring = self._points(np.array([[left, top], [right, top], [right, bottom], [left, bottom]]))
-            marker.points += [ring[k] for k in (0, 1, 1, 2, 2, 3, 3, 0)]
-            marker.colors += [_color(int(number), _OPACITY[presence])] * 8
+        marker.points = self._points(_outlines(marks))
+        marker.colors = _outline_colors(marks)
         return marker
 
     def _trail(self, header: Header, number: int, points: NDArray[np.float64]) -> Marker:
@@ -89,6 +104,31 @@ class TrackMarkers:
 
     def _points(self, pixels: NDArray[np.float64]) -> list[Point]:
         return [Point(x=x, y=-y) for x, y in (pixels * self._pixel_size).tolist()]
+
+
+def to_image_marker(marks: Marks, header: Header) -> ImageMarker:
+    """All boxes as one marker in the pixels of the image whose header it has, on which Foxglove draws it."""
+    return ImageMarker(
+        header=header,
+        ns="tracks",
+        type=ImageMarker.LINE_LIST,
+        scale=1.0,
+        points=[Point(x=x, y=y) for x, y in _outlines(marks).tolist()],
+        outline_colors=_outline_colors(marks),
+    )
+
+
+def _outlines(marks: Marks) -> NDArray[np.float64]:
+    """``(8 n, 2)`` ends of the four sides of each box."""
+    left, top, right, bottom = corners(marks.boxes).T
+    ring = np.stack([[left, top], [right, top], [right, bottom], [left, bottom]]).transpose(2, 0, 1)
+    return ring[:, _SIDES].reshape(-1, 2)
+
+
+def _outline_colors(marks: Marks) -> list[ColorRGBA]:
+    """One for each end."""
+    colors = zip(marks.ids, marks.presence, strict=True)
+    return [_color(int(number), _OPACITY[presence]) for number, presence in colors for _ in _SIDES]
 
 
 def _color(number: int, opacity: float) -> ColorRGBA:

@@ -59,6 +59,9 @@ class PlayerParameters(NodeParameters):
     wait_for_subscribers: int = parameter(
         1, "subscribers of `image` to wait for before the first frame", minimum=0
     )
+    wait_for_nodes: str = parameter(
+        "", "nodes that have to listen to `tracks` before the first frame, separated by spaces"
+    )
     patience: float = parameter(
         10.0, "[s] how long to wait for `tracks` at rate 0 before going on", minimum=0.01
     )
@@ -133,8 +136,7 @@ class Player(TrackingNode[PlayerParameters]):
             if answers.awaited:
                 answers.look()
 
-        timer = self.create_timer(_POLL_S, look)
-        self.scope.callback(self.destroy_timer, timer)
+        self.repeat(_POLL_S, look)
         self._answers = answers
         return pace
 
@@ -179,17 +181,22 @@ class Player(TrackingNode[PlayerParameters]):
     def _wait_for_audience(self) -> None:
         """Return when everybody who wants to see the first frame can, or when stopped.
 
-        There are subscribers enough of the images, there are tracks to wait for in lock step, and for a while
-        nobody came to any topic: a recorder does not get to all of them at once.
+        There are subscribers enough of the images, all nodes that are waited for listen to the tracks, there
+        are tracks to wait for in lock step, and for a while nobody came to any topic: a recorder does not get
+        to all of them at once.
         """
         heard, since = -1, 0.0
         while not self._stopping.wait(_POLL_S):
             counts = {name: output.get_subscription_count() for name, output in self._outputs.items()}
-            enough = counts["/image"] >= self.parameters.wait_for_subscribers
+            enough = counts["/image"] >= self.parameters.wait_for_subscribers and self._all_listen()
             if not enough or (self._answers and self._answers.awaited) or sum(counts.values()) != heard:
                 heard, since = sum(counts.values()), time.monotonic()
             elif time.monotonic() - since >= _SETTLED_S:
                 return
+
+    def _all_listen(self) -> bool:
+        listeners = self.get_subscriptions_info_by_topic(self.resolve_topic_name("tracks"))
+        return set(self.parameters.wait_for_nodes.split()) <= {listener.node_name for listener in listeners}
 
 
 def main() -> int:

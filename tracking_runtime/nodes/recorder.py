@@ -58,8 +58,7 @@ class Recorder(TrackingNode[RecorderParameters]):
         names = [self.resolve_topic_name(name) for name in self.parameters.topics]
         taps = Taps(self, names, self.parameters.pattern, put=background.put, add=background.add)
         self.scope.callback(taps.close)
-        timer = self.create_timer(_LOOK_PERIOD_S, taps.look)
-        self.scope.callback(self.destroy_timer, timer)
+        self.repeat(_LOOK_PERIOD_S, taps.look)
         self._taps, self._background = taps, background
         taps.look()
 

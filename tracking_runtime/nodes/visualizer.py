@@ -10,20 +10,23 @@ from typing import Any
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from remote_sensing_tracking.msg import TargetTrackArray, TrackArray
-from sensor_msgs.msg import Image
-from visualization_msgs.msg import MarkerArray
+from sensor_msgs.msg import CompressedImage, Image
+from std_msgs.msg import Header
+from visualization_msgs.msg import ImageMarker, MarkerArray
 
 from tracking_runtime.cdr import read_image, read_truth, serialize_image, stamp_ns
 from tracking_runtime.errors import FrameRefused
 from tracking_runtime.frames import Frame
 from tracking_runtime.geometry import Boxes
-from tracking_runtime.nodes.markers import TrackMarkers
+from tracking_runtime.nodes.markers import TrackMarkers, to_image_marker
 from tracking_runtime.nodes.marks import marks_of_targets, marks_of_tracks
 from tracking_runtime.overlay import Marks, Trails, draw_overlay, to_bgr
 from tracking_runtime.pairing import StampPairs
 from tracking_runtime.ros import qos
 from tracking_runtime.ros.diagnostics import Diagnosis, Level, stage_values
+from tracking_runtime.ros.images import compress
 from tracking_runtime.ros.lifecycle import TrackingNode, run_node
+from tracking_runtime.ros.messages import to_time
 from tracking_runtime.ros.parameters import Change, NodeParameters, parameter
 from tracking_runtime.timing import StageTimes
 
@@ -42,6 +45,7 @@ class VisualizerParameters(NodeParameters):
     scale: int = parameter(
         1, "how many times to enlarge the overlay", minimum=1, maximum=8, change=Change.ALWAYS
     )
+    jpeg_quality: int = parameter(80, "of ~/overlay/compressed", minimum=1, maximum=100, change=Change.ALWAYS)
     trail: int = parameter(30, "[frames] length of the trails", minimum=1, maximum=1000)
     truth: bool = parameter(True, "draw ground truth, where it is published", change=Change.ALWAYS)
     pixel_size: float = parameter(0.01, "[m] of a pixel in the markers", minimum=1e-6)
@@ -57,7 +61,7 @@ class _Tracked:
 
 
 class Visualizer(TrackingNode[VisualizerParameters]):
-    """Publishes ``~/overlay`` and ``~/markers``, each only while somebody subscribes to it."""
+    """Publishes ``~/overlay``, ``~/markers`` and ``~/annotations``, each only while somebody subscribes."""
 
     def __init__(self) -> None:
         super().__init__("visualizer", VisualizerParameters)
@@ -72,7 +76,9 @@ class Visualizer(TrackingNode[VisualizerParameters]):
     def load(self) -> None:
         """Advertise."""
         self._overlay = self.advertise(Image, "~/overlay", QoSProfile(depth=5))
+        self._compressed = self.advertise(CompressedImage, "~/overlay/compressed", QoSProfile(depth=5))
         self._markers = self.advertise(MarkerArray, "~/markers", QoSProfile(depth=5))
+        self._annotations = self.advertise(ImageMarker, "~/annotations", QoSProfile(depth=5))
 
     def start(self) -> None:
         """Subscribe to the tracks; to the images only once somebody wants the overlay."""
@@ -84,8 +90,7 @@ class Visualizer(TrackingNode[VisualizerParameters]):
         self._images = None
         self.subscribe(message_type, "tracks", self._take_tracks, qos.track())
         self.subscribe(TrackArray, "ground_truth", self._take_truth, qos.track())
-        timer = self.create_timer(_LISTENERS_PERIOD_S, self._follow_listeners)
-        self.scope.callback(self.destroy_timer, timer)
+        self.repeat(_LISTENERS_PERIOD_S, self._follow_listeners)
 
     def diagnose(self) -> Diagnosis:
         """What was shown."""
@@ -97,12 +102,12 @@ class Visualizer(TrackingNode[VisualizerParameters]):
             **stage_values(self._times.summary()),
         }
         if self._refused:
-            return Diagnosis(Level.WARN, f"an image cannot be shown: {self._last_refusal}", values)
+            return Diagnosis(Level.WARN, f"cannot be shown: {self._last_refusal}", values)
         return Diagnosis(Level.OK, "showing", values)
 
     def _follow_listeners(self) -> None:
         """Receive images for as long as somebody looks at them."""
-        wanted = self._overlay.get_subscription_count() > 0
+        wanted = any(each.get_subscription_count() for each in (self._overlay, self._compressed))
         if wanted and self._images is None:
             self._images = self.subscribe(Image, "image", self._take_image, qos.sensor())
         elif not wanted and self._images is not None:
@@ -114,14 +119,20 @@ class Visualizer(TrackingNode[VisualizerParameters]):
         try:
             frame = read_image(message)
         except FrameRefused as refusal:
-            self._refused += 1
-            self._last_refusal = str(refusal)
-            self.get_logger().warning(f"image refused: {refusal}", throttle_duration_sec=5.0)
+            self._refuse("image", refusal)
             return
         self._draw(self._pairs.add_first(frame.stamp_ns, frame))
 
     def _take_truth(self, message: TrackArray) -> None:
-        self._truth.append((stamp_ns(message), read_truth(message).boxes))
+        try:
+            self._truth.append((stamp_ns(message), read_truth(message).boxes))
+        except FrameRefused as refusal:
+            self._refuse("ground_truth", refusal)
+
+    def _refuse(self, topic: str, refusal: FrameRefused) -> None:
+        self._refused += 1
+        self._last_refusal = f"{topic}: {refusal}"
+        self.get_logger().warning(f"{topic} refused: {refusal}", throttle_duration_sec=5.0)
 
     def _take_tracks(self, message: Any) -> None:
         if self._epoch not in (None, message.epoch):
@@ -133,7 +144,12 @@ class Visualizer(TrackingNode[VisualizerParameters]):
         self._trails.update(marks)
         if self._markers.get_subscription_count():
             with self._times.stage("markers"):
-                self._markers.publish(self._track_markers.build(marks, self._trails, message.header.stamp))
+                size = message.image_width, message.image_height
+                self._markers.publish(
+                    self._track_markers.build(marks, self._trails, message.header.stamp, size)
+                )
+        if self._annotations.get_subscription_count():
+            self._annotations.publish(to_image_marker(marks, message.header))
         if self._images is not None:
             latency_ms = message.latency.sec * 1e3 + message.latency.nanosec / 1e6
             self._draw(self._pairs.add_second(stamp_ns(message), _Tracked(marks, latency_ms)))
@@ -152,8 +168,12 @@ class Visualizer(TrackingNode[VisualizerParameters]):
                 scale=self.parameters.scale,
             )
         with self._times.stage("publish"):
-            shown = Frame(frame.stamp_ns, picture, "bgr8", frame.frame_id)
-            self._overlay.publish(serialize_image(shown))
+            if self._overlay.get_subscription_count():
+                shown = Frame(frame.stamp_ns, picture, "bgr8", frame.frame_id)
+                self._overlay.publish(serialize_image(shown))
+            if self._compressed.get_subscription_count():
+                header = Header(stamp=to_time(frame.stamp_ns), frame_id=frame.frame_id)
+                self._compressed.publish(compress(picture, self.parameters.jpeg_quality, header))
         self._drawn += 1
 
     def _truth_of(self, stamp: int) -> Boxes | None:

@@ -1,4 +1,4 @@
-"""Nodes from the outside, as a program uses them: transitions and the trackers' services."""
+"""Nodes from the outside, as a program uses them: transitions, parameters and the trackers' services."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from numpy.typing import ArrayLike
+from rcl_interfaces.srv import SetParametersAtomically
+from rclpy.parameter import Parameter
 from remote_sensing_tracking.msg import BoundingBox
 from remote_sensing_tracking.srv import ClearTarget, ReloadModel, SetTarget
 from std_srvs.srv import Trigger
 
+from tracking_runtime.cdr import stamp_ns
 from tracking_runtime.geometry import as_boxes
 from tracking_runtime.ros import diagnostics
 from tracking_runtime.ros.diagnostics import Diagnosis
@@ -22,6 +25,16 @@ from tracking_runtime.ros.waiting import wait_for
 
 class RequestRefused(RuntimeError):
     """A node did not do what it was asked to. The message gives its reason."""
+
+
+def set_parameters(session: RosSession, node: str, **values: Any) -> None:
+    """Set parameters of a node, all or none. Raises RequestRefused with the node's reason."""
+    request = SetParametersAtomically.Request(
+        parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
+    )
+    result = session.call(SetParametersAtomically, f"{node}/set_parameters_atomically", request).result
+    if not result.successful:
+        raise RequestRefused(f"{node} did not set {', '.join(values)}: {result.reason}")
 
 
 class LifecycleClient:
@@ -42,12 +55,18 @@ class LifecycleClient:
         self._node = node
         self._timeout_s = timeout_s
         self._diagnosis: Diagnosis | None = None
+        self._diagnosis_stamp_ns = 0
         session.node.create_subscription(DiagnosticArray, diagnostics.TOPIC, self._note, 100)
 
     @property
     def diagnosis(self) -> Diagnosis | None:
         """What the node last said of itself; values are text."""
         return self._diagnosis
+
+    @property
+    def diagnosis_stamp_ns(self) -> int:
+        """When it said so, on its clock; 0 if it has not."""
+        return self._diagnosis_stamp_ns
 
     def state(self) -> str:
         """The node's state: unconfigured, inactive, active or finalized."""
@@ -90,7 +109,9 @@ class LifecycleClient:
         return str(diagnosis.values.get("last_error", "")) if diagnosis else ""
 
     def _note(self, message: DiagnosticArray) -> None:
-        self._diagnosis = diagnostics.from_message(message, self._node) or self._diagnosis
+        diagnosis = diagnostics.from_message(message, self._node)
+        if diagnosis is not None:
+            self._diagnosis, self._diagnosis_stamp_ns = diagnosis, stamp_ns(message)
 
 
 class TrackerClient:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import gc
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future as ConcurrentFuture
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.task import Future
 from remote_sensing_tracking.srv import ReloadModel
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
 from tracking_runtime.errors import FrameRefused
@@ -25,6 +30,7 @@ from tracking_runtime.ros.parameters import Change, NodeParameters, parameter
 from tracking_runtime.ros.worker import Worker
 from tracking_runtime.timing import StageTimes
 
+_TRANSPORTS = ("raw", "compressed")
 _JOB_TIMEOUT_S = 10.0
 _RECENTLY_S = 5.0
 
@@ -41,6 +47,9 @@ class FrameNodeParameters(NodeParameters):
         minimum=0.0,
         change=Change.ALWAYS,
     )
+    image_transport: str = parameter(
+        "raw", "how images come: on image, or as JPEG or PNG on image/compressed", choices=_TRANSPORTS
+    )
 
 
 class Tracker(Protocol):
@@ -52,7 +61,7 @@ class Tracker(Protocol):
 
 @dataclass(frozen=True)
 class _Arrival:
-    message: Image
+    message: Image | CompressedImage
     arrived_ns: int
 
 
@@ -69,7 +78,6 @@ class _Stream:
 P = TypeVar("P", bound=FrameNodeParameters)
 T = TypeVar("T", bound=Tracker)
 R = TypeVar("R")
-Response = TypeVar("Response", bound=Any)
 J = TypeVar("J")
 
 
@@ -84,6 +92,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         times: of each stage.
         epoch: counts resets since the node was configured.
         model: name or path of the current model.
+        loading: group of the callbacks that wait for ``in_background``: one at a time, beside all others.
     """
 
     tracker: T
@@ -92,6 +101,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     def __init__(self, name: str, specification: type[P], **options: Any) -> None:
         super().__init__(name, specification, **options)
+        self.loading = MutuallyExclusiveCallbackGroup()
         self._forget()
 
     # What subclasses fill in
@@ -121,9 +131,11 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
     def load(self) -> None:
         """Open the model and offer the services."""
         self._forget()
+        self._loader = ThreadPoolExecutor(1, f"{self.get_name()}_loader")
+        self.scope.callback(self._loader.shutdown, cancel_futures=True)
         self.adopt(self.open_tracker(self.parameters.model), self.parameters.model)
         self.serve(Trigger, "~/reset", self._answer_reset)
-        self.serve(ReloadModel, "~/reload_model", self._answer_reload)
+        self.serve(ReloadModel, "~/reload_model", self._answer_reload, self.loading)
 
     def start(self) -> None:
         """Take frames."""
@@ -131,7 +143,8 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         self._worker = worker
         worker.start()
         self.scope.callback(self._retire, worker)
-        self._subscription = self.subscribe(Image, "image", self._receive, qos.sensor())
+        image_type = Image if self.parameters.image_transport == "raw" else CompressedImage
+        self._subscription = self.subscribe(image_type, self.image_topic, self._receive, qos.sensor())
 
     def unload(self) -> None:
         """Free the model."""
@@ -155,11 +168,21 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             return Diagnosis(Level.ERROR, self._failure, values)
         if now - account.last_refusal_s < _RECENTLY_S:
             return Diagnosis(Level.WARN, f"frame refused: {account.last_refusal}", values)
+        if self._worker is not None and (cameras := self._subscription.get_publisher_count()) > 1:
+            topic = self.resolve_topic_name(self.image_topic)
+            return Diagnosis(
+                Level.WARN, f"{cameras} cameras publish on {topic}: remap it to the topic of one", values
+            )
         if self._worker is not None and account.silence_s > _RECENTLY_S:
-            return Diagnosis(Level.WARN, f"no frames on {self.resolve_topic_name('image')}", values)
+            return Diagnosis(Level.WARN, f"no frames on {self.resolve_topic_name(self.image_topic)}", values)
         return Diagnosis(Level.OK, "tracking" if self._worker else self.state, values)
 
     # What subclasses use
+
+    @property
+    def image_topic(self) -> str:
+        """Where images come, by image_transport's names."""
+        return "image" if self.parameters.image_transport == "raw" else "image/compressed"
 
     def in_worker(self, job: Callable[[], J]) -> J:
         """The result of a function that may touch the tracker.
@@ -168,6 +191,31 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             TimeoutError: the worker was too busy.
         """
         return job() if self._worker is None else self._worker.run(job, _JOB_TIMEOUT_S)
+
+    async def in_background(self, load: Callable[[], J]) -> J:
+        """The result of a function that may take long; frames are tracked and requests answered meanwhile.
+
+        For callbacks of the group ``loading``.
+
+        Raises:
+            ValueError: the node was cleaned up meanwhile.
+        """
+        loader = self._loader
+        loaded = await self._result(loader.submit(load))
+        if loader is not self._loader or not hasattr(self, "tracker"):
+            raise ValueError("the node was cleaned up meanwhile")
+        return loaded
+
+    async def before_frames(self, load: Callable[[], J], adopt: Callable[[J], None]) -> None:
+        """Load what no frame can do without, and adopt it; frames wait, requests do not.
+
+        For callbacks of the group ``loading``. Raises what ``load`` and ``in_background`` raise.
+        """
+        if self._worker is None:
+            loaded = await self.in_background(load)
+            self.in_worker(lambda: adopt(loaded))
+        else:
+            await self._result(self._worker.submit(lambda: adopt(load())))
 
     def begin_epoch(self) -> None:
         """Forget everything seen."""
@@ -184,7 +232,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     # The path of a frame
 
-    def _receive(self, message: Image, information: dict[str, Any]) -> None:
+    def _receive(self, message: Image | CompressedImage, information: dict[str, Any]) -> None:
         arrived_ns = time.monotonic_ns()
         alone = self._subscription.get_publisher_count() == 1
         self._account.arrive(information["publication_sequence_number"] if alone else None)
@@ -197,8 +245,10 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         try:
             stamp = self._checked_stamp(message)
             with self.times.stage("decode"):
-                frame = self.decode(self._checked_image(message), message.encoding)
-            self._follow_stream(message, stamp)
+                image, encoding = _pixels(message)
+                frame = self.decode(image, encoding)
+            height, width = image.shape[:2]
+            self._follow_stream(_Stream(width, height, encoding, message.header.frame_id), stamp)
             result = self.track(frame, stamp)
             with self.times.stage("publish"):
                 self.publish(self._facts(arrival, frame), frame, result)
@@ -211,7 +261,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             self.times.add("total", (time.monotonic_ns() - arrival.arrived_ns) / 1e6)
             self._age_ms = (self.get_clock().now().nanoseconds - stamp) / 1e6
 
-    def _checked_stamp(self, message: Image) -> int:
+    def _checked_stamp(self, message: Image | CompressedImage) -> int:
         stamp = stamp_ns(message.header.stamp)
         if stamp <= 0:
             raise FrameRefused("the frame's stamp is zero: the camera driver must set it")
@@ -223,21 +273,20 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             raise FrameRefused(f"the frame is {age:.3f} s old, max_age is {limit:g} s")
         return stamp
 
-    def _checked_image(self, message: Image) -> NDArray[Any]:
-        image = images.to_array(message)
-        if image.dtype == np.float32 and not np.isfinite(image.sum(dtype=np.float64)):
-            raise FrameRefused("the image has values that are not finite")
-        return image
-
-    def _follow_stream(self, message: Image, stamp: int) -> None:
+    def _follow_stream(self, stream: _Stream, stamp: int) -> None:
         """Begin an epoch where this frame does not follow the one before."""
-        stream = _Stream(message.width, message.height, message.encoding, message.header.frame_id)
         if self._stream is not None and stream != self._stream:
-            self.get_logger().warning(f"new stream: {stream}, before {self._stream}; the tracker starts anew")
+            self.get_logger().warning(
+                f"new stream: {stream}, before {self._stream}; the tracker starts anew",
+                throttle_duration_sec=_RECENTLY_S,
+            )
             self.begin_epoch()
         elif stamp < self._last_stamp_ns:
             back = (self._last_stamp_ns - stamp) / 1e9
-            self.get_logger().warning(f"stamps jumped back by {back:.3f} s; the tracker starts anew")
+            self.get_logger().warning(
+                f"stamps jumped back by {back:.3f} s; the tracker starts anew",
+                throttle_duration_sec=_RECENTLY_S,
+            )
             self.begin_epoch()
         self._stream, self._last_stamp_ns = stream, stamp
 
@@ -251,7 +300,9 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         repeated = reason == account.last_refusal and time.monotonic() - account.last_refusal_s < _RECENTLY_S
         account.refuse(reason)
         if not repeated:
-            self.get_logger().warning(f"frame on {self.resolve_topic_name('image')} refused: {reason}")
+            self.get_logger().warning(
+                f"frame on {self.resolve_topic_name(self.image_topic)} refused: {reason}"
+            )
 
     def _fail(self, error: Exception) -> None:
         self._account.fail()
@@ -261,39 +312,52 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     # Services
 
-    def answer(self, what: str, response: Response, job: Callable[[], str]) -> Response:
-        """The response of a service: success and the job's message, or why there is none."""
+    @contextmanager
+    def answering(self, what: str, response: Any) -> Iterator[None]:
+        """Within it a service does its job: response.success tells whether it could, the message why not."""
+        response.success = False
         try:
-            response.message = job()
-            response.success = True
+            yield
         except (ValueError, TimeoutError) as error:
             response.message = str(error)
             self.get_logger().warning(f"cannot {what}: {error}")
         except Exception as error:
             response.message = str(error) or type(error).__name__
             self.log_exception(f"cannot {what}: {response.message}", error)
-        return response
+        else:
+            response.success = True
 
     def _answer_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        def reset() -> str:
+        with self.answering("reset", response):
             self.in_worker(self.begin_epoch)
-            return f"epoch {self.epoch}"
+            response.message = f"epoch {self.epoch}"
+        return response
 
-        return self.answer("reset", response, reset)
-
-    def _answer_reload(
+    async def _answer_reload(
         self, request: ReloadModel.Request, response: ReloadModel.Response
     ) -> ReloadModel.Response:
         model = request.model or self.model
-
-        def reload() -> str:
-            tracker = self.open_tracker(model)
+        with self.answering(f"load {model}, {self.model} stays", response):
+            tracker = await self.in_background(lambda: self.open_tracker(model))
             self.in_worker(lambda: self.adopt(tracker, model))
-            return f"model {model}"
-
-        return self.answer(f"load {model}, {self.model} stays", response, reload)
+            response.message = f"model {model}"
+        return response
 
     # Inside
+
+    async def _result(self, job: ConcurrentFuture[J]) -> J:
+        """The result of what another thread does; the executor goes on meanwhile."""
+        done = Future(executor=self.executor)
+
+        def wake(_: object) -> None:
+            done.set_result(None)
+            self.executor.wake()
+
+        job.add_done_callback(wake)
+        await done
+        if job.cancelled():
+            raise ValueError("the node was cleaned up meanwhile")
+        return job.result()
 
     def _retire(self, worker: Worker[_Arrival]) -> None:
         worker.stop()
@@ -314,3 +378,13 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         self.model = ""
         self._failure = ""
         self._age_ms = 0.0
+
+
+def _pixels(message: Image | CompressedImage) -> tuple[NDArray[Any], str]:
+    """The pixels of an image and their encoding. Raises FrameRefused."""
+    if isinstance(message, CompressedImage):
+        return images.decompress(message)
+    image = images.to_array(message)
+    if image.dtype == np.float32 and not np.isfinite(image.sum(dtype=np.float64)):
+        raise FrameRefused("the image has values that are not finite")
+    return image, message.encoding

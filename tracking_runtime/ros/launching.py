@@ -1,79 +1,360 @@
-"""What the launch files share: one lifecycle node, its arguments named as nav2 names them.
+"""What the launch files start: trackers, with recorders and views around them.
 
 Only launch files import this: ``launch`` and ``launch_ros`` come with ROS 2 from apt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
 
+import yaml
+from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import Action, LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    LogInfo,
+    OpaqueFunction,
+    RegisterEventHandler,
+)
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown, matches_action
+from launch.events.process import SignalProcess
 from launch.substitutions import LaunchConfiguration
-from launch_ros.actions import LifecycleNode
+from launch_ros.actions import LifecycleNode, Node
 
+from tracking_runtime.cli import COMMANDS
+from tracking_runtime.resources import PACKAGE, find
+from tracking_runtime.ros.launch_arguments import Argument
+from tracking_runtime.sources import BagSource
 from tracking_runtime.transport import shared_memory_environment
 
-PACKAGE = "remote_sensing_tracking"
-_YES_NO = ("true", "false")
+Values = Mapping[str, str]
+
+_RESPAWN_DELAY_S = 2.0
+_PATIENCE_S = "30"  # after SIGINT: a recorder finishes its bag, a tracker its frame
+_REPLAY_PATIENCE_S = 180.0  # the first frame waits for a model that is loaded for its camera
+_MARKER_FRAME = "image"
+_LOSSLESS = {"reliability": "reliable", "depth": 50}
 
 
-def _arguments() -> list[DeclareLaunchArgument]:
-    def argument(
-        name: str, default: str, description: str, choices: Sequence[str] | None = None
-    ) -> DeclareLaunchArgument:
-        return DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
+@dataclass(frozen=True)
+class Tracker:
+    """What has to be known of a tracker to launch it.
 
-    return [
-        argument("namespace", "", "namespace of the node and of its relative topics"),
-        argument("params_file", "", "YAML file of parameters; arguments that are given win over it"),
-        argument("use_sim_time", "false", "follow /clock instead of the system's clock", _YES_NO),
-        argument("autostart", "true", "configure and activate the node as soon as it runs", _YES_NO),
-        argument("use_respawn", "false", "start the node again should its process end", _YES_NO),
-        argument("log_level", "info", "least severity to log", ("debug", "info", "warn", "error", "fatal")),
-        argument(
-            "transport_profile", "shared_memory",
-            "how images come from processes of this machine; the camera driver needs the same environment",
-            ("shared_memory", "default"),
-        ),
-        argument("image", "image", "topic of the camera's images"),
-        argument("model", "", "name of a model, or path of its manifest; empty: as the parameters say"),
-        argument("engine", "", "what runs the network; empty: as the parameters say"),
-    ]  # fmt: skip
-
-
-def _launch(context: LaunchContext, executable: str, beside_image: Sequence[str]) -> list[Action]:
-    def value(name: str) -> str:
-        return str(LaunchConfiguration(name).perform(context))
-
-    image = value("image")
-    camera = "".join(image.rpartition("/")[:2])
-    file = [value("params_file")] if value("params_file") else []
-    given = {name: value(name) for name in ("model", "engine") if value(name)}
-    switches = {name: value(name) == "true" for name in ("use_sim_time", "autostart")}
-    shared = value("transport_profile") == "shared_memory"
-    node = LifecycleNode(
-        package=PACKAGE,
-        executable=executable,
-        name=executable,
-        namespace=value("namespace"),
-        parameters=[*file, switches | given],
-        remappings=[("image", image), *((topic, camera + topic) for topic in beside_image)],
-        respawn=value("use_respawn") == "true",
-        respawn_delay=2.0,
-        additional_env=shared_memory_environment() if shared else None,
-        arguments=["--ros-args", "--log-level", value("log_level")],
-        output="screen",
-    )
-    return [node]
-
-
-def tracker_description(executable: str, beside_image: Sequence[str] = ()) -> LaunchDescription:
-    """Launch one tracker.
-
-    Args:
-        executable: of this package; also the node's name.
-        beside_image: topics that a camera publishes in the namespace of its images.
+    Attributes:
+        name: of the executable, and of the node.
+        view: the visualizer's parameter ``tracker``.
+        picture: topic that the visualizer draws on, relative to the namespace; empty: the images.
+        takes_targets: whether people choose what it follows.
+        results: topics of what was found.
+        switches: launch arguments that are parameters of the node, where they are given.
     """
-    launched = OpaqueFunction(function=_launch, args=[executable, beside_image])
-    return LaunchDescription([*_arguments(), launched])
+
+    name: str
+    view: str
+    picture: str = ""
+    takes_targets: bool = False
+    results: tuple[str, ...] = ("tracks",)
+    switches: tuple[str, ...] = ("model", "engine")
+
+
+HSI_TRACKER = Tracker(
+    "hsi_tracker",
+    "hsi",
+    picture="hsi_tracker/false_color",
+    takes_targets=True,
+    switches=("camera", "model", "engine"),
+)
+SPAX_TRACKER = Tracker("spax_tracker", "satellite", results=("tracks", "detections"))
+TRACKERS = {tracker.name: tracker for tracker in (HSI_TRACKER, SPAX_TRACKER)}
+
+
+@dataclass(frozen=True)
+class Camera:
+    """One camera, its tracker, and the values of the launch arguments for both."""
+
+    tracker: Tracker
+    values: Values
+
+    def topic(self, name: str) -> str:
+        """A topic's whole name."""
+        namespace = self.values["namespace"].strip("/")
+        return name if name.startswith("/") else f"/{namespace}/{name}".replace("//", "/")
+
+    def resolve(self, name: str) -> str:
+        """What one of the names that the nodes use becomes."""
+        return dict(self.remappings).get(name, self.topic(name))
+
+    @property
+    def image(self) -> str:
+        """Topic of the images."""
+        return self.topic(self.values["image"])
+
+    def beside_image(self, name: str) -> str:
+        """A topic that the camera publishes in the namespace of its images."""
+        return "".join(self.image.rpartition("/")[:2]) + name
+
+    @property
+    def tracks(self) -> str:
+        """Topic of the tracks."""
+        return self.topic(f"{self.tracker.name}/tracks")
+
+    @property
+    def remappings(self) -> list[tuple[str, str]]:
+        """From the names that the nodes use to those of this camera."""
+        beside = [(name, self.beside_image(name)) for name in ("spectral_info", "ground_truth")]
+        return [("image", self.image), ("tracks", self.tracks), *beside]
+
+    @property
+    def recorded(self) -> list[str]:
+        """Topics to record."""
+        names = [self.topic(f"{self.tracker.name}/{result}") for result in self.tracker.results]
+        names += [self.beside_image("spectral_info"), self.beside_image("ground_truth"), "/diagnostics"]
+        return names if self.values["record"] == "tracks" else [self.image, *names]
+
+    def node(
+        self,
+        executable: str,
+        parameters: Mapping[str, Any],
+        remappings: Sequence[tuple[str, str]] = (),
+        *,
+        respawn: bool = False,
+    ) -> LifecycleNode:
+        """One of this package's nodes."""
+        values = self.values
+        shared = values["transport_profile"] == "shared_memory"
+        switches = {name: values.get(name, "false") == "true" for name in ("use_sim_time", "autostart")}
+        return LifecycleNode(
+            package=PACKAGE,
+            executable=executable,
+            name=executable,
+            namespace=values["namespace"],
+            parameters=[*filter(None, [values["params_file"]]), {**switches, **parameters}],
+            remappings=[*remappings, *(pair for pair in self.remappings if pair[0] not in dict(remappings))],
+            respawn=respawn and values["use_respawn"] == "true",
+            respawn_delay=_RESPAWN_DELAY_S,
+            additional_env=shared_memory_environment() if shared else None,
+            ros_arguments=["--log-level", values["log_level"]],
+            output="screen",
+            sigterm_timeout=_PATIENCE_S,
+        )
+
+
+def description(
+    arguments: Sequence[Argument], start: Callable[[Values], Sequence[Action]]
+) -> LaunchDescription:
+    """Declares arguments and starts what follows from their values."""
+
+    def launched(context: LaunchContext) -> list[Action]:
+        values = {each.name: LaunchConfiguration(each.name).perform(context) for each in arguments}
+        return list(start(values))
+
+    return LaunchDescription(
+        [
+            *(
+                DeclareLaunchArgument(
+                    each.name,
+                    default_value=each.default,
+                    description=each.description,
+                    choices=each.choices or None,
+                )
+                for each in arguments
+            ),
+            OpaqueFunction(function=launched),
+        ]
+    )
+
+
+def one_camera(tracker: Tracker, values: Values) -> list[Action]:
+    """A tracker with its recorder and views."""
+    camera = Camera(tracker, values)
+    return [tracker_node(camera), *recorder(camera), *views(camera), *_bridge(values)]
+
+
+def ground_station(values: Values) -> list[Action]:
+    """Both trackers, each for several cameras, every camera in its namespace."""
+    output = values["output"] or _dated_name()
+    actions: list[Action] = []
+    for tracker, kind in ((HSI_TRACKER, "hsi"), (SPAX_TRACKER, "spax")):
+        for name in values[f"{kind}_cameras"].split():
+            own = {
+                "namespace": f"{values['namespace']}/{name}",
+                "output": str(Path(output) / name.strip("/")),
+                "model": values[f"{kind}_model"],
+                "engine": values[f"{kind}_engine"],
+            }
+            camera = Camera(tracker, {**values, **own})
+            actions += [tracker_node(camera), *recorder(camera), *views(camera)]
+    return [*actions, *_bridge(values)]
+
+
+def replay(values: Values) -> list[Action]:
+    """A recording through a tracker into a new recording, which is scored."""
+    output = values["output"] or _dated_name()
+    tracker = TRACKERS[values["tracker"]]
+    own = {"image": "image", "output": output, "autostart": "true", "use_respawn": "false"}
+    camera = Camera(tracker, {**values, **own})
+    heard = _qos_overrides(camera.image, "subscription")
+    box = _start_box(values) if tracker.takes_targets else {}
+    player = camera.node(
+        "player",
+        {
+            "source": _bag_address(values),
+            "rate": float(values["rate"]),
+            "wait_for_subscribers": 2 if values["record"] == "all" else 1,
+            "wait_for_nodes": "recorder",
+            "exit_when_done": True,
+            "patience": _REPLAY_PATIENCE_S,
+            **_qos_overrides(camera.image, "publisher"),
+        },
+    )
+    (recording,) = recorder(camera, own=True)
+    finish = EmitEvent(
+        event=SignalProcess(signal_number=signal.SIGINT, process_matcher=matches_action(recording))
+    )
+    return [
+        tracker_node(camera, {**heard, **box}),
+        recording,
+        *views(camera),
+        *_bridge(values),
+        RegisterEventHandler(OnProcessExit(target_action=player, on_exit=[finish])),
+        RegisterEventHandler(OnProcessExit(target_action=recording, on_exit=_scoring(values, output))),
+        player,
+    ]
+
+
+def tracker_node(camera: Camera, parameters: Mapping[str, Any] | None = None) -> LifecycleNode:
+    """The tracker of a camera, with more parameters."""
+    given = {name: camera.values[name] for name in camera.tracker.switches if camera.values[name]}
+    return camera.node(camera.tracker.name, {**given, **(parameters or {})}, respawn=True)
+
+
+def recorder(camera: Camera, *, own: bool = False) -> list[Action]:
+    """What records, if anything is to be: rosbag2 where it is installed, unless it has to be our own.
+
+    Raises:
+        RuntimeError: only rosbag2 could do it, and it is not installed.
+    """
+    values = camera.values
+    if values["record"] == "none":
+        return []
+    output = values["output"] or _dated_name()
+    snapshot = values["record"] == "snapshot"
+    if own or not (is_installed("ros2bag") and is_installed("rosbag2_storage_mcap")):
+        if snapshot:
+            _require("ros2bag", "record:=snapshot")
+        return [camera.node("recorder", {"topics": camera.recorded, "output": str(Path(output).absolute())})]
+    command = ["ros2", "bag", "record", "--storage", "mcap", "--output", output]
+    command += ["--snapshot-mode"] if snapshot else []
+    command += ["--use-sim-time"] if values["use_sim_time"] == "true" else []
+    return [
+        ExecuteProcess(
+            cmd=[*command, "--topics", *camera.recorded], output="screen", sigterm_timeout=_PATIENCE_S
+        )
+    ]
+
+
+def views(camera: Camera) -> list[Action]:
+    """What shows the tracks and takes clicks, if anything is to.
+
+    Raises:
+        RuntimeError: the program that shows them is not installed.
+    """
+    if camera.values["visualize"] == "none":
+        return []
+    drawn = [("image", camera.topic(camera.tracker.picture))] if camera.tracker.picture else []
+    view = {"tracker": camera.tracker.view, "marker_frame": _MARKER_FRAME}
+    nodes: list[Action] = [camera.node("visualizer", view, drawn, respawn=True)]
+    if camera.tracker.takes_targets:
+        nodes.append(camera.node("target_selector", {"marker_frame": _MARKER_FRAME}, respawn=True))
+    return [*nodes, *(_rviz(camera) if camera.values["visualize"] == "rviz" else [])]
+
+
+def _rviz(camera: Camera) -> list[Action]:
+    """RViz, and its fixed frame, which it wants to see among the transforms."""
+    _require("rviz2", "visualize:=rviz")
+    frame = ["--frame-id", _MARKER_FRAME, "--child-frame-id", f"{_MARKER_FRAME}_plane"]
+    config = find("config", f"{camera.tracker.name}.rviz")
+    shown = [(topic, camera.resolve(topic.lstrip("/"))) for topic in _topics_of(config)]
+    return [
+        Node(package="tf2_ros", executable="static_transform_publisher", arguments=frame),
+        Node(
+            package="rviz2",
+            executable="rviz2",
+            namespace=camera.values["namespace"],
+            arguments=["-d", str(config)],
+            remappings=shown,
+        ),
+    ]
+
+
+def _topics_of(config: Path) -> list[str]:
+    """The topics that a configuration of RViz's displays and tools names."""
+    manager = yaml.safe_load(config.read_text())["Visualization Manager"]
+    return [each["Topic"]["Value"] for each in (*manager["Displays"], *manager["Tools"]) if "Topic" in each]
+
+
+def _bridge(values: Values) -> list[Action]:
+    """The one program that shows all topics to Foxglove, if it is wanted."""
+    if values["visualize"] != "foxglove":
+        return []
+    _require("foxglove_bridge", "visualize:=foxglove")
+    return [Node(package="foxglove_bridge", executable="foxglove_bridge", output="screen")]
+
+
+def _bag_address(values: Values) -> str:
+    topic = f"?topic={values['topic']}" if values["topic"] else ""
+    return f"bag:{Path(values['bag']).absolute()}{topic}"
+
+
+def _start_box(values: Values) -> dict[str, list[float]]:
+    """The first target: as given, else as the recording's ground truth has it in the first frame."""
+    if values["start_box"]:
+        return {"start_box": [float(number) for number in values["start_box"].replace(",", " ").split()]}
+    first = next(iter(BagSource(values["bag"], topic=values["topic"])), None)
+    if first is None or first.truth is None or not len(first.truth.boxes):
+        raise RuntimeError(f"no target in the first frame of {values['bag']}: give start_box")
+    return {"start_box": first.truth.boxes[0].tolist()}
+
+
+def _scoring(values: Values, recording: str) -> list[Action]:
+    """Score a recording, if that is wanted and this version can, and end the launch."""
+    over = EmitEvent(event=Shutdown(reason="the replay is over"))
+    if values["evaluate"] == "false":
+        return [over]
+    if not entry_points(group=COMMANDS, name="evaluate"):
+        return [LogInfo(msg=f"no command rstrack evaluate: {recording} is not scored"), over]
+    command = ["rstrack", "evaluate", recording, "--output", f"{recording}_evaluation"]
+    scoring = ExecuteProcess(cmd=command, output="screen")
+    return [scoring, RegisterEventHandler(OnProcessExit(target_action=scoring, on_exit=[over]))]
+
+
+def _qos_overrides(topic: str, side: str) -> dict[str, Any]:
+    return {f"qos_overrides.{topic}.{side}.{policy}": value for policy, value in _LOSSLESS.items()}
+
+
+def _dated_name() -> str:
+    return datetime.now().strftime("recording_%Y-%m-%d_%H-%M-%S")
+
+
+def _require(package: str, wish: str) -> None:
+    if not is_installed(package):
+        debian = f"ros-jazzy-{package.replace('_', '-')}"
+        raise RuntimeError(f"{wish} needs {package}, which is not installed: sudo apt install {debian}")
+
+
+def is_installed(package: str) -> bool:
+    """Whether a ROS package is there."""
+    try:
+        get_package_prefix(package)
+    except PackageNotFoundError:
+        return False
+    return True

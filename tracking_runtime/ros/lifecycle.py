@@ -15,9 +15,15 @@ from typing import Any, Generic, TypeVar
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.callback_groups import CallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.exceptions import (
+    InvalidHandle,
+    InvalidParameterTypeException,
+    InvalidParameterValueException,
+)
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -35,6 +41,7 @@ from tracking_runtime.ros.parameters import NodeParameters, ParameterServer
 P = TypeVar("P", bound=NodeParameters)
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 _DIAGNOSTICS_PERIOD_S = 1.0
+_STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
 
 class TrackingNode(LifecycleNode, Generic[P]):
@@ -66,7 +73,7 @@ class TrackingNode(LifecycleNode, Generic[P]):
             self.get_logger().warning(line)
         self._refuse_wrong_transitions()
         self._diagnostics = self.create_publisher(DiagnosticArray, diagnostics.TOPIC, qos.track())
-        self.create_timer(_DIAGNOSTICS_PERIOD_S, self.report)
+        self.create_timer(_DIAGNOSTICS_PERIOD_S, self.report, clock=_STEADY)
 
     # What subclasses fill in
 
@@ -120,7 +127,12 @@ class TrackingNode(LifecycleNode, Generic[P]):
         return publisher
 
     def subscribe(
-        self, message_type: Any, topic: str, callback: Callable[..., None], profile: QoSProfile
+        self,
+        message_type: Any,
+        topic: str,
+        callback: Callable[..., Any],
+        profile: QoSProfile,
+        group: CallbackGroup | None = None,
     ) -> Subscription:
         """A subscription whose QoS users may override, for as long as the current scope."""
 
@@ -134,13 +146,30 @@ class TrackingNode(LifecycleNode, Generic[P]):
             profile,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=note),
+            callback_group=group,
         )
         self._scope.callback(self.destroy_subscription, subscription)
         return subscription
 
-    def serve(self, service_type: Any, name: str, answer: Callable[[Any, Any], Any]) -> None:
+    def serve(
+        self,
+        service_type: Any,
+        name: str,
+        answer: Callable[[Any, Any], Any],
+        group: CallbackGroup | None = None,
+    ) -> None:
         """A service, for as long as the current scope."""
-        self._scope.callback(self.destroy_service, self.create_service(service_type, name, answer))
+        service = self.create_service(service_type, name, answer, callback_group=group)
+        self._scope.callback(self.destroy_service, service)
+
+    def repeat(self, period_s: float, function: Callable[[], None]) -> None:
+        """Call a function again and again, for as long as the current scope.
+
+        Time is that of a steady clock: where ``use_sim_time`` is set, the node's own may stand still, or jump
+        back with a recording that begins anew.
+        """
+        timer = self.create_timer(period_s, function, clock=_STEADY)
+        self._scope.callback(self.destroy_timer, timer)
 
     def note_error(self, doing: str, error: BaseException) -> None:
         """Log an exception with its traceback and keep its message for the diagnostics."""
@@ -299,6 +328,8 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
         while not signalled.done():
             try:
                 executor.spin_until_future_complete(signalled)
+            except InvalidHandle:
+                node.get_logger().warning("a request stays without answer: its service ended meanwhile")
             except Exception as error:
                 node.note_error("callback failed", error)
         node.shut_down()

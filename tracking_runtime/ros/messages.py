@@ -1,4 +1,4 @@
-"""This package's messages <-> arrays and dataclasses.
+"""The trackers' results as this package's messages; ``tracking_runtime.cdr`` has those of cameras.
 
 Arrays travel as ``array.array``: the one type that rclpy takes without looking at every element.
 """
@@ -16,10 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from remote_sensing_tracking import msg
 from std_msgs.msg import Header
 
-from tracking_runtime.errors import FrameRefused
-from tracking_runtime.frames import GroundTruth
 from tracking_runtime.geometry import Boxes, as_boxes
-from tracking_runtime.spectral import Calibration, SpectralInfo
 
 
 class TargetLike(Protocol):
@@ -63,19 +60,6 @@ class TracksLike(DetectionsLike, Protocol):
     def states(self) -> NDArray[np.uint8]: ...
     @property
     def ages(self) -> NDArray[np.int32]: ...
-
-
-@dataclass(frozen=True)
-class TrackRecord:
-    """Tracks as they come out of a message; arrays as in TrackArray.msg."""
-
-    ids: NDArray[np.int64]
-    class_ids: NDArray[np.uint8]
-    scores: NDArray[np.float32]
-    boxes: Boxes
-    velocities: NDArray[np.float64]
-    states: NDArray[np.uint8]
-    ages: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -167,35 +151,6 @@ def to_tracks(facts: FrameFacts, class_names: Sequence[str], tracks: TracksLike)
     )
 
 
-def from_tracks(message: msg.TrackArray) -> TrackRecord:
-    """The tracks of a message.
-
-    Raises:
-        FrameRefused: its arrays are not of one length.
-    """
-    count = len(message.ids)
-    lengths = {
-        "class_ids": (message.class_ids, 1),
-        "scores": (message.scores, 1),
-        "boxes": (message.boxes, 4),
-        "velocities": (message.velocities, 2),
-        "states": (message.states, 1),
-        "ages": (message.ages, 1),
-    }
-    for name, (values, each) in lengths.items():
-        if len(values) != count * each:
-            raise FrameRefused(f"TrackArray with {count} ids has {len(values)} {name}, not {count * each}")
-    return TrackRecord(
-        np.array(message.ids, np.int64),
-        np.array(message.class_ids, np.uint8),
-        np.array(message.scores, np.float32),
-        np.array(message.boxes, np.float64).reshape(-1, 4),
-        np.array(message.velocities, np.float64).reshape(-1, 2),
-        np.array(message.states, np.uint8),
-        np.array(message.ages, np.int32),
-    )
-
-
 def to_detections(
     facts: FrameFacts, class_names: Sequence[str], detections: DetectionsLike
 ) -> msg.DetectionArray:
@@ -208,65 +163,6 @@ def to_detections(
         class_ids=_array("B", detections.class_ids),
         scores=_array("f", detections.scores),
         boxes=_array("d", detections.boxes),
-    )
-
-
-def to_ground_truth(facts: FrameFacts, class_names: Sequence[str], truth: GroundTruth) -> msg.TrackArray:
-    """What is known of a frame, as tracks that are all confirmed."""
-    count = len(truth.ids)
-    states = np.full(count, msg.TrackArray.STATE_CONFIRMED, np.uint8)
-    known = TrackRecord(
-        truth.ids,
-        truth.class_ids,
-        np.ones(count, np.float32),
-        truth.boxes,
-        np.zeros((count, 2)),
-        states,
-        np.zeros(count, np.int32),
-    )
-    return to_tracks(facts, class_names, known)
-
-
-def from_ground_truth(message: msg.TrackArray) -> GroundTruth:
-    """What a message of :func:`to_ground_truth` knows. Raises FrameRefused as ``from_tracks`` does."""
-    tracks = from_tracks(message)
-    return GroundTruth(tracks.ids, tracks.class_ids, tracks.boxes)
-
-
-def to_spectral_info(info: SpectralInfo, header: Header) -> msg.SpectralInfo:
-    """The message of a camera's bands."""
-    rows, columns = info.mosaic or (0, 0)
-    return msg.SpectralInfo(
-        header=header,
-        wavelengths=_array("f", info.wavelengths_nm),
-        fwhm=_array("f", info.fwhm_nm),
-        mosaic_rows=rows,
-        mosaic_columns=columns,
-        band_order=_array("H", info.band_order),
-        bit_depth=info.bit_depth,
-        black_level=info.black_level,
-        saturation_level=info.saturation_level,
-        calibration=int(info.calibration),
-    )
-
-
-def from_spectral_info(message: msg.SpectralInfo) -> SpectralInfo:
-    """A camera's bands.
-
-    Raises:
-        ValueError: the message contradicts itself, or names no wavelengths.
-    """
-    if not message.wavelengths:
-        raise ValueError("SpectralInfo without wavelengths")
-    return SpectralInfo(
-        tuple(map(float, message.wavelengths)),
-        tuple(map(float, message.fwhm)),
-        mosaic=(message.mosaic_rows, message.mosaic_columns) if message.mosaic_rows else None,
-        band_order=tuple(map(int, message.band_order)),
-        bit_depth=message.bit_depth,
-        black_level=float(message.black_level),
-        saturation_level=float(message.saturation_level),
-        calibration=Calibration(message.calibration),
     )
 
 

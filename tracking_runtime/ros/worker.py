@@ -46,15 +46,20 @@ class Worker(Generic[T]):
         """Give it an item, in place of one that it has not begun."""
         self._mailbox.put(item)
 
+    def submit(self, job: Callable[[], R]) -> Future[R]:
+        """The result to come of a job that runs between two items."""
+        future: Future[R] = Future()
+        self._jobs.append((future, job))
+        self._mailbox.wake()
+        return future
+
     def run(self, job: Callable[[], R], timeout_s: float) -> R:
         """The result of a job, run between two items; raises what the job raises.
 
         Raises:
             TimeoutError: the worker had no time for it; unless already begun, it will not be run.
         """
-        future: Future[R] = Future()
-        self._jobs.append((future, job))
-        self._mailbox.wake()
+        future = self.submit(job)
         try:
             return future.result(timeout_s)
         except FutureTimeoutError:
