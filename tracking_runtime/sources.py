@@ -104,7 +104,7 @@ class FolderSource:
             self._truth = read_ground_truth(
                 truth_path, len(self._paths), class_names=names, malformed=malformed
             )
-        self._spectral_info = _find_spectral_info(self._folder)
+        self._spectral_info = find_spectral_info(self._folder)
 
     @property
     def name(self) -> str:
@@ -234,7 +234,7 @@ def read_image_file(path: Path) -> tuple[NDArray[Any], str]:
     """An image or cube, ``(height, width)`` or ``(height, width, channels)``, and its encoding.
 
     Colour comes as bgr8; TIFFs with bands as 8UC<n>, 16UC<n> or 32FC<n>, whichever axis the file keeps them
-    on (it is taken to be the shortest).
+    on (where it does not say so, it is taken to be the shortest).
 
     Raises:
         SourceError: the file is not an image, or of samples that no encoding has.
@@ -254,11 +254,13 @@ def read_image_file(path: Path) -> tuple[NDArray[Any], str]:
 def _read_tiff(path: Path) -> tuple[NDArray[Any], bool]:
     try:
         with tifffile.TiffFile(path) as file:
-            is_colour = file.pages[0].photometric == tifffile.PHOTOMETRIC.RGB
-            image = np.squeeze(file.asarray())
+            page = file.pages[0]
+            is_colour = page.photometric == tifffile.PHOTOMETRIC.RGB
+            bands_last = page.samplesperpixel > 1 and page.planarconfig == tifffile.PLANARCONFIG.CONTIG
+            image = file.asarray() if bands_last else np.squeeze(file.asarray())
     except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
         raise SourceError(f"{path} is not a TIFF that can be read: {error}") from error
-    if image.ndim == 3:
+    if image.ndim == 3 and not bands_last:
         image = np.moveaxis(image, int(np.argmin(image.shape)), 2)
     if is_colour and image.ndim == 3 and image.shape[2] in (3, 4) and image.dtype == np.uint8:
         return image[..., 2::-1], True
@@ -293,7 +295,12 @@ def natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), part) if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path.name)]
 
 
-def _find_spectral_info(folder: Path) -> SpectralInfo | None:
+def find_spectral_info(folder: Path) -> SpectralInfo | None:
+    """The bands described in ``spectral_info.yaml`` in a folder or beside it, if they are.
+
+    Raises:
+        SourceError: the file is not that.
+    """
     candidates = (place / SPECTRAL_INFO_FILE for place in (folder, folder.parent))
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from tracking_runtime.datasets.conversion import is_converted, read_converted
 from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequence, VideoSequence
 from tracking_runtime.ground_truth import FILE_NAMES, read_ground_truth
 from tracking_runtime.rows import Malformed
@@ -32,7 +33,9 @@ def video_folders(
         rate_hz: frames a second.
     """
     return [
-        ImageSequence(
+        read_converted(name, folder, images)
+        if is_converted(folder)
+        else ImageSequence(
             name,
             images,
             _TruthFile(_truth_of(folder, root), len(images), tuple(class_names), malformed),
@@ -77,8 +80,9 @@ class _TruthFile:
 
 
 def _image_folders(root: Path) -> Iterator[tuple[str, Path, tuple[Path, ...]]]:
-    folders = [root, *sorted((path for path in root.rglob("*") if path.is_dir()), key=natural)]
-    for folder in folders:
+    below = (path for path in root.rglob("*") if path.is_dir())
+    in_order = sorted(below, key=lambda path: [natural(Path(part)) for part in path.relative_to(root).parts])
+    for folder in (root, *in_order):
         images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
         if images:
             yield _name(folder, root), folder, tuple(sorted(images, key=natural))

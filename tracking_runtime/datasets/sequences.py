@@ -50,6 +50,7 @@ class ImageSequence:
         spectral_info: the camera's bands; None for an ordinary camera.
         rate_hz: frames a second; stamps are multiples of its inverse.
         attributes: what makes it hard.
+        stamps_ns: of the frames, where they are known.
     """
 
     name: str
@@ -60,6 +61,7 @@ class ImageSequence:
     spectral_info: SpectralInfo | None = None
     rate_hz: float = 10.0
     attributes: tuple[str, ...] = ()
+    stamps_ns: tuple[int, ...] = ()
 
     @cached_property
     def truth(self) -> Truths:
@@ -78,7 +80,7 @@ class ImageSequence:
     def frame(self, index: int) -> Frame:
         """One frame, its image read now; frames count from 0."""
         image, encoding = self.read_image(self.paths[index])
-        stamp = round((index + 1) * 1e9 / self.rate_hz)
+        stamp = self.stamps_ns[index] if self.stamps_ns else round((index + 1) * 1e9 / self.rate_hz)
         return Frame(stamp, image, encoding, truth=self.truth[index])
 
     def __iter__(self) -> Iterator[Frame]:
