@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from tracking_runtime.evaluation.replay import find_tracker
 from tracking_runtime.evaluation.runs import (
     Answers,
     Job,
+    MakePool,
     RecordedTracks,
     ResultFiles,
     TrackerChoice,
@@ -138,7 +138,7 @@ def evaluate(
         finished = []
         for name, answers in runs.items():
             work = make_jobs(videos, answers, robustness=robustness, matching=matching)
-            finished.append(_run(name, work, output, _executor(jobs, fleet)))
+            finished.append(_run(name, work, output, _pool(jobs, fleet)))
         write_report(finished, output / "report.html")
     except (SourceError, ModelError, ValueError) as error:
         raise click.ClickException(str(error)) from error
@@ -175,19 +175,19 @@ def _labelled(given: str) -> tuple[str, Path]:
     return (name if separator else place.stem), place
 
 
-def _executor(jobs: int, fleet: str | None) -> Callable[[], Executor] | None:
+def _pool(jobs: int, fleet: str | None) -> MakePool | None:
     if fleet:
         return on_fleet(fleet)
     return processes(jobs) if jobs > 1 else None
 
 
-def _run(name: str, work: Sequence[Job], output: Path, executor: Callable[[], Executor] | None) -> Run:
+def _run(name: str, work: Sequence[Job], output: Path, pool: MakePool | None) -> Run:
     folder = output / file_name(name)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     done: list[VideoResult] = []
     with Progress(*columns) as progress:
         task = progress.add_task(name, total=len(work))
-        for result in run_jobs(work, folder, executor):
+        for result in run_jobs(work, folder, pool):
             done.append(result)
             progress.advance(task)
             if result.error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,13 @@ from tracking_runtime.datasets.coco import coco_sequences
 from tracking_runtime.datasets.folders import truth_files, video_folders
 from tracking_runtime.datasets.hot import View, hot_sequences, is_hot
 from tracking_runtime.datasets.results import comparable
-from tracking_runtime.datasets.sequences import BagSequence, ImageSequence, TruthSequence, VideoSequence
+from tracking_runtime.datasets.sequences import (
+    BagSequence,
+    ImageSequence,
+    Truths,
+    TruthSequence,
+    VideoSequence,
+)
 from tracking_runtime.errors import SourceError
 from tracking_runtime.rows import Malformed
 
@@ -48,7 +54,7 @@ def open_dataset(
     layout = _layout_of(place) if layout == "auto" else layout
     found: Sequence[VideoSequence]
     if layout == "bag":
-        found = [BagSequence(bag) for bag in find_bags(place)]
+        found = [_opened(bag) for bag in find_bags(place)]
     elif layout == "coco":
         found = coco_sequences(_json_of(place), malformed=malformed)
     elif layout == "hot":
@@ -87,6 +93,24 @@ def _with_attributes(
         else video
         for video in videos
     ]
+
+
+@dataclass(frozen=True)
+class _Fails:
+    """In place of a truth: why there is none."""
+
+    reason: str
+
+    def __call__(self) -> Truths:
+        raise SourceError(self.reason)
+
+
+def _opened(bag: Path) -> VideoSequence:
+    """A recording as a video; one that cannot be opened says so where it is used, and stops no other."""
+    try:
+        return BagSequence(bag)
+    except SourceError as error:
+        return TruthSequence(bag.resolve().stem, bag, _Fails(str(error)))
 
 
 def _layout_of(place: Path) -> Layout:

@@ -10,8 +10,8 @@ from pathlib import Path
 from tracking_runtime.datasets.opening import find_bags
 from tracking_runtime.datasets.sequences import BagSequence, TruthSequence, VideoSequence
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.runs import Answers, Job, TrackerChoice
-from tracking_runtime.evaluation.starts import ONE_PASS, Robustness, starts
+from tracking_runtime.evaluation.runs import Answers, Job
+from tracking_runtime.evaluation.starts import ONE_PASS, Robustness, Start, starts
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,16 @@ def make_jobs(
     return [
         Job(video.name, video.sequence, answers, start, matching, video.bag)
         for video in videos
-        for start in (
-            starts(robustness, len(video.sequence)) if isinstance(answers, TrackerChoice) else (ONE_PASS,)
-        )
+        for start in _starts(video.sequence, robustness)
     ]
+
+
+def _starts(video: VideoSequence, robustness: Robustness) -> Sequence[Start]:
+    """The starts of a video; one for a video that cannot be read, whose job will say so."""
+    try:
+        return (ONE_PASS,) if robustness == "one-pass" else starts(robustness, len(video))
+    except SourceError:
+        return (ONE_PASS,)
 
 
 def _with_images(bag: Path) -> VideoSequence:

@@ -7,7 +7,7 @@ opened with a model and an engine.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import ClassVar, Protocol
@@ -117,7 +117,8 @@ def replay(
     runner = _Runner(tracker, start)
     began = time.perf_counter()
     frames: Iterator[Frame] = iter(read_ahead(video, _READ_AHEAD))
-    answers = [runner.answer(frame) for frame in (_real_time(frames, runner) if live else frames)]
+    due = in_real_time(frames, lambda: runner.last_seconds) if live else frames
+    answers = [runner.answer(frame) for frame in due]
     seconds = time.perf_counter() - began
     if tracker.follows_one_target and runner.first is None:
         raise SourceError(f"{video.name}: no frame has a true box to start from")
@@ -166,15 +167,20 @@ class _Runner:
         return _one(box)
 
 
-def _real_time(frames: Iterable[Frame], runner: _Runner) -> Iterator[Frame | None]:
-    """The frames that a tracker would get in real time, and None for each that the next one pushes out."""
+def in_real_time(frames: Iterable[Frame], last_seconds: Callable[[], float]) -> Iterator[Frame | None]:
+    """The frames that a tracker would get in real time, and None for each that the next one pushes out.
+
+    Args:
+        frames: with stamps at which they come.
+        last_seconds: how long the tracker took for the frame before, asked when the next one is due.
+    """
     free_at = 0.0
     waiting: Frame | None = None
     for frame in frames:
         arrival = frame.stamp_ns / 1e9
         if waiting is not None and free_at <= arrival:
             yield waiting
-            free_at = max(free_at, waiting.stamp_ns / 1e9) + runner.last_seconds
+            free_at = max(free_at, waiting.stamp_ns / 1e9) + last_seconds()
             waiting = None
         if waiting is not None:
             yield None

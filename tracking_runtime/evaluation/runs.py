@@ -8,8 +8,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,8 @@ from tracking_runtime.evaluation.worst import picture_of_worst
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.models import find_model, read_manifest
 from tracking_runtime.rows import Malformed
+
+MakePool = Callable[[], AbstractContextManager[Executor]]
 
 
 @dataclass(frozen=True)
@@ -143,15 +146,13 @@ class VideoResult:
     caption: str = ""
 
 
-def run_jobs(
-    jobs: Sequence[Job], folder: Path, executor: Callable[[], Executor] | None = None
-) -> Iterator[VideoResult]:
+def run_jobs(jobs: Sequence[Job], folder: Path, pool: MakePool | None = None) -> Iterator[VideoResult]:
     """Evaluate videos, each answered as soon as it is done; those done before are not done again.
 
     Args:
         jobs: with different names.
         folder: of the run, for ``videos/NAME.json``, ``results/NAME.txt`` and ``pictures/NAME.jpg``.
-        executor: makes what runs the jobs; None: this process, one after the other.
+        pool: makes what runs the jobs; None: this process, one after the other.
     """
     for part in ("videos", "results", "pictures"):
         (folder / part).mkdir(parents=True, exist_ok=True)
@@ -162,23 +163,27 @@ def run_jobs(
             waiting.append(job)
         else:
             yield done
-    if executor is None:
+    if pool is None:
         yield from (evaluate_video(job, folder) for job in waiting)
     else:
-        yield from _side_by_side(waiting, folder, executor)
+        yield from _side_by_side(waiting, folder, pool)
 
 
-def processes(count: int) -> Callable[[], Executor]:
+def processes(count: int) -> MakePool:
     """Makes a pool of processes on this machine, each with fresh libraries."""
     return lambda: ProcessPoolExecutor(count, mp_context=get_context("spawn"))
 
 
-def on_fleet(address: str) -> Callable[[], Executor]:
+def on_fleet(address: str) -> MakePool:
     """Makes a pool of the workers of a Dask scheduler, which share this machine's file system.
 
-    Raises:
-        SourceError: Dask is not installed, or nothing answers at the address.
+    Making it raises SourceError where Dask is not installed, or nothing answers at the address.
     """
+    return partial(_fleet, address)
+
+
+@contextmanager
+def _fleet(address: str) -> Iterator[Executor]:
     try:
         from distributed import Client
     except ImportError:
@@ -187,7 +192,8 @@ def on_fleet(address: str) -> Callable[[], Executor]:
         client = Client(address, timeout=10)
     except (OSError, ValueError) as error:
         raise SourceError(f"no Dask scheduler answers at {address}: {error}") from error
-    return lambda: client.get_executor(pure=False)
+    with client:
+        yield client.get_executor(pure=False)
 
 
 def evaluate_video(job: Job, folder: Path) -> VideoResult:
@@ -210,12 +216,10 @@ def file_name(job_name: str) -> str:
     return re.sub(r"[^\w.@+-]+", "_", job_name)
 
 
-def _side_by_side(
-    jobs: Sequence[Job], folder: Path, executor: Callable[[], Executor]
-) -> Iterator[VideoResult]:
+def _side_by_side(jobs: Sequence[Job], folder: Path, make_pool: MakePool) -> Iterator[VideoResult]:
     """Jobs in several processes; those that were under way when a process died are done again, one by one."""
     lost: list[Job] = []
-    with executor() as pool:
+    with make_pool() as pool:
         futures: dict[Future[VideoResult], Job] = {
             pool.submit(evaluate_video, job, folder): job for job in jobs
         }
@@ -271,6 +275,7 @@ def _evaluated(job: Job, folder: Path) -> VideoResult:
 
 def _tracked(job: Job, choice: TrackerChoice, folder: Path) -> _Answered:
     """Run a tracker, and write its answer as a result file."""
+    truth = job.video.truth
     tracker = _tracker(replace(choice, live=False))
     replayed = replay(tracker, job.video, start=job.start, live=choice.live)
     path = folder / "results" / f"{file_name(job.name)}.txt"
@@ -284,8 +289,9 @@ def _tracked(job: Job, choice: TrackerChoice, folder: Path) -> _Answered:
         "tracking_seconds": replayed.tracking_seconds,
         "dropped": replayed.dropped,
     }
-    truth = job.video.truth[replayed.first :]
-    return _Answered(replayed.answer, truth, replayed.first, speed, dict(tracker.description))
+    return _Answered(
+        replayed.answer, truth[replayed.first :], replayed.first, speed, dict(tracker.description)
+    )
 
 
 def _published(answers: ResultFiles, video: VideoSequence) -> _Answered:
