@@ -147,10 +147,10 @@ def summarise(videos: Sequence[VideoScores]) -> Summary:
     if not counted:
         raise ValueError("no video has a frame that counts")
     by_attribute = {
-        attribute: _figures_of([video for video in counted if attribute in video.attributes])
+        attribute: figures_of([video for video in counted if attribute in video.attributes])
         for attribute in sorted({attribute for video in counted for attribute in video.attributes})
     }
-    return Summary(len(counted), _figures_of(counted), by_attribute, _curves_of(counted))
+    return Summary(len(counted), figures_of(counted), by_attribute, _curves_of(counted))
 
 
 def plain(value: Any) -> Any:
@@ -220,7 +220,8 @@ def _score_many_objects(
     )  # fmt: skip
 
 
-def _figures_of(videos: Sequence[VideoScores]) -> dict[str, float]:
+def figures_of(videos: Sequence[VideoScores]) -> dict[str, float]:
+    """Figures of videos together, all of one kind and each with a frame that counts."""
     details = [video.details for video in videos]
     return _many_objects_figures(details) if "counts" in details[0] else _one_target_figures(details)
 

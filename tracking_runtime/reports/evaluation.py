@@ -9,6 +9,7 @@ from datetime import datetime
 from os.path import relpath
 from pathlib import Path
 
+from tracking_runtime.evaluation.comparison import Difference
 from tracking_runtime.evaluation.multi_object import MATCHINGS
 from tracking_runtime.evaluation.one_pass import OTB, PRECISION_THRESHOLDS_PX
 from tracking_runtime.evaluation.outcome import Run
@@ -23,13 +24,16 @@ _COUNTS = {"IDs", "FP", "FN", "MT", "ML"}
 _LOWER_IS_BETTER = {"IDs", "FP", "FN", "ML"}
 
 
-def write_report(runs: Sequence[Run], path: Path, *, title: str = "Evaluation") -> None:
+def write_report(
+    runs: Sequence[Run], path: Path, *, title: str = "Evaluation", differences: Sequence[Difference] = ()
+) -> None:
     """Write the page of one or several runs of one kind.
 
     Args:
         runs: side by side.
         path: of the page; the runs' pictures go into it.
         title: of the page.
+        differences: of two runs.
 
     Raises:
         OSError: a picture cannot be read, or the page not be written.
@@ -49,6 +53,7 @@ def write_report(runs: Sequence[Run], path: Path, *, title: str = "Evaluation") 
         columns=_columns(runs),
         rows=list(_rows(runs)),
         pictures=_worst(runs, path.parent),
+        differences=[(each, difference_text(each)) for each in differences],
     )
     path.write_text(page, encoding="utf-8")
 
@@ -63,6 +68,13 @@ def number_text(figure: str, value: float) -> str:
     if math.isnan(value):
         return "n/a"
     return f"{value:.0f}" if figure in _COUNTS else f"{value:.4f}"
+
+
+def difference_text(difference: Difference) -> tuple[str, str]:
+    """A difference and its interval, as people read them."""
+    digits = 1 if difference.figure in _COUNTS else 4
+    interval = f"{difference.low:+.{digits}f} to {difference.high:+.{digits}f}"
+    return f"{difference.difference:+.{digits}f}", "n/a" if math.isnan(difference.low) else interval
 
 
 @dataclass(frozen=True)
