@@ -179,6 +179,18 @@ def test_frames_are_read_one_at_a_time(tmp_path):
         next(frames)
 
 
+def test_truth_without_images(tmp_path):
+    for view in ("HSI", "HSI-FalseColor"):
+        write(tmp_path / "hot" / "car" / view / "groundtruth_rect.txt", "1\t2\t3\t4\t\n")
+    write(tmp_path / "hot" / "readme.txt", "not of a video")
+    (car,) = open_dataset(tmp_path / "hot")
+    assert (car.name, boxes_of(car)) == ("car", [[[1, 2, 3, 4]]])
+    for name in ("10", "9"):
+        write(tmp_path / "mot" / f"{name}.txt", "3,1,5,6,7,8,1\n")
+    nine, ten = open_dataset(tmp_path / "mot")
+    assert (nine.name, ten.name, len(ten)) == ("9", "10", 3)
+
+
 def test_nothing_there_is_said(tmp_path):
     with pytest.raises(SourceError, match="nothing at"):
         open_dataset(tmp_path / "nowhere")

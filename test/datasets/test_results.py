@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking_runtime.datasets.results import (
-    find_result,
+    find_results,
     is_one_target,
     read_boxes,
     read_tracks,
@@ -72,6 +72,22 @@ def test_tracks_come_back_as_they_were_written(items):
 
 
 @pytest.mark.parametrize(
+    ("form", "row"),
+    [
+        ("mot", "1,7,1.5,2,3,4,0.25,-1,-1,-1"),
+        ("satvideodt", "1,7,1.5,2,3,4,1,3,1"),
+        ("satmtb", "1,7,1.5,2,3,4,1,3,1,0,0"),
+        ("sdm-car", "1,7,1.5,2,3,4,1,-1,-1,-1"),
+    ],
+)
+def test_submissions(tmp_path, form, row):
+    objects = ScoredBoxes(np.array([7]), np.array([[1.5, 2, 3, 4]]), np.array([0.25]), np.array([2]))
+    write_tracks(tmp_path / "001.txt", [objects], form=form)
+    assert (tmp_path / "001.txt").read_text() == f"{row}\n"
+    np.testing.assert_array_equal(read_tracks(tmp_path / "001.txt", 1)[0].boxes, objects.boxes)
+
+
+@pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
         ("1 2 3 4\n1 2 3\n", 2, "3 columns, the first line has 4"),
@@ -127,7 +143,7 @@ def test_boxes_of_the_otb_toolkit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("file", "sequence"),
+    ("file", "video"),
     [
         ("car.txt", "car"),
         ("Car_SEE-Net.txt", "car"),
@@ -136,19 +152,25 @@ def test_boxes_of_the_otb_toolkit(tmp_path):
         ("trucker.txt", "truck"),
         ("airplane_11.txt", "airplane/11"),
         ("vis-car.txt", "vis/car"),
+        ("HSI-NIR/car.txt", "nir/car"),
+        ("car.txt", "vis/car"),
         ("car/001.txt", "car"),
     ],
 )
-def test_results_are_found_by_name(tmp_path, file, sequence):
+def test_results_are_found_by_name(tmp_path, file, video):
     (tmp_path / file).parent.mkdir(exist_ok=True)
     path = written(tmp_path, "1 2 3 4\n", file)
     written(tmp_path, "1 2 3 4\n", "carpet.txt")
-    assert find_result(tmp_path, sequence) == path
-    assert find_result(tmp_path, "bus") is None
+    assert find_results(tmp_path, [video, "bus"]) == {video: path}
+
+
+def test_a_result_that_is_another_video_s_is_not_taken(tmp_path):
+    path = written(tmp_path, "1 2 3 4\n", "car_2.txt")
+    assert find_results(tmp_path, ["car", "car_2"]) == {"car_2": path}
 
 
 def test_two_possible_results_are_refused(tmp_path):
     written(tmp_path, "1 2 3 4\n", "car_A.txt")
     written(tmp_path, "1 2 3 4\n", "car_B.txt")
-    with pytest.raises(SourceError, match=r"car_A\.txt and car_B\.txt may both be car's result"):
-        find_result(tmp_path, "car")
+    with pytest.raises(SourceError, match=r"car_A\.txt and car_B\.txt may both be the result of car"):
+        find_results(tmp_path, ["car"])

@@ -144,9 +144,10 @@ def test_a_tracker_over_a_bag_gives_the_same_bytes_again(tmp_path):
             writer.write("/ground_truth", data, stamp)
             writer.write("/image", serialize_image(Frame(stamp, image, "mono8")), stamp)
     for out in ("one", "two"):
-        result = run(tmp_path / "bag", "--tracker", "spax", "--output", tmp_path / out)
+        arguments = ["--tracker", "spax", "--submission", "satvideodt", "--output", tmp_path / out]
+        result = run(tmp_path / "bag", *arguments)
         assert result.exit_code == 0, result.output
-    for name in ("scores.json", "scores.csv", "results/bag.txt"):
+    for name in ("scores.json", "scores.csv", "results/bag.txt", "submission/bag.txt"):
         one, two = ((tmp_path / out / "spax_spax_small" / name).read_bytes() for out in ("one", "two"))
         assert one == two, name
     ran = json.loads((tmp_path / "one" / "spax_spax_small" / "run.json").read_text())["ran"]

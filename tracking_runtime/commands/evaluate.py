@@ -16,8 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tracking_runtime.datasets.opening import open_dataset
+from tracking_runtime.datasets.results import Submission
 from tracking_runtime.errors import ModelError, SourceError
-from tracking_runtime.evaluation.outcome import Run, sorted_results, write_run
+from tracking_runtime.evaluation.outcome import Run, sorted_results, write_run, write_submission
 from tracking_runtime.evaluation.planning import make_jobs, named_apart, recorded_videos
 from tracking_runtime.evaluation.replay import find_tracker
 from tracking_runtime.evaluation.runs import (
@@ -86,6 +87,11 @@ from tracking_runtime.rows import Malformed
     show_default=True,
     help="Start one target once, with 12 perturbed boxes (SRE), or from 20 frames (TRE).",
 )
+@click.option(
+    "--submission",
+    type=click.Choice(["mot", "satvideodt", "satmtb", "sdm-car"]),
+    help="Write the tracker's results in this form as well, into the run's folder submission.",
+)
 @click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
 @click.option("--fleet", metavar="ADDRESS", help="Of a Dask scheduler whose workers share this file system.")
 @click.option(
@@ -109,6 +115,7 @@ def evaluate(
     skip_malformed: bool,
     live: bool,
     robustness: Robustness,
+    submission: Submission | None,
     jobs: int,
     fleet: str | None,
     output: Path,
@@ -123,6 +130,8 @@ def evaluate(
     """
     if tracker and results:
         raise click.UsageError("--tracker and --results exclude each other")
+    if submission and not (tracker and not find_tracker(tracker).follows_one_target):
+        raise click.UsageError("--submission is of a --tracker of many objects; HOT takes results/ as it is")
     malformed: Malformed = "skip" if skip_malformed else "raise"
     names = tuple(name for name in classes.split(",") if name)
     if robustness != "one-pass" and not (tracker and find_tracker(tracker).follows_one_target):
@@ -139,6 +148,8 @@ def evaluate(
         for name, answers in runs.items():
             work = make_jobs(videos, answers, robustness=robustness, matching=matching)
             finished.append(_run(name, work, output, _pool(jobs, fleet)))
+        if submission:
+            write_submission(finished[0], submission)
         write_report(finished, output / "report.html")
     except (SourceError, ModelError, ValueError) as error:
         raise click.ClickException(str(error)) from error

@@ -6,7 +6,7 @@ a tree of annotations (``label/car/001.txt`` for ``img/car/001``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from tracking_runtime.datasets.conversion import is_converted, read_converted
@@ -17,6 +17,8 @@ from tracking_runtime.sources import IMAGE_SUFFIXES, natural
 
 _IMAGE_FOLDERS = {"img", "img1", "imgs", "image", "images", "frames"}
 _TRUTH_FOLDERS = ("gt", "label", "labels", "annotation", "annotations", "anno")
+_USUAL_NAMES = {Path(name).name for name in FILE_NAMES}
+_VIEWS = ("gt", "HSI", "HSI-FalseColor", "RGB")
 _CATEGORIES = {"car": "car", "airplane": "airplane", "plane": "airplane", "ship": "ship", "train": "train"}
 
 
@@ -49,16 +51,22 @@ def video_folders(
 def truth_files(
     root: Path, *, class_names: Sequence[str] = (), malformed: Malformed = "raise"
 ) -> list[VideoSequence]:
-    """The text files with the truth of videos whose images are not here, in natural order."""
-    paths = [root] if root.is_file() else sorted(root.rglob("*.txt"), key=natural)
+    """The text files with the truth of videos whose images are not here, in natural order.
+
+    Files of the usual names (``groundtruth_rect.txt``, ``gt.txt``) are those of the folders that they are in;
+    without any, every text file is the truth of the video that it is named like.
+    """
+    paths = [root] if root.is_file() else _in_order(root, root.rglob("*.txt"))
+    usual = [path for path in paths if path.name in _USUAL_NAMES and path != root]
+    named = {_truth_name(path, root): path for path in reversed(usual or paths)}
     return [
         TruthSequence(
-            _truth_name(path, root),
+            name,
             path,
             _TruthFile(path, None, tuple(class_names), malformed),
             tuple(class_names) or ("object",),
         )
-        for path in paths
+        for name, path in reversed(named.items())
     ]
 
 
@@ -81,11 +89,15 @@ class _TruthFile:
 
 def _image_folders(root: Path) -> Iterator[tuple[str, Path, tuple[Path, ...]]]:
     below = (path for path in root.rglob("*") if path.is_dir())
-    in_order = sorted(below, key=lambda path: [natural(Path(part)) for part in path.relative_to(root).parts])
-    for folder in (root, *in_order):
+    for folder in (root, *_in_order(root, below)):
         images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
         if images:
             yield _name(folder, root), folder, tuple(sorted(images, key=natural))
+
+
+def _in_order(root: Path, paths: Iterable[Path]) -> list[Path]:
+    """Paths below a root in natural order of every part."""
+    return sorted(paths, key=lambda path: [natural(Path(part)) for part in path.relative_to(root).parts])
 
 
 def _name(folder: Path, root: Path) -> str:
@@ -97,10 +109,12 @@ def _name(folder: Path, root: Path) -> str:
 
 
 def _truth_name(path: Path, root: Path) -> str:
-    if path.name not in {Path(name).name for name in FILE_NAMES} or path == root:
-        return path.relative_to(root).with_suffix("").as_posix() if path != root else path.stem
-    parts = [part for part in path.relative_to(root).parts[:-1] if part not in ("gt", "HSI")]
-    return "/".join(parts) or root.resolve().name
+    if path == root:
+        return path.stem
+    relative = path.relative_to(root)
+    if path.name not in _USUAL_NAMES:
+        return relative.with_suffix("").as_posix()
+    return "/".join(part for part in relative.parts[:-1] if part not in _VIEWS) or root.resolve().name
 
 
 def _truth_of(folder: Path, root: Path) -> Path | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import scipy.io
@@ -22,6 +23,15 @@ from tracking_runtime.rows import Doubtful, Doubts, Malformed, Row, check_malfor
 
 SUFFIXES = (".txt", ".csv", ".mat")
 
+Submission = Literal["scored", "mot", "satvideodt", "satmtb", "sdm-car"]
+
+_ENDINGS: Mapping[Submission, str] = {
+    "scored": ",{score},{kind},-1",
+    "mot": ",{score},-1,-1,-1",
+    "satvideodt": ",1,{kind},1",
+    "satmtb": ",1,{kind},1,0,0",
+    "sdm-car": ",1,-1,-1,-1",
+}
 _ONE_TARGET, _LEAST_MOT = 4, 6
 _SPELLINGS = {"pedestrain": "pedestrian", "trucker": "truck"}
 
@@ -109,44 +119,80 @@ def write_boxes(path: Path, boxes: Boxes) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-def write_tracks(path: Path, frames: Sequence[ScoredBoxes], *, first: int = 1) -> None:
-    """Objects as MOT, SatVideoDT and SDM-Car take them; frames and classes are counted from 1."""
+def write_tracks(
+    path: Path, frames: Sequence[ScoredBoxes], *, first: int = 1, form: Submission = "scored"
+) -> None:
+    """Objects as rows ``frame, id, x, y, width, height`` with what a benchmark wants after them.
+
+    Args:
+        path: of the file.
+        frames: in order; frames and classes are counted from 1 in the file.
+        first: number of the first of them.
+        form: ``scored`` keeps score and class; the others are what benchmarks take.
+    """
     with path.open("w", encoding="utf-8") as file:
         for number, frame in enumerate(frames, start=first):
-            file.writelines(_track_lines(number, frame))
+            file.writelines(_track_lines(number, frame, _ENDINGS[form]))
 
 
-def _track_lines(number: int, frame: ScoredBoxes) -> list[str]:
+def _track_lines(number: int, frame: ScoredBoxes, ending: str) -> list[str]:
     return [
-        ",".join([str(number), str(int(ident)), *map(_shortest, (*box, score)), str(int(kind) + 1), "-1"])
+        ",".join([str(number), str(int(ident)), *map(_shortest, box)])
+        + ending.format(score=_shortest(score), kind=int(kind) + 1)
         + "\n"
         for ident, box, score, kind in zip(frame.ids, frame.boxes, frame.scores, frame.class_ids, strict=True)
     ]
 
 
-def find_result(folder: Path, sequence: str) -> Path | None:
-    """The result file of a sequence: named as it is, or with more before or behind (``car_SEE-Net.txt``).
+def find_results(place: Path, videos: Sequence[str]) -> dict[str, Path]:
+    """The result file of each video that has one, by the video's name.
 
-    Names are compared without regard to case and to the benchmarks' misspellings.
+    A file is named as the video, maybe in folders of its cameras or categories, or with more before or behind
+    (``car_SEE-Net.txt``), or is alone in a folder of that name. Names are compared without regard to case and
+    to the benchmarks' misspellings. A file that is one video's by its whole name is no other's.
+
+    Args:
+        place: a folder, or one file for one video.
+        videos: their names.
 
     Raises:
         SourceError: several files may be meant.
     """
-    wanted = comparable(sequence)
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    for is_it in (
-        lambda name: name == wanted,
-        lambda name: name.startswith(f"{wanted}_") or name.endswith(f"_{wanted}"),
-    ):
-        named = [path for path in files if is_it(comparable(path.stem))]
-        if len(named) > 1:
-            raise SourceError(
-                f"{folder}: {named[0].name} and {named[1].name} may both be {sequence}'s result"
-            )
-        if named:
-            return named[0]
-    inside = [path for path in files if comparable(path.parent.name) == wanted]
-    return inside[0] if len(inside) == 1 else None
+    if place.is_file():
+        return {videos[0]: place} if len(videos) == 1 else {}
+    files = {
+        path: comparable(path.relative_to(place).with_suffix("").as_posix())
+        for path in sorted(place.rglob("*"))
+        if path.suffix.lower() in SUFFIXES
+    }
+    found: dict[str, Path] = {}
+    for fits in (_is_whole, _is_stem, _is_decorated, _is_within):
+        free = {path: name for path, name in files.items() if path not in found.values()}
+        for video in (name for name in videos if name not in found):
+            named = [path for path, name in free.items() if fits(path, name, comparable(video))]
+            if len(named) > 1:
+                both = f"{named[0].relative_to(place)} and {named[1].relative_to(place)}"
+                raise SourceError(f"{place}: {both} may both be the result of {video}")
+            if named:
+                found[video] = named[0]
+    return found
+
+
+def _is_whole(path: Path, name: str, video: str) -> bool:  # noqa: ARG001 - as the others
+    return name == video
+
+
+def _is_stem(path: Path, name: str, video: str) -> bool:  # noqa: ARG001 - as the others
+    return comparable(path.stem) == video
+
+
+def _is_decorated(path: Path, name: str, video: str) -> bool:
+    return name.endswith(f"_{video}") or comparable(path.stem).startswith(f"{video}_")
+
+
+def _is_within(path: Path, name: str, video: str) -> bool:
+    """Whether the path names the video's last part, or its folder does."""
+    return comparable(path.parent.name) == video or name == video.rpartition("_")[2]
 
 
 def comparable(name: str) -> str:

@@ -13,8 +13,9 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+from tracking_runtime.datasets.results import Submission, read_tracks, write_tracks
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.runs import VideoResult, read_result
+from tracking_runtime.evaluation.runs import VideoResult, file_name, read_result
 from tracking_runtime.evaluation.scoring import (
     MANY_OBJECTS_FIGURES,
     ONE_TARGET_FIGURES,
@@ -117,6 +118,16 @@ def write_run(run: Run, machine: Machine, created: str, command: str) -> None:
         for video in run.scored:
             figures = [plain(video.figures[name]) for name in run.meanings]
             table.writerow([video.name, video.frames, " ".join(video.attributes), *figures])
+
+
+def write_submission(run: Run, form: Submission) -> None:
+    """Write a tracker's results on many objects as a benchmark takes them, into the run's ``submission``."""
+    (run.folder / "submission").mkdir(exist_ok=True)
+    for result in run.results:
+        if not result.error:
+            name = f"{file_name(result.name)}.txt"
+            objects = read_tracks(run.folder / "results" / name)
+            write_tracks(run.folder / "submission" / name, objects, form=form)
 
 
 def read_run(folder: Path) -> Run:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracking_runtime.datasets.opening import find_bags
+from tracking_runtime.datasets.results import find_results
 from tracking_runtime.datasets.sequences import BagSequence, TruthSequence, VideoSequence
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.runs import Answers, Job
+from tracking_runtime.evaluation.runs import Answers, Job, ResultFiles
 from tracking_runtime.evaluation.starts import ONE_PASS, Robustness, Start, starts
 
 
@@ -71,9 +72,24 @@ def make_jobs(
     robustness: Robustness = "one-pass",
     matching: str = "iou0.3",
 ) -> list[Job]:
-    """A job for each video and start."""
+    """A job for each video and start.
+
+    Raises:
+        SourceError: several result files may be of one video.
+    """
+    published: dict[str, Path] = {}
+    if isinstance(answers, ResultFiles):
+        published = find_results(answers.path, [video.sequence.name for video in videos])
     return [
-        Job(video.name, video.sequence, answers, start, matching, video.bag)
+        Job(
+            video.name,
+            video.sequence,
+            answers,
+            start,
+            matching,
+            video.bag,
+            published.get(video.sequence.name),
+        )
         for video in videos
         for start in _starts(video.sequence, robustness)
     ]

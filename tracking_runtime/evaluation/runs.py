@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from tracking_runtime.datasets.results import (
-    find_result,
     is_one_target,
     read_boxes,
     read_tracks,
@@ -100,6 +99,7 @@ class Job:
         start: of a tracker of one target.
         matching: a key of ``MATCHINGS``.
         bag: the video's recording, if it is one.
+        result: the video's published result, if there is one.
     """
 
     video_name: str
@@ -108,6 +108,7 @@ class Job:
     start: Start = ONE_PASS
     matching: str = "iou0.3"
     bag: Path | None = None
+    result: Path | None = None
 
     @property
     def name(self) -> str:
@@ -254,7 +255,7 @@ def _evaluated(job: Job, folder: Path) -> VideoResult:
     if isinstance(job.answers, TrackerChoice):
         answered = _tracked(job, job.answers, folder)
     elif isinstance(job.answers, ResultFiles):
-        answered = _published(job.answers, job.video)
+        answered = _published(job, job.answers)
     else:
         answered = _recorded(job, job.answers)
     scores = score_video(
@@ -294,11 +295,11 @@ def _tracked(job: Job, choice: TrackerChoice, folder: Path) -> _Answered:
     )
 
 
-def _published(answers: ResultFiles, video: VideoSequence) -> _Answered:
-    """A video's answer among result files."""
-    path = answers.path if answers.path.is_file() else find_result(answers.path, video.name)
+def _published(job: Job, answers: ResultFiles) -> _Answered:
+    """A video's answer as it was published."""
+    video, path = job.video, job.result
     if path is None:
-        raise SourceError(f"no result of {video.name} in {answers.path}")
+        raise SourceError(f"no result of {job.name} in {answers.path}")
     ran = {"results": str(answers.path)}
     if is_one_target(path):
         boxes = read_boxes(path, len(video), malformed=answers.malformed)
@@ -349,10 +350,8 @@ def _record_path(folder: Path, name: str) -> Path:
 
 def _contents(job: Job) -> str:
     """What the answers are made from, by size and time of its files."""
-    if isinstance(job.answers, ResultFiles):
-        place = job.answers.path
-        files = [place] if place.is_file() else sorted(place.rglob("*"))
-        return repr([(str(path), path.stat().st_mtime_ns) for path in files if path.is_file()])
+    if job.result is not None:
+        return f"{job.result} {job.result.stat().st_mtime_ns}"
     if isinstance(job.video, ImageSequence):
         return repr([str(path) for path in job.video.paths])
     return repr(job.bag)

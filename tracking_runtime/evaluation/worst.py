@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import cv2
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequence, VideoSequence
 from tracking_runtime.evaluation.scoring import Answer, VideoScores
 from tracking_runtime.frames import Frame
-from tracking_runtime.geometry import as_boxes
+from tracking_runtime.geometry import Boxes, as_boxes, centres
 from tracking_runtime.overlay import Marks, Presence, draw_overlay, to_bgr
 
-_WIDEST_PX = 960
-_SMALLEST_PX = 480
+_LARGEST_PX = 480  # of a window that is shown
+_SHOWN_PX = 960
 _QUALITY = 82
 
 
@@ -51,20 +51,42 @@ def picture_of_worst(
     if frame is None:
         return None
     known = truth[index]
-    picture = _picture(frame, video)
-    scale = max(1, _SMALLEST_PX // picture.shape[1])
-    drawn = draw_overlay(
-        picture,
+    drawn = _drawn(
+        _picture(frame, video),
         _marks(answer, index),
-        truth=None if known is None else known.boxes,
-        caption=f"{scores.name}, frame {first + index + 1}",
-        scale=scale,
+        as_boxes([]) if known is None else known.boxes,
+        f"{scores.name}, frame {first + index + 1}",
     )
     if isinstance(answer, np.ndarray):
         error = f"overlap {1 - badness[index]:.2f}"
     else:
         error = f"{int(badness[index])} misses and false tracks"
     return Drawn(_jpeg(drawn), f"{scores.name}, frame {first + index + 1}: {error}")
+
+
+def _drawn(picture: NDArray[np.uint8], marks: Marks, truth: Boxes, caption: str) -> NDArray[np.uint8]:
+    """Truth and tracks on a picture; of a large one the window with most of them."""
+    height, width = picture.shape[:2]
+    middles = centres(np.concatenate([truth, marks.boxes]))
+    x, y = (_window(middles[:, axis], size) for axis, size in enumerate((width, height)))
+    offset = np.array([x.start, y.start, 0, 0], np.float64)
+    return draw_overlay(
+        picture[y, x].copy(),
+        replace(marks, boxes=marks.boxes - offset),
+        truth=truth - offset,
+        caption=caption,
+        scale=max(1, round(_SHOWN_PX / (x.stop - x.start))),
+    )
+
+
+def _window(places: NDArray[np.float64], size: int) -> slice:
+    """The part of an axis with most of some places."""
+    if size <= _LARGEST_PX or not len(places):
+        return slice(0, size)
+    starts = np.clip(places - _LARGEST_PX / 2, 0, size - _LARGEST_PX).astype(np.int64)
+    inside = (places >= starts[:, None]) & (places < starts[:, None] + _LARGEST_PX)
+    start = int(starts[inside.sum(axis=1).argmax()])
+    return slice(start, start + _LARGEST_PX)
 
 
 def _frame(video: VideoSequence, index: int) -> Frame | None:
@@ -92,9 +114,5 @@ def _marks(answer: Answer, index: int) -> Marks:
 
 
 def _jpeg(picture: NDArray[np.uint8]) -> bytes:
-    height, width = picture.shape[:2]
-    if width > _WIDEST_PX:
-        size = _WIDEST_PX, round(height * _WIDEST_PX / width)
-        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
     _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return data.tobytes()
