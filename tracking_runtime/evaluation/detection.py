@@ -1,4 +1,4 @@
-"""Detections without identities: precision, recall and F1 by TrackEval, average precision by pycocotools."""
+"""Detections without identities: precision, recall and F1 of each frame, average precision by pycocotools."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools.cocoeval import COCOeval
 
-from tracking_runtime.evaluation.multi_object import IOU_03, FrameBoxes, Matching, ScoredBoxes, count
+from tracking_runtime.evaluation.multi_object import IOU_03, FrameBoxes, Matching, ScoredBoxes, frame_matches
 
 _CATEGORY = 1
 
@@ -43,10 +43,16 @@ def score_detections(
     Raises:
         ValueError: the two have different lengths.
     """
-    clear = count(_anonymous(truth), _anonymous(detected), matching).clear
-    precision, recall = float(clear["CLR_Pr"]), float(clear["CLR_Re"])
-    f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return DetectionScores(precision, recall, f1, average_precision(truth, detected, matching))
+    if len(truth) != len(detected):
+        raise ValueError(f"{len(detected)} frames of detections for {len(truth)} true ones")
+    matched = int(frame_matches(truth, detected, matching).sum())
+    objects, claims = (sum(len(frame.ids) for frame in frames) for frames in (truth, detected))
+    return DetectionScores(
+        precision=matched / claims if claims else 0.0,
+        recall=matched / objects if objects else 0.0,
+        f1=2 * matched / (claims + objects) if claims + objects else 0.0,
+        average_precision=average_precision(truth, detected, matching),
+    )
 
 
 def average_precision(
@@ -54,15 +60,6 @@ def average_precision(
 ) -> float:
     """COCO's average precision with any rule of matching, any number of objects of any size."""
     return _AnyMatching(truth, detected, matching).average_precision()
-
-
-def _anonymous(frames: Sequence[FrameBoxes]) -> list[FrameBoxes]:
-    """The same boxes, each an identity of its own."""
-    starts = np.cumsum([0, *(len(frame.ids) for frame in frames)])
-    return [
-        FrameBoxes(np.arange(start, start + len(frame.ids)), frame.boxes)
-        for start, frame in zip(starts[:-1], frames, strict=True)
-    ]
 
 
 class _AnyMatching(COCOeval):

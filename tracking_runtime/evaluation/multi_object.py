@@ -196,16 +196,24 @@ def combined(sequences: Sequence[Counts]) -> Counts:
     )
 
 
+def frame_matches(
+    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching = IOU_03
+) -> NDArray[np.int64]:
+    """``(frames,)`` matches in each frame alone, one to one, of the largest similarity in all."""
+    matches = []
+    for actual, claimed in zip(truth, tracked, strict=True):
+        similarity = matching.similarity(actual.boxes, claimed.boxes)
+        similarity = np.where(similarity >= matching.threshold, similarity, 0)
+        matches.append(int((similarity[linear_sum_assignment(-similarity)] > 0).sum()))
+    return np.array(matches, np.int64)
+
+
 def frame_errors(
     truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching = IOU_03
 ) -> NDArray[np.int64]:
-    """``(frames,)`` misses and false tracks in each frame, with as many matches as there can be."""
-    errors = []
-    for actual, claimed in zip(truth, tracked, strict=True):
-        matches = matching.similarity(actual.boxes, claimed.boxes) >= matching.threshold
-        pairs = int(matches[linear_sum_assignment(~matches)].sum())
-        errors.append(len(actual.ids) + len(claimed.ids) - 2 * pairs)
-    return np.array(errors, np.int64)
+    """``(frames,)`` misses and false tracks in each frame alone."""
+    sizes = [len(actual.ids) + len(claimed.ids) for actual, claimed in zip(truth, tracked, strict=True)]
+    return np.array(sizes, np.int64) - 2 * frame_matches(truth, tracked, matching)
 
 
 @dataclass(frozen=True)
