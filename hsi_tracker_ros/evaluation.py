@@ -76,7 +76,7 @@ class HsiReplay:
             raise SourceError(f"{video.name}: HA-Net needs the bands of its camera, and nothing tells them")
         if self._tracker is None or camera != self._camera:
             self._decoder, self._camera = Decoder(camera), camera
-            self._tracker = load_tracker(self._model, self._engine, self._decoder.cube_camera)
+            self._tracker = _warm(load_tracker(self._model, self._engine, self._decoder.cube_camera))
         self._tracker.reset()
 
     def start(self, frame: Frame, box: Boxes) -> None:
@@ -94,6 +94,15 @@ class HsiReplay:
         if self._tracker is None:
             raise RuntimeError("begin comes first")
         return self._tracker
+
+
+def _warm(tracker: HsiTracker) -> HsiTracker:
+    """The tracker after a look at noise: the first run of a network takes longer than those that follow."""
+    bands = len(tracker.camera.wavelengths_nm)
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, bands), np.uint8)
+    tracker.set_target(noise, (24, 24, 16, 16))
+    tracker.track(noise, 0)
+    return tracker
 
 
 def _as_boxes(targets: list[TargetState]) -> ScoredBoxes:

@@ -65,9 +65,11 @@ def read_ground_truth(
         SourceError: a line cannot be believed; the message names the file and the line.
     """
     check_malformed(malformed)
-    lines = read_rows(path)
-    columns = lines[0].columns
     doubts = Doubts(path)
+    lines = doubts.without_heading(read_rows(path))
+    if not lines:
+        raise SourceError(f"{path}: no ground truth in it, only a heading")
+    columns = lines[0].columns
     if columns == _RECT_COLUMNS or (columns == _CORNERS_COLUMNS and path.name == _CORNERS_FILE):
         truth = _one_target(lines, len(lines) if frames is None else frames, doubts)
     elif columns >= _MOT_COLUMNS:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar, get_args
 
@@ -60,12 +60,28 @@ class Doubts:
             self.note(row, str(doubt))
             return None
 
+    def without_heading(self, rows: list[Row]) -> list[Row]:
+        """The rows of frames: a first line without any number is doubted, and is no row of a frame."""
+        if rows and not any(_is_number(word) for word in rows[0].words):
+            self.note(rows[0], f"a heading, where a row of numbers is expected: {' '.join(rows[0].words)!r}")
+            columns = len(rows[1].words) if len(rows) > 1 else 0
+            return [replace(row, columns=columns) for row in rows[1:]]
+        return rows
+
     def settle(self, malformed: Malformed) -> None:
         """Accept the doubts with ``skip``, or raise SourceError for the first of them."""
         if self.reasons and malformed == "raise":
             line, reason = self.reasons[0]
             more = f" (and {len(self.reasons) - 1} more lines)" if len(self.reasons) > 1 else ""
             raise SourceError(f"{self.path}:{line}: {reason}{more}")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def check_malformed(malformed: str) -> None:

@@ -71,6 +71,11 @@ def test_tracks_come_back_as_they_were_written(items):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
 
 
+def test_a_heading_that_is_skipped_shifts_nothing(tmp_path):
+    path = written(tmp_path, "x y w h\n1 2 3 4\n5 6 7 8\n")
+    np.testing.assert_array_equal(read_boxes(path, 2, malformed="skip"), [[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
 @pytest.mark.parametrize(
     ("form", "row"),
     [
@@ -92,6 +97,7 @@ def test_submissions(tmp_path, form, row):
     [
         ("1 2 3 4\n1 2 3\n", 2, "3 columns, the first line has 4"),
         ("1\t2\t3\t4\t\n1,x,3,4\n", 2, "not numbers"),
+        ("x,y,w,h\n1,2,3,4\n1,2,3,4\n", 1, "a heading"),
         ("1,2,3,4\n", 1, "1 boxes for 2 frames"),
         ("1,2,3,4\n1,2,3,4\n5,6,7,8\n", 3, "3 boxes for 2 frames"),
     ],

@@ -7,6 +7,7 @@ import os
 from functools import partial
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -127,6 +128,27 @@ def test_a_recording_without_tracks_says_what_there_is(tmp_path):
     recording(tmp_path / "other")
     with pytest.raises(SourceError, match="there: /spax_tracker/tracks"):
         read_recorded(tmp_path / "other", topic="/tracks")
+
+
+def test_ha_net_over_a_benchmark_of_mosaics(tmp_path):
+    """A bright square wanders over noise, as HOT 2020 keeps it: the first box is as given, others near."""
+    rng = np.random.default_rng(3)
+    ground = rng.integers(100, 160, (256, 256), np.uint16)
+    folder = tmp_path / "hot" / "square" / "HSI"
+    folder.mkdir(parents=True)
+    boxes = [(20 + number, 24, 10, 10) for number in range(5)]
+    for number, (x, y, width, height) in enumerate(boxes, start=1):
+        image = ground.copy()
+        image[4 * y : 4 * (y + height), 4 * x : 4 * (x + width)] = 700
+        cv2.imwrite(str(folder / f"{number:04d}.png"), image)
+    (folder / "groundtruth_rect.txt").write_text("".join("\t".join(map(str, box)) + "\t\n" for box in boxes))
+    arguments = ["--tracker", "hanet", "--model", "hanet_edge_any", "--engine", "pytorch"]
+    result = run(tmp_path / "hot", *arguments, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    folder = tmp_path / "out" / "hanet_hanet_edge_any"
+    assert (folder / "results" / "square.txt").read_text().splitlines()[0] == "20\t24\t10\t10"
+    scores = json.loads((folder / "scores.json").read_text())
+    assert scores["videos"][0]["frames"] == 5 and scores["summary"]["figures"]["precision"] == 1
 
 
 def test_a_tracker_over_a_bag_gives_the_same_bytes_again(tmp_path):

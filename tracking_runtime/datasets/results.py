@@ -44,7 +44,7 @@ def is_one_target(path: Path) -> bool:
     """
     if path.suffix == ".mat":
         return True
-    rows = read_rows(path, may_be_empty=True)
+    rows = Doubts(path).without_heading(read_rows(path, may_be_empty=True))
     columns = rows[0].columns if rows else _LEAST_MOT
     if columns != _ONE_TARGET and columns < _LEAST_MOT:
         raise SourceError(
@@ -71,7 +71,7 @@ def read_boxes(path: Path, frames: int, *, malformed: Malformed = "raise") -> Bo
     if path.suffix == ".mat":
         rows, boxes = [], _mat_boxes(path)
     else:
-        rows = read_rows(path)
+        rows = doubts.without_heading(read_rows(path))
         read = [doubts.believed(row, _four) for row in rows]
         boxes = as_boxes([(math.nan,) * 4 if box is None else box for box in read])
     if len(boxes) != frames:
@@ -99,7 +99,7 @@ def read_tracks(
     check_malformed(malformed)
     doubts = Doubts(path)
     found: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
-    for row in read_rows(path, may_be_empty=True):
+    for row in doubts.without_heading(read_rows(path, may_be_empty=True)):
         values = doubts.believed(row, lambda values: _mot_row(values, frames))
         if values is None:
             continue

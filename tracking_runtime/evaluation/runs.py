@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -35,6 +36,8 @@ from tracking_runtime.evaluation.worst import picture_of_worst
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.models import find_model, read_manifest
 from tracking_runtime.rows import Malformed
+
+_THREADS = "OMP_NUM_THREADS"
 
 MakePool = Callable[[], AbstractContextManager[Executor]]
 
@@ -171,8 +174,20 @@ def run_jobs(jobs: Sequence[Job], folder: Path, pool: MakePool | None = None) ->
 
 
 def processes(count: int) -> MakePool:
-    """Makes a pool of processes on this machine, each with fresh libraries."""
-    return lambda: ProcessPoolExecutor(count, mp_context=get_context("spawn"))
+    """Makes a pool of processes on this machine, each with fresh libraries and its share of the cores."""
+    return partial(_processes, count)
+
+
+@contextmanager
+def _processes(count: int) -> Iterator[Executor]:
+    before = os.environ.get(_THREADS)
+    os.environ[_THREADS] = before or str(max((os.cpu_count() or 1) // count, 1))
+    try:
+        with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+            yield pool
+    finally:
+        if before is None:
+            del os.environ[_THREADS]
 
 
 def on_fleet(address: str) -> MakePool:
