@@ -139,6 +139,8 @@ def test_a_missing_result_fails_its_video(benchmark):
         (["--tracker", "spax", "--results", "."], "exclude each other"),
         (["--robustness", "spatial"], "follows one target"),
         (["--tracker", "nothing"], "no tracker named 'nothing'"),
+        (["--tracker", "nothing", "--robustness", "spatial"], "no tracker named 'nothing'"),
+        (["--tracker", "hanet", "--submission", "mot"], "of many objects"),
         (["--results", "nowhere"], "no results at nowhere"),
         ([], "no recordings at"),
     ],

@@ -128,19 +128,13 @@ def evaluate(
     With --tracker it is run over every frame, without drops and without a clock; with --results published
     result files are scored; with neither, the tracks that were recorded in bags.
     """
-    if tracker and results:
-        raise click.UsageError("--tracker and --results exclude each other")
-    if submission and not (tracker and not find_tracker(tracker).follows_one_target):
-        raise click.UsageError("--submission is of a --tracker of many objects; HOT takes results/ as it is")
     malformed: Malformed = "skip" if skip_malformed else "raise"
     names = tuple(name for name in classes.split(",") if name)
-    if robustness != "one-pass" and not (tracker and find_tracker(tracker).follows_one_target):
-        raise click.UsageError("--robustness is of a --tracker that follows one target")
+    options: dict[str, Any] = {"layout": layout, "view": view, "class_names": names, "malformed": malformed}
     try:
+        _check(tracker, results, submission, robustness)
         runs = _runs(tracker, model, engine, live, results, malformed, tracks_topic)
         if tracker or results:
-            options: dict[str, Any] = {"layout": layout, "view": view, "class_names": names}
-            options["malformed"] = malformed
             videos = named_apart({place: open_dataset(place, **options) for place in places})
         else:
             videos = recorded_videos(places)
@@ -156,6 +150,19 @@ def evaluate(
     _tell(finished, output)
     if any(run.failed for run in finished):
         raise click.exceptions.Exit(1)
+
+
+def _check(
+    tracker: str | None, results: tuple[str, ...], submission: Submission | None, robustness: Robustness
+) -> None:
+    """Raise UsageError where options do not go together, SourceError where there is no such tracker."""
+    if tracker and results:
+        raise click.UsageError("--tracker and --results exclude each other")
+    kind = find_tracker(tracker) if tracker else None
+    if submission and (kind is None or kind.follows_one_target):
+        raise click.UsageError("--submission is of a --tracker of many objects; HOT takes results/ as it is")
+    if robustness != "one-pass" and (kind is None or not kind.follows_one_target):
+        raise click.UsageError("--robustness is of a --tracker that follows one target")
 
 
 def _runs(
