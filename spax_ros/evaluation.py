@@ -1,187 +1,102 @@
-"""Figures of multi-object tracking by TrackEval, with the matching rules of the field as presets.
-
-Only tracks that were seen in a frame count there: coasting and tentative ones are no claims, as in the
-official results.
-"""
+"""SPAX as it is judged: every object found and kept apart, over recordings without ROS."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
-from trackeval.metrics import CLEAR, HOTA, Identity
 
-from tracking_runtime.geometry import Boxes, centres, intersection_over_union
+from spax_ros.association.tracks import TrackState
+from spax_ros.tracker import SpaxTracker, load_tracker
+from tracking_runtime.datasets.sequences import VideoSequence
+from tracking_runtime.evaluation.multi_object import (
+    ANY_OVERLAP,
+    CENTRE_5PX,
+    IOU_03,
+    IOU_04,
+    Coverage,
+    FrameBoxes,
+    Matching,
+    MotScores,
+    ScoredBoxes,
+    centre_similarity,
+    coverage,
+    evaluate,
+)
+from tracking_runtime.frames import Frame
+from tracking_runtime.geometry import Boxes
+from tracking_runtime.models import find_model, read_manifest
 
-Similarity = Callable[[Boxes, Boxes], NDArray[np.float64]]
-
-
-def centre_similarity(truth: Boxes, tracked: Boxes) -> NDArray[np.float64]:
-    """``(n, m)`` 1 for the same centre, 0.5 at 5 px, 0 from 10 px on."""
-    distance = np.linalg.norm(centres(truth)[:, None] - centres(tracked)[None], axis=2)
-    return np.clip(1 - distance / 10, 0, 1)
-
-
-@dataclass(frozen=True)
-class Matching:
-    """When a track is the object.
-
-    Attributes:
-        name: as reports call it.
-        similarity: of true and tracked boxes, 0..1.
-        threshold: from which they match.
-    """
-
-    name: str
-    similarity: Similarity
-    threshold: float
+_WARM_UP_FRAMES = 3
 
 
-IOU_03 = Matching("IoU >= 0.3 (SPAX, MP2Net)", intersection_over_union, 0.3)
-IOU_04 = Matching("IoU >= 0.4 (CFTracker)", intersection_over_union, 0.4)
-ANY_OVERLAP = Matching("any overlap (CFTracker's repository)", intersection_over_union, 1e-7)
-CENTRE_5PX = Matching("centres closer than 5 px (HiEUM)", centre_similarity, 0.5 + 1e-9)  # not at 5 px
+class SpaxReplay:
+    """SPAX as a replay runs it: everything that moves, as far as it was seen in the frame.
 
-
-@dataclass(frozen=True)
-class FrameBoxes:
-    """Identified boxes in one frame: ids ``(n,)``, boxes ``(n, 4)``."""
-
-    ids: NDArray[np.int64]
-    boxes: Boxes
-
-
-@dataclass(frozen=True)
-class MotScores:
-    """TrackEval's figures, its numbers untouched.
-
-    Attributes:
-        mota: CLEAR accuracy.
-        idf1: identity F1.
-        hota: higher-order accuracy, mean over its thresholds; of IoU or of the matching's similarity.
-        precision: share of the tracked boxes that match.
-        recall: share of the true boxes that are matched.
-        identity_switches: CLEAR's IDSW.
-        false_positives: tracked boxes that match nothing.
-        misses: true boxes that nothing matches.
-        mostly_tracked: objects matched in more than 80 % of their frames.
-        mostly_lost: objects matched in less than 20 %.
-        objects: true identities.
-        truths: true boxes.
-    """
-
-    mota: float
-    idf1: float
-    hota: float
-    precision: float
-    recall: float
-    identity_switches: int
-    false_positives: int
-    misses: int
-    mostly_tracked: int
-    mostly_lost: int
-    objects: int
-    truths: int
-
-
-def evaluate(
-    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching = IOU_03
-) -> MotScores:
-    """Figures of one sequence, its frames in order.
+    Args:
+        model: name or path.
+        engine: as of ``load_tracker``.
 
     Raises:
-        ValueError: the two have different lengths, or a frame has an id twice.
-    """
-    if len(truth) != len(tracked):
-        raise ValueError(f"{len(tracked)} tracked frames for {len(truth)} true ones")
-    data = _trackeval_data(truth, tracked, matching)
-    options = {"THRESHOLD": matching.threshold, "PRINT_CONFIG": False}
-    clear = CLEAR(options).eval_sequence(data)
-    identity = Identity(options).eval_sequence(data)
-    hota = HOTA().eval_sequence(data)
-    return MotScores(
-        mota=float(clear["MOTA"]),
-        idf1=float(identity["IDF1"]),
-        hota=float(np.mean(hota["HOTA"])),
-        precision=float(clear["CLR_Pr"]),
-        recall=float(clear["CLR_Re"]),
-        identity_switches=int(clear["IDSW"]),
-        false_positives=int(clear["CLR_FP"]),
-        misses=int(clear["CLR_FN"]),
-        mostly_tracked=int(clear["MT"]),
-        mostly_lost=int(clear["ML"]),
-        objects=data["num_gt_ids"],
-        truths=data["num_gt_dets"],
-    )
-
-
-@dataclass(frozen=True)
-class Coverage:
-    """How well one object was covered by any track.
-
-    Attributes:
-        frames: in which the object is.
-        covered: of them, those with a track's centre near the object's.
-        identities: different tracks that covered it.
-        longest_identity: frames covered by the one that did so most.
+        ModelError: the model cannot be loaded.
     """
 
-    frames: int
-    covered: int
-    identities: int
-    longest_identity: int
+    default_model = "spax_small"
+    follows_one_target = False
+
+    def __init__(self, model: str, engine: str) -> None:
+        self._manifest = read_manifest(find_model(model))
+        self._tracker = _warm(load_tracker(model, engine))
 
     @property
-    def share(self) -> float:
-        """Of the object's frames, those covered."""
-        return self.covered / self.frames if self.frames else float("nan")
+    def description(self) -> Mapping[str, str]:
+        """Model, sha256 and engine."""
+        return {
+            "model": self._manifest.name,
+            "weights sha256": self._manifest.weights_sha256,
+            "engine": self._tracker.engine,
+        }
+
+    def begin(self, video: VideoSequence) -> None:  # noqa: ARG002 - one video is as another
+        """Forget everything."""
+        self._tracker.reset()
+
+    def start(self, frame: Frame, box: Boxes) -> None:
+        """Is never asked: it finds its objects itself."""
+        raise NotImplementedError("SPAX follows everything that moves")
+
+    def track(self, frame: Frame) -> ScoredBoxes:
+        """The confirmed tracks after the next frame. Raises FrameRefused."""
+        image = frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image
+        tracks = self._tracker.track(image, frame.stamp_ns)
+        seen = tracks.states == TrackState.CONFIRMED
+        return ScoredBoxes(
+            ids=tracks.ids[seen],
+            boxes=tracks.boxes[seen],
+            scores=tracks.scores[seen].astype(np.float64),
+            class_ids=tracks.class_ids[seen].astype(np.int64),
+        )
 
 
-def coverage(
-    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], *, object_id: int = 1, within_px: float = 5.0
-) -> Coverage:
-    """In how many of its frames an object has a track's centre within some pixels of its own."""
-    frames, ids = 0, []
-    for actual, claimed in zip(truth, tracked, strict=True):
-        box = actual.boxes[actual.ids == object_id]
-        if len(box) == 0:
-            continue
-        frames += 1
-        distance = np.linalg.norm(centres(claimed.boxes) - centres(box[:1]), axis=1)
-        if len(distance) and distance.min() <= within_px:
-            ids.append(int(claimed.ids[distance.argmin()]))
-    _, counts = np.unique(ids, return_counts=True)
-    return Coverage(frames, len(ids), len(counts), int(counts.max(initial=0)))
+def _warm(tracker: SpaxTracker) -> SpaxTracker:
+    """The tracker after a look at noise: the first runs of a network take longer than those that follow."""
+    noise = np.random.default_rng(0)
+    for number in range(_WARM_UP_FRAMES):
+        tracker.track(noise.integers(0, 255, (256, 256), np.uint8), number * 10**8)
+    return tracker
 
 
-def _trackeval_data(
-    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching
-) -> dict[str, Any]:
-    gt_ids, gt_names = _consecutive(truth)
-    tracker_ids, tracker_names = _consecutive(tracked)
-    return {
-        "num_timesteps": len(truth),
-        "num_gt_ids": len(gt_names),
-        "num_tracker_ids": len(tracker_names),
-        "num_gt_dets": sum(len(ids) for ids in gt_ids),
-        "num_tracker_dets": sum(len(ids) for ids in tracker_ids),
-        "gt_ids": gt_ids,
-        "tracker_ids": tracker_ids,
-        "similarity_scores": [
-            matching.similarity(actual.boxes, claimed.boxes)
-            for actual, claimed in zip(truth, tracked, strict=True)
-        ],
-    }
-
-
-def _consecutive(frames: Sequence[FrameBoxes]) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
-    """Ids counted from 0 without gaps, as TrackEval wants them, and the ids they stand for."""
-    for number, frame in enumerate(frames):
-        names, counts = np.unique(frame.ids, return_counts=True)
-        if (counts > 1).any():
-            raise ValueError(f"id {names[counts > 1][0]} is twice in frame {number}")
-    names = np.unique(np.concatenate([np.zeros(0, np.int64), *(frame.ids for frame in frames)]))
-    return [np.searchsorted(names, frame.ids) for frame in frames], names
+__all__ = [
+    "ANY_OVERLAP",
+    "CENTRE_5PX",
+    "IOU_03",
+    "IOU_04",
+    "Coverage",
+    "FrameBoxes",
+    "Matching",
+    "MotScores",
+    "SpaxReplay",
+    "centre_similarity",
+    "coverage",
+    "evaluate",
+]

@@ -21,6 +21,7 @@ from tracking_runtime.spectral import Calibration, SpectralInfo
 
 IMAGE = "sensor_msgs/msg/Image"
 TRACKS = "remote_sensing_tracking/msg/TrackArray"
+TARGET_TRACKS = "remote_sensing_tracking/msg/TargetTrackArray"
 SPECTRAL_INFO = "remote_sensing_tracking/msg/SpectralInfo"
 
 _STATE_CONFIRMED = 2

@@ -15,66 +15,24 @@ Numbers are taken as pixels of this package's geometry, as they are written.
 from __future__ import annotations
 
 import math
-import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
 
 import numpy as np
 
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.geometry import as_boxes
+from tracking_runtime.rows import Doubtful, Doubts, Malformed, Row, check_malformed, read_rows
 
 FILE_NAMES = ("groundtruth_rect.txt", "groundtruth.txt", "gt.txt", "gt/gt.txt")
-
-Malformed = Literal["raise", "skip"]
-Truth = TypeVar("Truth")
 
 _CORNERS_FILE = "groundtruth.txt"
 _CORNERS_COLUMNS = 8
 _RECT_COLUMNS = 4
 _MOT_COLUMNS = 6
-
-
-class _Doubtful(ValueError):
-    """Why a line cannot be believed."""
-
-
-@dataclass(frozen=True)
-class _Line:
-    number: int
-    words: tuple[str, ...]
-    columns: int
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        if len(self.words) != self.columns:
-            raise _Doubtful(f"{len(self.words)} columns, the first line has {self.columns}")
-        try:
-            return tuple(float(word) for word in self.words)
-        except ValueError:
-            raise _Doubtful(f"not numbers: {' '.join(self.words)!r}") from None
-
-
-@dataclass
-class _Doubts:
-    """The lines that cannot be believed, and why."""
-
-    reasons: list[tuple[int, str]] = field(default_factory=list)
-
-    def note(self, line: _Line, reason: str) -> None:
-        self.reasons.append((line.number, reason))
-
-    def believed(self, line: _Line, read: Callable[[tuple[float, ...]], Truth]) -> Truth | None:
-        """What a line says, or None where it cannot be believed."""
-        try:
-            return read(line.values)
-        except _Doubtful as doubt:
-            self.note(line, str(doubt))
-            return None
 
 
 @dataclass(frozen=True)
@@ -93,53 +51,40 @@ def find_ground_truth(folder: Path) -> Path | None:
 
 
 def read_ground_truth(
-    path: Path, frames: int, *, class_names: Sequence[str] = (), malformed: Malformed = "raise"
+    path: Path, frames: int | None, *, class_names: Sequence[str] = (), malformed: Malformed = "raise"
 ) -> list[GroundTruth | None]:
     """The truth of each of a sequence's ``frames`` frames.
 
     Args:
         path: of the text file.
-        frames: how many frames the sequence has.
+        frames: how many frames the sequence has; None: as many as the file says.
         class_names: of the classes that the file numbers from 1; without them all objects are of class 0.
         malformed: ``skip`` leaves out lines that cannot be believed; a frame with such a line has no truth.
 
     Raises:
         SourceError: a line cannot be believed; the message names the file and the line.
     """
-    if malformed not in get_args(Malformed):
-        raise ValueError(f"malformed is {malformed!r}, known are {', '.join(get_args(Malformed))}")
-    lines = _lines(path)
+    check_malformed(malformed)
+    doubts = Doubts(path)
+    lines = doubts.without_heading(read_rows(path))
+    if not lines:
+        raise SourceError(f"{path}: no ground truth in it, only a heading")
     columns = lines[0].columns
-    doubts = _Doubts()
     if columns == _RECT_COLUMNS or (columns == _CORNERS_COLUMNS and path.name == _CORNERS_FILE):
-        truth = _one_target(lines, frames, doubts)
+        truth = _one_target(lines, len(lines) if frames is None else frames, doubts)
     elif columns >= _MOT_COLUMNS:
-        truth = _many_objects(lines, frames, class_names, doubts)
+        last = _last_frame(lines) if frames is None else frames
+        truth = _many_objects(lines, last, class_names, doubts)
     else:
         raise SourceError(
             f"{path}:{lines[0].number}: {columns} columns; known are x,y,w,h (4), corners (8, in a file "
             f"named {_CORNERS_FILE}) and frame,id,x,y,w,h,… (6 or more)"
         )
-    if doubts.reasons and malformed == "raise":
-        line, reason = doubts.reasons[0]
-        more = f" (and {len(doubts.reasons) - 1} more lines)" if len(doubts.reasons) > 1 else ""
-        raise SourceError(f"{path}:{line}: {reason}{more}")
+    doubts.settle(malformed)
     return truth
 
 
-def _lines(path: Path) -> list[_Line]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path}: cannot be read as text: {error}") from error
-    words = [re.findall(r"[^,;\s]+", line) for line in text.splitlines()]
-    columns = next((len(found) for found in words if found), 0)
-    if not columns:
-        raise SourceError(f"{path}: no ground truth in it, the file is empty")
-    return [_Line(number, tuple(found), columns) for number, found in enumerate(words, start=1) if found]
-
-
-def _one_target(lines: list[_Line], frames: int, doubts: _Doubts) -> list[GroundTruth | None]:
+def _one_target(lines: list[Row], frames: int, doubts: Doubts) -> list[GroundTruth | None]:
     """One line a frame."""
     if len(lines) != frames:
         surplus = lines[min(frames, len(lines) - 1)]
@@ -149,7 +94,7 @@ def _one_target(lines: list[_Line], frames: int, doubts: _Doubts) -> list[Ground
 
 
 def _many_objects(
-    lines: list[_Line], frames: int, class_names: Sequence[str], doubts: _Doubts
+    lines: list[Row], frames: int, class_names: Sequence[str], doubts: Doubts
 ) -> list[GroundTruth | None]:
     """One line an object and frame."""
     objects: dict[int, dict[int, _Object]] = defaultdict(dict)
@@ -169,7 +114,13 @@ def _many_objects(
     ]
 
 
-def _frame_at_least(line: _Line) -> float:
+def _last_frame(lines: list[Row]) -> int:
+    """The largest frame number that any line names."""
+    named = [_frame_at_least(line) for line in lines]
+    return int(max((frame for frame in named if math.isfinite(frame)), default=0))
+
+
+def _frame_at_least(line: Row) -> float:
     """The frame of a line of which nothing else may be believed; NaN if not even that."""
     try:
         return float(line.words[0])
@@ -201,19 +152,19 @@ def _object(values: tuple[float, ...], frames: int, class_names: Sequence[str]) 
     confidence = values[6] if len(values) > 6 else 1
     class_number = values[7] if len(values) > 7 else 1
     if not all(math.isfinite(value) for value in (frame, number, class_number)):
-        raise _Doubtful("frame, id or class is no number")
+        raise Doubtful("frame, id or class is no number")
     if frame != int(frame) or not 1 <= frame <= frames:
-        raise _Doubtful(f"frame {frame:g}, but frames count from 1 to {frames}")
+        raise Doubtful(f"frame {frame:g}, but frames count from 1 to {frames}")
     if number != int(number) or number < 0:
-        raise _Doubtful(f"id {number:g} is not a whole number from 0")
+        raise Doubtful(f"id {number:g} is not a whole number from 0")
     if class_names and not 1 <= class_number <= len(class_names):
         known = ", ".join(class_names)
-        raise _Doubtful(f"class {class_number:g}, but the classes are 1 to {len(class_names)}: {known}")
+        raise Doubtful(f"class {class_number:g}, but the classes are 1 to {len(class_names)}: {known}")
     class_id = int(class_number) - 1 if class_names else 0
     return _Object(int(frame), int(number), class_id, _with_area(values[2:6]), counts=confidence != 0)
 
 
 def _with_area(box: tuple[float, ...]) -> tuple[float, ...]:
     if not all(math.isfinite(value) for value in box) or box[2] <= 0 or box[3] <= 0:
-        raise _Doubtful(f"no box: x, y, width, height = {', '.join(f'{value:g}' for value in box)}")
+        raise Doubtful(f"no box: x, y, width, height = {', '.join(f'{value:g}' for value in box)}")
     return box

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from tracking_runtime.bags import Qos, Record, Topic
+from tracking_runtime.bags import BagWriter, Compression, Qos, Record, Topic
 from tracking_runtime.cdr import (
     IMAGE,
     SPECTRAL_INFO,
@@ -16,6 +17,7 @@ from tracking_runtime.cdr import (
 )
 from tracking_runtime.frames import Frame, FrameSource
 from tracking_runtime.interfaces import describe
+from tracking_runtime.read_ahead import read_ahead
 from tracking_runtime.spectral import SpectralInfo
 
 
@@ -76,6 +78,31 @@ class SourceRecording:
                 records.append(_record(self._truth, data, frame))
             records.append(_record(self._image, serialize_image(frame), frame))
             yield RecordedFrame(frame.stamp_ns, tuple(ahead), tuple(records))
+
+
+def record(
+    source: FrameSource, output: Path, *, namespace: str = "", compression: Compression = "none"
+) -> Iterator[int]:
+    """Write a source as a bag, one frame at a time.
+
+    Returns:
+        the stamp of each frame, when it is written.
+
+    Raises:
+        SourceError: the folder ``output`` exists; later: a frame cannot be read.
+    """
+    writer = BagWriter(output, compression=compression)
+    return _write_frames(writer, SourceRecording(source, namespace=namespace))
+
+
+def _write_frames(writer: BagWriter, recording: SourceRecording) -> Iterator[int]:
+    with writer:
+        for topic in recording.topics:
+            writer.add(topic)
+        for frame in read_ahead(recording, depth=4):
+            for message in (*frame.ahead, *frame.records):
+                writer.write(*message)
+            yield frame.stamp_ns
 
 
 def _size_in_box_pixels(frame: Frame, info: SpectralInfo | None) -> tuple[int, int]:

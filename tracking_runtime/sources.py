@@ -37,14 +37,15 @@ from tracking_runtime.cdr import (
 )
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, FrameSource, GroundTruth
-from tracking_runtime.ground_truth import Malformed, find_ground_truth, read_ground_truth
+from tracking_runtime.ground_truth import find_ground_truth, read_ground_truth
+from tracking_runtime.rows import Malformed
 from tracking_runtime.spectral import SpectralInfo
 
 SCENES = "remote_sensing_tracking.scenes"
 SPECTRAL_INFO_FILE = "spectral_info.yaml"
 
 _TIFF = {".tif", ".tiff"}
-_IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", *_TIFF}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", *_TIFF}
 _IMAGE_FOLDERS = ("img", "img1", "HSI")
 _LONGEST_WAIT_FOR_TRUTH = 16  # images in the order of the recording
 
@@ -104,7 +105,7 @@ class FolderSource:
             self._truth = read_ground_truth(
                 truth_path, len(self._paths), class_names=names, malformed=malformed
             )
-        self._spectral_info = _find_spectral_info(self._folder)
+        self._spectral_info = find_spectral_info(self._folder)
 
     @property
     def name(self) -> str:
@@ -145,14 +146,18 @@ class BagSource:
         path: of the recording, a folder or one file.
         topic: of the images; may be left out if the recording has one image topic, or one named ``image``.
 
+    Attributes:
+        image_topic: with the images.
+        truth_topic: with their ground truth; empty if there is none.
+
     Raises:
         SourceError: there is no recording, or no such topic in it.
     """
 
     def __init__(self, path: str | Path, *, topic: str = "") -> None:
         self._reader = BagReader(path)
-        self._image_topic = self._choose_images(topic)
-        self._truth_topic = self._beside("ground_truth", TRACKS)
+        self.image_topic = self._choose_images(topic)
+        self.truth_topic = self._beside("ground_truth", TRACKS)
         self._info_topic = self._beside("spectral_info", SPECTRAL_INFO)
 
     @property
@@ -163,14 +168,14 @@ class BagSource:
     @cached_property
     def rate_hz(self) -> float:
         """Frames a second, by the first frames' stamps."""
-        stamps = [stamp_ns(message) for _, message in islice(self._reader.messages([self._image_topic]), 11)]
+        stamps = [stamp_ns(message) for _, message in islice(self._reader.messages([self.image_topic]), 11)]
         periods = np.diff(stamps)
         return float(1e9 / np.median(periods)) if len(periods) and np.median(periods) > 0 else 10.0
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:
         """Name of each class of the ground truth."""
-        message = self._first(self._truth_topic)
+        message = self._first(self.truth_topic)
         return tuple(message.class_names) if message else ()
 
     @cached_property
@@ -182,22 +187,22 @@ class BagSource:
 
     def __len__(self) -> int:
         """Number of images."""
-        return self._reader.counts[self._image_topic]
+        return self._reader.counts[self.image_topic]
 
     def __iter__(self) -> Iterator[Frame]:
         """The images in the order of the recording, each with the ground truth of its stamp."""
         waiting: deque[Frame] = deque()
         truths: dict[int, GroundTruth] = {}
-        topics = [topic for topic in (self._image_topic, self._truth_topic) if topic]
+        topics = [topic for topic in (self.image_topic, self.truth_topic) if topic]
         for record, message in self._reader.messages(topics):
-            if record.topic == self._image_topic:
+            if record.topic == self.image_topic:
                 waiting.append(self._frame(message))
             else:
-                with self._naming(self._truth_topic):
+                with self._naming(self.truth_topic):
                     truths[stamp_ns(message)] = read_truth(message)
             newest = next(reversed(truths), None)
             while waiting and (
-                not self._truth_topic
+                not self.truth_topic
                 or (newest is not None and newest >= waiting[0].stamp_ns)
                 or len(waiting) > _LONGEST_WAIT_FOR_TRUTH
             ):
@@ -206,7 +211,7 @@ class BagSource:
             yield _with_truth(frame, truths)
 
     def _frame(self, message: Any) -> Frame:
-        with self._naming(self._image_topic):
+        with self._naming(self.image_topic):
             return read_image(message)
 
     @contextmanager
@@ -230,7 +235,7 @@ class BagSource:
 
     def _beside(self, name: str, type_name: str) -> str:
         """The topic of a name and type in the namespace of the images; empty if there is none."""
-        topic = f"{self._image_topic.rpartition('/')[0]}/{name}"
+        topic = f"{self.image_topic.rpartition('/')[0]}/{name}"
         return topic if topic in self._reader.topics_of(type_name) else ""
 
 
@@ -238,7 +243,7 @@ def read_image_file(path: Path) -> tuple[NDArray[Any], str]:
     """An image or cube, ``(height, width)`` or ``(height, width, channels)``, and its encoding.
 
     Colour comes as bgr8; TIFFs with bands as 8UC<n>, 16UC<n> or 32FC<n>, whichever axis the file keeps them
-    on (it is taken to be the shortest).
+    on (where it does not say so, it is taken to be the shortest).
 
     Raises:
         SourceError: the file is not an image, or of samples that no encoding has.
@@ -258,11 +263,13 @@ def read_image_file(path: Path) -> tuple[NDArray[Any], str]:
 def _read_tiff(path: Path) -> tuple[NDArray[Any], bool]:
     try:
         with tifffile.TiffFile(path) as file:
-            is_colour = file.pages[0].photometric == tifffile.PHOTOMETRIC.RGB
-            image = np.squeeze(file.asarray())
+            page = file.pages[0]
+            is_colour = page.photometric == tifffile.PHOTOMETRIC.RGB
+            bands_last = page.samplesperpixel > 1 and page.planarconfig == tifffile.PLANARCONFIG.CONTIG
+            image = file.asarray() if bands_last else np.squeeze(file.asarray())
     except (tifffile.TiffFileError, OSError, ValueError, IndexError) as error:
         raise SourceError(f"{path} is not a TIFF that can be read: {error}") from error
-    if image.ndim == 3:
+    if image.ndim == 3 and not bands_last:
         image = np.moveaxis(image, int(np.argmin(image.shape)), 2)
     if is_colour and image.ndim == 3 and image.shape[2] in (3, 4) and image.dtype == np.uint8:
         return image[..., 2::-1], True
@@ -284,20 +291,25 @@ def _image_paths(folder: Path) -> tuple[Path, list[Path]]:
     """The folder with the images, this one or one in it, and the images in natural order."""
     for place in (folder, *(folder / name for name in _IMAGE_FOLDERS)):
         if place.is_dir():
-            paths = [path for path in place.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES]
+            paths = [path for path in place.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
             if paths:
-                return place, sorted(paths, key=_natural)
+                return place, sorted(paths, key=natural)
     if not folder.is_dir():
         raise SourceError(f"no folder at {folder}")
-    raise SourceError(f"no images ({', '.join(sorted(_IMAGE_SUFFIXES))}) in {folder}")
+    raise SourceError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
 
 
-def _natural(path: Path) -> list[tuple[int, str]]:
+def natural(path: Path) -> list[tuple[int, str]]:
     """Sort key: digits by their value, the rest by the alphabet."""
     return [(int(part), part) if part.isdigit() else (0, part) for part in re.split(r"(\d+)", path.name)]
 
 
-def _find_spectral_info(folder: Path) -> SpectralInfo | None:
+def find_spectral_info(folder: Path) -> SpectralInfo | None:
+    """The bands described in ``spectral_info.yaml`` in a folder or beside it, if they are.
+
+    Raises:
+        SourceError: the file is not that.
+    """
     candidates = (place / SPECTRAL_INFO_FILE for place in (folder, folder.parent))
     path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:

@@ -89,6 +89,7 @@ def test_nan_means_absent_and_confidence_zero_is_not_scored(tmp_path):
         ("gt.txt", "1,1,0,0,5,5\nnan,2,9,9,5,5\n", 2, 2, "no number"),
         ("gt.txt", "1,1,0,0,5,5,1,9\n", 2, 1, "classes are 1 to 2"),
         ("gt.txt", "1,1,0\n", 2, 1, "3 columns; known are"),
+        ("groundtruth_rect.txt", "x y w h\n1 2 3 4\n1 2 3 4\n", 2, 1, "a heading"),
     ],
 )
 def test_doubtful_lines_are_named(tmp_path, name, text, frames, line, reason):
@@ -117,6 +118,11 @@ def test_skipping_leaves_frames_of_doubtful_lines_without_truth(tmp_path):
     ]
     many = written(tmp_path, "1,1,0,0,5,5\n2,1,0,0,5,5\n02,1,0,0,5,5\n3,1,0,0,5,5\n", "gt.txt")
     assert [truth is None for truth in read_ground_truth(many, 3, malformed="skip")] == [False, True, False]
+
+
+def test_a_heading_that_is_skipped_shifts_nothing(tmp_path):
+    truth = read_ground_truth(written(tmp_path, "x y w h\n1 2 3 4\n5 6 7 8\n"), 2, malformed="skip")
+    assert [found.boxes.tolist() for found in truth if found] == [[[1, 2, 3, 4]], [[5, 6, 7, 8]]]
 
 
 def test_found_in_the_folder_or_beside_it(tmp_path):

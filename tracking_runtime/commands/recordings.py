@@ -9,11 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from tracking_runtime.bags import BagReader, BagWriter, Compression
+from tracking_runtime.bags import BagReader, Compression
 from tracking_runtime.bags import repair as repair_bag
 from tracking_runtime.errors import SourceError
-from tracking_runtime.read_ahead import read_ahead
-from tracking_runtime.recording import SourceRecording
+from tracking_runtime.recording import record
 from tracking_runtime.sources import open_source, scene_names
 
 _SECOND_NS = 1_000_000_000
@@ -40,14 +39,10 @@ def simulate(source: str, output: Path, namespace: str, compression: Compression
     is_scene = source.partition("?")[0] in scene_names()
     try:
         frames = open_source(f"scene:{source}" if is_scene else source)
-        recording = SourceRecording(frames, namespace=namespace)
-        with BagWriter(output, compression=compression) as writer, _progress() as progress:
-            for topic in recording.topics:
-                writer.add(topic)
+        written = record(frames, output, namespace=namespace, compression=compression)
+        with _progress() as progress:
             task = progress.add_task(frames.name, total=len(frames))
-            for frame in read_ahead(recording, depth=4):
-                for record in (*frame.ahead, *frame.records):
-                    writer.write(*record)
+            for _ in written:
                 progress.advance(task)
     except SourceError as error:
         raise click.ClickException(str(error)) from error

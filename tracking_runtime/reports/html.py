@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import mimetypes
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tracking_runtime.reports.plots import chart_svg, stages_svg, ways_svg
+from tracking_runtime.reports.plots import bars_svg, chart_svg, stages_svg, ways_svg
 from tracking_runtime.reports.results import Report
 
 _TEMPLATE = "report.html.j2"
@@ -21,10 +22,20 @@ def write_html(report: Report, path: Path) -> None:
     Raises:
         OSError: a picture cannot be read, or the page not be written.
     """
+    path.write_text(render(_TEMPLATE, path.parent, report=report), encoding="utf-8")
 
-    def embedded(picture: str) -> str:
-        return _data_uri(path.parent / picture)
 
+def render(template: str, folder: Path, **values: Any) -> str:
+    """A template of this package as a page that stands alone.
+
+    Args:
+        template: its name.
+        folder: relative to which pictures are named.
+        values: that it tells.
+
+    Raises:
+        OSError: a picture cannot be read.
+    """
     environment = Environment(
         loader=PackageLoader("tracking_runtime.reports", package_path=""),
         autoescape=True,
@@ -32,11 +43,12 @@ def write_html(report: Report, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["embedded"] = embedded
+    environment.filters["embedded"] = lambda picture: _data_uri(folder / picture)
     environment.filters["percent"] = "{:.1%}".format
-    for name, draw in {"chart": chart_svg, "stages": stages_svg, "ways": ways_svg}.items():
+    drawings = {"chart": chart_svg, "stages": stages_svg, "ways": ways_svg, "bars": bars_svg}
+    for name, draw in drawings.items():
         environment.filters[name] = lambda value, draw=draw: Markup(draw(value))
-    path.write_text(environment.get_template(_TEMPLATE).render(report=report), encoding="utf-8")
+    return environment.get_template(template).render(**values)
 
 
 def _data_uri(path: Path) -> str:

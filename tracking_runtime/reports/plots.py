@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tracking_runtime.overlay import color_of
-from tracking_runtime.reports.results import Chart, WayMap
+from tracking_runtime.reports.results import Bars, Chart, WayMap
 from tracking_runtime.timing import StageSummary
 
 PALETTE = ("#2f7ed8", "#e8710a", "#12a370", "#b54fc4", "#d43f3a")
@@ -94,6 +94,20 @@ def draw_ways(axes: Axes, ways: WayMap) -> None:
     axes.set_ylabel("y [px]")
 
 
+def draw_bars(axes: Axes, bars: Bars) -> None:
+    """A group of horizontal bars for each row, a bar for each series."""
+    height = 0.8 / max(len(bars.series), 1)
+    for index, (label, values) in enumerate(bars.series.items()):
+        places = [row + (index + 0.5) * height - 0.4 for row in range(len(bars.rows))]
+        axes.barh(places, values, height=height, color=PALETTE[index % len(PALETTE)], label=label)
+    axes.set_yticks(range(len(bars.rows)), bars.rows)
+    axes.invert_yaxis()
+    axes.grid(False, axis="y")
+    axes.set(xlabel=bars.x_label, title=bars.title)
+    if len(bars.series) > 1:
+        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=3, fontsize=8.5)
+
+
 def chart_svg(chart: Chart) -> str:
     """A chart as an SVG element."""
     return _svg(lambda axes: draw_chart(axes, chart), chart.title, (4.6, 3.3))
@@ -109,6 +123,12 @@ def stages_svg(stages: Mapping[str, StageSummary]) -> str:
 def ways_svg(ways: WayMap) -> str:
     """A map of ways as an SVG element."""
     return _svg(lambda axes: draw_ways(axes, ways), ways.title, (4.6, 0.9 + 3.9 * ways.height / ways.width))
+
+
+def bars_svg(bars: Bars) -> str:
+    """Bars as an SVG element."""
+    height = 1.0 + len(bars.rows) * (0.12 + 0.16 * len(bars.series))
+    return _svg(lambda axes: draw_bars(axes, bars), bars.title, (4.6, height))
 
 
 def _svg(draw: Callable[[Axes], None], title: str, inches: tuple[float, float]) -> str:

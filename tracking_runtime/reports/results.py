@@ -74,6 +74,16 @@ class Chart:
 
 
 @dataclass(frozen=True)
+class Bars:
+    """Groups of bars: a value for each row in each series."""
+
+    title: str
+    x_label: str
+    rows: tuple[str, ...]
+    series: Mapping[str, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of text and numbers under column headings."""
 

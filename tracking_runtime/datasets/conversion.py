@@ -1,0 +1,171 @@
+"""A video as a folder of frames that loses nothing of a recording, and that any other tool reads as well.
+
+``img/000001.png`` (or ``.tif`` for cubes) and so on, ``gt.txt`` as MOT has it, ``spectral_info.yaml``, and
+``video.yaml`` with what the others cannot say: stamps, encoding, class names, and the frames without a truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import dacite
+import numpy as np
+import tifffile
+import yaml
+from numpy.typing import NDArray
+
+from tracking_runtime.datasets.results import write_tracks
+from tracking_runtime.datasets.sequences import ImageSequence, Truths
+from tracking_runtime.errors import SourceError
+from tracking_runtime.evaluation.multi_object import ScoredBoxes
+from tracking_runtime.frames import FrameSource, GroundTruth
+from tracking_runtime.ground_truth import read_ground_truth
+from tracking_runtime.sources import SPECTRAL_INFO_FILE, find_spectral_info, read_image_file
+from tracking_runtime.spectral import SpectralInfo
+
+VIDEO_FILE = "video.yaml"
+
+_IMAGES, _TRUTH = "img", "gt.txt"
+_AS_PNG = ("mono8", "mono16", "bgr8", "rgb8")
+
+
+@dataclass(frozen=True)
+class _Description:
+    """What ``video.yaml`` says.
+
+    Attributes:
+        rate_hz: frames a second.
+        encoding: of the images.
+        class_names: of the classes that ``gt.txt`` numbers from 1.
+        without_truth: numbers, from 1, of the frames of which nothing is known.
+        stamps_ns: of all frames.
+    """
+
+    rate_hz: float
+    encoding: str
+    class_names: tuple[str, ...]
+    without_truth: tuple[int, ...]
+    stamps_ns: tuple[int, ...]
+
+
+def write_folder(source: FrameSource, folder: Path) -> Iterator[int]:
+    """Write a source as a folder of frames, one at a time.
+
+    Yields:
+        the stamp of each frame when it is written.
+
+    Raises:
+        SourceError: the folder exists, a frame cannot be read, or frames are of different encodings.
+    """
+    try:
+        (folder / _IMAGES).mkdir(parents=True)
+    except FileExistsError:
+        raise SourceError(f"{folder} exists already: choose another name") from None
+    truths: Truths = []
+    stamps: list[int] = []
+    encoding = ""
+    for number, frame in enumerate(source, start=1):
+        if encoding and frame.encoding != encoding:
+            raise SourceError(f"{source.name}: frame {number} is {frame.encoding} after frames of {encoding}")
+        encoding = frame.encoding
+        _write_image(folder / _IMAGES / f"{number:06d}", frame.image, encoding)
+        truths.append(frame.truth)
+        stamps.append(frame.stamp_ns)
+        yield frame.stamp_ns
+    write_tracks(folder / _TRUTH, [_objects(truth) for truth in truths])
+    if source.spectral_info is not None:
+        _write_yaml(folder / SPECTRAL_INFO_FILE, _plain_info(source.spectral_info))
+    unknown = tuple(number for number, truth in enumerate(truths, start=1) if truth is None)
+    description = _Description(source.rate_hz, encoding, source.class_names, unknown, tuple(stamps))
+    _write_yaml(folder / VIDEO_FILE, _plain(asdict(description)))
+
+
+def is_converted(images: Path) -> bool:
+    """Whether a folder of images was written by ``write_folder``."""
+    return (images.parent / VIDEO_FILE).is_file()
+
+
+def read_converted(name: str, folder: Path, images: tuple[Path, ...]) -> ImageSequence:
+    """The video whose images ``write_folder`` has put into a folder.
+
+    Raises:
+        SourceError: what is beside them does not belong to them.
+    """
+    path = folder.parent / VIDEO_FILE
+    try:
+        rules = dacite.Config(strict=True, cast=[tuple, float])
+        described = dacite.from_dict(_Description, yaml.safe_load(path.read_text()), rules)
+    except (yaml.YAMLError, dacite.DaciteError, TypeError, ValueError, AttributeError) as error:
+        raise SourceError(f"{path} does not describe a video: {error}") from error
+    if len(described.stamps_ns) != len(images):
+        raise SourceError(f"{path}: {len(described.stamps_ns)} stamps for {len(images)} images")
+    return ImageSequence(
+        name,
+        images,
+        _Truth(folder.parent / _TRUTH, len(images), described.class_names, described.without_truth),
+        _ReadImage(described.encoding),
+        class_names=described.class_names,
+        spectral_info=find_spectral_info(folder),
+        rate_hz=described.rate_hz,
+        stamps_ns=described.stamps_ns,
+    )
+
+
+@dataclass(frozen=True)
+class _Truth:
+    path: Path
+    frames: int
+    class_names: tuple[str, ...]
+    without: tuple[int, ...]
+
+    def __call__(self) -> Truths:
+        known: Truths = [GroundTruth() for _ in range(self.frames)]
+        if self.path.stat().st_size:
+            known = read_ground_truth(self.path, self.frames, class_names=self.class_names)
+        return [None if number in self.without else truth for number, truth in enumerate(known, start=1)]
+
+
+@dataclass(frozen=True)
+class _ReadImage:
+    encoding: str
+
+    def __call__(self, path: Path) -> tuple[NDArray[Any], str]:
+        image, _ = read_image_file(path)
+        if self.encoding == "rgb8":
+            image = np.ascontiguousarray(image[..., ::-1])
+        return image, self.encoding
+
+
+def _write_image(stem: Path, image: NDArray[Any], encoding: str) -> None:
+    if encoding in _AS_PNG:
+        bgr = image[..., ::-1] if encoding == "rgb8" else image
+        if not cv2.imwrite(f"{stem}.png", np.ascontiguousarray(bgr)):
+            raise SourceError(f"{stem}.png cannot be written")
+        return
+    planar = "contig" if image.ndim == 3 else None
+    pixels = np.ascontiguousarray(image)
+    tifffile.imwrite(f"{stem}.tif", pixels, photometric="minisblack", planarconfig=planar)
+
+
+def _objects(truth: GroundTruth | None) -> ScoredBoxes:
+    if truth is None:
+        return ScoredBoxes.none()
+    return ScoredBoxes(truth.ids, truth.boxes, np.ones(len(truth.ids)), truth.class_ids.astype(np.int64))
+
+
+def _plain_info(info: SpectralInfo) -> dict[str, Any]:
+    known = {key: value for key, value in _plain(asdict(info)).items() if value is not None}
+    return {**known, "calibration": int(info.calibration)}
+
+
+def _plain(content: dict[str, Any]) -> dict[str, Any]:
+    """Tuples as lists, as YAML has them."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in content.items()}
+
+
+def _write_yaml(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(content, sort_keys=False, default_flow_style=None), encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Scores that can be believed: metrics, replay of trackers over recordings, many at once, comparison."""

@@ -1,0 +1,111 @@
+"""Which videos a run is over, and the jobs that they make."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracking_runtime.datasets.opening import find_bags
+from tracking_runtime.datasets.results import find_results
+from tracking_runtime.datasets.sequences import BagSequence, TruthSequence, VideoSequence
+from tracking_runtime.errors import SourceError
+from tracking_runtime.evaluation.runs import Answers, Job, ResultFiles
+from tracking_runtime.evaluation.starts import ONE_PASS, Robustness, Start, starts
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video under a name that no other video of the run has.
+
+    Attributes:
+        name: of the video.
+        sequence: the video.
+        bag: its recording, if it is one.
+    """
+
+    name: str
+    sequence: VideoSequence
+    bag: Path | None = None
+
+
+def named_apart(places: Mapping[Path, Sequence[VideoSequence]]) -> list[Video]:
+    """The videos of several places; those that share a name get that of their place before it."""
+    names = Counter(video.name for videos in places.values() for video in videos)
+    return [
+        Video(
+            video.name if names[video.name] == 1 else f"{place.resolve().stem}/{video.name}",
+            video,
+            video.path if isinstance(video, BagSequence) else None,
+        )
+        for place, videos in places.items()
+        for video in videos
+    ]
+
+
+def recorded_videos(places: Iterable[Path]) -> list[Video]:
+    """The recordings at some places.
+
+    Raises:
+        SourceError: a place has none.
+    """
+    found = {}
+    for place in places:
+        bags = find_bags(place) if place.exists() else []
+        if not bags:
+            raise SourceError(
+                f"no recordings at {place}: to score anything else, give --tracker or --results"
+            )
+        found.update(dict.fromkeys(bags))
+    names = Counter(bag.resolve().stem for bag in found)
+    return [
+        Video(bag.resolve().stem if names[bag.resolve().stem] == 1 else str(bag), _with_images(bag), bag)
+        for bag in found
+    ]
+
+
+def make_jobs(
+    videos: Sequence[Video],
+    answers: Answers,
+    *,
+    robustness: Robustness = "one-pass",
+    matching: str = "iou0.3",
+) -> list[Job]:
+    """A job for each video and start.
+
+    Raises:
+        SourceError: several result files may be of one video.
+    """
+    published: dict[str, Path] = {}
+    if isinstance(answers, ResultFiles):
+        published = find_results(answers.path, [video.sequence.name for video in videos])
+    return [
+        Job(
+            video.name,
+            video.sequence,
+            answers,
+            start,
+            matching,
+            video.bag,
+            published.get(video.sequence.name),
+        )
+        for video in videos
+        for start in _starts(video.sequence, robustness)
+    ]
+
+
+def _starts(video: VideoSequence, robustness: Robustness) -> Sequence[Start]:
+    """The starts of a video; one for a video that cannot be read, whose job will say so."""
+    try:
+        return (ONE_PASS,) if robustness == "one-pass" else starts(robustness, len(video))
+    except SourceError:
+        return (ONE_PASS,)
+
+
+def _with_images(bag: Path) -> VideoSequence:
+    """A recording as a video; one whose images were not recorded has only its truth."""
+    try:
+        return BagSequence(bag)
+    except SourceError:
+        return TruthSequence(bag.resolve().stem, bag, list)

@@ -1,0 +1,293 @@
+"""What a tracker's answers to one video are worth, and those to many videos together.
+
+Everything here is plain data that goes through JSON without loss, so that a run can be resumed, and two runs
+be compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking_runtime.datasets.sequences import Truths
+from tracking_runtime.evaluation.detection import score_detections
+from tracking_runtime.evaluation.multi_object import (
+    MATCHINGS,
+    Counts,
+    FrameBoxes,
+    ScoredBoxes,
+    combined,
+    count,
+    frame_errors,
+)
+from tracking_runtime.evaluation.one_pass import (
+    MATLAB,
+    OTB,
+    Scores,
+    frame_overlaps,
+    mean_scores,
+    one_pass_errors,
+    score,
+)
+from tracking_runtime.geometry import Boxes
+
+Answer = Boxes | list[ScoredBoxes]
+"""What a tracker said of a video: ``(frames, 4)`` boxes of one target, or the objects of each frame."""
+
+ONE_TARGET_FIGURES = {
+    "success": "area under the success curve, OTB: 21 thresholds, overlap above each",
+    "precision": "frames with the centre within 20 px",
+    "success_matlab": "area under the success curve, MATLAB: 0.02 to 1.00, overlap at least each",
+    "precision_matlab": "frames with the centre closer than 20 px",
+    "normalised_precision": "area under the precision curve in units of the target's size, up to one half",
+    "mean_overlap": "mean intersection over union",
+}
+MANY_OBJECTS_FIGURES = {
+    "MOTA": "1 - (misses + false tracks + identity switches) / objects",
+    "IDF1": "identities kept",
+    "HOTA": "detection and association, mean over thresholds 0.05 to 0.95",
+    "recall": "objects matched",
+    "precision": "tracks that match",
+    "IDs": "identity switches",
+    "FP": "tracks that match nothing",
+    "FN": "objects that nothing matches",
+    "MT": "objects tracked in more than 80 % of their frames",
+    "ML": "objects tracked in less than 20 % of their frames",
+    "detection_F1": "harmonic mean of precision and recall, matched frame by frame without identities",
+    "detection_AP": "COCO's average precision at the matching's threshold",
+}
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """One video's figures.
+
+    Attributes:
+        name: of the video.
+        frames: that have a truth.
+        figures: by name, see ``ONE_TARGET_FIGURES`` and ``MANY_OBJECTS_FIGURES``.
+        attributes: what makes the video hard.
+        matching: by which objects and tracks were matched; empty for one target.
+        details: what figures of several videos are made of.
+        badness: ``(frames,)`` how wrong each frame is; NaN where nothing is known.
+    """
+
+    name: str
+    frames: int
+    figures: Mapping[str, float]
+    attributes: tuple[str, ...] = ()
+    matching: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    badness: tuple[float, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The same as numbers, lists and texts."""
+        return plain(asdict(self))
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> VideoScores:
+        """What ``as_json`` made."""
+        numbers = {name: _number(value) for name, value in content["figures"].items()}
+        badness = tuple(_number(value) for value in content["badness"])
+        attributes = tuple(content["attributes"])
+        return cls(**{**content, "figures": numbers, "badness": badness, "attributes": attributes})
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures of many videos together.
+
+    Attributes:
+        videos: that count.
+        figures: means over videos for one target, of all boxes together for many objects.
+        by_attribute: the same of the videos that have an attribute.
+        curves: success and precision over their thresholds, for one target.
+    """
+
+    videos: int
+    figures: Mapping[str, float]
+    by_attribute: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+
+def score_video(
+    name: str, truth: Truths, answer: Answer, *, attributes: tuple[str, ...] = (), matching: str = "iou0.3"
+) -> VideoScores:
+    """Figures of one video.
+
+    Args:
+        name: of the video.
+        truth: of each frame; a frame without does not count.
+        answer: the tracker's, of as many frames.
+        attributes: of the video.
+        matching: a key of ``MATCHINGS``, for many objects.
+
+    Raises:
+        ValueError: the two have different lengths, or one target is scored against a truth of several.
+    """
+    if len(answer) != len(truth):
+        raise ValueError(f"{name}: answers for {len(answer)} frames, but there are {len(truth)}")
+    if isinstance(answer, np.ndarray):
+        return _score_one_target(name, truth, answer, attributes)
+    return _score_many_objects(name, truth, answer, attributes, matching)
+
+
+def summarise(videos: Sequence[VideoScores]) -> Summary:
+    """Figures of many videos, all of one kind.
+
+    Raises:
+        ValueError: there is none in which a frame counts.
+    """
+    counted = [video for video in videos if video.details]
+    if not counted:
+        raise ValueError("no video has a frame that counts")
+    by_attribute = {
+        attribute: figures_of([video for video in counted if attribute in video.attributes])
+        for attribute in sorted({attribute for video in counted for attribute in video.attributes})
+    }
+    return Summary(len(counted), figures_of(counted), by_attribute, _curves_of(counted))
+
+
+def plain(value: Any) -> Any:
+    """Arrays as lists, NumPy's numbers as Python's, NaN as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def target_boxes(truth: Truths) -> Boxes:
+    """``(frames, 4)`` of the one target of a truth, NaN where it is absent or nothing is known.
+
+    Raises:
+        ValueError: there are several in a frame.
+    """
+    boxes = np.full((len(truth), 4), np.nan)
+    for index, objects in enumerate(truth):
+        if objects is not None and len(objects.ids) > 1:
+            raise ValueError(f"{len(objects.ids)} objects in frame {index + 1} where one target is scored")
+        if objects is not None and len(objects.ids):
+            boxes[index] = objects.boxes[0]
+    return boxes
+
+
+def _score_one_target(name: str, truth: Truths, answer: Boxes, attributes: tuple[str, ...]) -> VideoScores:
+    try:
+        boxes = target_boxes(truth)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    errors = one_pass_errors(answer, boxes)
+    if not len(errors.overlaps):
+        return VideoScores(name, 0, {}, attributes)
+    scores = {"otb": score(errors, OTB), "matlab": score(errors, MATLAB)}
+    details: dict[str, Any] = {key: asdict(value) for key, value in scores.items()}
+    details["mean_overlap"] = float(errors.overlaps.mean())
+    badness = 1 - frame_overlaps(answer, boxes)
+    return VideoScores(
+        name, len(errors.overlaps), _one_target_figures([details]), attributes, "", plain(details),
+        tuple(float(value) for value in badness),
+    )  # fmt: skip
+
+
+def _score_many_objects(
+    name: str, truth: Truths, answer: list[ScoredBoxes], attributes: tuple[str, ...], matching: str
+) -> VideoScores:
+    rule = MATCHINGS[matching]
+    known = [index for index, objects in enumerate(truth) if objects is not None]
+    if not known:
+        return VideoScores(name, 0, {}, attributes, matching)
+    actual = [FrameBoxes(found.ids, found.boxes) for found in truth if found is not None]
+    claimed = [answer[index] for index in known]
+    try:
+        counts = count(actual, claimed, rule)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    detection = score_detections(actual, claimed, rule)
+    details = {"counts": asdict(counts), "detection": asdict(detection)}
+    badness = np.full(len(truth), np.nan)
+    badness[known] = frame_errors(actual, claimed, rule)
+    return VideoScores(
+        name, len(known), _many_objects_figures([details]), attributes, matching, plain(details),
+        tuple(float(value) for value in badness),
+    )  # fmt: skip
+
+
+def figures_of(videos: Sequence[VideoScores]) -> dict[str, float]:
+    """Figures of videos together, all of one kind and each with a frame that counts."""
+    details = [video.details for video in videos]
+    return _many_objects_figures(details) if "counts" in details[0] else _one_target_figures(details)
+
+
+def _one_target_figures(details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Means over videos, each counting the same."""
+    otb, matlab = (mean_scores([_scores(each[name]) for each in details]) for name in ("otb", "matlab"))
+    return {
+        "success": otb.success,
+        "precision": otb.precision,
+        "success_matlab": matlab.success,
+        "precision_matlab": matlab.precision,
+        "normalised_precision": otb.normalised_precision,
+        "mean_overlap": float(np.mean([each["mean_overlap"] for each in details])),
+    }
+
+
+def _many_objects_figures(details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Of all boxes together; detection as its papers have it, the mean over videos."""
+    scores = combined([_counts(each["counts"]) for each in details]).scores
+    detection = {name: _mean_of_known(details, name) for name in ("f1", "average_precision")}
+    return {
+        "MOTA": scores.mota,
+        "IDF1": scores.idf1,
+        "HOTA": scores.hota,
+        "recall": scores.recall,
+        "precision": scores.precision,
+        "IDs": scores.identity_switches,
+        "FP": scores.false_positives,
+        "FN": scores.misses,
+        "MT": scores.mostly_tracked,
+        "ML": scores.mostly_lost,
+        "detection_F1": detection["f1"],
+        "detection_AP": detection["average_precision"],
+    }
+
+
+def _mean_of_known(details: Sequence[Mapping[str, Any]], name: str) -> float:
+    """The mean of a figure of detection over the videos that have it; NaN if none has."""
+    known = [_number(each["detection"][name]) for each in details]
+    known = [value for value in known if not math.isnan(value)]
+    return float(np.mean(known)) if known else math.nan
+
+
+def _curves_of(videos: Sequence[VideoScores]) -> dict[str, tuple[float, ...]]:
+    if "otb" not in videos[0].details:
+        return {}
+    mean = mean_scores([_scores(video.details["otb"]) for video in videos])
+    return {
+        "success": tuple(mean.success_curve.tolist()),
+        "precision": tuple(mean.precision_curve.tolist()),
+    }
+
+
+def _scores(content: Mapping[str, Any]) -> Scores:
+    curves = {name: np.asarray(content[name], np.float64) for name in ("success_curve", "precision_curve")}
+    return Scores(**{**content, **curves})
+
+
+def _counts(content: Mapping[str, Any]) -> Counts:
+    hota: dict[str, float | NDArray[np.float64]] = {
+        name: np.asarray(value, np.float64) if isinstance(value, list | np.ndarray) else value
+        for name, value in content["hota"].items()
+    }
+    return Counts(content["clear"], content["identity"], hota, content["objects"])
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
