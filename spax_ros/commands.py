@@ -1,4 +1,4 @@
-"""``rstrack train spax``."""
+"""``rstrack train spax`` and ``rstrack import spax``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-VARIANTS = ("small", "base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
+from tracking_runtime.errors import ModelError
+
+OFFICIAL_VARIANTS = ("base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
+VARIANTS = ("small", *OFFICIAL_VARIANTS)
 
 
 @click.command("spax")
@@ -120,3 +123,31 @@ def train_spax(
     described = {"data": [*sources, f"{simulated} simulated clips"], **trainer.describe()}
     path = save_spax(models, name or f"spax_{variant}", config, trainer.averaged, training=described)
     console.print(f"wrote {path}")
+
+
+@click.command("spax")
+@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--variant", type=click.Choice(OFFICIAL_VARIANTS), required=True, help="Network of the checkpoint."
+)
+@click.option("-o", "--name", required=True, help="Name of the model.")
+@click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="Folder it is written to.",
+)
+def import_spax(checkpoint: Path, variant: str, name: str, models: Path) -> None:
+    """Turn an official SPAX checkpoint into a model.
+
+    Nothing in the file is run. The model runs as published, over a window of five frames at every step
+    (memory: window in its manifest): that is what its weights were trained for.
+    """
+    from spax_ros.importing import import_official
+
+    try:
+        path = import_official(checkpoint, variant, models, name)
+    except ModelError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"wrote {path}")

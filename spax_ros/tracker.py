@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
 from spax_ros.detection import Detections, decode, no_detections
-from spax_ros.inputs import as_bgr, brightness, white_level
+from spax_ros.inputs import Inputs, as_bgr, brightness, white_level
 from spax_ros.models import SpaxModel, load_spax
 from spax_ros.motion import MotionMask, MotionSettings
-from spax_ros.network.grid import shift_at
-from spax_ros.network.network import State
+from spax_ros.network.grid import Grid, Shift, shift_at
+from spax_ros.network.memory import CarriedState, Memory, SlidingWindow
 from spax_ros.packed.grid import PackedGrid
 from spax_ros.packed.limit import most_energetic
 from tracking_runtime.errors import FrameRefused, ModelError
@@ -76,7 +77,9 @@ class SpaxTracker:
         """Forget everything seen; the next frame may have another size."""
         self._motion.reset()
         self._association.reset()
-        self._state: State | None = None
+        network = self.model.network
+        windowed = network.config.memory == "window"
+        self._memory: Memory = SlidingWindow(network) if windowed else CarriedState(network)
         self._heat: NDArray[np.float32] | None = None
         self._white: float | None = None
         self._size: tuple[int, int] | None = None
@@ -130,16 +133,28 @@ class SpaxTracker:
             grid = PackedGrid(
                 np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))[None], network.config.levels
             )
-            x = torch.from_numpy(self.model.inputs.channels(bgr, residual, np.flatnonzero(mask)))
-            shift = np.round(shift_at(transform, height, width)).astype(np.int64)[None]
-            step = network.step(x, grid, self._state and self._state.at(grid, shift))
-            self._state = step.state
+            frame = partial(packed_frame, self.model.inputs, bgr, residual)
+            step = self._memory.step(frame, grid, shift_at(transform, height, width)[None])
         with self._times.stage("decode"):
             self._heat = np.zeros(mask.shape, np.float32)
             self._heat[mask] = step.state.mask[:, 0].numpy()
             return decode(
                 network, step, grid, most=settings.most_detections, least_score=settings.least_score
             )
+
+
+def packed_frame(
+    inputs: Inputs, bgr: NDArray[np.uint8], residual: NDArray[np.float32], grid: Grid, shift: Shift
+) -> torch.Tensor:
+    """``(N, C)`` of a frame at the pixels of a grid, as of ``spax_ros.network.memory.FrameAt``."""
+    assert isinstance(grid, PackedGrid)
+    height, width = residual.shape
+    rows, columns = grid.positions(np.arange(grid.count(0)))
+    rows, columns = rows + shift[0, 0], columns + shift[0, 1]
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    x = inputs.channels(bgr, residual, np.where(inside, rows * width + columns, 0))
+    x[~inside] = 0
+    return torch.from_numpy(x)
 
 
 def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
