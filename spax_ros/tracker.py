@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -34,13 +35,19 @@ class TrackerSettings:
     Attributes:
         motion: how the mask of active pixels is made.
         association: how detections become tracks.
+        overlap: IoU from which the weaker of two detections is the same object seen twice.
         most_detections: per frame (SPAX: K = 450).
         least_score: detections below it are not reported.
         most_active: pixels that the network may be given; where more move, those of most energy.
     """
 
     motion: MotionSettings = field(default_factory=lambda: MotionSettings(least_contrast=3.0))
-    association: AssociationSettings = field(default_factory=lambda: AssociationSettings(new_score=0.3))
+    association: AssociationSettings = field(
+        default_factory=lambda: AssociationSettings(
+            new_score=0.3, certain_score=0.4, least_speed=0.2, classes_apart=False
+        )
+    )
+    overlap: float = 0.4
     most_detections: int = 450
     least_score: float = 0.1
     most_active: int = 393_216
@@ -111,9 +118,9 @@ class SpaxTracker:
             mask = most_energetic(motion.mask, energy, self._settings.most_active)
         self.motion_mask, self.active_share = mask, float(mask.mean())
         self.saturated = motion.saturated or mask is not motion.mask
-        self.detections = self._detect(bgr, motion.residual, mask, motion.transform)
+        found = self._detect(bgr, motion.residual, mask, motion.transform)
+        self.detections = found = strongest(found, self._settings.overlap)
         with self._times.stage("associate"):
-            found = self.detections
             return self._association.update(
                 found.boxes, found.scores, found.class_ids, stamp_ns, camera_motion=motion.transform
             )
@@ -141,6 +148,13 @@ class SpaxTracker:
             return decode(
                 network, step, grid, most=settings.most_detections, least_score=settings.least_score
             )
+
+
+def strongest(detections: Detections, overlap: float) -> Detections:
+    """The detections without the weaker ones of those that overlap: a large object has several peaks."""
+    boxes, scores = detections.boxes, detections.scores
+    kept = np.asarray(cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, overlap), np.int64).reshape(-1)
+    return Detections(boxes[kept], scores[kept], detections.class_ids[kept])
 
 
 def packed_frame(

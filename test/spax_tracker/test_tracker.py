@@ -11,8 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from spax_ros.association import Tracks, TrackState
+from spax_ros.detection import Detections, no_detections
 from spax_ros.inputs import as_bgr, white_level
-from spax_ros.tracker import SpaxTracker, TrackerSettings, load_tracker
+from spax_ros.tracker import SpaxTracker, TrackerSettings, load_tracker, strongest
 from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.geometry import centres
 
@@ -115,6 +116,14 @@ def test_a_still_or_black_scene_has_no_tracks(clip: list[NDArray[np.uint8]]) -> 
     for frame in (clip[0], np.zeros_like(clip[0])):
         results = follow(load_tracker("spax_small"), [frame] * 6)
         assert all(len(tracks) == 0 for tracks in results)
+
+
+def test_the_peaks_of_one_object_are_one_detection() -> None:
+    boxes = np.array([[10.0, 10, 50, 50], [14, 12, 50, 48], [100, 10, 8, 4], [105, 12, 8, 4]])
+    scores = np.array([0.5, 0.7, 0.3, 0.4], np.float32)
+    kept = strongest(Detections(boxes, scores, np.array([1, 1, 0, 0], np.uint8)), 0.4)
+    assert sorted(kept.scores.tolist()) == pytest.approx([0.3, 0.4, 0.7])
+    assert len(strongest(no_detections(), 0.4)) == 0
 
 
 def test_more_movement_than_the_limit_is_bounded_and_said(clip: list[NDArray[np.uint8]]) -> None:
