@@ -16,7 +16,7 @@ from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
 from spax_ros.detection import Detections, decode, no_detections
 from spax_ros.inputs import Inputs, as_bgr, brightness, white_level
 from spax_ros.models import SpaxModel, load_spax
-from spax_ros.motion import MotionMask, MotionSettings
+from spax_ros.motion import IDENTITY, MotionMask, MotionSettings
 from spax_ros.network.grid import Grid, Shift, shift_at
 from spax_ros.network.memory import CarriedState, Memory, SlidingWindow
 from spax_ros.packed.grid import PackedGrid
@@ -56,7 +56,8 @@ class TrackerSettings:
 class SpaxTracker:
     """Tracks a stream of images of one size.
 
-    After every frame ``detections``, ``motion_mask``, ``active_share`` and ``saturated`` say how it went.
+    After every frame ``detections``, ``motion_mask``, ``active_share``, ``saturated``, ``camera_motion`` and
+    ``operations`` (pairs of a multiplication and an addition in the network) say how it went.
     """
 
     def __init__(
@@ -94,6 +95,8 @@ class SpaxTracker:
         self.motion_mask: NDArray[np.bool_] = np.zeros((0, 0), bool)
         self.active_share = 0.0
         self.saturated = False
+        self.camera_motion = IDENTITY
+        self.operations = 0
 
     def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
         """Every track after this frame.
@@ -116,6 +119,7 @@ class SpaxTracker:
             motion = self._motion.update(brightness(bgr), self._heat)
             energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
             mask = most_energetic(motion.mask, energy, self._settings.most_active)
+        self.camera_motion = motion.transform
         self.motion_mask, self.active_share = mask, float(mask.mean())
         self.saturated = motion.saturated or mask is not motion.mask
         found = self._detect(bgr, motion.residual, mask, motion.transform)
@@ -145,9 +149,11 @@ class SpaxTracker:
         with self._times.stage("decode"):
             self._heat = np.zeros(mask.shape, np.float32)
             self._heat[mask] = step.state.mask[:, 0].numpy()
-            return decode(
+            found = decode(
                 network, step, grid, most=settings.most_detections, least_score=settings.least_score
             )
+        self.operations = grid.operations
+        return found
 
 
 def strongest(detections: Detections, overlap: float) -> Detections:

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from spax_ros.association import kalman
 from spax_ros.association.assignment import Indices, assign
-from spax_ros.association.cost import extended_iou, gta_cost, near_pairs
+from spax_ros.association.cost import Cost, extended_iou, gta_cost, near_pairs
 from spax_ros.association.tracks import Tracks, TrackState
 from spax_ros.association.ways import Ways, begin_ways, carry_ways, extend_ways, is_moving
 from tracking_runtime.geometry import Boxes, as_boxes, centres
@@ -36,6 +36,7 @@ class AssociationSettings:
         tentative_limit: cost limit for tracks seen once.
         duplicate_overlap: extended overlap above which a track and a coasting one are the same.
         buffer: frames that a track coasts.
+        cost: of a track and a detection.
         certain_score: a detection left over begins a track that is confirmed at once from here on.
         least_speed: pixels a frame over the ground below which a track is not said to be confirmed.
         classes_apart: whether tracks and detections of different classes never match. Where they do, a track
@@ -50,6 +51,7 @@ class AssociationSettings:
     tentative_limit: float = 0.7
     duplicate_overlap: float = 0.85
     buffer: int = 20
+    cost: Cost = gta_cost
     certain_score: float = float("inf")
     least_speed: float = 0.0
     classes_apart: bool = True
@@ -216,7 +218,7 @@ class GaussianTracker:
         if self._settings.classes_apart:
             same = table.class_ids[rows] == detections.class_ids[columns]
             rows, columns = rows[same], columns[same]
-        costs = gta_cost(track_boxes[rows], detections.boxes[columns])
+        costs = self._settings.cost(track_boxes[rows], detections.boxes[columns], detections.scores[columns])
         rows, columns = assign(rows, columns, costs, limit)
         seen = tracks[rows]
         self._table.believe(seen, kalman.correct(table.take(rows).beliefs, detections.boxes[columns]))
