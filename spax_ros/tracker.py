@@ -26,6 +26,7 @@ from tracking_runtime.timing import StageTimes
 
 ENGINES = ("auto", "pytorch")
 SIZE_TOLERANCE_PX = 8
+LEAST_RANGE = 4  # of brightness in an image, 0..255, below which nothing is to be seen in it
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class SpaxTracker:
     """Tracks a stream of images of one size.
 
     After every frame ``detections``, ``motion_mask``, ``active_share``, ``saturated``, ``camera_motion`` and
-    ``operations`` (pairs of a multiplication and an addition in the network) say how it went.
+    ``operations`` (pairs of a multiplication and an addition in the network) say how it went, and ``remark``
+    what is wrong with the images, if anything.
     """
 
     def __init__(
@@ -97,6 +99,8 @@ class SpaxTracker:
         self.saturated = False
         self.camera_motion = IDENTITY
         self.operations = 0
+        self.remark = ""
+        self._previous: NDArray[np.uint8] | None = None
 
     def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
         """Every track after this frame.
@@ -115,13 +119,16 @@ class SpaxTracker:
         bgr = bgr if self._size is None else resized(bgr, *self._size)
         self._size, self._white = (bgr.shape[0], bgr.shape[1]), white
 
+        gray = brightness(bgr)
         with self._times.stage("mask"):
-            motion = self._motion.update(brightness(bgr), self._heat)
+            motion = self._motion.update(gray, self._heat)
             energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
             mask = most_energetic(motion.mask, energy, self._settings.most_active)
         self.camera_motion = motion.transform
         self.motion_mask, self.active_share = mask, float(mask.mean())
         self.saturated = motion.saturated or mask is not motion.mask
+        self.remark = remark_on(gray, self._previous, saturated=self.saturated)
+        self._previous = gray
         found = self._detect(bgr, motion.residual, mask, motion.transform)
         self.detections = found = strongest(found, self._settings.overlap)
         with self._times.stage("associate"):
@@ -154,6 +161,17 @@ class SpaxTracker:
             )
         self.operations = grid.operations
         return found
+
+
+def remark_on(gray: NDArray[np.uint8], previous: NDArray[np.uint8] | None, *, saturated: bool) -> str:
+    """What is wrong with an image, for people; empty if nothing is."""
+    if int(gray.max()) - int(gray.min()) < LEAST_RANGE:
+        return "the image is of one brightness: lens covered, or sensor over- or underexposed?"
+    if previous is not None and np.array_equal(gray, previous):
+        return "the image is the one before: camera frozen?"
+    if saturated:
+        return "more moves than may be active, the strongest is kept: clouds, a flash, a turning platform?"
+    return ""
 
 
 def strongest(detections: Detections, overlap: float) -> Detections:
