@@ -45,7 +45,7 @@ def association_contenders() -> dict[str, AssociationSettings]:
     """How the same detections are associated, by name: costs with the limits that belong to them."""
     ours = TrackerSettings().association
     return {
-        "GTA, life cycle as published": AssociationSettings(),
+        "GTA as published": AssociationSettings(),
         "ByteTrack's cost": replace(ours, cost=scored_iou_cost, first_limit=0.8),
         "SORT's cost": replace(ours, cost=iou_cost, first_limit=0.9, low_score=ours.high_score),
     }

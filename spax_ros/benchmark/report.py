@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from spax_ros.benchmark.run import Costs, Result
@@ -28,7 +30,8 @@ def in_groups(results: Sequence[Result]) -> list[Result]:
 
 def table(results: Sequence[Result]) -> Table:
     """One line for each contender; GMAC are the network's operations, in billions a frame."""
-    lines = Table(title="SPAX with one part exchanged; match: IoU >= 0.3")
+    title = "SPAX with one part exchanged; match: IoU >= 0.3"
+    lines = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     lines.add_column("", no_wrap=True)
     for column in ("MOTA", "IDF1", "HOTA", "IDs", "FP", "FN", "GMAC", "active", "ms"):
         lines.add_column(column, justify="right", no_wrap=True)
@@ -90,9 +93,10 @@ def _draw_scores(axes: Axes, results: Sequence[Result]) -> None:
 
 def _draw_times(axes: Axes, results: Sequence[Result]) -> None:
     for number, result in enumerate(result for result in results if result.exchanged != "association"):
-        color = PALETTE[number % len(PALETTE)]
-        axes.plot(result.milliseconds, result.scores.mota, "o", color=color, label=result.name)
+        color, marker = PALETTE[number % len(PALETTE)], "os^D"[number // len(PALETTE) % 4]
+        axes.plot(result.milliseconds, result.scores.mota, marker, color=color, label=result.name)
     axes.set_xscale("log")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel="milliseconds a frame", ylabel="MOTA", title="Accuracy and time")
     axes.legend(fontsize=8)
 
