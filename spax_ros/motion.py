@@ -215,7 +215,7 @@ class MotionMask:
         cells = cell_maxima(residual, side)
         if heat is not None:
             moved = cv2.warpAffine(heat.astype(np.float32), transform, (width, height))
-            cells[cell_maxima(moved, side) >= settings.heat] = 1e3
+            cells[cell_maxima(np.asarray(moved, np.float32), side) >= settings.heat] = 1e3
         active, saturated = self._within_budget(cells)
         size = (cells.shape[1] * side, cells.shape[0] * side)
         mask = cv2.resize(active, size, interpolation=cv2.INTER_NEAREST)
