@@ -1,4 +1,4 @@
-"""``rstrack train spax``."""
+"""``rstrack train spax``, ``rstrack import spax`` and ``rstrack bench satellite``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-VARIANTS = ("small", "base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
+from tracking_runtime.errors import ModelError, SourceError
+
+OFFICIAL_VARIANTS = ("base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
+VARIANTS = ("small", *OFFICIAL_VARIANTS)
 
 
 @click.command("spax")
@@ -120,3 +123,89 @@ def train_spax(
     described = {"data": [*sources, f"{simulated} simulated clips"], **trainer.describe()}
     path = save_spax(models, name or f"spax_{variant}", config, trainer.averaged, training=described)
     console.print(f"wrote {path}")
+
+
+@click.command("spax")
+@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--variant", type=click.Choice(OFFICIAL_VARIANTS), required=True, help="Network of the checkpoint."
+)
+@click.option("-o", "--name", required=True, help="Name of the model.")
+@click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="Folder it is written to.",
+)
+def import_spax(checkpoint: Path, variant: str, name: str, models: Path) -> None:
+    """Turn an official SPAX checkpoint into a model.
+
+    Nothing in the file is run. The model runs as published, over a window of five frames at every step
+    (memory: window in its manifest): that is what its weights were trained for.
+    """
+    from spax_ros.importing import import_official
+
+    try:
+        path = import_official(checkpoint, variant, models, name)
+    except ModelError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"wrote {path}")
+
+
+@click.command("satellite")
+@click.option("--model", default="spax_small", show_default=True, help="Name of a model, or its manifest.")
+@click.option("--clips", type=click.IntRange(0), default=6, show_default=True, help="Simulated clips.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=1_000_040, show_default=True, help="Of the first clip."
+)
+@click.option(
+    "--frames", type=click.IntRange(2), default=40, show_default=True, help="Of each simulated clip."
+)
+@click.option("--size", type=click.IntRange(64), default=512, show_default=True, help="Its width and height.")
+@click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    help="Sequence with ground truth to run over as well (folder:PATH, bag:PATH); may be repeated.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("benchmark"),
+    show_default=True,
+    help="Folder for satellite.json and satellite.png.",
+)
+def bench_satellite(
+    model: str, clips: int, seed: int, frames: int, size: int, sources: tuple[str, ...], output: Path
+) -> None:
+    """Compare SPAX with itself, one part exchanged at a time.
+
+    On active pixels against whole images, with its state carried against a window run anew, GTA against
+    association by overlap, and the network against frame differencing and MOG2. Prints a table, and writes it
+    with plots as satellite.png and with every figure as satellite.json.
+    """
+    from spax_ros.benchmark import report
+    from spax_ros.benchmark.contenders import contenders
+    from spax_ros.benchmark.run import run
+    from spax_ros.models import load_spax
+    from tracking_runtime.sources import open_source
+
+    scenes = [f"scene:satellite?seed={seed + number}&frames={frames}&size={size}" for number in range(clips)]
+    console = Console()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    try:
+        everyone = contenders(load_spax(model))
+        opened = [open_source(address) for address in (*scenes, *sources)]
+        if not opened:
+            raise click.UsageError("there is nothing to run over: --clips or --source")
+        with Progress(*columns, console=console) as progress:
+            total = len(everyone) * sum(len(clip) for clip in opened)
+            task = progress.add_task("frames of all contenders", total=total)
+            results, costs = run(opened, everyone, lambda: progress.advance(task))
+    except (ModelError, SourceError) as error:
+        raise click.ClickException(str(error)) from error
+    settings = {"model": model, "sources": [*scenes, *sources]}
+    report.write(output, results, costs, settings)
+    console.print(report.table(results))
+    console.print(f"wrote {output}/satellite.json and satellite.png")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from torch import Tensor
 
 from spax_ros.checkpoints import read_checkpoint
+from spax_ros.models import save_spax
 from spax_ros.network.config import VARIANTS, SpaxConfig
 from spax_ros.network.network import SpaxNetwork
 from tracking_runtime.errors import ModelError
@@ -72,22 +75,33 @@ def official_name(name: str, config: SpaxConfig) -> str | None:
 
 
 def official_weights(official: Mapping[str, Tensor], config: SpaxConfig) -> dict[str, Tensor]:
-    """Weights by their names here, complete and of the right shapes.
+    """Weights by their names here in float32, complete and of the right shapes.
 
     Raises:
-        ModelError: they are not those of a network of this configuration.
+        ModelError: they are not those of a network of this configuration; the message lists every parameter
+            that is unknown, of another shape, or missing.
     """
-    network = SpaxNetwork(config)
-    expected = network.state_dict()
+    expected = SpaxNetwork(config).state_dict()
     weights = {k: v for k, v in expected.items() if k.endswith("num_batches_tracked")}
+    problems = []
     for name, value in official.items():
-        here = official_name(name.removeprefix("module."), config)
-        if here is not None:
-            weights[here] = value
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        raise ModelError(f"not the weights of this variant: {error}") from error
+        try:
+            here = official_name(name.removeprefix("module."), config)
+        except ModelError as error:
+            problems.append(str(error))
+            continue
+        if here is None:
+            continue
+        if here not in expected:
+            problems.append(f"parameter {name} is not in this variant")
+        elif value.shape != expected[here].shape:
+            problems.append(
+                f"parameter {name} has the shape {tuple(value.shape)}, here {tuple(expected[here].shape)}"
+            )
+        weights[here] = value.float()
+    problems += [f"nothing becomes {name}" for name in expected if name not in weights]
+    if problems:
+        raise ModelError("\n  ".join(["not the weights of this variant:", *problems]))
     return weights
 
 
@@ -111,6 +125,30 @@ def read_official(checkpoint: Path, variant: str) -> tuple[SpaxConfig, dict[str,
         return VARIANTS[variant], official_weights(official, VARIANTS[variant])
     except ModelError as error:
         raise ModelError(f"{checkpoint}: {error}") from error
+
+
+def import_official(checkpoint: Path, variant: str, folder: Path, name: str) -> Path:
+    """Turn an official checkpoint into a model; returns its manifest's path.
+
+    Args:
+        checkpoint: as of ``read_official``.
+        variant: as of ``read_official``.
+        folder: where the model is written.
+        name: of the model.
+
+    Raises:
+        ModelError: the checkpoint cannot be used, or there is a model of this name.
+    """
+    if (folder / f"{name}.yaml").exists():
+        raise ModelError(f"{folder / name}.yaml exists: give another name, or remove that model")
+    config, weights = read_official(checkpoint, variant)
+    provenance = {
+        "imported_from": checkpoint.name,
+        "imported_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "variant": variant,
+        "by": "the authors of SPAX; trained and measured by them, not here",
+    }
+    return save_spax(folder, name, replace(config, memory="window"), weights, training=provenance)
 
 
 def _filled(here: str, match: re.Match[str]) -> str:

@@ -88,6 +88,7 @@ class SpaxTrackerNode(FrameNode[SpaxTrackerParameters, SpaxTracker, Tracks]):
             "active_share": round(self.tracker.active_share, 5),
             "saturated": self.tracker.saturated,
             "detections": len(self.tracker.detections),
+            "remark": self.tracker.remark,
         }
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.motion import IDENTITY, GrayImage, MotionFrame
+from spax_ros.motion import IDENTITY, GrayImage, MotionFrame, check_same_size
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class PublishedMotionMask:
         Raises:
             ValueError: the frame has another size than the one before.
         """
-        if self._window and self._window[-1].shape != gray.shape:
-            raise ValueError(f"frame of {gray.shape}, after frames of {self._window[-1].shape}")
+        if self._window:
+            check_same_size(self._window[-1], gray)
         self._window.append(gray)
         chosen = np.stack(list(self._window)[::3])
         middle = (len(chosen) - 1) // 2

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
 from spax_ros.detection import Detections, decode, no_detections
-from spax_ros.inputs import as_bgr, brightness, white_level
+from spax_ros.inputs import Inputs, as_bgr, brightness, white_level
 from spax_ros.models import SpaxModel, load_spax
-from spax_ros.motion import MotionMask, MotionSettings
-from spax_ros.network.grid import shift_at
-from spax_ros.network.network import State
+from spax_ros.motion import IDENTITY, MotionMask, MotionSettings
+from spax_ros.network.grid import Grid, Shift, shift_at
+from spax_ros.network.memory import CarriedState, Memory, SlidingWindow
 from spax_ros.packed.grid import PackedGrid
 from spax_ros.packed.limit import most_energetic
 from tracking_runtime.errors import FrameRefused, ModelError
@@ -24,6 +26,7 @@ from tracking_runtime.timing import StageTimes
 
 ENGINES = ("auto", "pytorch")
 SIZE_TOLERANCE_PX = 8
+LEAST_RANGE = 4  # of brightness in an image, 0..255, below which nothing is to be seen in it
 
 
 @dataclass(frozen=True)
@@ -33,13 +36,19 @@ class TrackerSettings:
     Attributes:
         motion: how the mask of active pixels is made.
         association: how detections become tracks.
+        overlap: IoU from which the weaker of two detections is the same object seen twice.
         most_detections: per frame (SPAX: K = 450).
         least_score: detections below it are not reported.
         most_active: pixels that the network may be given; where more move, those of most energy.
     """
 
     motion: MotionSettings = field(default_factory=lambda: MotionSettings(least_contrast=3.0))
-    association: AssociationSettings = field(default_factory=lambda: AssociationSettings(new_score=0.3))
+    association: AssociationSettings = field(
+        default_factory=lambda: AssociationSettings(
+            new_score=0.3, certain_score=0.4, least_speed=0.2, classes_apart=False
+        )
+    )
+    overlap: float = 0.4
     most_detections: int = 450
     least_score: float = 0.1
     most_active: int = 393_216
@@ -48,7 +57,9 @@ class TrackerSettings:
 class SpaxTracker:
     """Tracks a stream of images of one size.
 
-    After every frame ``detections``, ``motion_mask``, ``active_share`` and ``saturated`` say how it went.
+    After every frame ``detections``, ``motion_mask``, ``active_share``, ``saturated``, ``camera_motion`` and
+    ``operations`` (pairs of a multiplication and an addition in the network) say how it went, and ``remark``
+    what is wrong with the images, if anything.
     """
 
     def __init__(
@@ -76,7 +87,9 @@ class SpaxTracker:
         """Forget everything seen; the next frame may have another size."""
         self._motion.reset()
         self._association.reset()
-        self._state: State | None = None
+        network = self.model.network
+        windowed = network.config.memory == "window"
+        self._memory: Memory = SlidingWindow(network) if windowed else CarriedState(network)
         self._heat: NDArray[np.float32] | None = None
         self._white: float | None = None
         self._size: tuple[int, int] | None = None
@@ -84,6 +97,10 @@ class SpaxTracker:
         self.motion_mask: NDArray[np.bool_] = np.zeros((0, 0), bool)
         self.active_share = 0.0
         self.saturated = False
+        self.camera_motion = IDENTITY
+        self.operations = 0
+        self.remark = ""
+        self._previous: NDArray[np.uint8] | None = None
 
     def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
         """Every track after this frame.
@@ -102,15 +119,19 @@ class SpaxTracker:
         bgr = bgr if self._size is None else resized(bgr, *self._size)
         self._size, self._white = (bgr.shape[0], bgr.shape[1]), white
 
+        gray = brightness(bgr)
         with self._times.stage("mask"):
-            motion = self._motion.update(brightness(bgr), self._heat)
+            motion = self._motion.update(gray, self._heat)
             energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
             mask = most_energetic(motion.mask, energy, self._settings.most_active)
+        self.camera_motion = motion.transform
         self.motion_mask, self.active_share = mask, float(mask.mean())
         self.saturated = motion.saturated or mask is not motion.mask
-        self.detections = self._detect(bgr, motion.residual, mask, motion.transform)
+        self.remark = remark_on(gray, self._previous, saturated=self.saturated)
+        self._previous = gray
+        found = self._detect(bgr, motion.residual, mask, motion.transform)
+        self.detections = found = strongest(found, self._settings.overlap)
         with self._times.stage("associate"):
-            found = self.detections
             return self._association.update(
                 found.boxes, found.scores, found.class_ids, stamp_ns, camera_motion=motion.transform
             )
@@ -130,16 +151,48 @@ class SpaxTracker:
             grid = PackedGrid(
                 np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))[None], network.config.levels
             )
-            x = torch.from_numpy(self.model.inputs.channels(bgr, residual, np.flatnonzero(mask)))
-            shift = np.round(shift_at(transform, height, width)).astype(np.int64)[None]
-            step = network.step(x, grid, self._state and self._state.at(grid, shift))
-            self._state = step.state
+            frame = partial(packed_frame, self.model.inputs, bgr, residual)
+            step = self._memory.step(frame, grid, shift_at(transform, height, width)[None])
         with self._times.stage("decode"):
             self._heat = np.zeros(mask.shape, np.float32)
             self._heat[mask] = step.state.mask[:, 0].numpy()
-            return decode(
+            found = decode(
                 network, step, grid, most=settings.most_detections, least_score=settings.least_score
             )
+        self.operations = grid.operations
+        return found
+
+
+def remark_on(gray: NDArray[np.uint8], previous: NDArray[np.uint8] | None, *, saturated: bool) -> str:
+    """What is wrong with an image, for people; empty if nothing is."""
+    if int(gray.max()) - int(gray.min()) < LEAST_RANGE:
+        return "the image is of one brightness: lens covered, or sensor over- or underexposed?"
+    if previous is not None and np.array_equal(gray, previous):
+        return "the image is the one before: camera frozen?"
+    if saturated:
+        return "more moves than may be active, the strongest is kept: clouds, a flash, a turning platform?"
+    return ""
+
+
+def strongest(detections: Detections, overlap: float) -> Detections:
+    """The detections without the weaker ones of those that overlap: a large object has several peaks."""
+    boxes, scores = detections.boxes, detections.scores
+    kept = np.asarray(cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, overlap), np.int64).reshape(-1)
+    return Detections(boxes[kept], scores[kept], detections.class_ids[kept])
+
+
+def packed_frame(
+    inputs: Inputs, bgr: NDArray[np.uint8], residual: NDArray[np.float32], grid: Grid, shift: Shift
+) -> torch.Tensor:
+    """``(N, C)`` of a frame at the pixels of a grid, as of ``spax_ros.network.memory.FrameAt``."""
+    assert isinstance(grid, PackedGrid)
+    height, width = residual.shape
+    rows, columns = grid.positions(np.arange(grid.count(0)))
+    rows, columns = rows + shift[0, 0], columns + shift[0, 1]
+    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    x = inputs.channels(bgr, residual, np.where(inside, rows * width + columns, 0))
+    x[~inside] = 0
+    return torch.from_numpy(x)
 
 
 def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -1,16 +1,22 @@
-"""GTA's cost between tracks and detections (SPAX, Gaussian-based trajectory association).
+"""Costs between tracks and detections: GTA's (SPAX, Gaussian-based trajectory association), and others' by
+overlap alone, for comparison.
 
-Half is the overlap of boxes grown to twice their size, half the Kullback-Leibler divergence of the boxes as
-Gaussians: it still tells near from far where boxes of a few pixels no longer overlap.
+Half of GTA's is the overlap of boxes grown to twice their size, half the Kullback-Leibler divergence of the
+boxes as Gaussians: it still tells near from far where boxes of a few pixels no longer overlap.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from tracking_runtime.geometry import Boxes, centres
+
+Cost = Callable[[Boxes, Boxes, NDArray[np.float32]], NDArray[np.float64]]
+"""``(n,)`` cost 0..1 of each pair, by the track's box, the detection's box and its score."""
 
 SMALLEST_PX = 1e-6
 FARTHEST_KL = 4.0
@@ -38,10 +44,25 @@ def kl_divergence(detections: Boxes, tracks: Boxes) -> NDArray[np.float64]:
     return (ratio + offset**2 - np.log(ratio) - 1).sum(axis=1) / 2
 
 
-def gta_cost(tracks: Boxes, detections: Boxes) -> NDArray[np.float64]:
+def gta_cost(
+    tracks: Boxes, detections: Boxes, _scores: NDArray[np.float32] | None = None
+) -> NDArray[np.float64]:
     """``(n,)`` cost 0..1 of each pair: ``(1 - IoU_e) / 2 + (1 - 1 / (1 + KL)) / 2``."""
     kl = kl_divergence(detections, tracks)
     return (1 - extended_iou(tracks, detections)) / 2 + kl / (1 + kl) / 2
+
+
+def iou_cost(tracks: Boxes, detections: Boxes, _scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    """``(n,)`` 1 - IoU of each pair, as SORT matches."""
+    near = np.maximum(tracks[:, :2], detections[:, :2])
+    far = np.minimum(tracks[:, :2] + tracks[:, 2:], detections[:, :2] + detections[:, 2:])
+    shared = np.maximum(far - near, 0).prod(axis=1)
+    return 1 - shared / (tracks[:, 2:].prod(axis=1) + detections[:, 2:].prod(axis=1) - shared)
+
+
+def scored_iou_cost(tracks: Boxes, detections: Boxes, scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    """``(n,)`` 1 - IoU * score of each pair, as ByteTrack matches."""
+    return 1 - (1 - iou_cost(tracks, detections, scores)) * scores
 
 
 def near_pairs(tracks: Boxes, detections: Boxes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -15,16 +15,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from spax_ros.association import kalman
 from spax_ros.association.assignment import Indices, assign
-from spax_ros.association.cost import extended_iou, gta_cost, near_pairs
+from spax_ros.association.cost import Cost, extended_iou, gta_cost, near_pairs
 from spax_ros.association.tracks import Tracks, TrackState
-from tracking_runtime.geometry import Boxes, as_boxes
+from spax_ros.association.ways import Ways, begin_ways, carry_ways, extend_ways, is_moving
+from tracking_runtime.geometry import Boxes, as_boxes, centres
 
 HEIGHT = 3
 
 
 @dataclass(frozen=True)
 class AssociationSettings:
-    """The published values.
+    """The published values; what they do not have (the last three) is off.
 
     Attributes:
         high_score: detections above it are matched first.
@@ -35,6 +36,11 @@ class AssociationSettings:
         tentative_limit: cost limit for tracks seen once.
         duplicate_overlap: extended overlap above which a track and a coasting one are the same.
         buffer: frames that a track coasts.
+        cost: of a track and a detection.
+        certain_score: a detection left over begins a track that is confirmed at once from here on.
+        least_speed: pixels a frame over the ground below which a track is not said to be confirmed.
+        classes_apart: whether tracks and detections of different classes never match. Where they do, a track
+            has the class that it was seen as most, by score.
     """
 
     high_score: float = 0.3
@@ -45,6 +51,10 @@ class AssociationSettings:
     tentative_limit: float = 0.7
     duplicate_overlap: float = 0.85
     buffer: int = 20
+    cost: Cost = gta_cost
+    certain_score: float = float("inf")
+    least_speed: float = 0.0
+    classes_apart: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,10 +65,12 @@ class _Table:
     covariance: NDArray[np.float64]
     ids: NDArray[np.int64]
     class_ids: NDArray[np.uint8]
+    class_weights: NDArray[np.float32]
     scores: NDArray[np.float32]
     states: NDArray[np.uint8]
     first_frames: NDArray[np.int64]
     last_frames: NDArray[np.int64]
+    ways: Ways
 
     @property
     def beliefs(self) -> kalman.Beliefs:
@@ -78,6 +90,12 @@ class _Table:
     def believe(self, index: Indices, beliefs: kalman.Beliefs) -> None:
         self.mean[index], self.covariance[index] = beliefs.mean, beliefs.covariance
 
+    def vote(self, index: Indices, class_ids: NDArray[np.uint8], scores: NDArray[np.float32]) -> None:
+        """Majority vote in one pass (Boyer and Moore), weighed by scores."""
+        weights = self.class_weights[index] + np.where(self.class_ids[index] == class_ids, scores, -scores)
+        self.class_ids[index] = np.where(weights < 0, class_ids, self.class_ids[index])
+        self.class_weights[index] = np.abs(weights)
+
 
 @dataclass(frozen=True)
 class _Detections:
@@ -93,7 +111,7 @@ def _empty_table() -> _Table:
     none = np.zeros(0, np.int64)
     return _Table(
         np.zeros((0, 4, 2)), np.zeros((0, 4, 2, 2)), none, np.zeros(0, np.uint8), np.zeros(0, np.float32),
-        np.zeros(0, np.uint8), none, none,
+        np.zeros(0, np.float32), np.zeros(0, np.uint8), none, none, begin_ways(np.zeros((0, 2))),
     )  # fmt: skip
 
 
@@ -125,7 +143,7 @@ class GaussianTracker:
         Args:
             boxes: ``(n, 4)`` x, y, width, height in pixels; those without size or not finite are ignored.
             scores: ``(n,)`` 0..1.
-            class_ids: ``(n,)``; tracks and detections of different classes never match.
+            class_ids: ``(n,)``, by default all the same.
             stamp_ns: of the frame; without it frames are a second apart and none is ever missing. Where the
                 interval shows that frames were dropped, tracks move on by as many.
             camera_motion: ``(2, 3)`` from the previous frame's pixels to this one's.
@@ -160,6 +178,7 @@ class GaussianTracker:
         if camera_motion is not None:
             everyone = np.arange(len(table.ids))
             table.believe(everyone, kalman.carry(table.beliefs, camera_motion))
+            table.ways[:] = carry_ways(table.ways, camera_motion)
         pool = np.flatnonzero(table.states != TrackState.TENTATIVE)
         coasting = np.flatnonzero(table.states == TrackState.COASTING)
         for _ in range(frames):
@@ -187,19 +206,23 @@ class GaussianTracker:
         table.states[seen] = TrackState.CONFIRMED
         kept = np.ones(len(table.ids), bool)
         kept[np.setdiff1d(tentative, seen)] = False
-        self._table = table.take(kept).join(self._begin(high.take(left)))
+        old = table.take(kept)
+        old.ways[:] = extend_ways(old.ways, centres(old.beliefs.boxes()))
+        self._table = old.join(self._begin(high.take(left)))
 
     def _round(self, tracks: Indices, detections: _Detections, limit: float) -> tuple[Indices, Indices]:
         """Match and correct these tracks; which were seen, and which detections are left over."""
         table = self._table.take(tracks)
         track_boxes = table.beliefs.boxes()
         rows, columns = near_pairs(track_boxes, detections.boxes)
-        same = table.class_ids[rows] == detections.class_ids[columns]
-        rows, columns = rows[same], columns[same]
-        costs = gta_cost(track_boxes[rows], detections.boxes[columns])
+        if self._settings.classes_apart:
+            same = table.class_ids[rows] == detections.class_ids[columns]
+            rows, columns = rows[same], columns[same]
+        costs = self._settings.cost(track_boxes[rows], detections.boxes[columns], detections.scores[columns])
         rows, columns = assign(rows, columns, costs, limit)
         seen = tracks[rows]
         self._table.believe(seen, kalman.correct(table.take(rows).beliefs, detections.boxes[columns]))
+        self._table.vote(seen, detections.class_ids[columns], detections.scores[columns])
         self._table.scores[seen] = detections.scores[columns]
         self._table.last_frames[seen] = self._frame
         return seen, np.setdiff1d(np.arange(len(detections.scores)), columns)
@@ -210,11 +233,12 @@ class GaussianTracker:
         beliefs = kalman.begin(new.boxes)
         ids = np.arange(self._next_id, self._next_id + count)
         self._next_id += count
-        state = TrackState.CONFIRMED if self._frame == 1 else TrackState.TENTATIVE
+        certain = (new.scores >= self._settings.certain_score) | (self._frame == 1)
+        states = np.where(certain, TrackState.CONFIRMED, TrackState.TENTATIVE).astype(np.uint8)
         frames = np.full(count, self._frame)
         return _Table(
-            beliefs.mean, beliefs.covariance, ids, new.class_ids, new.scores,
-            np.full(count, state, np.uint8), frames, frames.copy(),
+            beliefs.mean, beliefs.covariance, ids, new.class_ids, new.scores.copy(), new.scores, states,
+            frames, frames.copy(), begin_ways(centres(new.boxes)),
         )  # fmt: skip
 
     def _forget(self) -> None:
@@ -225,9 +249,9 @@ class GaussianTracker:
         present = np.flatnonzero(table.states != TrackState.COASTING)
         rows, columns = near_pairs(boxes[present], boxes[coasting])
         rows, columns = present[rows], coasting[columns]
-        same = (table.class_ids[rows] == table.class_ids[columns]) & (
-            extended_iou(boxes[rows], boxes[columns]) > self._settings.duplicate_overlap
-        )
+        same = extended_iou(boxes[rows], boxes[columns]) > self._settings.duplicate_overlap
+        if self._settings.classes_apart:
+            same &= table.class_ids[rows] == table.class_ids[columns]
         rows, columns = rows[same], columns[same]
         seen_for = table.last_frames - table.first_frames
         present_is_older = seen_for[rows] > seen_for[columns]
@@ -239,12 +263,13 @@ class GaussianTracker:
     def _tracks(self) -> Tracks:
         table = self._table
         frames_per_second = 1e9 / float(np.median(self._intervals_ns)) if self._intervals_ns else 1.0
+        still = (table.states == TrackState.CONFIRMED) & ~is_moving(table.ways, self._settings.least_speed)
         return Tracks(
             ids=table.ids,
-            class_ids=table.class_ids,
+            class_ids=table.class_ids.copy(),
             scores=table.scores.copy(),
             boxes=table.beliefs.boxes(),
             velocities=table.mean[:, :2, 1] * frames_per_second,
-            states=table.states.copy(),
+            states=np.where(still, TrackState.TENTATIVE, table.states).astype(np.uint8),
             ages=(self._frame - table.first_frames).astype(np.int32),
         )

@@ -12,7 +12,10 @@ from tracking_runtime.geometry import Boxes
 
 
 class TrackState(IntEnum):
-    """Values as in TrackArray.msg."""
+    """Values as in TrackArray.msg.
+
+    TENTATIVE is seen once so far, or seen and not known to move; COASTING is not seen in this frame.
+    """
 
     TENTATIVE = 1
     CONFIRMED = 2

@@ -29,7 +29,9 @@ class SpaxConfig:
         head_depth: 3x3 convolutions in each head.
         stem_kernel: of the first convolution of the recurrent branch.
         backbone_kernel: of the first convolution of the backbone.
-        window: frames seen at once in the published mode.
+        memory: ``carried``: the state goes from frame to frame. ``window``: as published, the gated units run
+            over the last ``window`` frames at every step; only for weights that were trained so.
+        window: frames seen at once with the memory ``window``.
     """
 
     classes: tuple[str, ...] = SATVIDEODT_CLASSES
@@ -42,6 +44,7 @@ class SpaxConfig:
     head_depth: int = 1
     stem_kernel: int = 5
     backbone_kernel: int = 7
+    memory: Literal["carried", "window"] = "carried"
     window: int = 5
 
     def __post_init__(self) -> None:

@@ -40,6 +40,13 @@ class Pyramid:
     p1: Tensor
     p2: Tensor
 
+    def at(self, grid: Grid, source: Grid, shift: Shift) -> Pyramid:
+        """The features on ``source`` at the pixels of ``grid``; (y, x) here was at (y, x) + shift there."""
+        if grid is source and not shift.any():
+            return self
+        levels = (self.p0, self.p1, self.p2)
+        return Pyramid(*(grid.carry(x, level, source, shift) for level, x in enumerate(levels)))
+
 
 @dataclass(frozen=True)
 class State:
@@ -62,17 +69,13 @@ class State:
 
     def at(self, grid: Grid, shift: Shift) -> State:
         """The state at the pixels of another frame; a pixel (y, x) there was at (y, x) + shift here."""
-        source, pyramid = self.grid, self.pyramid
+        source = self.grid
         return State(
             grid,
             grid.carry(self.input0, 0, source, shift),
             grid.carry(self.input1, 1, source, shift),
             grid.carry(self.fused, 0, source, shift),
-            Pyramid(
-                grid.carry(pyramid.p0, 0, source, shift),
-                grid.carry(pyramid.p1, 1, source, shift),
-                grid.carry(pyramid.p2, 2, source, shift),
-            ),
+            self.pyramid.at(grid, source, shift),
             grid.carry(self.mask, 0, source, shift),
         )
 

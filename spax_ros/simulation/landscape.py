@@ -26,6 +26,7 @@ _ROOFS: tuple[Colour, ...] = (
     (142, 116, 98),
     (96, 98, 104),
 )
+_TALL_M = 12.0  # buildings from this height on are drawn frame by frame
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,24 @@ class Landscape:
     sun: Points
 
 
+@dataclass(frozen=True)
+class _Site:
+    """What is built upon: the maps are drawn on, the buildings added to.
+
+    Attributes:
+        closed: ``(rows, columns)`` not 0 where nothing is built.
+        scale: pixels per metre.
+    """
+
+    rng: np.random.Generator
+    ground: Image
+    shade: Image
+    closed: Image
+    sun: Points
+    scale: float
+    buildings: list[Building]
+
+
 def make_landscape(rng: np.random.Generator, extent: tuple[int, int], pixels_per_metre: float) -> Landscape:
     """A landscape: town, industry, fields, sometimes a coast or a railway; roads everywhere."""
     shape = (extent[1], extent[0])
@@ -92,22 +111,22 @@ def make_landscape(rng: np.random.Generator, extent: tuple[int, int], pixels_per
     closed = water.copy()
     stroke(closed, track[::8], (255,), int(22 * pixels_per_metre))
 
-    buildings: list[Building] = []
+    site = _Site(rng, ground, shade, closed, sun, pixels_per_metre, [])
     for block, use in zip(blocks, uses, strict=True):
         if use in (0, 1, 3):
-            _clutter(rng, block, ground, closed, pixels_per_metre)
+            _clutter(site, block)
         if use == 0:
-            _houses(rng, block, ground, shade, closed, sun, pixels_per_metre, buildings)
+            _houses(site, block)
         elif use == 1:
-            _halls(rng, block, ground, shade, closed, sun, pixels_per_metre, buildings)
+            _halls(site, block)
         elif use == 2:
-            _trees(rng, block, ground, shade, closed, sun, pixels_per_metre)
+            _trees(site, block)
         elif use == 4:
-            _car_park(rng, block, ground, closed, pixels_per_metre, roads.heading)
+            _car_park(site, block, roads.heading)
     _parked_cars(rng, roads, ground, pixels_per_metre)
     shade = cv2.GaussianBlur(shade, (0, 0), 0.8)
     lit = cv2.multiply(ground, cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), scale=1 / 255)
-    return Landscape(lit, shade, bridges, water, buildings, roads, track, sun)
+    return Landscape(lit, shade, bridges, water, site.buildings, roads, track, sun)
 
 
 def _land_use(urban: float) -> NDArray[np.float64]:
@@ -218,24 +237,16 @@ def _in_block(block: Points, s: float, t: float) -> Points:
     return (1 - t) * ((1 - s) * block[0] + s * block[1]) + t * ((1 - s) * block[3] + s * block[2])
 
 
-def _raise(
-    rng: np.random.Generator,
-    foot: Points,
-    height: float,
-    ground: Image,
-    shade: Image,
-    sun: Points,
-    buildings: list[Building],
-    tall_from: float,
-) -> None:
+def _raise(site: _Site, foot: Points, height: float) -> None:
     """Draw a building's shadow, and the building itself unless it is tall: those are drawn frame by frame."""
-    fill(shade, hull(np.concatenate([foot, foot + height * sun])), (rng.uniform(105, 155),))
+    rng, ground, shade = site.rng, site.ground, site.shade
+    fill(shade, hull(np.concatenate([foot, foot + height * site.sun])), (rng.uniform(105, 155),))
     fill(shade, foot, (255,))
     roof = _vary(rng, _ROOFS[rng.integers(len(_ROOFS))], 12)
     fill(ground, foot, roof)
-    if height > tall_from:
+    if height > _TALL_M * site.scale:
         wall = _vary(rng, (112, 114, 118), 16)
-        buildings.append(Building(foot, height, roof, wall))
+        site.buildings.append(Building(foot, height, roof, wall))
         return
     if rng.random() < 0.5:
         ridge = np.stack([foot[:2].mean(axis=0), foot[2:].mean(axis=0)])
@@ -243,16 +254,8 @@ def _raise(
         fill(ground, half, tuple(0.8 * c for c in roof))
 
 
-def _houses(
-    rng: np.random.Generator,
-    block: Points,
-    ground: Image,
-    shade: Image,
-    closed: Image,
-    sun: Points,
-    scale: float,
-    buildings: list[Building],
-) -> None:
+def _houses(site: _Site, block: Points) -> None:
+    rng, scale = site.rng, site.scale
     sides = np.hypot(*(block[1] - block[0])), np.hypot(*(block[3] - block[0]))
     heading = float(np.arctan2(*(block[1] - block[0])[::-1]))
     pitch = rng.uniform(14, 22) * scale
@@ -263,70 +266,55 @@ def _houses(
     for s in (np.arange(across) + 0.5) / across:
         for t in (np.arange(down) + 0.5) / down:
             centre = _in_block(block, s, t) + rng.normal(0, 1.5, 2)
-            if rng.random() < 0.2 or not _inside(closed, centre):
+            if rng.random() < 0.2 or not _inside(site.closed, centre):
                 continue
             length, width = pitch * rng.uniform(0.45, 0.75, 2)
             foot = rectangle(centre, length, width, heading + np.pi / 2 * rng.integers(2))
             height = (rng.uniform(20, 70) if high_rise else rng.uniform(4, 9)) * scale
-            _raise(rng, foot, height, ground, shade, sun, buildings, 12 * scale)
+            _raise(site, foot, height)
 
 
-def _halls(
-    rng: np.random.Generator,
-    block: Points,
-    ground: Image,
-    shade: Image,
-    closed: Image,
-    sun: Points,
-    scale: float,
-    buildings: list[Building],
-) -> None:
+def _halls(site: _Site, block: Points) -> None:
+    rng, scale = site.rng, site.scale
     heading = float(np.arctan2(*(block[1] - block[0])[::-1]))
     side = np.hypot(*(block[1] - block[0])), np.hypot(*(block[3] - block[0]))
     for _ in range(rng.integers(1, 5)):
         s, t = rng.uniform(0.2, 0.8, 2)
         centre = _in_block(block, s, t)
-        if not _inside(closed, centre):
+        if not _inside(site.closed, centre):
             continue
         length, width = side[0] * rng.uniform(0.15, 0.55), side[1] * rng.uniform(0.1, 0.4)
         foot = rectangle(centre, length, width, heading)
-        _raise(rng, foot, rng.uniform(6, 22) * scale, ground, shade, sun, buildings, 12 * scale)
+        _raise(site, foot, rng.uniform(6, 22) * scale)
 
 
-def _clutter(rng: np.random.Generator, block: Points, ground: Image, closed: Image, scale: float) -> None:
+def _clutter(site: _Site, block: Points) -> None:
     """Containers, sheds, rubble and tracks: small things of every brightness which never move."""
+    rng, scale = site.rng, site.scale
     heading = float(np.arctan2(*(block[1] - block[0])[::-1]))
     for s, t in rng.uniform(0.02, 0.98, (rng.integers(0, 60), 2)):
         place = _in_block(block, s, t)
-        if _inside(closed, place):
+        if _inside(site.closed, place):
             along = heading + (np.pi / 2 * rng.integers(2) if rng.random() < 0.7 else rng.uniform(0, np.pi))
             box = rectangle(place, rng.uniform(1.5, 9) * scale, rng.uniform(1, 2.8) * scale, along)
-            fill(ground, box, _vary(rng, _ROOFS[rng.integers(len(_ROOFS))], 25))
+            fill(site.ground, box, _vary(rng, _ROOFS[rng.integers(len(_ROOFS))], 25))
 
 
-def _trees(
-    rng: np.random.Generator,
-    block: Points,
-    ground: Image,
-    shade: Image,
-    closed: Image,
-    sun: Points,
-    scale: float,
-) -> None:
+def _trees(site: _Site, block: Points) -> None:
+    rng, scale = site.rng, site.scale
     area = np.hypot(*(block[1] - block[0])) * np.hypot(*(block[3] - block[0]))
     for s, t in rng.uniform(0.02, 0.98, (int(area * rng.uniform(0, 0.004)), 2)):
         place = _in_block(block, s, t)
-        if not _inside(closed, place):
+        if not _inside(site.closed, place):
             continue
         radius = rng.uniform(1.5, 4.0) * scale
         crown = rectangle(place, radius * 2, radius * 1.6, rng.uniform(0, np.pi))
-        fill(shade, crown + sun * radius * 1.5, (130,))
-        fill(ground, crown, _vary(rng, _GREEN[rng.integers(len(_GREEN))], 8))
+        fill(site.shade, crown + site.sun * radius * 1.5, (130,))
+        fill(site.ground, crown, _vary(rng, _GREEN[rng.integers(len(_GREEN))], 8))
 
 
-def _car_park(
-    rng: np.random.Generator, block: Points, ground: Image, closed: Image, scale: float, heading: float
-) -> None:
+def _car_park(site: _Site, block: Points, heading: float) -> None:
+    rng, scale = site.rng, site.scale
     sides = np.hypot(*(block[1] - block[0])), np.hypot(*(block[3] - block[0]))
     across, down = (
         max(int(side / (pitch * scale)), 1) for side, pitch in zip(sides, (3.2, 9.0), strict=True)
@@ -335,10 +323,10 @@ def _car_park(
     for s in (np.arange(across) + 0.5) / across:
         for t in (np.arange(down) + 0.5) / down:
             place = _in_block(block, s, t)
-            if rng.random() < filled and _inside(closed, place):
+            if rng.random() < filled and _inside(site.closed, place):
                 length, width = vehicle_size(rng, scale)
                 fill(
-                    ground,
+                    site.ground,
                     rectangle(place, min(length, 6 * scale), width, heading + np.pi / 2),
                     vehicle_colour(rng),
                 )

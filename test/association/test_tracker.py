@@ -151,3 +151,48 @@ def test_thousands_of_detections_pass() -> None:
     tracker.update(boxes, np.full(len(boxes), 0.9))
     tracks = tracker.update(boxes, np.full(len(boxes), 0.9))
     assert (tracks.states == TrackState.CONFIRMED).sum() > 4000
+
+
+def test_a_certain_detection_is_confirmed_at_once() -> None:
+    tracker = GaussianTracker(AssociationSettings(certain_score=0.6))
+    tracker.update([], [])
+    tracks = tracker.update([[10, 10, 5, 5], [80, 80, 5, 5]], [0.59, 0.6])
+    assert tracks.states.tolist() == [TrackState.TENTATIVE, TrackState.CONFIRMED]
+
+
+def states_of(speed: float, camera: float = 0.0, frames: int = 30) -> list[int]:
+    """States of a track that moves over the ground, seen by a camera that moves as well."""
+    tracker = GaussianTracker(AssociationSettings(least_speed=0.2))
+    motion = np.array([[1.0, 0, camera], [0, 1, 0]])
+    boxes = [[[50 + (speed + camera) * frame, 40, 6, 6]] for frame in range(frames)]
+    return [int(tracker.update(box, [0.9], camera_motion=motion).states[0]) for box in boxes]
+
+
+@pytest.mark.parametrize("camera", [0.0, 0.8])
+def test_what_stands_still_over_the_ground_is_not_confirmed(camera: float) -> None:
+    assert set(states_of(0.0, camera)[3:]) == {TrackState.TENTATIVE}
+    assert set(states_of(0.5, camera)) == {TrackState.CONFIRMED}
+
+
+def test_what_stops_is_given_up_and_confirmed_again_when_it_goes_on() -> None:
+    tracker = GaussianTracker(AssociationSettings(least_speed=0.2))
+    x, states, ids = 50.0, [], set()
+    for speed in [2.0] * 15 + [0.0] * 25 + [2.0] * 10:
+        x += speed
+        tracks = tracker.update([[x, 40, 6, 6]], [0.9])
+        states.append(int(tracks.states[0]))
+        ids |= set(tracks.ids.tolist())
+    assert (states[14], states[39], states[49]) == (2, 1, 2)
+    assert ids == {1}
+
+
+def test_a_track_has_the_class_that_it_was_seen_as_most() -> None:
+    tracker = GaussianTracker(AssociationSettings(classes_apart=False))
+    seen = [1, 2, 2, 2, 1, 2]
+    for frame, class_id in enumerate(seen):
+        tracks = tracker.update([[50 + 2 * frame, 40, 6, 6]], [0.9], [class_id])
+    assert (tracks.ids.tolist(), tracks.class_ids.tolist()) == ([1], [2])
+    apart = GaussianTracker()
+    for frame, class_id in enumerate(seen[:2]):
+        tracks = apart.update([[50 + 2 * frame, 40, 6, 6]], [0.9], [class_id])
+    assert len(tracks) == 2

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from spax_ros.motion import MotionMask, MotionSettings, compose, median_of_seven, register
+from spax_ros.motion import MotionMask, MotionSettings, cell_maxima, compose, median_of_seven, register
 from spax_ros.simulation import SatelliteScene
 
 CLIP = Path(__file__).resolve().parents[3] / "shared/data/satellite/car-0001"
@@ -66,6 +66,17 @@ def test_transforms_compose_in_order() -> None:
 @given(arrays(np.uint8, (7, 3, 5)))
 def test_median_of_seven_images(images: np.ndarray) -> None:
     np.testing.assert_array_equal(median_of_seven(list(images)), np.median(images, axis=0))
+
+
+@settings(deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 9))
+def test_the_largest_of_each_cell(height: int, width: int, side: int) -> None:
+    values = np.random.default_rng(height * 41 + width).random((height, width), np.float32)
+    found = cell_maxima(values, side)
+    assert found.shape == (-(-height // side), -(-width // side))
+    for row, column in np.ndindex(found.shape):
+        cell = values[row * side : (row + 1) * side, column * side : (column + 1) * side]
+        assert found[row, column] == cell.max()
 
 
 def test_moving_objects_are_in_the_mask_and_little_else() -> None:

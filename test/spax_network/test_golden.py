@@ -13,12 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from spax_ros.importing import official_name, official_weights, read_official
+from spax_ros.importing import official_weights
 from spax_ros.network.config import VARIANTS
 from spax_ros.network.grid import DenseGrid
+from spax_ros.network.memory import SlidingWindow, run_window
 from spax_ros.network.network import SpaxNetwork
-from spax_ros.network.window import SlidingWindow, run_window
-from tracking_runtime.errors import ModelError
 
 GOLDEN = Path(__file__).parents[3] / "shared" / "golden"
 OFFICIAL = {
@@ -95,28 +94,6 @@ def test_sliding_window_as_published(variant: str) -> None:
     network, frames, expected = golden(variant)
     sliding = SlidingWindow(network)
     for index, frame in enumerate(frames.split(1)):
-        step = sliding.step(frame, GRID)[-1]
+        step = sliding.step(lambda *_, x=frame: x, GRID, np.zeros((1, 2)))
         for head in ("hm", "wh", "reg"):
             assert_within_spread(network.head(head)(step.features, GRID), expected[f"track{index}_{head}"])
-
-
-@needs_golden
-def test_an_official_checkpoint_is_imported_whole(tmp_path: Path) -> None:
-    state = {f"module.{name}": value for name, value in official_state("light_satmtb").items()}
-    path = tmp_path / "model.pth"
-    torch.save({"epoch": 3, "state_dict": state}, path)
-    config, weights = read_official(path, "light_satmtb")
-    SpaxNetwork(config).load_state_dict(weights)
-    with pytest.raises(ModelError, match=r"model\.pth: not the weights of this variant"):
-        read_official(path, "base_satmtb")
-
-
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "junk.pth"
-    path.write_bytes(b"not a checkpoint")
-    with pytest.raises(ModelError, match=r"junk\.pth"):
-        read_official(path, "base_satvideodt")
-    with pytest.raises(ModelError, match="no variant"):
-        read_official(path, "huge")
-    with pytest.raises(ModelError, match="not one of SPAX's"):
-        official_name("transformer.weight", VARIANTS["base_satvideodt"])

@@ -8,11 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from spax_ros.association import Tracks, TrackState
+from spax_ros.detection import Detections, no_detections
 from spax_ros.inputs import as_bgr, white_level
-from spax_ros.tracker import SpaxTracker, TrackerSettings, load_tracker
+from spax_ros.tracker import SpaxTracker, TrackerSettings, load_tracker, strongest
 from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.geometry import centres
 
@@ -115,6 +117,63 @@ def test_a_still_or_black_scene_has_no_tracks(clip: list[NDArray[np.uint8]]) -> 
     for frame in (clip[0], np.zeros_like(clip[0])):
         results = follow(load_tracker("spax_small"), [frame] * 6)
         assert all(len(tracks) == 0 for tracks in results)
+
+
+def test_the_peaks_of_one_object_are_one_detection() -> None:
+    boxes = np.array([[10.0, 10, 50, 50], [14, 12, 50, 48], [100, 10, 8, 4], [105, 12, 8, 4]])
+    scores = np.array([0.5, 0.7, 0.3, 0.4], np.float32)
+    kept = strongest(Detections(boxes, scores, np.array([1, 1, 0, 0], np.uint8)), 0.4)
+    assert sorted(kept.scores.tolist()) == pytest.approx([0.3, 0.4, 0.7])
+    assert len(strongest(no_detections(), 0.4)) == 0
+
+
+@pytest.mark.parametrize(
+    ("interruption", "remark"),
+    [("black", "one brightness"), ("white", "one brightness"), ("frozen", "frozen"), ("noise", "more moves")],
+)
+def test_tracking_resumes_after_bad_frames(
+    ground: NDArray[np.float32], interruption: str, remark: str
+) -> None:
+    frames = [image(ground, index) for index in range(30)]
+    shape = frames[0].shape
+    bad = {
+        "black": np.zeros((3, *shape), np.uint8),
+        "white": np.full((3, *shape), 255, np.uint8),
+        "frozen": np.stack([frames[8]] * 3),
+        "noise": np.random.default_rng(0).integers(0, 255, (3, *shape), np.uint8),
+    }[interruption]
+    tracker = load_tracker("spax_small")
+    follow(tracker, frames[:9])
+    assert not tracker.remark
+    for index in (9, 10, 11):
+        tracks = tracker.track(bad[index - 9], stamp(index))
+        assert remark in tracker.remark
+        assert tracker.active_share < 0.2
+        assert len(tracks) < 20
+    for index in range(12, 30):
+        tracks = tracker.track(frames[index], stamp(index))
+    seen = centres(tracks.boxes[tracks.states == TrackState.CONFIRMED])
+    assert (np.linalg.norm(centres(cars(29))[:, None] - seen[None], axis=-1).min(axis=1) < 3).all()
+    assert not tracker.remark
+
+
+def test_time_that_goes_back_does_not_disturb(clip: list[NDArray[np.uint8]]) -> None:
+    tracker = load_tracker("spax_small")
+    results = [tracker.track(frame, stamp(index) - (index > 8) * 10**9) for index, frame in enumerate(clip)]
+    assert_cars_are_followed(results)
+
+
+def test_threads_do_not_change_the_tracks(clip: list[NDArray[np.uint8]]) -> None:
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            results.append(follow(load_tracker("spax_small"), clip[:10]))
+    finally:
+        torch.set_num_threads(before)
+    for one, two in zip(*results, strict=True):
+        np.testing.assert_array_equal(one.ids, two.ids)
+        np.testing.assert_allclose(one.boxes, two.boxes, atol=1e-3)
 
 
 def test_more_movement_than_the_limit_is_bounded_and_said(clip: list[NDArray[np.uint8]]) -> None:

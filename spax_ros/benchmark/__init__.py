@@ -1,0 +1,1 @@
+"""``rstrack bench satellite``: what each part of SPAX is worth, on the same clips."""
