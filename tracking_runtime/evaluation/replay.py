@@ -174,13 +174,12 @@ def in_real_time(frames: Iterable[Frame], last_seconds: Callable[[], float]) -> 
         frames: with stamps at which they come.
         last_seconds: how long the tracker took for the frame before, asked when the next one is due.
     """
-    free_at = 0.0
+    free_at_ns = 0
     waiting: Frame | None = None
     for frame in frames:
-        arrival = frame.stamp_ns / 1e9
-        if waiting is not None and free_at <= arrival:
+        if waiting is not None and free_at_ns <= frame.stamp_ns:
             yield waiting
-            free_at = max(free_at, waiting.stamp_ns / 1e9) + last_seconds()
+            free_at_ns = max(free_at_ns, waiting.stamp_ns) + round(last_seconds() * 1e9)
             waiting = None
         if waiting is not None:
             yield None
