@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from tracking_runtime.ros.session import RosSession
 
 
+@pytest.fixture(scope="session", autouse=True)
+def engine_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Engines made by these tests and their processes are kept for them alone."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RSTRACK_ENGINE_CACHE", str(tmp_path_factory.mktemp("engines")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def ros_domain() -> Iterator[int]:
     """A domain id that no other test run uses; this process and its children stay in it, on this machine."""

@@ -83,4 +83,4 @@ def convert(
                     progress.advance(task)
     except (SourceError, OSError) as error:
         raise click.ClickException(str(error)) from error
-    Console().print(f"{len(videos)} videos in {output}")
+    Console().print(f"{len(videos)} videos in {output}", soft_wrap=True)

@@ -209,7 +209,8 @@ def _run(name: str, work: Sequence[Job], output: Path, pool: MakePool | None) ->
             done.append(result)
             progress.advance(task)
             if result.error:
-                progress.console.print(f"[red]{escape(result.name)}: {escape(result.error)}")
+                text = f"[red]{escape(result.name)}: {escape(result.error)}"
+                progress.console.print(text, soft_wrap=True)
     run = Run(name, folder, sorted_results(done))
     created = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     write_run(run, this_machine(), created, shlex.join(["rstrack", *sys.argv[1:]]))

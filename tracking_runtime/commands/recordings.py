@@ -46,7 +46,7 @@ def simulate(source: str, output: Path, namespace: str, compression: Compression
                 progress.advance(task)
     except SourceError as error:
         raise click.ClickException(str(error)) from error
-    Console().print(f"{len(frames)} frames at {frames.rate_hz:g} Hz in {output}")
+    Console().print(f"{len(frames)} frames at {frames.rate_hz:g} Hz in {output}", soft_wrap=True)
 
 
 @click.command()
@@ -86,7 +86,7 @@ def repair(bag: Path) -> None:
         count = repair_bag(bag)
     except SourceError as error:
         raise click.ClickException(str(error)) from error
-    Console().print(f"{count} messages in {bag}")
+    Console().print(f"{count} messages in {bag}", soft_wrap=True)
 
 
 def _progress() -> Progress:

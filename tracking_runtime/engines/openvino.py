@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import importlib.util
+import logging
+import pickle
 import sys
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tracking_runtime.engines.cache import EngineCache, graph_key
 from tracking_runtime.engines.protocol import EngineSettings, Graph
+
+_FILE = "network.xml"
+_log = logging.getLogger(__name__)
 
 
 class OpenVINOEngine:
@@ -25,24 +35,47 @@ class OpenVINOEngine:
         sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
         import openvino
 
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")
-            exported = torch.export.export(graph.module.eval(), graph.examples)
-            model = openvino.convert_model(exported)
         properties = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": settings.cpu_threads,
             "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[settings.precision],
         }
-        with _same_signal_stack():
-            self._request = openvino.Core().compile_model(model, "CPU", properties).create_infer_request()
         version = openvino.__version__.split("-")[0]
+        core = openvino.Core()
+        with _converted(graph, f"OpenVINO {openvino.__version__}") as path, _same_signal_stack():
+            compiled = core.compile_model(core.read_model(path), "CPU", properties)
+            self._request = compiled.create_infer_request()
         self.description = f"OpenVINO {version} on CPU, {settings.cpu_threads} threads, {settings.precision}"
         self.run(*(example.numpy(force=True) for example in graph.examples))
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         results = self._request.infer(dict(enumerate(arrays)), share_inputs=True)
         return tuple(np.array(result) for result in results.values())
+
+
+@contextmanager
+def _converted(graph: Graph, version: str) -> Iterator[Path]:
+    """The network as OpenVINO's file, for any CPU and precision; an earlier start's if it is the same."""
+    try:
+        key = graph_key(graph, version, torch.__version__)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        _log.warning("%s is converted at every start: it cannot be told apart (%s)", graph.name, error)
+        with tempfile.TemporaryDirectory() as folder:
+            _convert(graph, Path(folder))
+            yield Path(folder) / _FILE
+        return
+    with EngineCache().obtain(key, f"{graph.name}, {version}", partial(_convert, graph)) as kept:
+        yield kept / _FILE
+
+
+def _convert(graph: Graph, folder: Path) -> None:
+    import openvino
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        module = copy.deepcopy(graph.module).eval()  # exporting leaves marks, which keys would tell
+        exported = torch.export.export(module, graph.examples)
+        openvino.save_model(openvino.convert_model(exported), folder / _FILE, compress_to_fp16=False)
 
 
 class _SignalStack(ctypes.Structure):

@@ -1,0 +1,172 @@
+"""Engines that are kept: found again by other processes, made again when damaged, done without if need be."""
+
+import logging
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from tracking_runtime.commands.engine import engine
+from tracking_runtime.engines import EngineSettings, Graph, load_engine
+from tracking_runtime.engines.cache import EngineCache, default_folder, graph_key
+
+KEY = "0" * 64
+
+
+def graph(seed: int = 0) -> Graph:
+    torch.manual_seed(seed)
+    return Graph("sum", nn.Sequential(nn.Conv2d(3, 4, 3)), (torch.zeros(1, 3, 9, 9),), ("x",), ("y",))
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return EngineCache(tmp_path / "cache")
+
+
+class Maker:
+    """Writes a file, and counts how often."""
+
+    def __init__(self):
+        self.made = 0
+
+    def __call__(self, folder: Path) -> None:
+        self.made += 1
+        (folder / "network").write_text("weights")
+
+
+def obtained(cache, make, key=KEY):
+    with cache.obtain(key, "it", make) as folder:
+        return (folder / "network").read_text()
+
+
+def test_an_engine_is_made_once(cache):
+    make = Maker()
+    assert [obtained(cache, make) for _ in range(3)] == ["weights"] * 3
+    assert make.made == 1
+    (entry,) = cache.entries()
+    assert (entry.label, entry.damage, entry.folder.name) == ("it", "", KEY)
+    assert cache.clear() == 1
+    assert cache.entries() == []
+    obtained(cache, make)
+    assert make.made == 2
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda entry: (entry / "network").write_text("weigh"),
+        lambda entry: (entry / "network").unlink(),
+        lambda entry: (entry / "more").write_text(""),
+        lambda entry: (entry / "checksums.json").write_text("{"),
+        lambda entry: (entry / "checksums.json").unlink(),
+    ],
+)
+def test_what_is_damaged_is_made_again(cache, caplog, spoil):
+    make = Maker()
+    obtained(cache, make)
+    spoil(cache.folder / KEY)
+    assert cache.entries()[0].damage
+    with caplog.at_level(logging.WARNING):
+        assert obtained(cache, make) == "weights"
+    assert make.made == 2
+    assert "damaged" in caplog.text
+    assert not cache.entries()[0].damage
+
+
+def test_a_builder_that_was_killed_leaves_nothing_in_the_way(cache):
+    make = Maker()
+    (cache.folder / f".{KEY}").mkdir(parents=True)
+    (cache.folder / f".{KEY}" / "network").write_text("wei")
+    assert obtained(cache, make) == "weights"
+    assert [entry.damage for entry in cache.entries()] == [""]
+
+
+def test_two_builders_make_it_once(cache):
+    make = Maker()
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(lambda _: obtained(cache, make), range(8))) == ["weights"] * 8
+    assert make.made == 1
+
+
+def test_where_nothing_can_be_kept_it_still_works(tmp_path, caplog):
+    (tmp_path / "file").write_text("")
+    make = Maker()
+    with caplog.at_level(logging.WARNING):
+        assert obtained(EngineCache(tmp_path / "file" / "cache"), make) == "weights"
+    assert "cannot be kept" in caplog.text
+
+
+def test_errors_of_the_maker_are_told(cache):
+    with pytest.raises(FileNotFoundError, match="absent"):
+        obtained(cache, lambda folder: (folder / "absent").read_text())
+    assert cache.entries() == []
+
+
+def test_the_key_tells_weights_shapes_and_versions_apart():
+    same = graph_key(graph(), "1.0")
+    assert same == graph_key(graph(), "1.0")
+    wider = replace(graph(), examples=(torch.zeros(1, 3, 9, 10),))
+    stride = graph()
+    stride.module[0].stride = (2, 2)
+    others = [
+        graph_key(graph(1), "1.0"),
+        graph_key(graph(), "1.1"),
+        graph_key(wider, "1.0"),
+        graph_key(stride, "1.0"),
+    ]
+    assert len({same, *others}) == 5
+
+
+def test_another_process_finds_the_same_key():
+    script = (
+        "from hsi_tracker_ros.hanet.network import HANet\n"
+        "from hsi_tracker_ros.hanet.config import HANET_EDGE\n"
+        "import torch; from tracking_runtime.engines import Graph\n"
+        "from tracking_runtime.engines.cache import graph_key\n"
+        "torch.manual_seed(0); print(graph_key(Graph('n', HANet(HANET_EDGE), (), (), ())))"
+    )
+    keys = {
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(keys) == 1
+
+
+def test_openvino_converts_a_network_once(tmp_path, monkeypatch):
+    openvino = pytest.importorskip("openvino", reason="needs OpenVINO")
+    monkeypatch.setenv("RSTRACK_ENGINE_CACHE", str(tmp_path))
+    assert default_folder() == tmp_path
+    image = torch.rand(1, 3, 9, 9).numpy()
+    first = load_engine(graph(), EngineSettings(engine="openvino", threads=1)).run(image)
+    monkeypatch.setattr(openvino, "convert_model", lambda *_: pytest.fail("it was kept"))
+    again = load_engine(graph(), EngineSettings(engine="openvino", threads=1)).run(image)
+    assert (first[0] == again[0]).all()
+
+
+def test_the_command_shows_verifies_and_clears(cache, monkeypatch):
+    monkeypatch.setenv("RSTRACK_ENGINE_CACHE", str(cache.folder))
+    obtained(cache, Maker())
+
+    def run(command):
+        return CliRunner().invoke(engine, [command], env={"COLUMNS": "200"})
+
+    assert "whole" in run("list").output
+    assert run("verify").exit_code == 0
+    (cache.folder / KEY / "network").write_text("")
+    broken = run("verify")
+    assert broken.exit_code == 1
+    assert "network is not as it was written" in broken.output
+    assert "1 engines removed" in run("clear").output

@@ -1,0 +1,213 @@
+"""Networks as engines made them, kept between starts of a program.
+
+An entry is a folder named by a key of everything that its contents depend on. It is written aside and moved
+into place whole, with the checksum of each file, which is checked whenever it is used: a damaged one is made
+again. Where nothing can be kept (a read-only folder, a full disk), engines are made anew each time, and a
+warning says why.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import logging
+import os
+import pickle
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tracking_runtime.engines.protocol import Graph
+
+VARIABLE = "RSTRACK_ENGINE_CACHE"
+
+_CHECKSUMS = "checksums.json"
+_LABEL = "label.json"
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One engine that is kept.
+
+    Attributes:
+        folder: that holds it.
+        label: which network, for which engine.
+        created: when it was made.
+        megabytes: of its files.
+        damage: what is wrong with it; empty if nothing is.
+    """
+
+    folder: Path
+    label: str
+    created: datetime
+    megabytes: float
+    damage: str
+
+
+def default_folder() -> Path:
+    """Where engines are kept: ``$RSTRACK_ENGINE_CACHE``, or ``rstrack/engines`` in the user's cache."""
+    if os.environ.get(VARIABLE):
+        return Path(os.environ[VARIABLE])
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "rstrack" / "engines"
+
+
+def graph_key(graph: Graph, *facts: str) -> str:
+    """A key that changes with the network's weights, structure, code and shapes, and with these facts.
+
+    Raises:
+        pickle.PicklingError, AttributeError, TypeError: the network's module cannot be written down.
+    """
+    buffer = io.BytesIO()
+    _Describer(buffer).dump(graph.module)
+    digest = hashlib.sha256(buffer.getbuffer())
+    for folder in sorted({Path(path).parent for path in _sources(graph.module)}):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
+    shapes = [(str(example.dtype), tuple(example.shape)) for example in graph.examples]
+    digest.update(json.dumps([shapes, graph.inputs, graph.outputs, facts]).encode())
+    return digest.hexdigest()
+
+
+class _Describer(pickle.Pickler):
+    """Writes a module down the same way in every process: tensors by what they hold, sets in order."""
+
+    def persistent_id(self, obj: Any) -> str | None:
+        if isinstance(obj, Tensor):
+            values = obj.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+            return f"{obj.dtype} {tuple(obj.shape)} {hashlib.sha256(values).hexdigest()}"
+        if isinstance(obj, (set, frozenset)):
+            return f"set {sorted(map(repr, obj))}"
+        return None
+
+
+def _sources(module: nn.Module) -> Iterator[str]:
+    """Files that define the module and its parts, without torch's own, whose version is one of the facts."""
+    for name in {type(part).__module__ for part in module.modules()}:
+        if name.split(".")[0] != "torch" and name in sys.modules and (spec := find_spec(name)) is not None:
+            yield spec.origin or ""
+
+
+class EngineCache:
+    """The engines kept in one folder.
+
+    Args:
+        folder: which is made when it is needed.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = folder or default_folder()
+
+    @contextmanager
+    def obtain(self, key: str, label: str, make: Callable[[Path], None]) -> Iterator[Path]:
+        """The folder of an engine, made if there is none that is whole.
+
+        Of several processes that want the same one, one makes it and the others wait for it.
+
+        Args:
+            key: of everything it depends on.
+            label: for people.
+            make: fills a folder with it; raises whatever goes wrong.
+        """
+        with tempfile.TemporaryDirectory(prefix="rstrack-engine-", ignore_cleanup_errors=True) as aside:
+            made = Path(aside)
+            try:
+                with self._locked(key):
+                    entry = self._whole(key)
+                    if entry is None:
+                        make(made)
+                        entry = self._keep(key, label, made)
+            except OSError as error:
+                _log.warning("engines cannot be kept in %s (%s): %s is made anew", self.folder, error, label)
+                if not any(made.iterdir()):
+                    make(made)
+                entry = made
+            yield entry
+
+    def entries(self) -> list[Entry]:
+        """What is kept, newest first."""
+        folders = [path for path in self.folder.glob("*") if path.is_dir() and len(path.name) == 64]
+        return sorted(map(_entry, folders), key=lambda entry: entry.created, reverse=True)
+
+    def clear(self) -> int:
+        """Forget everything; returns how many engines that were."""
+        entries = self.entries()
+        for entry in entries:
+            shutil.rmtree(entry.folder)
+        for lock in self.folder.glob("*.lock"):
+            lock.unlink()
+        return len(entries)
+
+    @contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{key}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _whole(self, key: str) -> Path | None:
+        """An entry as it was written; a damaged one is removed."""
+        entry = self.folder / key
+        if not entry.exists():
+            return None
+        damage = _damage(entry)
+        if not damage:
+            return entry
+        _log.warning("the engine kept in %s is damaged (%s): it is made again", entry, damage)
+        shutil.rmtree(entry)
+        return None
+
+    def _keep(self, key: str, label: str, made: Path) -> Path:
+        """Move what was made into place, whole or not at all."""
+        (made / _LABEL).write_text(json.dumps({"label": label}))
+        (made / _CHECKSUMS).write_text(json.dumps(_checksums(made)))
+        entry, partial = self.folder / key, self.folder / f".{key}"
+        shutil.rmtree(partial, ignore_errors=True)
+        try:
+            shutil.copytree(made, partial)
+            partial.rename(entry)
+        except OSError:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise
+        return entry
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    return {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.iterdir())
+        if path.name != _CHECKSUMS
+    }
+
+
+def _damage(folder: Path) -> str:
+    """What is wrong with an entry; empty if nothing is."""
+    try:
+        wanted = json.loads((folder / _CHECKSUMS).read_text())
+        found = _checksums(folder)
+    except (OSError, ValueError) as error:
+        return str(error)
+    wrong = [name for name in {*wanted, *found} if wanted.get(name) != found.get(name)]
+    return f"{', '.join(sorted(wrong))} is not as it was written" if wrong else ""
+
+
+def _entry(folder: Path) -> Entry:
+    label = "unknown"
+    with suppress(OSError, ValueError, KeyError):
+        label = str(json.loads((folder / _LABEL).read_text())["label"])
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    created = datetime.fromtimestamp(folder.stat().st_mtime).astimezone()
+    return Entry(folder, label, created, size / 1e6, _damage(folder))
