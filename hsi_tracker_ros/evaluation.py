@@ -11,23 +11,6 @@ from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_tracker
 from tracking_runtime.datasets.sequences import VideoSequence
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.multi_object import ScoredBoxes
-from tracking_runtime.evaluation.one_pass import (
-    MATLAB,
-    NORMALISED_THRESHOLDS,
-    OTB,
-    PRECISION_PX,
-    PRECISION_THRESHOLDS_PX,
-    AbsenceScores,
-    Errors,
-    Protocol,
-    Scores,
-    frame_overlaps,
-    mean_scores,
-    one_pass_errors,
-    score,
-    score_absence,
-    visible_part,
-)
 from tracking_runtime.frames import Frame
 from tracking_runtime.geometry import Boxes, as_boxes
 from tracking_runtime.models import find_model, read_manifest
@@ -112,23 +95,3 @@ def _as_boxes(targets: list[TargetState]) -> ScoredBoxes:
         scores=np.array([target.score for target in targets], np.float64),
         class_ids=np.zeros(len(targets), np.int64),
     )
-
-
-__all__ = [
-    "MATLAB",
-    "NORMALISED_THRESHOLDS",
-    "OTB",
-    "PRECISION_PX",
-    "PRECISION_THRESHOLDS_PX",
-    "AbsenceScores",
-    "Errors",
-    "HsiReplay",
-    "Protocol",
-    "Scores",
-    "frame_overlaps",
-    "mean_scores",
-    "one_pass_errors",
-    "score",
-    "score_absence",
-    "visible_part",
-]

@@ -11,7 +11,10 @@ from numpy.typing import NDArray
 
 from hsi_tracker_ros.cubes.bands import BandMatcher, CameraMismatch
 from hsi_tracker_ros.cubes.presets import preset
-from hsi_tracker_ros.evaluation import (
+from hsi_tracker_ros.simulation import BENCHMARK_SEEDS, PannedCube
+from hsi_tracker_ros.tracker import TargetStatus
+from tracking_runtime.cdr import stamp_ns
+from tracking_runtime.evaluation.one_pass import (
     MATLAB,
     OTB,
     PRECISION_THRESHOLDS_PX,
@@ -20,9 +23,6 @@ from hsi_tracker_ros.evaluation import (
     score,
     score_absence,
 )
-from hsi_tracker_ros.simulation import BENCHMARK_SEEDS, PannedCube
-from hsi_tracker_ros.tracker import TargetStatus
-from tracking_runtime.cdr import stamp_ns
 from tracking_runtime.flights import Flight, Pilot, Plan, Recording, Wishes
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.geometry import Boxes, as_boxes

@@ -9,20 +9,7 @@ import numpy as np
 from spax_ros.association.tracks import TrackState
 from spax_ros.tracker import SpaxTracker, load_tracker
 from tracking_runtime.datasets.sequences import VideoSequence
-from tracking_runtime.evaluation.multi_object import (
-    ANY_OVERLAP,
-    CENTRE_5PX,
-    IOU_03,
-    IOU_04,
-    Coverage,
-    FrameBoxes,
-    Matching,
-    MotScores,
-    ScoredBoxes,
-    centre_similarity,
-    coverage,
-    evaluate,
-)
+from tracking_runtime.evaluation.multi_object import ScoredBoxes
 from tracking_runtime.frames import Frame
 from tracking_runtime.geometry import Boxes
 from tracking_runtime.models import find_model, read_manifest
@@ -84,19 +71,3 @@ def _warm(tracker: SpaxTracker) -> SpaxTracker:
     for number in range(_WARM_UP_FRAMES):
         tracker.track(noise.integers(0, 255, (256, 256), np.uint8), number * 10**8)
     return tracker
-
-
-__all__ = [
-    "ANY_OVERLAP",
-    "CENTRE_5PX",
-    "IOU_03",
-    "IOU_04",
-    "Coverage",
-    "FrameBoxes",
-    "Matching",
-    "MotScores",
-    "SpaxReplay",
-    "centre_similarity",
-    "coverage",
-    "evaluate",
-]

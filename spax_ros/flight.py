@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.association import TrackState
-from spax_ros.evaluation import (
+from spax_ros.simulation import BENCHMARK_SEEDS
+from tracking_runtime.cdr import stamp_ns
+from tracking_runtime.evaluation.multi_object import (
     ANY_OVERLAP,
     CENTRE_5PX,
     IOU_03,
@@ -21,8 +23,6 @@ from spax_ros.evaluation import (
     coverage,
     evaluate,
 )
-from spax_ros.simulation import BENCHMARK_SEEDS
-from tracking_runtime.cdr import stamp_ns
 from tracking_runtime.flights import Flight, Plan, Recording, Wishes
 from tracking_runtime.geometry import as_boxes, centres
 from tracking_runtime.reports.results import Chart, Curve, Figure, Moment, Scoring, Table, Way, WayMap

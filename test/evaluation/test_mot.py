@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trackeval.metrics import CLEAR, HOTA, Identity
 
-from spax_ros.evaluation import ANY_OVERLAP, CENTRE_5PX, IOU_03, IOU_04, FrameBoxes, coverage, evaluate
+from tracking_runtime.evaluation.multi_object import (
+    ANY_OVERLAP,
+    CENTRE_5PX,
+    IOU_03,
+    IOU_04,
+    FrameBoxes,
+    coverage,
+    evaluate,
+)
 
 
 def frame(**boxes: list[float]) -> FrameBoxes:

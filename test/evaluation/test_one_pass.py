@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsi_tracker_ros.evaluation import (
+from tracking_runtime.evaluation.one_pass import (
     MATLAB,
     OTB,
     Protocol,
