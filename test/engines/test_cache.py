@@ -54,6 +54,9 @@ def test_an_engine_is_made_once(cache):
     assert (entry.label, entry.damage, entry.folder.name) == ("it", "", KEY)
     assert cache.clear() == 1
     assert cache.entries() == []
+    (cache.folder / f".{KEY}").mkdir()
+    assert cache.clear() == 0
+    assert not list(cache.folder.glob(".*"))
     obtained(cache, make)
     assert make.made == 2
 
@@ -101,6 +104,41 @@ def test_where_nothing_can_be_kept_it_still_works(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert obtained(EngineCache(tmp_path / "file" / "cache"), make) == "weights"
     assert "cannot be kept" in caplog.text
+
+
+def test_an_entry_that_cannot_be_locked_is_used_as_it_is(cache, caplog):
+    make = Maker()
+    obtained(cache, make)
+    lock = cache.folder / f"{KEY}.lock"
+    lock.unlink()
+    lock.mkdir()  # as a read-only folder, but for a superuser as well
+    with caplog.at_level(logging.WARNING):
+        assert obtained(cache, make) == "weights"
+    assert make.made == 1
+
+
+def test_what_was_half_made_is_never_served(cache):
+    def fill_the_disk(folder: Path) -> None:
+        (folder / "network").write_text("wei")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        obtained(cache, fill_the_disk)
+    assert cache.entries() == []
+    assert obtained(cache, Maker()) == "weights"
+
+
+def test_a_network_of_a_script_has_a_key():
+    script = (
+        "import torch; from torch import nn; from tracking_runtime.engines import Graph\n"
+        "from tracking_runtime.engines.cache import graph_key\n"
+        "class Net(nn.Module): pass\n"
+        "print(len(graph_key(Graph('n', Net(), (), (), ()))))"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", script]
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert said.strip() == "64"
 
 
 def test_errors_of_the_maker_are_told(cache):

@@ -19,10 +19,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +96,9 @@ class _Describer(pickle.Pickler):
 def _sources(module: nn.Module) -> Iterator[str]:
     """Files that define the module and its parts, without torch's own, whose version is one of the facts."""
     for name in {type(part).__module__ for part in module.modules()}:
-        if name.split(".")[0] != "torch" and name in sys.modules and (spec := find_spec(name)) is not None:
-            yield spec.origin or ""
+        path = getattr(sys.modules.get(name), "__file__", None)
+        if name.split(".")[0] != "torch" and path:
+            yield path
 
 
 class EngineCache:
@@ -115,27 +115,39 @@ class EngineCache:
     def obtain(self, key: str, label: str, make: Callable[[Path], None]) -> Iterator[Path]:
         """The folder of an engine, made if there is none that is whole.
 
-        Of several processes that want the same one, one makes it and the others wait for it.
+        Of several processes that want the same one, one makes it and the others wait for it. It is not cleared
+        before the end of the block.
 
         Args:
             key: of everything it depends on.
             label: for people.
             make: fills a folder with it; raises whatever goes wrong.
         """
-        with tempfile.TemporaryDirectory(prefix="rstrack-engine-", ignore_cleanup_errors=True) as aside:
-            made = Path(aside)
+        with ExitStack() as stack:
             try:
-                with self._locked(key):
-                    entry = self._whole(key)
-                    if entry is None:
-                        make(made)
-                        entry = self._keep(key, label, made)
+                stack.enter_context(self._locked(key))
+                kept = self._whole(key)
             except OSError as error:
-                _log.warning("engines cannot be kept in %s (%s): %s is made anew", self.folder, error, label)
-                if not any(made.iterdir()):
-                    make(made)
-                entry = made
-            yield entry
+                self._warn(label, error)
+                if self._is_whole(key):
+                    yield self.folder / key
+                    return
+                kept, keep = None, False
+            else:
+                keep = True
+            if kept is None:
+                aside = tempfile.TemporaryDirectory(prefix="rstrack-engine-", ignore_cleanup_errors=True)
+                kept = Path(stack.enter_context(aside))
+                make(kept)
+                if keep:
+                    try:
+                        kept = self._keep(key, label, kept)
+                    except OSError as error:
+                        self._warn(label, error)
+            yield kept
+
+    def _warn(self, label: str, error: OSError) -> None:
+        _log.warning("%s cannot be kept in %s: %s", label, self.folder, error)
 
     def entries(self) -> list[Entry]:
         """What is kept, newest first."""
@@ -143,12 +155,11 @@ class EngineCache:
         return sorted(map(_entry, folders), key=lambda entry: entry.created, reverse=True)
 
     def clear(self) -> int:
-        """Forget everything; returns how many engines that were."""
+        """Forget everything, each engine as soon as nobody uses it; returns how many that were."""
         entries = self.entries()
-        for entry in entries:
-            shutil.rmtree(entry.folder)
-        for lock in self.folder.glob("*.lock"):
-            lock.unlink()
+        for folder in (*(entry.folder for entry in entries), *self.folder.glob(".*")):
+            with self._locked(folder.name.lstrip(".")):
+                shutil.rmtree(folder, ignore_errors=True)
         return len(entries)
 
     @contextmanager
@@ -157,6 +168,9 @@ class EngineCache:
         with (self.folder / f"{key}.lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    def _is_whole(self, key: str) -> bool:
+        return (self.folder / key).exists() and not _damage(self.folder / key)
 
     def _whole(self, key: str) -> Path | None:
         """An entry as it was written; a damaged one is removed."""
