@@ -115,8 +115,8 @@ class EngineCache:
     def obtain(self, key: str, label: str, make: Callable[[Path], None]) -> Iterator[Path]:
         """The folder of an engine, made if there is none that is whole.
 
-        Of several processes that want the same one, one makes it and the others wait for it. It is not cleared
-        before the end of the block.
+        Of several processes that want the same one, one makes it and the others wait.
+        It is not cleared before the end of the block.
 
         Args:
             key: of everything it depends on.
