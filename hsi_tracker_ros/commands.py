@@ -1,4 +1,4 @@
-"""``rstrack train hanet``."""
+"""``rstrack train hanet``, ``rstrack import siamban`` and ``rstrack import nanotrack``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tracking_runtime.errors import ModelError
 
 PRESETS = ("hanet_edge", "hanet_r50")
 
@@ -51,6 +53,10 @@ PRESETS = ("hanet_edge", "hanet_r50")
     show_default=True,
     help="Folder it is written to.",
 )
+@click.option(
+    "--rgb",
+    help="Model whose RGB branch is taken as it is, like an imported one; only the spectral branch learns.",
+)
 @click.option("--camera", help="Fix the model's bands to this known camera's; default: it fits any camera.")
 @click.option("--steps", type=click.IntRange(1), help="Batches in all, instead of the recipe's.")
 @click.option("--batch", type=click.IntRange(1), help="Pairs per batch, instead of the recipe's.")
@@ -70,6 +76,7 @@ def train_hanet(
     folder: Path,
     name: str | None,
     models: Path,
+    rgb: str | None,
     camera: str | None,
     steps: int | None,
     batch: int | None,
@@ -83,9 +90,9 @@ def train_hanet(
 
     from hsi_tracker_ros.cubes.presets import preset as known_camera
     from hsi_tracker_ros.datasets import read_clips
-    from hsi_tracker_ros.hanet.importing import load_imagenet_backbone
+    from hsi_tracker_ros.hanet.importing import load_imagenet_backbone, with_rgb_branch
     from hsi_tracker_ros.hanet.network import HANet
-    from hsi_tracker_ros.hanet.storage import save_network
+    from hsi_tracker_ros.hanet.storage import load_network, save_network
     from hsi_tracker_ros.rendering import render_clips
     from hsi_tracker_ros.training import RECIPES, Trainer, open_board
 
@@ -93,6 +100,10 @@ def train_hanet(
     config, recipe = RECIPES[preset]
     recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch)
     bands = known_camera(camera).wavelengths_nm if camera else None
+    try:
+        branch = load_network(rgb) if rgb else None
+    except ModelError as error:
+        raise click.ClickException(str(error)) from error
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
         rendering = progress.add_task("rendering clips", total=count)
@@ -101,8 +112,12 @@ def train_hanet(
         progress.update(rendering, completed=count)
 
         torch.manual_seed(seed)
-        network = HANet(config)
-        initial = load_imagenet_backbone(network)
+        if branch is None:
+            network = HANet(config)
+            initial = load_imagenet_backbone(network)
+        else:
+            network, initial = with_rgb_branch(config, branch), f"RGB branch: model {rgb}; the rest random"
+            recipe = replace(recipe, learns=("spectral",))
         trainer = Trainer(
             network, read_clips(clips), recipe, folder, seed=seed, workers=workers, device=device
         )
@@ -127,3 +142,59 @@ def train_hanet(
     training = {"data": f"{count} clips of {clips}", "initial_weights": initial, **trainer.describe()}
     path = save_network(models, name or preset, result.bake(bands) if bands else result, training=training)
     console.print(f"wrote {path}")
+
+
+_checkpoint = click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_name = click.option("-o", "--name", required=True, help="Name of the model.")
+_models = click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="Folder it is written to.",
+)
+
+
+@click.command("siamban")
+@_checkpoint
+@_name
+@_models
+@click.option(
+    "--tuning",
+    type=click.Choice(("vot2018", "vot2019", "otb100")),
+    default="vot2018",
+    show_default=True,
+    help="Whose settings the tracker takes: its authors' for this benchmark.",
+)
+def import_siamban(checkpoint: Path, name: str, models: Path, tuning: str) -> None:
+    """Turn an official SiamBAN checkpoint (ResNet-50) into a model.
+
+    Nothing in the file is run. The model follows targets in pictures and false colour as its authors' tracker
+    does, and can be the RGB branch of a HA-Net: rstrack train hanet --rgb NAME.
+    """
+    from hsi_tracker_ros.hanet.importing import import_tracker, siamban
+
+    try:
+        path = import_tracker(siamban(checkpoint, tuning), checkpoint, "the authors of SiamBAN", models, name)
+    except ModelError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"wrote {path}")
+
+
+@click.command("nanotrack")
+@_checkpoint
+@_name
+@_models
+def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
+    """Turn an official NanoTrack checkpoint, of version 1, 2 or 3, into a model.
+
+    Nothing in the file is run. The model follows targets in pictures and false colour as its authors' tracker
+    does, and can be the RGB branch of a HA-Net: rstrack train hanet --rgb NAME.
+    """
+    from hsi_tracker_ros.hanet.importing import import_tracker, nanotrack
+
+    try:
+        path = import_tracker(nanotrack(checkpoint), checkpoint, "the authors of NanoTrack", models, name)
+    except ModelError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"wrote {path}")

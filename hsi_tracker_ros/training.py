@@ -210,9 +210,8 @@ class Trainer:
         )
         responses = network(*map(_channels_last, (image, cube, search_image, search_cube)), *wavelengths)
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.step)
-        loss, parts = total_loss(
-            responses, pairs.box, pairs.paired, network.config.search_size, recipe.sampling, generator
-        )
+        size, grid = network.config.search_size, network.rgb.grid
+        loss, parts = total_loss(responses, pairs.box, pairs.paired, size, recipe.sampling, generator, grid)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_((p for p in network.parameters() if p.grad is not None), 10.0)

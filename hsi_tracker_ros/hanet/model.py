@@ -1,7 +1,8 @@
-"""HA-Net ready to run for one camera: two compiled graphs, arrays in and out."""
+"""HA-Net, or its RGB branch alone, ready to run for one camera: two compiled graphs, arrays in and out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,28 +10,24 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from hsi_tracker_ros.hanet.config import HANetConfig, SpectralConfig
-from hsi_tracker_ros.hanet.network import HANet, Template
+from hsi_tracker_ros.hanet.config import HANetConfig
+from hsi_tracker_ros.hanet.network import SiameseNetwork
 from tracking_runtime.engines import Engine, EngineSettings, Graph, load_engine
 
 Floats = NDArray[np.float32]
+Kernels = tuple[Floats, ...]
+"""A template as the search graph takes it: the kernels of ``SiameseNetwork.kernel_names``."""
 
-
-class Kernels(NamedTuple):
-    """Templates as the search graph takes them, ``(targets, levels, channels, 5, 5)`` each."""
-
-    cls: Floats
-    loc: Floats
-    hsi: Floats
+_LOC = 1
 
 
 class Maps(NamedTuple):
     """What a search gives: by how many logits target exceeds background, and distances to the box.
 
     Attributes:
-        first: ``(targets, 25, 25)`` by the first template.
-        online: ``(targets, 25, 25)`` by the online template.
-        loc: left, top, right, bottom ``(targets, 4, 25, 25)`` in search pixels, by the first template.
+        first: ``(targets, size, size)`` by the first template.
+        online: ``(targets, size, size)`` by the online template.
+        loc: left, top, right, bottom ``(targets, 4, size, size)`` in search pixels, by the first template.
     """
 
     first: Floats
@@ -39,62 +36,76 @@ class Maps(NamedTuple):
 
 
 class _TemplateGraph(nn.Module):
-    def __init__(self, network: HANet) -> None:
+    def __init__(self, network: SiameseNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, image: Tensor, cube: Tensor) -> tuple[Tensor, ...]:
-        return tuple(
-            self.network.encode_template(image.permute(0, 3, 1, 2).float(), cube.permute(0, 3, 1, 2))
-        )
+    def forward(self, *crops: Tensor) -> tuple[Tensor, ...]:
+        return self.network.encode_template(*map(_planes, crops))
 
 
 class _SearchGraph(nn.Module):
-    def __init__(self, network: HANet) -> None:
+    def __init__(self, network: SiameseNetwork) -> None:
         super().__init__()
         self.network = network
 
-    def forward(
-        self,
-        image: Tensor,
-        cube: Tensor,
-        cls: Tensor,
-        loc: Tensor,
-        hsi: Tensor,
-        online_cls: Tensor,
-        online_hsi: Tensor,
-    ) -> tuple[Tensor, ...]:
-        image, cube = image.permute(0, 3, 1, 2).float(), cube.permute(0, 3, 1, 2)
-        return self.network.search(image, cube, Template(cls, loc, hsi), online_cls, online_hsi)
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        crops, kernels = len(self.network.crop_names), len(self.network.kernel_names)
+        template = inputs[crops : crops + kernels]
+        return self.network.search(
+            [_planes(crop) for crop in inputs[:crops]], template, inputs[crops + kernels :]
+        )
 
 
-class HANetModel:
+def _planes(crop: Tensor) -> Tensor:
+    return crop.float().permute(0, 3, 1, 2)
+
+
+def _online(kernels: Sequence[Any]) -> tuple[Any, ...]:
+    """What the search takes of an online template: all but the box, which is always the first template's."""
+    return tuple(each for index, each in enumerate(kernels) if index != _LOC)
+
+
+class SiameseModel:
     """The network's two halves on an engine.
 
     Shapes are static: a search graph is compiled for one target, and by ``prepare`` for 2, 4, 8, ...; a
     search uses those that there are, filled up or one after the other, and never waits for a compiler.
 
     Args:
-        network: its bands fixed (``HANet.bake``).
+        network: its bands fixed (``HANet.bake``), if it has any.
         settings: of the engine.
         name: for logs.
+
+    Attributes:
+        config: what the network is built from.
+        wavelengths_nm: of the cubes that it takes; None: it takes none, but pictures.
+        grid: where the responses of a search crop lie.
 
     Raises:
         ValueError: the network's bands are not fixed.
         EngineError: no engine works.
     """
 
-    def __init__(self, network: HANet, settings: EngineSettings | None = None, name: str = "hanet") -> None:
+    def __init__(
+        self, network: SiameseNetwork, settings: EngineSettings | None = None, name: str = "hanet"
+    ) -> None:
         spectral = network.config.spectral
-        if spectral is None or spectral.wavelengths_nm is None:
+        if spectral is not None and spectral.wavelengths_nm is None:
             raise ValueError("bake the network for a camera first")
         self.config: HANetConfig = network.config
-        self.spectral: SpectralConfig = spectral
-        self.wavelengths_nm: tuple[float, ...] = spectral.wavelengths_nm
+        self.wavelengths_nm = None if spectral is None else spectral.wavelengths_nm
+        self.grid = network.rgb.grid
         self._network, self._settings, self._name = network.eval(), settings or EngineSettings(), name
-        self._template = self._load("template", _TemplateGraph(network), self._crops(1, "template"), ())
+        self._template = self._load(
+            "template", _TemplateGraph(network), self._crops(1, "template"), (), network.kernel_names
+        )
         self._searches: dict[int, Engine] = {}
         self.prepare(1)
+
+    def crop_sizes(self, side: str) -> tuple[int, ...]:
+        """Pixels along the side of each input's crop, of the ``template`` or the ``search`` side."""
+        return self._network.crop_sizes(side)
 
     @property
     def description(self) -> str:
@@ -108,34 +119,38 @@ class HANetModel:
             return
         with torch.no_grad():
             template = _TemplateGraph(self._network)(*self._crops(batch, "template"))
-        examples = (*self._crops(batch, "search"), *template, template[0], template[2])
-        names = ("cls", "loc", "hsi", "online_cls", "online_hsi")
-        self._searches[batch] = self._load(f"search x{batch}", _SearchGraph(self._network), examples, names)
+        names = self._network.kernel_names
+        self._searches[batch] = self._load(
+            f"search x{batch}",
+            _SearchGraph(self._network),
+            (*self._crops(batch, "search"), *template, *_online(template)),
+            (*names, *(f"online_{name}" for name in _online(names))),
+            Maps._fields,
+        )
 
-    def encode(self, image: NDArray[np.uint8], cube: Floats) -> Kernels:
+    def encode(self, *crops: NDArray[Any]) -> Kernels:
         """Kernels of one template, without the leading axis of targets.
 
         Args:
-            image: BGR ``(127, 127, 3)``.
-            cube: ``(size, size, bands)`` relative to the frame's mean in each band.
+            crops: BGR ``(127, 127, 3)`` uint8, and where the network has a spectral branch
+                ``(size, size, bands)`` relative to the frame's mean in each band.
         """
-        return Kernels(*(array[0] for array in self._template.run(image[None], cube[None])))
+        return tuple(array[0] for array in self._template.run(*(crop[None] for crop in crops)))
 
-    def search(self, images: NDArray[np.uint8], cubes: Floats, first: Kernels, online: Kernels) -> Maps:
+    def search(self, crops: Sequence[NDArray[Any]], first: Kernels, online: Kernels) -> Maps:
         """Responses of search crops, each to its own two templates.
 
         Args:
-            images: BGR ``(targets, 255, 255, 3)``.
-            cubes: ``(targets, size, size, bands)`` relative to the frame's mean in each band.
+            crops: as of ``encode``, stacked over targets: BGR ``(targets, 255, 255, 3)``, ...
             first: kernels of the first templates, stacked.
             online: kernels of the online templates, stacked.
         """
-        inputs: list[NDArray[Any]] = [images, cubes, *first, online.cls, online.hsi]
-        parts, done = [], 0
-        while done < len(images):
-            batch = self._batch(len(images) - done)
-            taken = min(batch, len(images) - done)
-            rows = np.minimum(np.arange(done, done + batch), len(images) - 1)
+        inputs = [*crops, *first, *_online(online)]
+        parts, done, count = [], 0, len(crops[0])
+        while done < count:
+            batch = self._batch(count - done)
+            taken = min(batch, count - done)
+            rows = np.minimum(np.arange(done, done + batch), count - 1)
             outputs = self._searches[batch].run(*(array[rows] for array in inputs))
             parts.append([output[:taken] for output in outputs])
             done += taken
@@ -146,22 +161,27 @@ class HANetModel:
         fitting = [size for size in self._searches if targets <= size < 2 * targets]
         return min(fitting) if fitting else max(size for size in self._searches if size <= targets)
 
-    def _crops(self, batch: int, side: str) -> tuple[Tensor, Tensor]:
-        image, cube = getattr(self.config, f"{side}_size"), getattr(self.spectral, f"{side}_size")
-        bands = len(self.wavelengths_nm)
+    def _crops(self, batch: int, side: str) -> tuple[Tensor, ...]:
+        image, *cube = self._network.crop_sizes(side)
+        bands = len(self.wavelengths_nm or ())
         return (
             torch.full((batch, image, image, 3), 128, dtype=torch.uint8),
-            torch.ones(batch, cube, cube, bands),
+            *(torch.ones(batch, size, size, bands) for size in cube),
         )
 
     def _load(
-        self, half: str, module: nn.Module, examples: tuple[Any, ...], names: tuple[str, ...]
+        self,
+        half: str,
+        module: nn.Module,
+        examples: tuple[Tensor, ...],
+        kernels: tuple[str, ...],
+        outputs: tuple[str, ...],
     ) -> Engine:
-        outputs = Maps._fields if names else Kernels._fields
-        graph = Graph(f"{self._name} {half}", module.eval(), examples, ("image", "cube", *names), outputs)
+        inputs = (*self._network.crop_names, *kernels)
+        graph = Graph(f"{self._name} {half}", module.eval(), examples, inputs, outputs)
         return load_engine(graph, self._settings)
 
 
 def stack(kernels: list[Kernels]) -> Kernels:
     """Kernels of several targets as one batch."""
-    return Kernels(*(np.stack(arrays) for arrays in zip(*kernels, strict=True)))
+    return tuple(np.stack(arrays) for arrays in zip(*kernels, strict=True))
