@@ -45,7 +45,7 @@ class _TemplateGraph(nn.Module):
 
     def forward(self, image: Tensor, cube: Tensor) -> tuple[Tensor, ...]:
         return tuple(
-            self.network.encode_template(image.permute(0, 3, 1, 2).float(), cube.permute(0, 3, 1, 2))
+            self.network.encode_template(image.float().permute(0, 3, 1, 2), cube.permute(0, 3, 1, 2))
         )
 
 
@@ -64,7 +64,7 @@ class _SearchGraph(nn.Module):
         online_cls: Tensor,
         online_hsi: Tensor,
     ) -> tuple[Tensor, ...]:
-        image, cube = image.permute(0, 3, 1, 2).float(), cube.permute(0, 3, 1, 2)
+        image, cube = image.float().permute(0, 3, 1, 2), cube.permute(0, 3, 1, 2)
         return self.network.search(image, cube, Template(cls, loc, hsi), online_cls, online_hsi)
 
 
