@@ -41,8 +41,9 @@ def test_every_engine_here_tracks_as_pytorch(name):
     )
     outputs = []
     for model in models:
-        kernels = stack([model.encode(*crops) for crops in zip(image, cube, strict=True)])
-        outputs.append((*kernels, *model.search(search, kernels, kernels)))
+        first = stack([model.encode(*crops) for crops in zip(image, cube, strict=True)])
+        online = stack([model.encode(*crops) for crops in zip(image[::-1], cube[::-1], strict=True)])
+        outputs.append((*first, *model.search(search, first, online)))
     for wanted, given in zip(*outputs, strict=True):
         assert np.abs(given - wanted).max() <= 1e-3 * max(np.abs(wanted).max(), 1)
 

@@ -65,7 +65,7 @@ def default_folder() -> Path:
 
 
 def graph_key(graph: Graph, *facts: str) -> str:
-    """A key that changes with the network's weights, structure, code and shapes, and with these facts.
+    """A key that changes with the network's weights, structure and shapes, all code, and these facts.
 
     Raises:
         pickle.PicklingError, AttributeError, TypeError: the network's module cannot be written down.
@@ -73,7 +73,7 @@ def graph_key(graph: Graph, *facts: str) -> str:
     buffer = io.BytesIO()
     _Describer(buffer).dump(graph.module)
     digest = hashlib.sha256(buffer.getbuffer())
-    for folder in sorted({Path(path).parent for path in _sources(graph.module)}):
+    for folder in sorted({Path(path).parent for path in (__file__, *_sources(graph.module))}):
         for path in sorted(folder.glob("*.py")):
             digest.update(path.read_bytes())
     shapes = [(str(example.dtype), tuple(example.shape)) for example in graph.examples]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import ctypes
 import importlib.util
 import logging
 import pickle
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -21,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from tracking_runtime.engines.cache import EngineCache, graph_key
+from tracking_runtime.engines.program import export_program
 from tracking_runtime.engines.protocol import EngineSettings, Graph
 
 _FILE = "network.xml"
@@ -71,11 +70,8 @@ def _converted(graph: Graph, version: str) -> Iterator[Path]:
 def _convert(graph: Graph, folder: Path) -> None:
     import openvino
 
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        module = copy.deepcopy(graph.module).eval()  # exporting leaves marks, which keys would tell
-        exported = torch.export.export(module, graph.examples)
-        openvino.save_model(openvino.convert_model(exported), folder / _FILE, compress_to_fp16=False)
+    converted = openvino.convert_model(export_program(graph))
+    openvino.save_model(converted, folder / _FILE, compress_to_fp16=False)
 
 
 class _SignalStack(ctypes.Structure):

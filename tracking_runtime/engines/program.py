@@ -1,0 +1,23 @@
+"""Networks as programs of ATen operators, which compilers take."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import torch
+from torch.export import ExportedProgram
+
+from tracking_runtime.engines.protocol import Graph
+
+
+def export_program(graph: Graph) -> ExportedProgram:
+    """The graph's operators, with static shapes.
+
+    Inputs stay apart: torch.export takes the same tensor given twice for one input.
+    """
+    module = copy.deepcopy(graph.module).eval()  # exporting leaves marks, which keys would tell
+    examples = tuple(example.detach().clone() for example in graph.examples)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        return torch.export.export(module, examples)
