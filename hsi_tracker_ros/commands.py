@@ -1,13 +1,16 @@
-"""``rstrack train hanet``, ``rstrack import siamban`` and ``rstrack import nanotrack``."""
+"""``rstrack train hanet``, ``rstrack import siamban | nanotrack`` and ``rstrack bench hsi``."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tracking_runtime.errors import ModelError
@@ -198,3 +201,83 @@ def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
     except ModelError as error:
         raise click.ClickException(str(error)) from error
     click.echo(f"wrote {path}")
+
+
+@click.command("hsi")
+@click.argument("places", nargs=-1, metavar="[PLACE]...", type=click.Path(path_type=Path))
+@click.option("--model", default="hanet_edge_vis16", show_default=True, help="Of HA-Net: name, or manifest.")
+@click.option("--engine", default="auto", show_default=True, help="That runs the model.")
+@click.option("--seeds", type=click.IntRange(0), default=36, show_default=True, help="Simulated videos.")
+@click.option(
+    "--first-seed", type=click.IntRange(0), default=1_000_000, show_default=True, help="Of the first of them."
+)
+@click.option("--frames", type=click.IntRange(2), default=150, show_default=True, help="Of each of them.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option("--speed", is_flag=True, help="Time HA-Net alone as well: one target, and eight in a batch.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("benchmark"),
+    show_default=True,
+    help="Folder for the report; what is found there and has not changed is not measured again.",
+)
+def bench_hsi(
+    places: tuple[Path, ...],
+    model: str,
+    engine: str,
+    seeds: int,
+    first_seed: int,
+    frames: int,
+    jobs: int,
+    speed: bool,
+    output: Path,
+) -> None:
+    """Compare HA-Net with parts of it left out and with OpenCV's trackers, on the same videos.
+
+    The videos are simulated, from seeds that no training has seen, and those at each PLACE: a folder of the
+    HOT challenge, or anything else that `rstrack evaluate` takes and whose bands are known. Everyone but
+    HA-Net sees them in false colour. Prints tables, and writes them with plots as report.html and hsi.png and
+    with every figure as hsi.json; `rstrack compare` takes two of the folders beside them.
+    """
+    from hsi_tracker_ros.benchmark import report
+    from hsi_tracker_ros.benchmark.contenders import Lineup, missing_opencv_trackers
+    from hsi_tracker_ros.benchmark.run import run
+    from hsi_tracker_ros.benchmark.speed import measure_speed
+    from hsi_tracker_ros.benchmark.suite import benchmark_videos
+    from tracking_runtime.datasets.opening import open_dataset
+    from tracking_runtime.engines import EngineError
+    from tracking_runtime.errors import ModelError, SourceError
+
+    console = Console()
+    missing = missing_opencv_trackers()
+    if missing:
+        console.print(
+            f"[yellow]left out: {', '.join(missing)}; this OpenCV has no contrib modules. To measure them, "
+            "install opencv-contrib-python-headless in place of opencv-python-headless.",
+            soft_wrap=True,
+        )
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    lineup = Lineup(model, engine)
+    try:
+        videos = [
+            *benchmark_videos(seeds, frames, first=first_seed),
+            *(video for place in places for video in open_dataset(place)),
+        ]
+        if not videos and not speed:
+            raise click.UsageError("there is nothing to measure: --seeds, a PLACE or --speed")
+        measured = measure_speed(lineup.tracker, frames) if speed else None
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("videos", total=len(videos))
+            runs = run(videos, lineup, output, jobs=jobs, on_video=lambda: progress.advance(task))
+    except (ModelError, SourceError, EngineError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    settings = {"model": model, "engine": engine, "videos": [video.name for video in videos]}
+    report.write(output, runs, measured, settings, shlex.join(["rstrack", *sys.argv[1:]]))
+    for table in report.tables(runs, measured):
+        console.print(report.printed(table))
+    console.print(f"wrote {output}/report.html, hsi.json and hsi.png")
+    failed = [(each.name, result) for each in runs for result in each.failed]
+    for name, result in failed:
+        console.print(f"[red]{name}, {escape(result.name)}: {escape(result.error)}", soft_wrap=True)
+    if failed:
+        raise click.exceptions.Exit(1)
