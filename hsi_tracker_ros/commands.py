@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tracking_runtime.errors import ModelError
+from tracking_runtime.errors import ModelError, SourceError
 
 PRESETS = ("hanet_edge", "hanet_r50")
 
@@ -34,7 +35,17 @@ PRESETS = ("hanet_edge", "hanet_r50")
     help="Folder of training clips, filled with simulated ones as far as it lacks them.",
 )
 @click.option(
-    "--count", type=click.IntRange(1), default=1400, show_default=True, help="Clips to have in that folder."
+    "--count",
+    type=click.IntRange(0),
+    default=1400,
+    show_default=True,
+    help="Simulated clips to have in that folder.",
+)
+@click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Recordings to cut clips from too: a HOT challenge's folder, a bag, many bags. May be repeated.",
 )
 @click.option(
     "--photographs",
@@ -75,6 +86,7 @@ def train_hanet(
     preset: str,
     clips: Path,
     count: int,
+    data: tuple[Path, ...],
     photographs: Path | None,
     folder: Path,
     name: str | None,
@@ -88,7 +100,10 @@ def train_hanet(
     device: str,
     save_every: float,
 ) -> None:
-    """Train HA-Net on simulated clips; interrupt it at any time and start it again to go on."""
+    """Train HA-Net on simulated and recorded clips; interrupt it at any time and start it again to go on.
+
+    On several GPUs: torchrun --nproc-per-node=GPUS -m tracking_runtime.cli train hanet --device cuda ...
+    """
     import torch
 
     from hsi_tracker_ros.cubes.presets import preset as known_camera
@@ -96,55 +111,83 @@ def train_hanet(
     from hsi_tracker_ros.hanet.importing import load_imagenet_backbone, with_rgb_branch
     from hsi_tracker_ros.hanet.network import HANet
     from hsi_tracker_ros.hanet.storage import load_network, save_network
-    from hsi_tracker_ros.rendering import render_clips
     from hsi_tracker_ros.training import RECIPES, Trainer, open_board
+    from tracking_runtime.torchrun import is_first, joined, wait_for_all
 
     console = Console()
     config, recipe = RECIPES[preset]
     recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch)
     bands = known_camera(camera).wavelengths_nm if camera else None
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     try:
         branch = load_network(rgb) if rgb else None
-    except ModelError as error:
+        with joined(device) as own, Progress(*columns, console=console, disable=not is_first()) as progress:
+            if is_first():
+                _gather_clips(clips, count, photographs, data, progress)
+            wait_for_all()
+            torch.manual_seed(seed)
+            if branch is None:
+                network = HANet(config)
+                initial = load_imagenet_backbone(network)
+            else:
+                network, initial = (
+                    with_rgb_branch(config, branch),
+                    f"RGB branch: model {rgb}; the rest random",
+                )
+                recipe = replace(recipe, stages=(("spectral",),))
+            trainer = Trainer(
+                network, read_clips(clips), recipe, folder, seed=seed, workers=workers, device=own
+            )
+            board = open_board(folder) if is_first() else None
+            task = progress.add_task("training", total=recipe.total_steps, completed=trainer.step)
+            saved = time.monotonic()
+            try:
+                for losses in trainer.run():
+                    progress.update(
+                        task, completed=trainer.step, description=f"training, loss {losses['fused']:.3f}"
+                    )
+                    trainer.record(losses)
+                    if board is not None:
+                        for part, value in losses.items():
+                            board.add_scalar(f"loss/{part}", value, trainer.step)
+                    if time.monotonic() - saved > save_every:
+                        trainer.save()
+                        saved = time.monotonic()
+            finally:
+                trainer.save()
+            if not is_first():
+                return
+    except (ModelError, SourceError) as error:
         raise click.ClickException(str(error)) from error
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress:
+    result = trainer.result.cpu()
+    sources = [f"{count} simulated clips", *map(str, data)]
+    training = {"data": sources, "initial_weights": initial, **trainer.describe()}
+    path = save_network(models, name or preset, result.bake(bands) if bands else result, training=training)
+    console.print(f"wrote {path}")
+
+
+def _gather_clips(
+    clips: Path,
+    count: int,
+    photographs: Path | None,
+    data: Sequence[Path],
+    progress: Progress,
+) -> None:
+    """Fill the folder of clips as far as it lacks any."""
+    from hsi_tracker_ros.recorded_clips import record_clips
+    from hsi_tracker_ros.rendering import render_clips
+    from tracking_runtime.datasets.opening import open_dataset
+
+    if count:
         rendering = progress.add_task("rendering clips", total=count)
         for done in render_clips(clips, count, photographs=photographs):
             progress.update(rendering, completed=done)
         progress.update(rendering, completed=count)
-
-        torch.manual_seed(seed)
-        if branch is None:
-            network = HANet(config)
-            initial = load_imagenet_backbone(network)
-        else:
-            network, initial = with_rgb_branch(config, branch), f"RGB branch: model {rgb}; the rest random"
-            recipe = replace(recipe, learns=("spectral",))
-        trainer = Trainer(
-            network, read_clips(clips), recipe, folder, seed=seed, workers=workers, device=device
-        )
-        board = open_board(folder)
-        task = progress.add_task("training", total=recipe.steps, completed=trainer.step)
-        saved = time.monotonic()
-        try:
-            for losses in trainer.run():
-                progress.update(
-                    task, completed=trainer.step, description=f"training, loss {losses['fused']:.3f}"
-                )
-                trainer.record(losses)
-                if board is not None:
-                    for part, value in losses.items():
-                        board.add_scalar(f"loss/{part}", value, trainer.step)
-                if time.monotonic() - saved > save_every:
-                    trainer.save()
-                    saved = time.monotonic()
-        finally:
-            trainer.save()
-    result = trainer.result.cpu()
-    training = {"data": f"{count} clips of {clips}", "initial_weights": initial, **trainer.describe()}
-    path = save_network(models, name or preset, result.bake(bands) if bands else result, training=training)
-    console.print(f"wrote {path}")
+    videos = [video for place in data for video in open_dataset(place)]
+    if videos:
+        cutting = progress.add_task("cutting clips", total=len(videos))
+        for name in record_clips(clips, videos):
+            progress.update(cutting, advance=1, description=f"cutting clips, {name}")
 
 
 _checkpoint = click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
