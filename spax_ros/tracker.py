@@ -80,7 +80,7 @@ class SpaxTracker:
 
     @property
     def times(self) -> StageTimes:
-        """Durations of the stages mask, engine, decode and associate."""
+        """Durations of the stages mask, engine, peaks and associate."""
         return self._times
 
     def reset(self) -> None:
@@ -153,7 +153,7 @@ class SpaxTracker:
             )
             frame = partial(packed_frame, self.model.inputs, bgr, residual)
             step = self._memory.step(frame, grid, shift_at(transform, height, width)[None])
-        with self._times.stage("decode"):
+        with self._times.stage("peaks"):
             self._heat = np.zeros(mask.shape, np.float32)
             self._heat[mask] = step.state.mask[:, 0].numpy()
             found = decode(

@@ -92,7 +92,7 @@ def test_follows_what_moves(clip: list[NDArray[np.uint8]]) -> None:
     assert_cars_are_followed(results)
     assert tracker.motion_mask.shape == (240, 320)
     assert 0 < tracker.active_share < 0.2
-    assert list(tracker.times.summary()) == ["mask", "engine", "decode", "associate"]
+    assert list(tracker.times.summary()) == ["mask", "engine", "peaks", "associate"]
     assert len(tracker.detections) >= 3
 
 

@@ -73,6 +73,18 @@ def local_environment(domain_id: int) -> dict[str, str]:
     }
 
 
+@contextlib.contextmanager
+def set_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with some variables set: DDS reads them when a participant is made."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
 def end_with_parent() -> None:
     """Have this process interrupted when the one that started it as a NodeProcess ends, however it does.
 
