@@ -34,6 +34,7 @@ from tracking_runtime.timing import StageTimes
 Floats = NDArray[np.float32]
 
 _PEAK_WIDTH = 5
+_DEEPEST_EASING = 2
 
 
 class TargetStatus(IntEnum):
@@ -244,6 +245,9 @@ class HsiTracker:
         self.times = times or StageTimes()
         self.camera = camera or SpectralInfo(model.wavelengths_nm)
         self.response: Floats | None = None
+        self.deepest_easing = _DEEPEST_EASING
+        self._easing, self._turn = 0, 0
+        self._usual = self.settings
         self._bands = BandMatcher(self.camera, model.wavelengths_nm)
         self._targets: dict[int, _Target] = {}
         self._next_id = 1
@@ -307,6 +311,28 @@ class HsiTracker:
         """Forget all targets; ids count from 1 again."""
         self._targets, self._next_id, self.response = {}, 1, None
 
+    def ease(self, level: int) -> None:
+        """Do less in each frame: of the targets, 1 in 2^level is looked for, in turns, and in fewer places.
+
+        Args:
+            level: 0: do all there is to do, to ``deepest_easing``.
+        """
+        usual = self._usual
+        crops, peaks = usual.redetection_crops >> level, max(usual.peaks >> level, 1)
+        self._easing, self.settings = level, replace(usual, redetection_crops=crops, peaks=peaks)
+
+    def take_over(self, other: HsiTracker) -> None:
+        """Go on where another tracker of the same camera is, for the targets that were set on both.
+
+        Raises:
+            ModelError: the other is for a camera of other bands.
+        """
+        if other.camera.wavelengths_nm != self.camera.wavelengths_nm:
+            raise ModelError("its bands are not those of the other model: set the parameter camera")
+        for number in self._targets.keys() & other._targets.keys():
+            mine, theirs = self._targets[number], other._targets[number]
+            self._targets[number] = replace(theirs, first=mine.first, online=mine.online, candidate=None)
+
     def false_color(self, cube: NDArray[Any]) -> NDArray[np.uint8]:
         """A frame as the RGB branch sees it, ``(height, width, 3)`` BGR."""
         view = self._view(cube)
@@ -326,10 +352,11 @@ class HsiTracker:
             FrameRefused: the frame cannot be used; nothing has changed.
         """
         view = self._view(cube)
-        targets = [target for target in self._targets.values() if only is None or target.id in only]
+        known = [target for target in self._targets.values() if only is None or target.id in only]
         self.response = None
-        if not targets:
+        if not known:
             return []
+        targets = self._in_turn(known)
         with self.times.stage("crop"):
             places = [self._places(target, view) for target in targets]
         owners = [index for index, crops in enumerate(places) for _ in crops]
@@ -352,7 +379,18 @@ class HsiTracker:
                 self._remember(target, view, best, stamp_ns)
                 if index == 0:
                     self.response = expit(best.response)
-        return [target.state() for target in targets]
+        return [target.state() for target in known]
+
+    def _in_turn(self, targets: list[_Target]) -> list[_Target]:
+        """Those to look for in this frame; the others stay where they are, no more TRACKING."""
+        count = -(-len(targets) >> self._easing)
+        start = self._turn % len(targets)
+        ordered = targets[start:] + targets[:start]
+        self._turn += count
+        for target in ordered[count:]:
+            target.frames_since_seen += 1
+            target.status = max(target.status, TargetStatus.UNCERTAIN)
+        return ordered[:count]
 
     def _view(self, cube: NDArray[Any]) -> _View:
         bands = len(self.camera.wavelengths_nm)

@@ -115,7 +115,8 @@ def test_field_that_cannot_be_used_is_named(flight: Flight, tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def active(flight: Flight) -> Flight:
-    set_parameters(flight.session, NODE, model=MODEL, dark_field="", flat_field="")
+    light = {"overload": "light", "light_model": MODEL}
+    set_parameters(flight.session, NODE, model=MODEL, dark_field="", flat_field="", **light)
     flight.node.start()
     flight.camera.wait_for_node()
     return flight

@@ -59,8 +59,9 @@ def latency(
 ) -> None:
     """Time NODE, a tracker, from a camera's publish to the tracks' arrival.
 
-    Fails if a frame is unaccounted for. The camera sends frames at a steady rate, forwards and backwards in turns; one that takes targets is given
-    the first of the ground truth. Writes latency.json and latency.png.
+    The camera sends frames at a steady rate, forwards and backwards in turns; a node that takes targets is
+    given the first of the ground truth. Fails if a frame is unaccounted for. Writes latency.json and
+    latency.png.
     """
     points = {point.name: point for point in entry_points(group=NODES)}
     if node not in points:
