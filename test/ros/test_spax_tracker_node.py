@@ -175,6 +175,15 @@ def test_reset_gives_ids_anew(active: Flight) -> None:
     assert active.next().epoch == 1
 
 
+def test_a_row_less_does_not_begin_an_epoch(active: Flight) -> None:
+    before = active.next()
+    active.number += 1
+    stamp = SECOND + active.number * SECOND // 10
+    after = active.camera.answer(active.camera.message(active.image(active.number)[:-1], "mono8", stamp))
+    assert (after.epoch, after.image_height) == (before.epoch, 255)
+    assert set(before.ids) & set(after.ids)
+
+
 def test_image_of_another_size_begins_an_epoch(active: Flight) -> None:
     small = active.camera.message(active.image(0)[:128, :128].copy(), "mono8", 90 * SECOND)
     message = active.camera.answer(small)
