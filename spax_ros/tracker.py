@@ -26,6 +26,7 @@ from tracking_runtime.timing import StageTimes
 
 ENGINES = ("auto", "pytorch")
 SIZE_TOLERANCE_PX = 8
+DEEPEST_EASING = 3
 LEAST_RANGE = 4  # of brightness in an image, 0..255, below which nothing is to be seen in it
 
 
@@ -69,6 +70,8 @@ class SpaxTracker:
         self.engine = f"PyTorch {torch.__version__} on CPU, {torch.get_num_threads()} threads, packed"
         self._settings = settings or TrackerSettings()
         self._times = times or StageTimes()
+        self.deepest_easing, self.size_tolerance_px = DEEPEST_EASING, SIZE_TOLERANCE_PX
+        self._easing = 0
         self._motion = MotionMask(self._settings.motion)
         self._association = GaussianTracker(self._settings.association)
         self.reset()
@@ -80,7 +83,7 @@ class SpaxTracker:
 
     @property
     def times(self) -> StageTimes:
-        """Durations of the stages mask, engine, decode and associate."""
+        """Durations of the stages mask, engine, peaks and associate."""
         return self._times
 
     def reset(self) -> None:
@@ -101,6 +104,27 @@ class SpaxTracker:
         self.operations = 0
         self.remark = ""
         self._previous: NDArray[np.uint8] | None = None
+
+    def ease(self, level: int) -> None:
+        """Give the network less to do: of the active pixels, 1 in 2^level, those of most energy.
+
+        Args:
+            level: 0: all of them, to ``deepest_easing``.
+        """
+        self._easing = level
+
+    def take_over(self, other: SpaxTracker) -> None:
+        """Go on with the tracks and the background of another tracker; what its network remembers is lost.
+
+        Raises:
+            ModelError: the other knows other classes.
+        """
+        if other.class_names != self.class_names:
+            raise ModelError(f"it knows {self.class_names}, the other model {other.class_names}")
+        self.reset()
+        self._motion, self._association = other._motion, other._association
+        self._heat, self._white, self._size = other._heat, other._white, other._size
+        self._previous = other._previous
 
     def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
         """Every track after this frame.
@@ -123,10 +147,11 @@ class SpaxTracker:
         with self._times.stage("mask"):
             motion = self._motion.update(gray, self._heat)
             energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
-            mask = most_energetic(motion.mask, energy, self._settings.most_active)
+            allowed = most_energetic(motion.mask, energy, self._settings.most_active)
+            mask = most_energetic(allowed, energy, int(allowed.sum()) >> self._easing)
         self.camera_motion = motion.transform
         self.motion_mask, self.active_share = mask, float(mask.mean())
-        self.saturated = motion.saturated or mask is not motion.mask
+        self.saturated = motion.saturated or allowed is not motion.mask
         self.remark = remark_on(gray, self._previous, saturated=self.saturated)
         self._previous = gray
         found = self._detect(bgr, motion.residual, mask, motion.transform)
@@ -153,7 +178,7 @@ class SpaxTracker:
             )
             frame = partial(packed_frame, self.model.inputs, bgr, residual)
             step = self._memory.step(frame, grid, shift_at(transform, height, width)[None])
-        with self._times.stage("decode"):
+        with self._times.stage("peaks"):
             self._heat = np.zeros(mask.shape, np.float32)
             self._heat[mask] = step.state.mask[:, 0].numpy()
             found = decode(

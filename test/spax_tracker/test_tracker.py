@@ -92,8 +92,29 @@ def test_follows_what_moves(clip: list[NDArray[np.uint8]]) -> None:
     assert_cars_are_followed(results)
     assert tracker.motion_mask.shape == (240, 320)
     assert 0 < tracker.active_share < 0.2
-    assert list(tracker.times.summary()) == ["mask", "engine", "decode", "associate"]
+    assert list(tracker.times.summary()) == ["mask", "engine", "peaks", "associate"]
     assert len(tracker.detections) >= 3
+
+
+def test_eased_work_keeps_the_strongest_of_the_active_pixels(clip: list[NDArray[np.uint8]]) -> None:
+    usual, eased = load_tracker("spax_small"), load_tracker("spax_small")
+    follow(usual, clip[:10])
+    follow(eased, clip[:10])
+    eased.ease(2)
+    usual.track(clip[10], stamp(10))
+    eased.track(clip[10], stamp(10))
+    assert eased.motion_mask.sum() == usual.motion_mask.sum() >> 2
+    assert not (eased.motion_mask & ~usual.motion_mask).any()
+    assert eased.operations < usual.operations / 2
+    assert not eased.saturated
+
+
+def test_another_model_takes_tracks_over(clip: list[NDArray[np.uint8]]) -> None:
+    full, light = load_tracker("spax_small"), load_tracker("spax_small")
+    results = follow(full, clip[:12])
+    light.take_over(full)
+    results += [light.track(frame, stamp(12 + index)) for index, frame in enumerate(clip[12:])]
+    assert_cars_are_followed(results)
 
 
 def test_sixteen_bits_say_what_eight_bits_say(clip: list[NDArray[np.uint8]]) -> None:
