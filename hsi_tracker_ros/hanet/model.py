@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from hsi_tracker_ros.hanet.config import HANetConfig, SpectralConfig
-from hsi_tracker_ros.hanet.network import HANet, Template
-from tracking_runtime.engines import Engine, EngineSettings, Graph, load_engine
+from hsi_tracker_ros.hanet.graphs import search_graph, template_graph
+from hsi_tracker_ros.hanet.network import HANet
+from tracking_runtime.engines import Engine, EngineSettings, load_engine
 
 Floats = NDArray[np.float32]
 
@@ -38,36 +37,6 @@ class Maps(NamedTuple):
     loc: Floats
 
 
-class _TemplateGraph(nn.Module):
-    def __init__(self, network: HANet) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, image: Tensor, cube: Tensor) -> tuple[Tensor, ...]:
-        return tuple(
-            self.network.encode_template(image.float().permute(0, 3, 1, 2), cube.permute(0, 3, 1, 2))
-        )
-
-
-class _SearchGraph(nn.Module):
-    def __init__(self, network: HANet) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(
-        self,
-        image: Tensor,
-        cube: Tensor,
-        cls: Tensor,
-        loc: Tensor,
-        hsi: Tensor,
-        online_cls: Tensor,
-        online_hsi: Tensor,
-    ) -> tuple[Tensor, ...]:
-        image, cube = image.float().permute(0, 3, 1, 2), cube.permute(0, 3, 1, 2)
-        return self.network.search(image, cube, Template(cls, loc, hsi), online_cls, online_hsi)
-
-
 class HANetModel:
     """The network's two halves on an engine.
 
@@ -92,7 +61,7 @@ class HANetModel:
         self.spectral: SpectralConfig = spectral
         self.wavelengths_nm: tuple[float, ...] = spectral.wavelengths_nm
         self._network, self._settings, self._name = network.eval(), settings or EngineSettings(), name
-        self._template = self._load("template", _TemplateGraph(network), self._crops(1, "template"), ())
+        self._template = load_engine(template_graph(self._network, 1, name), self._settings)
         self._searches: dict[int, Engine] = {}
         self.prepare(1)
 
@@ -106,11 +75,8 @@ class HANetModel:
         batch = 1 << (targets - 1).bit_length()
         if batch in self._searches:
             return
-        with torch.no_grad():
-            template = _TemplateGraph(self._network)(*self._crops(batch, "template"))
-        examples = (*self._crops(batch, "search"), *template, template[0], template[2])
-        names = ("cls", "loc", "hsi", "online_cls", "online_hsi")
-        self._searches[batch] = self._load(f"search x{batch}", _SearchGraph(self._network), examples, names)
+        graph = search_graph(self._network, batch, self._name)
+        self._searches[batch] = load_engine(graph, self._settings)
 
     def encode(self, image: NDArray[np.uint8], cube: Floats) -> Kernels:
         """Kernels of one template, without the leading axis of targets.
@@ -145,21 +111,6 @@ class HANetModel:
         """Size of the next graph to run: one more than half used, or else the largest that is full."""
         fitting = [size for size in self._searches if targets <= size < 2 * targets]
         return min(fitting) if fitting else max(size for size in self._searches if size <= targets)
-
-    def _crops(self, batch: int, side: str) -> tuple[Tensor, Tensor]:
-        image, cube = getattr(self.config, f"{side}_size"), getattr(self.spectral, f"{side}_size")
-        bands = len(self.wavelengths_nm)
-        return (
-            torch.full((batch, image, image, 3), 128, dtype=torch.uint8),
-            torch.ones(batch, cube, cube, bands),
-        )
-
-    def _load(
-        self, half: str, module: nn.Module, examples: tuple[Any, ...], names: tuple[str, ...]
-    ) -> Engine:
-        outputs = Maps._fields if names else Kernels._fields
-        graph = Graph(f"{self._name} {half}", module.eval(), examples, ("image", "cube", *names), outputs)
-        return load_engine(graph, self._settings)
 
 
 def stack(kernels: list[Kernels]) -> Kernels:
