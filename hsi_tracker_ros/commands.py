@@ -1,14 +1,20 @@
-"""``rstrack train hanet``."""
+"""``rstrack train hanet``, ``rstrack import siamban | nanotrack`` and ``rstrack bench hsi``."""
 
 from __future__ import annotations
 
+import shlex
+import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tracking_runtime.errors import ModelError, SourceError
 
 PRESETS = ("hanet_edge", "hanet_r50")
 
@@ -29,7 +35,17 @@ PRESETS = ("hanet_edge", "hanet_r50")
     help="Folder of training clips, filled with simulated ones as far as it lacks them.",
 )
 @click.option(
-    "--count", type=click.IntRange(1), default=1400, show_default=True, help="Clips to have in that folder."
+    "--count",
+    type=click.IntRange(0),
+    default=1400,
+    show_default=True,
+    help="Simulated clips to have in that folder.",
+)
+@click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Recordings to cut clips from too: a HOT challenge's folder, a bag, many bags. May be repeated.",
 )
 @click.option(
     "--photographs",
@@ -51,6 +67,10 @@ PRESETS = ("hanet_edge", "hanet_r50")
     show_default=True,
     help="Folder it is written to.",
 )
+@click.option(
+    "--rgb",
+    help="Model whose RGB branch is taken as it is, like an imported one; only the spectral branch learns.",
+)
 @click.option("--camera", help="Fix the model's bands to this known camera's; default: it fits any camera.")
 @click.option("--steps", type=click.IntRange(1), help="Batches in all, instead of the recipe's.")
 @click.option("--batch", type=click.IntRange(1), help="Pairs per batch, instead of the recipe's.")
@@ -66,10 +86,12 @@ def train_hanet(
     preset: str,
     clips: Path,
     count: int,
+    data: tuple[Path, ...],
     photographs: Path | None,
     folder: Path,
     name: str | None,
     models: Path,
+    rgb: str | None,
     camera: str | None,
     steps: int | None,
     batch: int | None,
@@ -78,52 +100,227 @@ def train_hanet(
     device: str,
     save_every: float,
 ) -> None:
-    """Train HA-Net on simulated clips; interrupt it at any time and start it again to go on."""
+    """Train HA-Net on simulated and recorded clips; interrupt it at any time and start it again to go on.
+
+    On several GPUs: torchrun --nproc-per-node=GPUS -m tracking_runtime.cli train hanet --device cuda ...
+    """
     import torch
 
     from hsi_tracker_ros.cubes.presets import preset as known_camera
     from hsi_tracker_ros.datasets import read_clips
-    from hsi_tracker_ros.hanet.importing import load_imagenet_backbone
+    from hsi_tracker_ros.hanet.importing import load_imagenet_backbone, with_rgb_branch
     from hsi_tracker_ros.hanet.network import HANet
-    from hsi_tracker_ros.hanet.storage import save_network
-    from hsi_tracker_ros.rendering import render_clips
+    from hsi_tracker_ros.hanet.storage import load_network, save_network
     from hsi_tracker_ros.training import RECIPES, Trainer, open_board
+    from tracking_runtime.torchrun import is_first, joined, wait_for_all
 
     console = Console()
     config, recipe = RECIPES[preset]
     recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch)
     bands = known_camera(camera).wavelengths_nm if camera else None
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress:
+    try:
+        branch = load_network(rgb) if rgb else None
+        with joined(device) as own, Progress(*columns, console=console, disable=not is_first()) as progress:
+            if is_first():
+                _gather_clips(clips, count, photographs, data, progress)
+            wait_for_all()
+            torch.manual_seed(seed)
+            if branch is None:
+                network = HANet(config)
+                initial = load_imagenet_backbone(network)
+            else:
+                network, initial = (
+                    with_rgb_branch(config, branch),
+                    f"RGB branch: model {rgb}; the rest random",
+                )
+                recipe = replace(recipe, stages=(("spectral",),))
+            trainer = Trainer(
+                network, read_clips(clips), recipe, folder, seed=seed, workers=workers, device=own
+            )
+            board = open_board(folder) if is_first() else None
+            task = progress.add_task("training", total=recipe.total_steps, completed=trainer.step)
+            saved = time.monotonic()
+            try:
+                for losses in trainer.run():
+                    progress.update(
+                        task, completed=trainer.step, description=f"training, loss {losses['fused']:.3f}"
+                    )
+                    trainer.record(losses)
+                    if board is not None:
+                        for part, value in losses.items():
+                            board.add_scalar(f"loss/{part}", value, trainer.step)
+                    if time.monotonic() - saved > save_every:
+                        trainer.save()
+                        saved = time.monotonic()
+            finally:
+                trainer.save()
+            if not is_first():
+                return
+    except (ModelError, SourceError) as error:
+        raise click.ClickException(str(error)) from error
+    result = trainer.result.cpu()
+    sources = [f"{count} simulated clips", *map(str, data)]
+    training = {"data": sources, "initial_weights": initial, **trainer.describe()}
+    path = save_network(models, name or preset, result.bake(bands) if bands else result, training=training)
+    console.print(f"wrote {path}")
+
+
+def _gather_clips(
+    clips: Path,
+    count: int,
+    photographs: Path | None,
+    data: Sequence[Path],
+    progress: Progress,
+) -> None:
+    """Fill the folder of clips as far as it lacks any."""
+    from hsi_tracker_ros.recorded_clips import record_clips
+    from hsi_tracker_ros.rendering import render_clips
+    from tracking_runtime.datasets.opening import open_dataset
+
+    if count:
         rendering = progress.add_task("rendering clips", total=count)
         for done in render_clips(clips, count, photographs=photographs):
             progress.update(rendering, completed=done)
         progress.update(rendering, completed=count)
+    videos = [video for place in data for video in open_dataset(place)]
+    if videos:
+        cutting = progress.add_task("cutting clips", total=len(videos))
+        for name in record_clips(clips, videos):
+            progress.update(cutting, advance=1, description=f"cutting clips, {name}")
 
-        torch.manual_seed(seed)
-        network = HANet(config)
-        initial = load_imagenet_backbone(network)
-        trainer = Trainer(
-            network, read_clips(clips), recipe, folder, seed=seed, workers=workers, device=device
+
+_checkpoint = click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+_name = click.option("-o", "--name", required=True, help="Name of the model.")
+_models = click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="Folder it is written to.",
+)
+
+
+@click.command("siamban")
+@_checkpoint
+@_name
+@_models
+@click.option(
+    "--tuning",
+    type=click.Choice(("vot2018", "vot2019", "otb100")),
+    default="vot2018",
+    show_default=True,
+    help="Whose settings the tracker takes: its authors' for this benchmark.",
+)
+def import_siamban(checkpoint: Path, name: str, models: Path, tuning: str) -> None:
+    """Turn an official SiamBAN checkpoint (ResNet-50) into a model.
+
+    Nothing in the file is run. The model follows targets in pictures and false colour as its authors' tracker
+    does, and can be the RGB branch of a HA-Net: rstrack train hanet --rgb NAME.
+    """
+    from hsi_tracker_ros.hanet.importing import import_tracker, siamban
+
+    try:
+        path = import_tracker(siamban(checkpoint, tuning), checkpoint, "the authors of SiamBAN", models, name)
+    except ModelError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"wrote {path}")
+
+
+@click.command("nanotrack")
+@_checkpoint
+@_name
+@_models
+def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
+    """Turn an official NanoTrack checkpoint, of version 1, 2 or 3, into a model.
+
+    Nothing in the file is run. The model follows targets in pictures and false colour as its authors' tracker
+    does, and can be the RGB branch of a HA-Net: rstrack train hanet --rgb NAME.
+    """
+    from hsi_tracker_ros.hanet.importing import import_tracker, nanotrack
+
+    try:
+        path = import_tracker(nanotrack(checkpoint), checkpoint, "the authors of NanoTrack", models, name)
+    except ModelError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"wrote {path}")
+
+
+@click.command("hsi")
+@click.argument("places", nargs=-1, metavar="[PLACE]...", type=click.Path(path_type=Path))
+@click.option("--model", default="hanet_edge_vis16", show_default=True, help="Of HA-Net: name, or manifest.")
+@click.option("--engine", default="auto", show_default=True, help="That runs the model.")
+@click.option("--seeds", type=click.IntRange(0), default=36, show_default=True, help="Simulated videos.")
+@click.option(
+    "--first-seed", type=click.IntRange(0), default=1_000_000, show_default=True, help="Of the first of them."
+)
+@click.option("--frames", type=click.IntRange(2), default=150, show_default=True, help="Of each of them.")
+@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True, help="Processes.")
+@click.option("--speed", is_flag=True, help="Time HA-Net alone as well: one target, and eight in a batch.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("benchmark"),
+    show_default=True,
+    help="Folder for the report; what is found there and has not changed is not measured again.",
+)
+def bench_hsi(
+    places: tuple[Path, ...],
+    model: str,
+    engine: str,
+    seeds: int,
+    first_seed: int,
+    frames: int,
+    jobs: int,
+    speed: bool,
+    output: Path,
+) -> None:
+    """Compare HA-Net with parts of it left out and with OpenCV's trackers, on the same videos.
+
+    The videos are simulated, from seeds that no training has seen, and those at each PLACE: a folder of the
+    HOT challenge, or anything else that `rstrack evaluate` takes and whose bands are known. Everyone but
+    HA-Net sees them in false colour. Prints tables, and writes them with plots as report.html and hsi.png and
+    with every figure as hsi.json; `rstrack compare` takes two of the folders beside them.
+    """
+    from hsi_tracker_ros.benchmark import report
+    from hsi_tracker_ros.benchmark.contenders import Lineup, missing_opencv_trackers
+    from hsi_tracker_ros.benchmark.run import run
+    from hsi_tracker_ros.benchmark.speed import measure_speed
+    from hsi_tracker_ros.benchmark.suite import benchmark_videos
+    from tracking_runtime.datasets.opening import open_dataset
+    from tracking_runtime.engines import EngineError
+    from tracking_runtime.errors import ModelError, SourceError
+
+    console = Console()
+    missing = missing_opencv_trackers()
+    if missing:
+        console.print(
+            f"[yellow]left out: {', '.join(missing)}; this OpenCV has no contrib modules. To measure them, "
+            "install opencv-contrib-python-headless in place of opencv-python-headless.",
+            soft_wrap=True,
         )
-        board = open_board(folder)
-        task = progress.add_task("training", total=recipe.steps, completed=trainer.step)
-        saved = time.monotonic()
-        try:
-            for losses in trainer.run():
-                progress.update(
-                    task, completed=trainer.step, description=f"training, loss {losses['fused']:.3f}"
-                )
-                trainer.record(losses)
-                if board is not None:
-                    for part, value in losses.items():
-                        board.add_scalar(f"loss/{part}", value, trainer.step)
-                if time.monotonic() - saved > save_every:
-                    trainer.save()
-                    saved = time.monotonic()
-        finally:
-            trainer.save()
-    result = trainer.result.cpu()
-    training = {"data": f"{count} clips of {clips}", "initial_weights": initial, **trainer.describe()}
-    path = save_network(models, name or preset, result.bake(bands) if bands else result, training=training)
-    console.print(f"wrote {path}")
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    lineup = Lineup(model, engine)
+    try:
+        videos = [
+            *benchmark_videos(seeds, frames, first=first_seed),
+            *(video for place in places for video in open_dataset(place)),
+        ]
+        if not videos and not speed:
+            raise click.UsageError("there is nothing to measure: --seeds, a PLACE or --speed")
+        measured = measure_speed(lineup.tracker, frames) if speed else None
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("videos", total=len(videos))
+            runs = run(videos, lineup, output, jobs=jobs, on_video=lambda: progress.advance(task))
+    except (ModelError, SourceError, EngineError, ValueError) as error:
+        raise click.ClickException(str(error)) from error
+    settings = {"model": model, "engine": engine, "videos": [video.name for video in videos]}
+    report.write(output, runs, measured, settings, shlex.join(["rstrack", *sys.argv[1:]]))
+    for table in report.tables(runs, measured):
+        console.print(report.printed(table))
+    console.print(f"wrote {output}/report.html, hsi.json and hsi.png")
+    failed = [(each.name, result) for each in runs for result in each.failed]
+    for name, result in failed:
+        console.print(f"[red]{name}, {escape(result.name)}: {escape(result.error)}", soft_wrap=True)
+    if failed:
+        raise click.exceptions.Exit(1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hsi_tracker_ros.cubes.decoder import Decoder
-from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_tracker
+from hsi_tracker_ros.cubes.decoder import Decoder, to_picture
+from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_rgb_tracker, load_tracker
 from tracking_runtime.datasets.sequences import VideoSequence
-from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.multi_object import ScoredBoxes
 from tracking_runtime.frames import Frame
 from tracking_runtime.geometry import Boxes, as_boxes
@@ -51,26 +52,32 @@ class HsiReplay:
         """Make ready for a video's camera.
 
         Raises:
-            SourceError: nothing says what the video's bands are.
             CameraMismatch: its bands don't cover the model's.
         """
         camera = video.spectral_info
-        if camera is None:
-            raise SourceError(f"{video.name}: HA-Net needs the bands of its camera, and nothing tells them")
         if self._tracker is None or camera != self._camera:
             self._decoder, self._camera = Decoder(camera), camera
-            self._tracker = _warm(load_tracker(self._model, self._engine, self._decoder.cube_camera))
+            self._tracker = _warm(self._load())
         self._tracker.reset()
+
+    def _load(self) -> HsiTracker:
+        """HA-Net for cubes; for pictures, of which nothing tells any bands, its RGB branch."""
+        if self._camera is None:
+            return load_rgb_tracker(self._model, self._engine)
+        return load_tracker(self._model, self._engine, self._decoder.cube_camera)
+
+    def _decode(self, frame: Frame) -> NDArray[Any]:
+        if self._camera is None:
+            return to_picture(frame.image, frame.encoding)
+        return self._decoder.decode(frame.image, frame.encoding)
 
     def start(self, frame: Frame, box: Boxes) -> None:
         """Follow what a box holds. Raises TargetRefused or FrameRefused."""
-        cube = self._decoder.decode(frame.image, frame.encoding)
-        self._ready.set_target(cube, box[0], stamp_ns=frame.stamp_ns)
+        self._ready.set_target(self._decode(frame), box[0], stamp_ns=frame.stamp_ns)
 
     def track(self, frame: Frame) -> ScoredBoxes:
         """The target in the next frame. Raises FrameRefused."""
-        cube = self._decoder.decode(frame.image, frame.encoding)
-        return _as_boxes(self._ready.track(cube, frame.stamp_ns))
+        return _as_boxes(self._ready.track(self._decode(frame), frame.stamp_ns))
 
     @property
     def _ready(self) -> HsiTracker:
@@ -81,8 +88,7 @@ class HsiReplay:
 
 def _warm(tracker: HsiTracker) -> HsiTracker:
     """The tracker after a look at noise: the first run of a network takes longer than those that follow."""
-    bands = len(tracker.camera.wavelengths_nm)
-    noise = np.random.default_rng(0).integers(0, 255, (64, 64, bands), np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, tracker.channels), np.uint8)
     tracker.set_target(noise, (24, 24, 16, 16))
     tracker.track(noise, 0)
     return tracker

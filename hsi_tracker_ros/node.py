@@ -16,9 +16,9 @@ from remote_sensing_tracking.srv import ClearTarget, SetTarget
 from sensor_msgs.msg import Image
 
 from hsi_tracker_ros.cubes.camera_file import CameraFile, read_camera_file
-from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection
+from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection, to_picture
 from hsi_tracker_ros.cubes.presets import preset
-from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_tracker
+from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_rgb_tracker, load_tracker
 from tracking_runtime.cdr import read_spectral_info
 from tracking_runtime.engines import BACKENDS
 from tracking_runtime.errors import FrameRefused, TargetRefused
@@ -32,6 +32,7 @@ from tracking_runtime.ros.parameters import parameter
 from tracking_runtime.sources import read_image_file
 from tracking_runtime.spectral import SpectralInfo
 
+RGB = "rgb"
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
 
 
@@ -46,7 +47,9 @@ class HsiTrackerParameters(FrameNodeParameters):
         choices=("auto", *(backend.name for backend in BACKENDS)),
     )
     camera: str = parameter(
-        "", "name of a camera, or path of a camera file; empty: as spectral_info says, else as the model"
+        "",
+        "name of a camera, or path of a camera file; rgb: an ordinary one, for the model's RGB branch alone; "
+        "empty: as spectral_info says, else as the model",
     )
     dark_field: str = parameter(
         "", "file of an image without light, of the shape of the camera's, to subtract; empty: none"
@@ -65,6 +68,8 @@ class HsiTrackerParameters(FrameNodeParameters):
         """Raise ValueError where values do not fit together."""
         if len(self.start_box) != 4:
             raise ValueError(f"parameter start_box has {len(self.start_box)} numbers, allowed: 4")
+        if self.camera == RGB and self.dark_field:
+            raise ValueError("parameter dark_field is for spectral cameras, and camera is rgb")
         if self.flat_field and not self.dark_field:
             raise ValueError("parameter flat_field needs dark_field: light is what is above the dark")
 
@@ -81,8 +86,8 @@ class _Eye:
     def configured(cls, parameters: HsiTrackerParameters) -> _Eye:
         """The camera that the parameters name; an unknown one if they name none. Raises SourceError."""
         name, fields = parameters.camera, _read_fields(parameters.dark_field, parameters.flat_field)
-        if not name:
-            return cls("model", None, fields)
+        if not name or name == RGB:
+            return cls(name or "model", None, fields)
         return cls(name, read_camera_file(name) if Path(name).suffix else CameraFile(preset(name)), fields)
 
     def described(self, camera: SpectralInfo) -> _Eye:
@@ -146,9 +151,11 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         return self._open(model, self._eye)
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
-        """The cube of an image."""
+        """The cube of an image; of an ordinary camera, its picture."""
+        if self.tracker.camera is None:
+            return to_picture(image, encoding)
         cube = self._eye.decoder.decode(image, encoding)
-        wanted = len(self.tracker.camera.wavelengths_nm)
+        wanted = self.tracker.channels
         if cube.shape[2] != wanted:
             raise FrameRefused(
                 f"an image of {cube.shape[2]} bands where {wanted} are expected: set the parameter camera, "
@@ -193,8 +200,11 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         }
 
     def _open(self, model: str, eye: _Eye) -> HsiTracker:
-        warm = load_tracker(model, self.parameters.engine, eye.decoder.cube_camera)
-        noise = np.random.default_rng(0).integers(0, 255, (64, 64, len(warm.camera.wavelengths_nm)), np.uint8)
+        if eye.name == RGB:
+            warm = load_rgb_tracker(model, self.parameters.engine)
+        else:
+            warm = load_tracker(model, self.parameters.engine, eye.decoder.cube_camera)
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64, warm.channels), np.uint8)
         warm.set_target(noise, (24, 24, 16, 16))
         warm.track(noise, 0)
         return HsiTracker(warm.model, times=self.times, camera=warm.camera)

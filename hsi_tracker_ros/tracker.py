@@ -6,10 +6,10 @@ together how sure it is. A lost target is looked for in more crops, where the sp
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,10 @@ from scipy.special import expit
 
 from hsi_tracker_ros.cubes.bands import BandMatcher
 from hsi_tracker_ros.cubes.false_color import false_color, white_level
-from hsi_tracker_ros.hanet.config import RESPONSE_SIZE, STRIDE
+from hsi_tracker_ros.hanet.config import HANetConfig
 from hsi_tracker_ros.hanet.crops import SquareCrop, cut, search_side, template_side
-from hsi_tracker_ros.hanet.model import HANetModel, Kernels, Maps, stack
+from hsi_tracker_ros.hanet.model import Kernels, Maps, SiameseModel, stack
+from hsi_tracker_ros.hanet.network import HANet
 from hsi_tracker_ros.hanet.storage import load_network
 from hsi_tracker_ros.signature import Signature, core_spectrum, likely_places
 from tracking_runtime.engines import EngineSettings
@@ -74,8 +75,8 @@ class TrackerSettings:
     Attributes:
         window_influence: weight of the cosine window, which holds a target where it was (SiamBAN).
         penalty_k: how strongly a change of size or shape counts against a response (SiamBAN).
-        peak_width: a response this much below the best, in logits, is worth 1/e of it; SiamBAN takes the
-            probability instead, which tells responses that are all near 1 from each other no more.
+        peak_width: a response this much below the best, in logits, is worth 1/e of it; 0: a response is worth
+            its probability (SiamBAN), which tells responses that are all near 1 from each other no more.
         size_rate: how fast a box takes the size that the response gives (SiamBAN's LR).
         motion_rate: share of the newest step in the motion expected for the next frame, by which the search
             crop is moved; 0: none is expected (SiamBAN).
@@ -118,6 +119,25 @@ class TrackerSettings:
     signature_rate: float = 0.05
 
 
+SIAMBAN = TrackerSettings(
+    window_influence=0.463253,
+    penalty_k=0.085136,
+    peak_width=0.0,
+    size_rate=0.444182,
+    motion_rate=0.0,
+    minimum_side=10.0,
+    online_interval=0,
+    lost_score=0.2,
+    found_score=0.9,
+    redetection_crops=0,
+    peaks=1,
+    score_offset=0.0,
+    score_logit=1.0,
+    score_angle=0.0,
+)
+"""SiamBAN's own tracker, as tuned for VOT2018, and thresholds of ours on its probability."""
+
+
 @dataclass
 class _Target:
     """What the tracker knows of a target between frames."""
@@ -155,42 +175,48 @@ class _Candidate:
     """The most confident frame since the last online template, cut as a template."""
 
     score: float
-    image: NDArray[np.uint8]
-    cube: Floats
+    crops: tuple[NDArray[Any], ...]
     stamp_ns: int
 
 
 @dataclass(frozen=True)
 class _View:
-    """A frame with what every crop of it needs."""
+    """A frame with what every crop of it needs.
 
-    cube: NDArray[Any]
-    wavelengths_nm: tuple[float, ...]
-    bands: BandMatcher
+    Attributes:
+        pixels: ``(height, width, channels)``, a cube or a BGR picture.
+        color: makes BGR of it or of a part of it.
+        bands: makes the model's bands of the camera's; None: the model takes none.
+        black: value of no light.
+        means: ``(channels,)`` mean of the frame above black.
+        mean_color: ``(3,)`` mean of the frame in BGR.
+    """
+
+    pixels: NDArray[Any]
+    color: Callable[[NDArray[Any]], NDArray[np.uint8]]
+    bands: BandMatcher | None
     black: float
-    white: float
     means: Floats
     mean_color: NDArray[np.float64] = field(repr=False)
 
-    def crops(self, crop: SquareCrop, image_size: int, cube_size: int) -> tuple[NDArray[np.uint8], Floats]:
-        """A square in false colour, and as a cube relative to the frame's mean in each band."""
-        rows, columns = crop.window(*self.cube.shape[:2])
-        region = self.cube[rows, columns]
+    def crops(self, crop: SquareCrop, sizes: tuple[int, ...]) -> tuple[NDArray[Any], ...]:
+        """A square in colour, and for a second size as a cube relative to the frame's mean in each band."""
+        rows, columns = crop.window(*self.pixels.shape[:2])
+        region = self.pixels[rows, columns]
         local = crop.moved(-columns.start, -rows.start)
         if not region.size:
-            region, local = (
-                self.means[None, None] + self.black,
-                SquareCrop(-crop.side, -crop.side, crop.side / 2),
-            )
-        image = false_color(region, self.wavelengths_nm, white=self.white, black=self.black)
-        relative = cut(region.astype(np.float32, copy=False), local, cube_size, self.means + self.black)
-        relative = (relative - self.black) / self.means
-        relative = self.bands(relative)
-        return cut(image, local, image_size, self.mean_color), np.ascontiguousarray(relative, np.float32)
+            fill = (self.means[None, None] + self.black).astype(self.pixels.dtype)
+            region, local = fill, SquareCrop(-crop.side, -crop.side, crop.side / 2)
+        image = cut(self.color(region), local, sizes[0], self.mean_color)
+        if self.bands is None:
+            return (image,)
+        relative = cut(region.astype(np.float32, copy=False), local, sizes[1], self.means + self.black)
+        relative = self.bands((relative - self.black) / self.means)
+        return image, np.ascontiguousarray(relative, np.float32)
 
     def spectrum(self, box: NDArray[np.float64]) -> Floats:
         """Of the middle of a box, relative to the frame."""
-        return core_spectrum(self.cube, box, self.black, self.means)
+        return core_spectrum(self.pixels, box, self.black, self.means)
 
 
 @dataclass(frozen=True)
@@ -224,9 +250,13 @@ class HsiTracker:
 
     Args:
         model: the network, ready to run.
-        camera: the bands of the cubes; None: those of the model.
+        camera: the bands of the cubes; None: those of the model, and where it has none frames are pictures,
+            BGR.
         settings: how responses become boxes.
         times: told how long ``crop``, ``engine`` and ``update`` take.
+
+    Attributes:
+        channels: of the frames.
 
     Raises:
         CameraMismatch: the camera's bands don't cover the model's.
@@ -234,7 +264,7 @@ class HsiTracker:
 
     def __init__(
         self,
-        model: HANetModel,
+        model: SiameseModel,
         settings: TrackerSettings | None = None,
         times: StageTimes | None = None,
         *,
@@ -242,13 +272,16 @@ class HsiTracker:
     ) -> None:
         self.model, self.settings = model, settings or TrackerSettings()
         self.times = times or StageTimes()
-        self.camera = camera or SpectralInfo(model.wavelengths_nm)
+        self.camera = camera or (SpectralInfo(model.wavelengths_nm) if model.wavelengths_nm else None)
+        self.channels = len(self.camera.wavelengths_nm) if self.camera else 3
         self.response: Floats | None = None
-        self._bands = BandMatcher(self.camera, model.wavelengths_nm)
+        self._bands = (
+            BandMatcher(self.camera, model.wavelengths_nm) if self.camera and model.wavelengths_nm else None
+        )
         self._targets: dict[int, _Target] = {}
         self._next_id = 1
-        self._window = np.outer(np.hanning(RESPONSE_SIZE), np.hanning(RESPONSE_SIZE))
-        offsets = (np.arange(RESPONSE_SIZE) - RESPONSE_SIZE // 2) * float(STRIDE)
+        self._window = np.outer(np.hanning(model.grid.size), np.hanning(model.grid.size))
+        offsets = model.grid.offsets().numpy()
         self._points = np.stack(np.meshgrid(offsets, offsets))
 
     def set_target(
@@ -281,9 +314,7 @@ class HsiTracker:
         if target_id is not None and target_id < 1:
             raise TargetRefused(f"ids of targets count from 1; {target_id} is none")
         crop = _square(checked, template_side(checked))
-        kernels = self.model.encode(
-            *view.crops(crop, self.model.config.template_size, self.model.spectral.template_size)
-        )
+        kernels = self.model.encode(*view.crops(crop, self.model.crop_sizes("template")))
         number = self._next_id if target_id is None else target_id
         inside = clip_to_image(checked, cube.shape[1], cube.shape[0])[0]
         signature = Signature(view.spectrum(inside))
@@ -309,8 +340,7 @@ class HsiTracker:
 
     def false_color(self, cube: NDArray[Any]) -> NDArray[np.uint8]:
         """A frame as the RGB branch sees it, ``(height, width, 3)`` BGR."""
-        view = self._view(cube)
-        return false_color(cube, view.wavelengths_nm, white=view.white, black=view.black)
+        return self._view(cube).color(cube)
 
     def track(
         self, cube: NDArray[Any], stamp_ns: int, *, only: Collection[int] | None = None
@@ -335,40 +365,44 @@ class HsiTracker:
         owners = [index for index, crops in enumerate(places) for _ in crops]
         squares = [crop for crops in places for crop in crops]
         with self.times.stage("crop"):
-            sizes = self.model.config.search_size, self.model.spectral.search_size
-            images, cubes = (
-                np.stack(crops) for crops in zip(*(view.crops(crop, *sizes) for crop in squares), strict=True)
-            )
+            sizes = self.model.crop_sizes("search")
+            looks = [view.crops(crop, sizes) for crop in squares]
+            crops = [np.stack(each) for each in zip(*looks, strict=True)]
         with self.times.stage("engine"):
             first = stack([targets[index].first for index in owners])
             online = stack([targets[index].online for index in owners])
-            maps = self.model.search(images, cubes, first, online)
+            maps = self.model.search(crops, first, online)
         with self.times.stage("update"):
             for index, target in enumerate(targets):
                 rows = [row for row, owner in enumerate(owners) if owner == index]
-                crops = [squares[row] for row in rows]
-                best = self._match(target, view, crops, Maps(*(part[rows] for part in maps)))
+                own = [squares[row] for row in rows]
+                best = self._match(target, view, own, Maps(*(part[rows] for part in maps)))
                 self._update(target, best, width=cube.shape[1], height=cube.shape[0])
                 self._remember(target, view, best, stamp_ns)
                 if index == 0:
                     self.response = expit(best.response)
         return [target.state() for target in targets]
 
-    def _view(self, cube: NDArray[Any]) -> _View:
-        bands = len(self.camera.wavelengths_nm)
-        if cube.ndim != 3 or cube.shape[2] != bands or not cube.size:
-            raise FrameRefused(f"a cube of shape {cube.shape} where (height, width, {bands}) is expected")
-        if cube.dtype not in (np.uint8, np.uint16, np.float32):
-            raise FrameRefused(f"a cube of {cube.dtype}; known: uint8, uint16, float32")
-        sample = cube[::4, ::4].astype(np.float32)
-        if cube.dtype == np.float32 and not np.isfinite(cube.sum(dtype=np.float64)):
-            raise FrameRefused("a cube with values that are not finite")
-        black = self.camera.black_level
+    def _view(self, pixels: NDArray[Any]) -> _View:
+        if pixels.ndim != 3 or pixels.shape[2] != self.channels or not pixels.size:
+            raise FrameRefused(
+                f"a frame of shape {pixels.shape} where (height, width, {self.channels}) is expected"
+            )
+        if pixels.dtype not in ((np.uint8, np.uint16, np.float32) if self.camera else (np.uint8,)):
+            raise FrameRefused(
+                f"a frame of {pixels.dtype}; known: {'uint8, uint16, float32' if self.camera else 'uint8'}"
+            )
+        if pixels.dtype == np.float32 and not np.isfinite(pixels.sum(dtype=np.float64)):
+            raise FrameRefused("a frame with values that are not finite")
+        sample = pixels[::4, ::4].astype(np.float32)
+        if self.camera is None:
+            means = np.maximum(sample.mean(axis=(0, 1)), 1e-6)
+            return _View(pixels, lambda picture: picture, None, 0.0, means, means.astype(np.float64))
+        black, nm = self.camera.black_level, self.camera.wavelengths_nm
         means = np.maximum(sample.mean(axis=(0, 1)) - black, 1e-6)
-        white = white_level(cube, black)
-        nm = self.camera.wavelengths_nm
-        mean_color = false_color(means[None, None] + black, nm, white=white, black=black)[0, 0]
-        return _View(cube, nm, self._bands, black, white, means, mean_color.astype(np.float64))
+        color = partial(false_color, wavelengths_nm=nm, white=white_level(pixels, black), black=black)
+        mean_color = color(means[None, None] + black)[0, 0].astype(np.float64)
+        return _View(pixels, color, self._bands, black, means, mean_color)
 
     def _places(self, target: _Target, view: _View) -> list[SquareCrop]:
         """Where to look for a target: around its last box; if it is lost, where its spectrum fits as well."""
@@ -376,7 +410,7 @@ class HsiTracker:
         crops = [_square(target.box, search_side(target.box)).moved(*target.motion)]
         if target.status is TargetStatus.LOST and settings.redetection_crops:
             size, places = target.box[2:], settings.redetection_places
-            likely = likely_places(view.cube, size, target.signature, view.black, view.means, places)
+            likely = likely_places(view.pixels, size, target.signature, view.black, view.means, places)
             for step in range(min(settings.redetection_crops, len(likely))):
                 x, y = likely[(target.scan + step) % len(likely)]
                 crops.append(replace(crops[0], x=float(x), y=float(y)))
@@ -396,7 +430,7 @@ class HsiTracker:
         held = self._held(target)
 
         def rank(peak: _Match) -> float:
-            worth = math.exp((peak.evidence - top) / self.settings.peak_width)
+            worth = _worth(peak.evidence, top, self.settings.peak_width)
             return peak.penalty * worth * (1 - held) + peak.window * held
 
         return max(peaks, key=rank)
@@ -418,7 +452,8 @@ class HsiTracker:
         change *= _ratio(width / height, previous_width / previous_height)
         penalty = np.exp(-(change - 1) * settings.penalty_k)
         held = self._held(target)
-        worth = np.exp(settings.score_logit * (logits - logits.max()) / settings.peak_width)
+        evidence = settings.score_logit * logits
+        worth = _worth(evidence, evidence.max(), settings.peak_width)
         ranked = penalty * worth * (1 - held) + self._window * held
         summits = np.flatnonzero(ranked == maximum_filter(ranked, _PEAK_WIDTH))
         for flat in summits[np.argsort(-ranked.flat[summits])][: settings.peaks]:
@@ -429,10 +464,8 @@ class HsiTracker:
             box = np.array([x - w / 2, y - h / 2, w, h], np.float64)
             spectrum = view.spectrum(box)
             angle = float(target.signature.angles(spectrum))
-            evidence = (
-                settings.score_offset + settings.score_logit * logits[at] - settings.score_angle * angle
-            )
-            yield _Match(float(evidence), float(penalty[at]), float(self._window[at]), box, spectrum, logits)
+            odds = settings.score_offset + evidence[at] - settings.score_angle * angle
+            yield _Match(float(odds), float(penalty[at]), float(self._window[at]), box, spectrum, logits)
 
     def _update(self, target: _Target, match: _Match, *, width: int, height: int) -> None:
         settings = self.settings
@@ -475,13 +508,13 @@ class HsiTracker:
         best = target.candidate.score if target.candidate else settings.online_score
         if sure and target.score >= best:
             crop = _square(target.box, template_side(target.box))
-            crops = view.crops(crop, self.model.config.template_size, self.model.spectral.template_size)
-            target.candidate = _Candidate(target.score, *crops, stamp_ns)
+            crops = view.crops(crop, self.model.crop_sizes("template"))
+            target.candidate = _Candidate(target.score, crops, stamp_ns)
         target.frames_to_update += 1
         if target.frames_to_update >= settings.online_interval:
             target.frames_to_update = 0
             if target.candidate is not None:
-                target.online = self.model.encode(target.candidate.image, target.candidate.cube)
+                target.online = self.model.encode(*target.candidate.crops)
                 target.template_stamp_ns = target.candidate.stamp_ns
                 target.candidate = None
 
@@ -512,13 +545,56 @@ def load_tracker(
     """
     network = load_network(name_or_path)
     spectral = network.config.spectral
-    if spectral is not None and spectral.wavelengths_nm is None:
+    if isinstance(network, HANet) and spectral is not None and spectral.wavelengths_nm is None:
         if bands is None:
             raise ModelError(f"model {name_or_path} fits any camera: say which, by its bands")
         network = network.bake(bands.wavelengths_nm)
     asked = replace(engine_settings or EngineSettings(), engine=engine)
-    model = HANetModel(network, asked, Path(name_or_path).stem)
-    return HsiTracker(model, settings, times, camera=bands)
+    model = SiameseModel(network, asked, Path(name_or_path).stem)
+    return HsiTracker(model, settings or tuned_settings(network.config), times, camera=bands)
+
+
+def load_rgb_tracker(
+    name_or_path: str | Path,
+    engine: str = "auto",
+    *,
+    settings: TrackerSettings | None = None,
+    engine_settings: EngineSettings | None = None,
+    times: StageTimes | None = None,
+    camera: SpectralInfo | None = None,
+) -> HsiTracker:
+    """A tracker with nothing but the RGB branch of a model from disk.
+
+    Args:
+        name_or_path: of the model, whatever it is for.
+        engine: as of ``load_tracker``.
+        settings: as of ``load_tracker``.
+        engine_settings: as of ``load_tracker``.
+        times: as of ``load_tracker``.
+        camera: frames are its cubes, seen in false colour; None: frames are BGR pictures.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        EngineError: no engine works.
+    """
+    network = load_network(name_or_path)
+    alone = network.rgb_alone() if isinstance(network, HANet) else network
+    asked = replace(engine_settings or EngineSettings(), engine=engine)
+    model = SiameseModel(alone, asked, f"{Path(name_or_path).stem} rgb")
+    return HsiTracker(model, settings or tuned_settings(alone.config), times, camera=camera)
+
+
+def tuned_settings(config: HANetConfig) -> TrackerSettings:
+    """The settings that go with a network: its own, and for what it does not say those of its kind.
+
+    Raises:
+        ModelError: there is no setting of that name.
+    """
+    usual = SIAMBAN if config.spectral is None else TrackerSettings()
+    unknown = set(config.tracking) - {setting.name for setting in fields(usual)}
+    if unknown:
+        raise ModelError(f"the tracker has no settings {', '.join(sorted(unknown))}")
+    return replace(usual, **{name: type(getattr(usual, name))(v) for name, v in config.tracking.items()})
 
 
 def _checked_box(box: ArrayLike, *, width: int, height: int) -> NDArray[np.float64]:
@@ -543,9 +619,21 @@ def _padded_size(width: Any, height: Any) -> Any:
     return np.sqrt((width + context) * (height + context))
 
 
+def _worth(evidence: Any, best: float, width: float) -> Any:
+    """What a response counts among others, 0..1: how near it comes to the best, or its probability."""
+    return np.exp((evidence - best) / width) if width else expit(evidence)
+
+
 def _ratio(value: Any, reference: Any) -> Any:
     ratio = value / reference
     return np.maximum(ratio, 1 / ratio)
 
 
-__all__: Sequence[str] = ("HsiTracker", "TargetState", "TargetStatus", "TrackerSettings", "load_tracker")
+__all__: Sequence[str] = (
+    "HsiTracker",
+    "TargetState",
+    "TargetStatus",
+    "TrackerSettings",
+    "load_rgb_tracker",
+    "load_tracker",
+)

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader
 
 from hsi_tracker_ros.datasets import Augmentation, Clip, Pair, PairDataset, stack_pairs
 from hsi_tracker_ros.hanet.config import HANET_EDGE, HANET_R50, HANetConfig
@@ -33,17 +34,18 @@ class Recipe:
     """How a network is trained.
 
     Attributes:
-        steps: batches in all.
+        steps: batches of each stage.
         batch: pairs in each.
         optimizer: ``sgd`` (momentum 0.9) or ``adamw``.
         learning_rate: after the warm-up; it falls exponentially to ``final_rate``.
         final_rate: at the last step.
         warmup: share of the steps in which the rate rises to ``learning_rate``.
         backbone_rate: the RGB backbone's rate as a share of the others'.
-        backbone_from: share of the steps after which the RGB backbone learns too.
+        backbone_from: share of a stage's steps after which the RGB backbone learns too.
         weight_decay: of the optimizer.
         average: decay of the running average of the weights, which is what is kept in the end; 0: none.
-        learns: branches that learn; the paper trains ``rgb`` first and ``spectral`` after.
+        stages: which branches learn, one stage after the other; the paper trains ``rgb`` first and then
+            ``spectral``. The rate's course begins anew with each stage.
         sampling: which points of the response maps count.
         augmentation: how crops vary.
     """
@@ -58,12 +60,22 @@ class Recipe:
     backbone_from: float = 0.0
     weight_decay: float = 1e-4
     average: float = 0.0
-    learns: tuple[str, ...] = ("rgb", "spectral")
+    stages: tuple[tuple[str, ...], ...] = (("rgb", "spectral"),)
     sampling: Sampling = field(default_factory=Sampling)
     augmentation: Augmentation = field(default_factory=Augmentation)
 
+    @property
+    def total_steps(self) -> int:
+        """Batches in all."""
+        return self.steps * len(self.stages)
+
+    def learns(self, step: int) -> tuple[str, ...]:
+        """The branches that learn in a step."""
+        return self.stages[min(step // self.steps, len(self.stages) - 1)]
+
     def rate(self, step: int) -> float:
         """The learning rate of a step."""
+        step %= self.steps
         warmup = max(self.warmup * self.steps, 1.0)
         if step < warmup:
             return self.learning_rate * (step + 1) / warmup
@@ -72,7 +84,13 @@ class Recipe:
 
 
 PAPER = Recipe(
-    steps=20 * 31_250, batch=32, optimizer="sgd", learning_rate=1e-3, final_rate=5e-4, backbone_from=0.5
+    steps=20 * 31_250,
+    batch=32,
+    optimizer="sgd",
+    learning_rate=1e-3,
+    final_rate=5e-4,
+    backbone_from=0.5,
+    stages=(("rgb",), ("spectral",)),
 )
 EDGE = Recipe(
     steps=3000,
@@ -96,6 +114,9 @@ RECIPES: Mapping[str, tuple[HANetConfig, Recipe]] = {
 class Trainer:
     """One training run in one folder; a folder with a checkpoint is resumed.
 
+    Where ``torch.distributed`` has been set up, as by ``torchrun``, its processes share each batch, and the
+    first of them alone writes.
+
     Args:
         network: to be trained, with its initial weights.
         clips: to draw pairs from.
@@ -106,7 +127,7 @@ class Trainer:
         device: that computes.
 
     Raises:
-        ModelError: the checkpoint there is of another network.
+        ModelError: the checkpoint there is of another network, or batches can't be shared evenly.
     """
 
     def __init__(
@@ -122,14 +143,16 @@ class Trainer:
     ) -> None:
         self.recipe, self.folder, self.step = recipe, folder, 0
         self._network = channels_last(network).to(device)
+        self._parallel: nn.Module = self._network
+        self._rank, self._processes = (
+            (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+        )
+        if recipe.batch % self._processes:
+            raise ModelError(f"{recipe.batch} pairs a batch can't be shared by {self._processes} processes")
         self._device, self._seed, self._workers = device, seed, workers
         self._dataset = PairDataset(
-            clips, network.config, recipe.augmentation, seed, length=recipe.steps * recipe.batch
+            clips, network.config, recipe.augmentation, seed, length=recipe.total_steps * recipe.batch
         )
-        for module in network.rgb.backbone.first_stages():
-            module.requires_grad_(False)
-        for branch in {"rgb", "spectral"} - set(recipe.learns):
-            network.get_submodule(branch).requires_grad_(False)
         self._optimizer = self._make_optimizer()
         averaging = get_ema_multi_avg_fn(recipe.average)
         self._average = (
@@ -146,16 +169,39 @@ class Trainer:
 
     def run(self) -> Iterator[dict[str, float]]:
         """Train to the last step, yielding each step's losses; stop iterating to pause."""
-        batch = self.recipe.batch
-        remaining = Subset(self._dataset, range(self.step * batch, len(self._dataset)))
-        loader = DataLoader(remaining, batch, collate_fn=stack_pairs, num_workers=self._workers)
+        loader = DataLoader(
+            self._dataset, batch_sampler=self._shares(), collate_fn=stack_pairs, num_workers=self._workers
+        )
+        stage: tuple[str, ...] = ()
         for pairs in loader:
+            if self.recipe.learns(self.step) != stage:
+                stage = self.recipe.learns(self.step)
+                self._begin_stage(stage)
             losses = self._train(pairs)
             self.step += 1
             yield losses
 
+    def _shares(self) -> Iterator[list[int]]:
+        """This process's part of each batch still to come."""
+        batch, share = self.recipe.batch, self.recipe.batch // self._processes
+        for step in range(self.step, self.recipe.total_steps):
+            first = step * batch + self._rank * share
+            yield list(range(first, first + share))
+
+    def _begin_stage(self, learns: Sequence[str]) -> None:
+        network = self._network
+        network.requires_grad_(True)
+        for module in network.rgb.backbone.first_stages():
+            module.requires_grad_(False)
+        for branch in {"rgb", "spectral"} - set(learns):
+            network.get_submodule(branch).requires_grad_(False)
+        if self._processes > 1:
+            self._parallel = DistributedDataParallel(network)
+
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
+        if self._rank:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         state: dict[str, Any] = {
             "step": self.step,
@@ -170,6 +216,8 @@ class Trainer:
 
     def record(self, losses: Mapping[str, float]) -> None:
         """Append a line to the history."""
+        if self._rank:
+            return
         line = {"step": self.step, "rate": self.recipe.rate(self.step), **losses}
         with (self.folder / HISTORY).open("a") as file:
             file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")
@@ -181,9 +229,10 @@ class Trainer:
 
     def _make_optimizer(self) -> torch.optim.Optimizer:
         recipe, network = self.recipe, self._network
-        backbone = [p for p in network.rgb.backbone.parameters() if p.requires_grad]
-        slow = {id(p) for p in backbone}
-        rest = [p for p in network.parameters() if p.requires_grad and id(p) not in slow]
+        fixed = {id(p) for module in network.rgb.backbone.first_stages() for p in module.parameters()}
+        backbone = [p for p in network.rgb.backbone.parameters() if id(p) not in fixed]
+        apart = fixed | {id(p) for p in backbone}
+        rest = [p for p in network.parameters() if id(p) not in apart]
         groups = [{"params": rest, "share": 1.0}, {"params": backbone, "share": recipe.backbone_rate}]
         if recipe.optimizer == "sgd":
             return torch.optim.SGD(
@@ -197,7 +246,9 @@ class Trainer:
         recipe, network = self.recipe, self._network
         network.train()
         network.rgb.backbone.eval()
-        learning = self.step >= recipe.backbone_from * recipe.steps
+        for branch in {"rgb", "spectral"} - set(recipe.learns(self.step)):
+            network.get_submodule(branch).eval()
+        learning = self.step % recipe.steps >= recipe.backbone_from * recipe.steps
         for group in self._optimizer.param_groups:
             slow = group["share"] != 1.0
             group["lr"] = recipe.rate(self.step) * group["share"] * (1.0 if learning or not slow else 0.0)
@@ -208,11 +259,12 @@ class Trainer:
         wavelengths = (
             (nm,) if network.config.spectral and network.config.spectral.wavelengths_nm is None else ()
         )
-        responses = network(*map(_channels_last, (image, cube, search_image, search_cube)), *wavelengths)
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.step)
-        loss, parts = total_loss(
-            responses, pairs.box, pairs.paired, network.config.search_size, recipe.sampling, generator
+        responses = self._parallel(
+            *map(_channels_last, (image, cube, search_image, search_cube)), *wavelengths
         )
+        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.step)
+        size, grid = network.config.search_size, network.rgb.grid
+        loss, parts = total_loss(responses, pairs.box, pairs.paired, size, recipe.sampling, generator, grid)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_((p for p in network.parameters() if p.grad is not None), 10.0)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from spax_ros.checkpoints import read_checkpoint
 from spax_ros.models import save_spax
 from spax_ros.network.config import VARIANTS, SpaxConfig
 from spax_ros.network.network import SpaxNetwork
+from tracking_runtime.checkpoints import read_state_dict
 from tracking_runtime.errors import ModelError
 
 _CONV_NORM = {"0": "conv", "1": "norm"}
@@ -86,7 +86,7 @@ def official_weights(official: Mapping[str, Tensor], config: SpaxConfig) -> dict
     problems = []
     for name, value in official.items():
         try:
-            here = official_name(name.removeprefix("module."), config)
+            here = official_name(name, config)
         except ModelError as error:
             problems.append(str(error))
             continue
@@ -117,10 +117,7 @@ def read_official(checkpoint: Path, variant: str) -> tuple[SpaxConfig, dict[str,
     """
     if variant not in VARIANTS:
         raise ModelError(f"no variant {variant}; there are {', '.join(VARIANTS)}")
-    content = read_checkpoint(checkpoint)
-    official = content.get("state_dict", content)
-    if not isinstance(official, dict) or not all(isinstance(value, Tensor) for value in official.values()):
-        raise ModelError(f"{checkpoint} holds no state_dict")
+    official = read_state_dict(checkpoint)
     try:
         return VARIANTS[variant], official_weights(official, VARIANTS[variant])
     except ModelError as error:

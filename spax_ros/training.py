@@ -20,11 +20,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spax_ros.checkpoints import read_checkpoint
 from spax_ros.datasets import Clip, CropFrame, crop
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.grid import PackedGrid
+from tracking_runtime.checkpoints import read_checkpoint
 from tracking_runtime.errors import ModelError
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ Three formats are told apart by their columns, whatever separates them (commas, 
 * 4: x, y, width, height of one target, a line for each frame (OTB, HOT); all negative or NaN where it is
   absent.
 * 8, in a file named ``groundtruth.txt``: the corners of one target, a line for each frame (VOT); its box is
-  the upright one around them.
+  the upright one with their middle, area and proportions, as trackers are started by it in the field.
 * 6 and more: frame, id, x, y, width, height, confidence, class, … of one object (MOT, SatVideoDT); frames
   count from 1, an object with confidence 0 is left out, classes count from 1.
 
@@ -141,10 +141,19 @@ def _target(values: tuple[float, ...]) -> GroundTruth:
     if all(math.isnan(value) for value in values) or all(value < 0 for value in values):
         return GroundTruth()
     if len(values) == _CORNERS_COLUMNS:
-        left, right = min(values[::2]), max(values[::2])
-        top, bottom = min(values[1::2]), max(values[1::2])
-        values = (left, top, right - left, bottom - top)
+        values = _upright(values)
     return _truth([_Object(0, 1, 0, _with_area(values))])
+
+
+def _upright(corners: tuple[float, ...]) -> tuple[float, ...]:
+    """The box x, y, width, height of four corners x, y in order around a target."""
+    points = np.array(corners).reshape(4, 2)
+    width, height = np.ptp(points, axis=0)
+    sides = np.linalg.norm(points[[0, 1]] - points[[1, 2]], axis=1)
+    around = width * height
+    scale = math.sqrt(sides.prod() / around) if around > 0 else 1.0
+    size = scale * np.array([width, height])
+    return (*(points.mean(axis=0) - size / 2).tolist(), *size.tolist())
 
 
 def _object(values: tuple[float, ...], frames: int, class_names: Sequence[str]) -> _Object:

@@ -132,6 +132,28 @@ class Decoder:
         return to_cube(raw, camera)
 
 
+def to_picture(image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
+    """The image of an ordinary camera as BGR, ``(height, width, 3)``.
+
+    Args:
+        image: ``(height, width)`` or ``(height, width, 3)``.
+        encoding: mono8, bgr8, rgb8 or 8UC3.
+
+    Raises:
+        FrameRefused: the image cannot be used; the message says why.
+    """
+    _check(image, encoding)
+    if encoding == "rgb8":
+        return np.ascontiguousarray(image[..., ::-1])
+    if encoding == "mono8":
+        return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    if encoding not in ("bgr8", "8UC3"):
+        raise FrameRefused(
+            f"an image {encoding} where a picture (bgr8, rgb8, mono8) is expected: nothing tells its bands"
+        )
+    return image
+
+
 def _after(
     camera: SpectralInfo, fields: FieldCorrection | None, correction: SpectralCorrection | None
 ) -> SpectralInfo:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import dacite
 
 from tracking_runtime.errors import ModelError
-
-STRIDE = 8
-RESPONSE_SIZE = 25
 
 
 @dataclass(frozen=True)
@@ -38,17 +35,19 @@ class SpectralConfig:
 
 @dataclass(frozen=True)
 class HANetConfig:
-    """The whole network. Without a spectral branch it is SiamBAN.
+    """The whole network. Without a spectral branch it is an RGB tracker: SiamBAN or NanoTrack.
 
     Attributes:
-        backbone: of the RGB branch, ``resnet50`` (the paper's) or ``efficientnet_lite0``.
-        levels: stages of the backbone that are correlated.
-        channels: of the neck and the heads.
+        backbone: of the RGB branch: SiamBAN on ``resnet50`` (the paper's) or ``efficientnet_lite0``, or all
+            of ``nanotrack_v1``, ``nanotrack_v2`` or ``nanotrack_v3``.
+        levels: stages of SiamBAN's backbone that are correlated.
+        channels: of SiamBAN's neck and heads.
         pixel_mean: subtracted from BGR pixels of 0..255.
         pixel_std: what they are divided by after that.
         spectral: the hyperspectral classification branch, if there is one.
         alpha: initial weight of the RGB classification in eq. 3 of the paper.
         beta: initial weight of the hyperspectral classification in eq. 3.
+        tracking: settings of the tracker (``TrackerSettings``) that this network was tuned with, by name.
     """
 
     backbone: str = "resnet50"
@@ -59,6 +58,7 @@ class HANetConfig:
     spectral: SpectralConfig | None = None
     alpha: float = 1.0
     beta: float = 1.0
+    tracking: Mapping[str, float] = field(default_factory=dict)
 
     template_size = 127
     search_size = 255

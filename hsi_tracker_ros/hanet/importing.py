@@ -1,15 +1,130 @@
-"""Weights from elsewhere, renamed for the networks here."""
+"""Weights from elsewhere: published trackers, and backbones trained on ImageNet."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from hsi_tracker_ros.hanet.backbones import DilatedEfficientNetLite0
-from hsi_tracker_ros.hanet.network import HANet
+from hsi_tracker_ros.hanet.config import SIAMBAN_R50, HANetConfig
+from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
+from hsi_tracker_ros.hanet.storage import save_network
+from tracking_runtime.checkpoints import read_state_dict
+from tracking_runtime.errors import ModelError
+
+SIAMBAN_TUNING: Mapping[str, tuple[float, float, float]] = {
+    "vot2018": (0.463253, 0.085136, 0.444182),
+    "vot2019": (0.334450, 0.001216, 0.463868),
+    "otb100": (0.385073, 0.020531, 0.473077),
+}
+"""Window influence, penalty k and size rate (LR) with which SiamBAN's authors measured on each benchmark."""
+
+NANOTRACK_TUNING: Mapping[int, tuple[float, float, float]] = {
+    1: (0.462, 0.148, 0.390),
+    2: (0.490, 0.150, 0.385),
+    3: (0.455, 0.138, 0.348),
+}
+"""The same of NanoTrack's versions."""
+
+_UNUSED_BY_NANOTRACK = "neck."
+
+
+def siamban(checkpoint: Path, tuning: str = "vot2018") -> SiameseNetwork:
+    """SiamBAN's official network (ResNet-50, levels 2 to 4) with the weights of a checkpoint.
+
+    Args:
+        checkpoint: the state_dict, or a file that holds it under ``state_dict``.
+        tuning: whose settings the tracker takes, of ``SIAMBAN_TUNING``.
+
+    Raises:
+        ModelError: it cannot be read, or its parameters are not SiamBAN's; the message lists them.
+    """
+    config = replace(SIAMBAN_R50, tracking=_tracking(SIAMBAN_TUNING[tuning]))
+    return _filled(config, read_state_dict(checkpoint), checkpoint)
+
+
+def nanotrack(checkpoint: Path) -> SiameseNetwork:
+    """NanoTrack's network of the version that a checkpoint is of, with its weights.
+
+    Raises:
+        ModelError: it cannot be read, or its parameters are not NanoTrack's; the message lists them.
+    """
+    weights = {
+        name: value
+        for name, value in read_state_dict(checkpoint).items()
+        if not name.startswith(_UNUSED_BY_NANOTRACK)
+    }
+    telling = {3: "ban_head.corr_dw_cls.conv_kernel.0.weight", 2: "ban_head.cls_pred.0.weight"}
+    version = next((number for number, name in telling.items() if name in weights), 1)
+    config = HANetConfig(backbone=f"nanotrack_v{version}", tracking=_tracking(NANOTRACK_TUNING[version]))
+    return _filled(config, weights, checkpoint)
+
+
+def import_tracker(network: SiameseNetwork, checkpoint: Path, authors: str, folder: Path, name: str) -> Path:
+    """Write a published tracker as a model, in the precision it came in; returns its manifest's path.
+
+    Args:
+        network: of ``siamban`` or ``nanotrack``.
+        checkpoint: that it came from.
+        authors: whose it is.
+        folder: where the model is written.
+        name: of the model.
+
+    Raises:
+        ModelError: there is a model of this name.
+    """
+    if (folder / f"{name}.yaml").exists():
+        raise ModelError(f"{folder / name}.yaml exists: give another name, or remove that model")
+    provenance = {
+        "imported_from": checkpoint.name,
+        "imported_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "by": f"{authors}; trained and measured by them, not here",
+    }
+    return save_network(folder, name, network, precision=torch.float32, training=provenance)
+
+
+def with_rgb_branch(config: HANetConfig, rgb: SiameseNetwork) -> HANet:
+    """A HA-Net with the spectral branch of a configuration, and another network's RGB branch as it is."""
+    given = rgb.config
+    network = HANet(
+        replace(
+            config,
+            backbone=given.backbone,
+            levels=given.levels,
+            channels=given.channels,
+            pixel_mean=given.pixel_mean,
+            pixel_std=given.pixel_std,
+        )
+    )
+    network.rgb.load_state_dict(rgb.rgb.state_dict())
+    return network
+
+
+def _tracking(tuning: tuple[float, float, float]) -> dict[str, float]:
+    return dict(zip(("window_influence", "penalty_k", "size_rate"), tuning, strict=True))
+
+
+def _filled(config: HANetConfig, weights: Mapping[str, Tensor], checkpoint: Path) -> SiameseNetwork:
+    network = SiameseNetwork(config)
+    expected = network.rgb.state_dict()
+    needed = {name for name in expected if not name.endswith("num_batches_tracked")}
+    problems = [f"{name} is missing" for name in sorted(needed - set(weights))]
+    problems += [f"{name} is unknown" for name in sorted(set(weights) - set(expected))]
+    problems += [
+        f"{name} is of shape {tuple(value.shape)}, expected {tuple(expected[name].shape)}"
+        for name, value in weights.items()
+        if name in expected and value.shape != expected[name].shape
+    ]
+    if problems:
+        raise ModelError("\n  ".join([f"{checkpoint} holds no {config.backbone} tracker:", *problems]))
+    network.rgb.load_state_dict({**expected, **weights})
+    return network.eval()
 
 
 def load_imagenet_backbone(network: HANet) -> str:

@@ -1,35 +1,30 @@
-"""HA-Net ready to run for one camera: two compiled graphs, arrays in and out."""
+"""HA-Net, or its RGB branch alone, ready to run for one camera: two compiled graphs, arrays in and out."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.hanet.config import HANetConfig, SpectralConfig
-from hsi_tracker_ros.hanet.graphs import search_graph, template_graph
-from hsi_tracker_ros.hanet.network import HANet
+from hsi_tracker_ros.hanet.config import HANetConfig
+from hsi_tracker_ros.hanet.graphs import online_part, search_graph, template_graph
+from hsi_tracker_ros.hanet.network import SiameseNetwork
 from tracking_runtime.engines import Engine, EngineSettings, load_engine
 
 Floats = NDArray[np.float32]
-
-
-class Kernels(NamedTuple):
-    """Templates as the search graph takes them, ``(targets, levels, channels, 5, 5)`` each."""
-
-    cls: Floats
-    loc: Floats
-    hsi: Floats
+Kernels = tuple[Floats, ...]
+"""A template as the search graph takes it: the kernels of ``SiameseNetwork.kernel_names``."""
 
 
 class Maps(NamedTuple):
     """What a search gives: by how many logits target exceeds background, and distances to the box.
 
     Attributes:
-        first: ``(targets, 25, 25)`` by the first template.
-        online: ``(targets, 25, 25)`` by the online template.
-        loc: left, top, right, bottom ``(targets, 4, 25, 25)`` in search pixels, by the first template.
+        first: ``(targets, size, size)`` by the first template.
+        online: ``(targets, size, size)`` by the online template.
+        loc: left, top, right, bottom ``(targets, 4, size, size)`` in search pixels, by the first template.
     """
 
     first: Floats
@@ -37,33 +32,44 @@ class Maps(NamedTuple):
     loc: Floats
 
 
-class HANetModel:
+class SiameseModel:
     """The network's two halves on an engine.
 
     Shapes are static: a search graph is compiled for one target, and by ``prepare`` for 2, 4, 8, ...; a
     search uses those that there are, filled up or one after the other, and never waits for a compiler.
 
     Args:
-        network: its bands fixed (``HANet.bake``).
+        network: its bands fixed (``HANet.bake``), if it has any.
         settings: of the engine.
         name: for logs.
+
+    Attributes:
+        config: what the network is built from.
+        wavelengths_nm: of the cubes that it takes; None: it takes none, but pictures.
+        grid: where the responses of a search crop lie.
 
     Raises:
         ValueError: the network's bands are not fixed.
         EngineError: no engine works.
     """
 
-    def __init__(self, network: HANet, settings: EngineSettings | None = None, name: str = "hanet") -> None:
+    def __init__(
+        self, network: SiameseNetwork, settings: EngineSettings | None = None, name: str = "hanet"
+    ) -> None:
         spectral = network.config.spectral
-        if spectral is None or spectral.wavelengths_nm is None:
+        if spectral is not None and spectral.wavelengths_nm is None:
             raise ValueError("bake the network for a camera first")
         self.config: HANetConfig = network.config
-        self.spectral: SpectralConfig = spectral
-        self.wavelengths_nm: tuple[float, ...] = spectral.wavelengths_nm
+        self.wavelengths_nm = None if spectral is None else spectral.wavelengths_nm
+        self.grid = network.rgb.grid
         self._network, self._settings, self._name = network.eval(), settings or EngineSettings(), name
         self._template = load_engine(template_graph(self._network, 1, name), self._settings)
         self._searches: dict[int, Engine] = {}
         self.prepare(1)
+
+    def crop_sizes(self, side: str) -> tuple[int, ...]:
+        """Pixels along the side of each input's crop, of the ``template`` or the ``search`` side."""
+        return self._network.crop_sizes(side)
 
     @property
     def description(self) -> str:
@@ -78,30 +84,29 @@ class HANetModel:
         graph = search_graph(self._network, batch, self._name)
         self._searches[batch] = load_engine(graph, self._settings)
 
-    def encode(self, image: NDArray[np.uint8], cube: Floats) -> Kernels:
+    def encode(self, *crops: NDArray[Any]) -> Kernels:
         """Kernels of one template, without the leading axis of targets.
 
         Args:
-            image: BGR ``(127, 127, 3)``.
-            cube: ``(size, size, bands)`` relative to the frame's mean in each band.
+            crops: BGR ``(127, 127, 3)`` uint8, and where the network has a spectral branch
+                ``(size, size, bands)`` relative to the frame's mean in each band.
         """
-        return Kernels(*(array[0] for array in self._template.run(image[None], cube[None])))
+        return tuple(array[0] for array in self._template.run(*(crop[None] for crop in crops)))
 
-    def search(self, images: NDArray[np.uint8], cubes: Floats, first: Kernels, online: Kernels) -> Maps:
+    def search(self, crops: Sequence[NDArray[Any]], first: Kernels, online: Kernels) -> Maps:
         """Responses of search crops, each to its own two templates.
 
         Args:
-            images: BGR ``(targets, 255, 255, 3)``.
-            cubes: ``(targets, size, size, bands)`` relative to the frame's mean in each band.
+            crops: as of ``encode``, stacked over targets: BGR ``(targets, 255, 255, 3)``, ...
             first: kernels of the first templates, stacked.
             online: kernels of the online templates, stacked.
         """
-        inputs: list[NDArray[Any]] = [images, cubes, *first, online.cls, online.hsi]
-        parts, done = [], 0
-        while done < len(images):
-            batch = self._batch(len(images) - done)
-            taken = min(batch, len(images) - done)
-            rows = np.minimum(np.arange(done, done + batch), len(images) - 1)
+        inputs = [*crops, *first, *online_part(online)]
+        parts, done, count = [], 0, len(crops[0])
+        while done < count:
+            batch = self._batch(count - done)
+            taken = min(batch, count - done)
+            rows = np.minimum(np.arange(done, done + batch), count - 1)
             outputs = self._searches[batch].run(*(array[rows] for array in inputs))
             parts.append([output[:taken] for output in outputs])
             done += taken
@@ -115,4 +120,4 @@ class HANetModel:
 
 def stack(kernels: list[Kernels]) -> Kernels:
     """Kernels of several targets as one batch."""
-    return Kernels(*(np.stack(arrays) for arrays in zip(*kernels, strict=True)))
+    return tuple(np.stack(arrays) for arrays in zip(*kernels, strict=True))

@@ -10,22 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from hsi_tracker_ros.hanet.backbones import BACKBONES, plain_stem
+from hsi_tracker_ros.hanet.branch import SIAMBAN_GRID, RgbBranch
 from hsi_tracker_ros.hanet.config import HANetConfig, SpectralConfig
 from hsi_tracker_ros.hanet.head import BoxHead, ClassificationHead
+from hsi_tracker_ros.hanet.nanotrack import NanoTrack
 from hsi_tracker_ros.hanet.neck import Neck
 from hsi_tracker_ros.hanet.spectral import ConditionedStem, log_reflectance
 
-
-class Template(NamedTuple):
-    """What is kept of a template: kernels ``(batch, levels, channels, 5, 5)`` of each head."""
-
-    cls: Tensor
-    loc: Tensor
-    hsi: Tensor
+NANOTRACK = {f"nanotrack_v{version}": version for version in (1, 2, 3)}
 
 
 class Responses(NamedTuple):
-    """Response maps of one template, ``(batch, 2 or 4, 25, 25)``: R_cls, R_HSI, their fusion, R_reg."""
+    """Response maps of one template, ``(batch, 2 or 4, size, size)``: R_cls, R_HSI, their fusion, R_reg."""
 
     rgb: Tensor
     hsi: Tensor
@@ -33,25 +29,42 @@ class Responses(NamedTuple):
     loc: Tensor
 
 
-class SiamBAN(nn.Module):
-    """The RGB branch; for ``resnet50`` its state_dict has the official keys."""
+class SiamBAN(RgbBranch):
+    """SiamBAN's network; for ``resnet50`` its state_dict has the official keys."""
 
     def __init__(self, config: HANetConfig) -> None:
         super().__init__()
         self.backbone = BACKBONES[config.backbone](plain_stem(3), config.levels)
         self.neck = Neck(config.levels, self.backbone.level_channels, config.channels)
         self.head = BoxHead(config.levels, config.channels)
+        self.grid = SIAMBAN_GRID
         self._mean, self._std = config.pixel_mean, config.pixel_std
 
     def features(self, image: Tensor) -> list[Tensor]:
-        """Neck features of BGR images ``(batch, 3, size, size)``, 0..255."""
         return self.neck(self.backbone((image - self._mean) / self._std))
 
-    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        """``cls`` logits and ``loc`` distances of BGR crops of 127 and 255 pixels."""
-        z, x = self.features(template), self.features(search)
-        (cls,) = self.head.classify(x, [self.head.classification_kernels(z)])
-        return cls, self.head.regress(x, self.head.regression_kernels(z))
+    def classification_kernels(self, template: Sequence[Tensor]) -> Tensor:
+        return self.head.classification_kernels(template)
+
+    def regression_kernels(self, template: Sequence[Tensor]) -> Tensor:
+        return self.head.regression_kernels(template)
+
+    def classify(self, search: Sequence[Tensor], templates: Sequence[Tensor]) -> list[Tensor]:
+        return self.head.classify(search, templates)
+
+    def regress(self, search: Sequence[Tensor], kernels: Tensor) -> Tensor:
+        return self.head.regress(search, kernels)
+
+
+def rgb_branch(config: HANetConfig) -> RgbBranch:
+    """The RGB branch that a configuration names.
+
+    Raises:
+        KeyError: there is none of that name.
+    """
+    if config.backbone in NANOTRACK:
+        return NanoTrack(NANOTRACK[config.backbone])
+    return SiamBAN(config)
 
 
 class SpectralBranch(nn.Module):
@@ -75,27 +88,97 @@ class SpectralBranch(nn.Module):
         return self.neck(self.backbone(log_reflectance(cube), *wavelengths_nm))
 
 
-class HANet(nn.Module):
-    """HA-Net (paper, figure 1), split into a template and a search side, batched over targets."""
+class SiameseNetwork(nn.Module):
+    """An RGB branch alone, on pictures or false colour, split into a template and a search side.
+
+    Both sides take one crop of each target per input of the network. A template is a tuple of kernels, each
+    ``(batch, ...)``: those of R_cls, those of R_reg, then those of any further branch that classifies. An
+    online template has all but those of R_reg.
+
+    Attributes:
+        config: what it is built from.
+        crop_names: of the inputs.
+        kernel_names: of a template's kernels.
+    """
+
+    crop_names: tuple[str, ...] = ("image",)
+    kernel_names: tuple[str, ...] = ("cls", "loc")
 
     def __init__(self, config: HANetConfig) -> None:
         super().__init__()
-        if config.spectral is None:
-            raise ValueError("a HA-Net has a spectral branch; without one it is a SiamBAN")
         self.config = config
-        self.rgb = SiamBAN(config)
+        self.rgb = rgb_branch(config)
+
+    def crop_sizes(self, side: str) -> tuple[int, ...]:
+        """Pixels along the side of each input's crop, of the ``template`` or the ``search`` side."""
+        return (getattr(self.config, f"{side}_size"),)
+
+    def encode_template(self, *crops: Tensor) -> tuple[Tensor, ...]:
+        """Kernels of templates, BGR ``(batch, 3, 127, 127)`` first."""
+        z = self.rgb.features(crops[0])
+        return self.rgb.classification_kernels(z), self.rgb.regression_kernels(z)
+
+    def search(
+        self, crops: Sequence[Tensor], template: Sequence[Tensor], online: Sequence[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Target logits and boxes in search crops, for the first and the online template.
+
+        Args:
+            crops: one tensor per input, BGR ``(batch, 3, 255, 255)`` first.
+            template: of the first frame.
+            online: the online template (paper, section 2.3).
+
+        Returns:
+            By how many logits target exceeds background, ``(batch, size, size)``, for the first and for the
+            online template; distances to the box's sides ``(batch, 4, size, size)`` by the first template.
+        """
+        x = self.rgb.features(crops[0])
+        first, newer = self._target_logits(self.rgb.classify(x, [template[0], online[0]]))
+        return first, newer, self.rgb.regress(x, template[1])
+
+    @staticmethod
+    def _target_logits(maps: Sequence[Tensor]) -> list[Tensor]:
+        return [logits[:, 1] - logits[:, 0] for logits in maps]
+
+
+class HANet(SiameseNetwork):
+    """HA-Net (paper, figure 1): an RGB branch on false colour, the hyperspectral classifier, their fusion."""
+
+    crop_names = ("image", "cube")
+    kernel_names = ("cls", "loc", "hsi")
+
+    def __init__(self, config: HANetConfig) -> None:
+        if config.spectral is None:
+            raise ValueError("a HA-Net has a spectral branch; without one it is a SiameseNetwork")
+        super().__init__(config)
         self.spectral = SpectralBranch(config.spectral)
         self.alpha = nn.Parameter(torch.tensor(config.alpha))
         self.beta = nn.Parameter(torch.tensor(config.beta))
+        self._same_grid = self.rgb.grid == SIAMBAN_GRID
+        self.register_buffer("_resampling", self.rgb.grid.interpolation(SIAMBAN_GRID), persistent=False)
 
-    def encode_template(self, image: Tensor, cube: Tensor, *wavelengths_nm: Tensor) -> Template:
-        """Kernels of templates: BGR ``(batch, 3, 127, 127)`` and the same place in the cube."""
-        z, spectral_z = self.rgb.features(image), self.spectral.features(cube, *wavelengths_nm)
-        return Template(
-            self.rgb.head.classification_kernels(z),
-            self.rgb.head.regression_kernels(z),
-            self.spectral.head.classification_kernels(spectral_z),
-        )
+    def crop_sizes(self, side: str) -> tuple[int, ...]:
+        return (*super().crop_sizes(side), getattr(self.config.spectral, f"{side}_size"))
+
+    def rgb_alone(self) -> SiameseNetwork:
+        """The RGB branch by itself, with the same weights."""
+        alone = SiameseNetwork(replace(self.config, spectral=None, tracking={}))
+        alone.rgb.load_state_dict(self.rgb.state_dict())
+        return alone.train(self.training)
+
+    def encode_template(self, *crops: Tensor) -> tuple[Tensor, ...]:
+        """Kernels of templates: BGR ``(batch, 3, 127, 127)``, the same place in the cube, and its bands."""
+        image, *cube = crops
+        spectral_z = self.spectral.features(*cube)
+        return *super().encode_template(image), self.spectral.head.classification_kernels(spectral_z)
+
+    def _classify_spectra(self, features: Sequence[Tensor], templates: Sequence[Tensor]) -> list[Tensor]:
+        """R_HSI for each of several templates, where the RGB branch has its responses."""
+        maps = self.spectral.head.classify(features, templates)
+        if self._same_grid:
+            return maps
+        rows = self.get_buffer("_resampling")
+        return [torch.matmul(torch.matmul(rows, each), rows.T) for each in maps]
 
     def fuse(self, rgb: Tensor, hsi: Tensor) -> Tensor:
         """Equation 3, on logits: ``alpha R_cls + beta R_HSI``."""
@@ -110,35 +193,22 @@ class HANet(nn.Module):
         *wavelengths_nm: Tensor,
     ) -> Responses:
         """Every response map of pairs of crops: what training needs."""
-        template = self.encode_template(template_image, template_cube, *wavelengths_nm)
+        cls, loc, kernels = self.encode_template(template_image, template_cube, *wavelengths_nm)
         x = self.rgb.features(search_image)
-        (rgb,) = self.rgb.head.classify(x, [template.cls])
-        spectral_x = self.spectral.features(search_cube, *wavelengths_nm)
-        (hsi,) = self.spectral.head.classify(spectral_x, [template.hsi])
-        return Responses(rgb, hsi, self.fuse(rgb, hsi), self.rgb.head.regress(x, template.loc))
+        (rgb,) = self.rgb.classify(x, [cls])
+        (hsi,) = self._classify_spectra(self.spectral.features(search_cube, *wavelengths_nm), [kernels])
+        return Responses(rgb, hsi, self.fuse(rgb, hsi), self.rgb.regress(x, loc))
 
     def search(
-        self, image: Tensor, cube: Tensor, template: Template, online_cls: Tensor, online_hsi: Tensor
+        self, crops: Sequence[Tensor], template: Sequence[Tensor], online: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Target logits and boxes in search crops, for the first and the online template.
-
-        Args:
-            image: BGR ``(batch, 3, 255, 255)``.
-            cube: the same places in the cube.
-            template: of the first frame.
-            online_cls: ``cls`` kernels of the online template (paper, section 2.3).
-            online_hsi: its ``hsi`` kernels.
-
-        Returns:
-            By how many fused logits target exceeds background, ``(batch, 25, 25)``, for the first and for the
-            online template; distances to the box's sides ``(batch, 4, 25, 25)`` by the first template.
-        """
+        """As of the RGB branch alone, with fused logits; the second crop is the cube's."""
+        image, cube = crops
         x, spectral_x = self.rgb.features(image), self.spectral.features(cube)
-        rgb = self.rgb.head.classify(x, [template.cls, online_cls])
-        hsi = self.spectral.head.classify(spectral_x, [template.hsi, online_hsi])
-        fused = [self.fuse(*maps) for maps in zip(rgb, hsi, strict=True)]
-        first, online = (logits[:, 1] - logits[:, 0] for logits in fused)
-        return first, online, self.rgb.head.regress(x, template.loc)
+        rgb = self.rgb.classify(x, [template[0], online[0]])
+        hsi = self._classify_spectra(spectral_x, [template[2], online[1]])
+        first, newer = self._target_logits([self.fuse(*maps) for maps in zip(rgb, hsi, strict=True)])
+        return first, newer, self.rgb.regress(x, template[1])
 
     def bake(self, wavelengths_nm: Sequence[float]) -> HANet:
         """This network for one camera: its first spectral convolution plain, over these bands.

@@ -12,21 +12,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hsi_tracker_ros.hanet.config import RESPONSE_SIZE, STRIDE
+from hsi_tracker_ros.hanet.branch import SIAMBAN_GRID, ResponseGrid
 from hsi_tracker_ros.hanet.network import Responses
 
 IGNORED, NEGATIVE, POSITIVE = -1, 0, 1
 
 
 @lru_cache(maxsize=4)
-def response_points(search_size: int) -> Tensor:
-    """``(2, 25, 25)`` x and y of each response in pixels of the search crop: stride 8 about its centre."""
-    offsets = (torch.arange(RESPONSE_SIZE) - RESPONSE_SIZE // 2) * STRIDE + search_size / 2
+def response_points(search_size: int, grid: ResponseGrid = SIAMBAN_GRID) -> Tensor:
+    """``(2, size, size)`` x and y of each response of a grid in pixels of the search crop."""
+    offsets = grid.offsets() + search_size / 2
     y, x = torch.meshgrid(offsets, offsets, indexing="ij")
     return torch.stack([x, y])
 
 
-def label_points(boxes: Tensor, paired: Tensor, search_size: int, unpaired_outside: int = IGNORED) -> Tensor:
+def label_points(
+    boxes: Tensor,
+    paired: Tensor,
+    search_size: int,
+    unpaired_outside: int = IGNORED,
+    grid: ResponseGrid = SIAMBAN_GRID,
+) -> Tensor:
     """What each point of the response map should be called.
 
     Positive inside the ellipse of a quarter of the box's width and height, negative outside that of a half,
@@ -38,11 +44,12 @@ def label_points(boxes: Tensor, paired: Tensor, search_size: int, unpaired_outsi
         paired: ``(batch,)`` bool, False where template and search show different targets.
         search_size: side of the search crop.
         unpaired_outside: ``IGNORED`` as in SiamBAN, or ``NEGATIVE``.
+        grid: where the responses lie.
 
     Returns:
-        ``(batch, 25, 25)`` int64 of ``IGNORED``, ``NEGATIVE``, ``POSITIVE``.
+        ``(batch, size, size)`` int64 of ``IGNORED``, ``NEGATIVE``, ``POSITIVE``.
     """
-    x, y = response_points(search_size)
+    x, y = response_points(search_size, grid)
     left, top, right, bottom = (side[:, None, None] for side in boxes.unbind(1))
     dx, dy = (x - (left + right) / 2) / (right - left), (y - (top + bottom) / 2) / (bottom - top)
     radius = dx**2 + dy**2
@@ -79,7 +86,7 @@ def sample_points(
     """Labels with all but the sampled points ignored.
 
     Args:
-        labels: ``(batch, 25, 25)`` of ``label_points``.
+        labels: ``(batch, size, size)`` of ``label_points``.
         wrongness: of the same shape, larger where the network is more wrong.
         sampling: how many.
         generator: of the draw.
@@ -107,9 +114,11 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return torch.stack(halves).sum() / 2
 
 
-def regression_loss(distances: Tensor, boxes: Tensor, labels: Tensor, search_size: int) -> Tensor:
+def regression_loss(
+    distances: Tensor, boxes: Tensor, labels: Tensor, search_size: int, grid: ResponseGrid = SIAMBAN_GRID
+) -> Tensor:
     """One minus the overlap of the boxes seen from the positive points: 1 - (I + 1) / (U + 1)."""
-    x, y = response_points(search_size)
+    x, y = response_points(search_size, grid)
     left, top, right, bottom = (side[:, None, None] for side in boxes.unbind(1))
     target = torch.stack([x - left, y - top, right - x, bottom - y], 1)
     chosen = (labels == POSITIVE)[:, None].expand_as(target)
@@ -129,19 +138,20 @@ def total_loss(
     search_size: int,
     sampling: Sampling,
     generator: torch.Generator,
+    grid: ResponseGrid = SIAMBAN_GRID,
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss of a batch and its parts.
 
     The fused response is what the tracker uses, so it leads; each branch also learns on its own, so that
     neither leans on the other and either can be used alone.
     """
-    labels = label_points(boxes, paired, search_size, sampling.unpaired_outside)
+    labels = label_points(boxes, paired, search_size, sampling.unpaired_outside, grid)
     maps = {"fused": responses.fused, "rgb": responses.rgb, "hsi": responses.hsi}
     losses = {}
     for name, logits in maps.items():
         sampled = sample_points(labels, logits[:, 1] - logits[:, 0], sampling, generator)
         losses[name] = classification_loss(logits, sampled)
     positives = sample_points(labels, responses.fused[:, 1], sampling, generator)
-    losses["box"] = regression_loss(responses.loc, boxes, positives, search_size)
+    losses["box"] = regression_loss(responses.loc, boxes, positives, search_size, grid)
     loss = losses["fused"] + 0.5 * losses["rgb"] + 0.5 * losses["hsi"] + losses["box"]
     return loss, {name: float(value.detach()) for name, value in losses.items()}

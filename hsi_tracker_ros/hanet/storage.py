@@ -1,4 +1,4 @@
-"""HA-Net's weights on disk: half precision, with a manifest."""
+"""HA-Net's weights on disk, with a manifest: in half precision, unless they came from elsewhere."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from hsi_tracker_ros.hanet.config import HANetConfig
-from hsi_tracker_ros.hanet.network import HANet
+from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from tracking_runtime.errors import ModelError
 from tracking_runtime.models import load_model, save_model
 
@@ -19,22 +19,23 @@ ARCHITECTURE = "hanet"
 def save_network(
     folder: Path,
     name: str,
-    network: HANet,
+    network: SiameseNetwork,
     *,
+    precision: torch.dtype = torch.float16,
     training: Mapping[str, Any] | None = None,
     scores: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write a network's manifest and weights and return the manifest's path."""
     weights = {
-        key: value.to(torch.float16) if value.is_floating_point() else value
+        key: value.to(precision) if value.is_floating_point() else value
         for key, value in network.state_dict().items()
     }
     parameters = network.config.to_parameters()
     return save_model(folder, name, ARCHITECTURE, parameters, weights, training=training, scores=scores)
 
 
-def load_network(name_or_path: str | Path) -> HANet:
-    """The network of a model given by name or path, ready to evaluate.
+def load_network(name_or_path: str | Path) -> SiameseNetwork:
+    """The network of a model given by name or path, ready to evaluate: a HANet, or an RGB branch alone.
 
     Raises:
         ModelError: there is no such model, it is damaged, or its weights don't fit; the message
@@ -43,7 +44,7 @@ def load_network(name_or_path: str | Path) -> HANet:
     model = load_model(name_or_path, ARCHITECTURE)
     config = HANetConfig.from_parameters(model.manifest.parameters)
     try:
-        network = HANet(config)
+        network = SiameseNetwork(config) if config.spectral is None else HANet(config)
     except (KeyError, ValueError) as error:
         raise ModelError(f"{model.path} describes no HA-Net: {error}") from error
     try:

@@ -45,13 +45,29 @@ class Rendering:
         light: ``(height, width, bands)`` float32, 1 where a sample saturates.
         silhouette: ``(height, width)`` bool, the target's as if nothing were in front of it.
         visible: ``(height, width)`` bool, what of it is seen.
-        visible_share: visible pixels over the pixels of its whole silhouette, in the image or not.
+        whole_area: pixels of its silhouette if no image border cut it.
     """
 
     light: NDArray[np.float32]
     silhouette: NDArray[np.bool_]
     visible: NDArray[np.bool_]
-    visible_share: float
+    whole_area: int
+
+    @property
+    def visible_share(self) -> float:
+        """What is seen of the target, of its whole silhouette."""
+        return float(self.visible.sum()) / max(self.whole_area, 1)
+
+    @property
+    def covered_share(self) -> float:
+        """What something in front covers, of the silhouette in the image; 0 where nothing of it is there."""
+        inside = int(self.silhouette.sum())
+        return 1 - float(self.visible.sum()) / inside if inside else 0.0
+
+    @property
+    def outside_share(self) -> float:
+        """What lies outside the image, of the whole silhouette."""
+        return max(1 - float(self.silhouette.sum()) / max(self.whole_area, 1), 0.0)
 
 
 class HyperspectralScene:
@@ -174,9 +190,10 @@ class HyperspectralScene:
         rendering = self.render(index)
         image = self._sensor.expose(rendering.light, self._chance(6, index * self._stride))
         stamp = _EPOCH_NS + round(index * self._stride * 1e9 / self._rate)
-        return Frame(stamp, image, self._sensor.encoding, truth=self._truth(rendering))
+        return Frame(stamp, image, self._sensor.encoding, truth=self.truth(rendering))
 
-    def _truth(self, rendering: Rendering) -> GroundTruth:
+    def truth(self, rendering: Rendering) -> GroundTruth:
+        """What there is to find in a rendering."""
         box = bounding_box(rendering.silhouette)
         if box is None or rendering.visible_share < VISIBLE_SHARE:
             return GroundTruth()
@@ -206,14 +223,13 @@ class HyperspectralScene:
             else:
                 uncovered[window] *= 1 - drawn.coverage
         visible = silhouette & (uncovered > 0.5)
-        share = float(visible.sum()) / max(self._whole_area(time), 1) if silhouette.any() else 0.0
         self._light.shine_on(cube, time)
         cube *= self._gain
         if self._blur > 0.2:
             cube = np.asarray(
                 cv2.GaussianBlur(cube, (0, 0), self._blur, borderType=cv2.BORDER_REFLECT), np.float32
             )
-        return Rendering(cube, silhouette, visible, share)
+        return Rendering(cube, silhouette, visible, self._whole_area(time))
 
     def _whole_area(self, time: int) -> int:
         """Pixels of the target's silhouette if no image border cut it."""

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from hsi_tracker_ros.hanet.model import HANetModel, stack
+from hsi_tracker_ros.hanet.model import SiameseModel, stack
 from hsi_tracker_ros.hanet.storage import load_network
 from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, Graph, load_engine
 
@@ -32,7 +32,7 @@ def test_every_engine_here_gives_pytorchs_numbers(name):
 def test_every_engine_here_tracks_as_pytorch(name):
     rng = np.random.default_rng(0)
     network = load_network("hanet_edge_vis16")
-    models = [HANetModel(network, EngineSettings(engine=each, threads=1)) for each in ("pytorch", name)]
+    models = [SiameseModel(network, EngineSettings(engine=each, threads=1)) for each in ("pytorch", name)]
     image = rng.integers(0, 255, (3, 127, 127, 3)).astype(np.uint8)
     cube = rng.random((3, 63, 63, 16), dtype=np.float32) * 2
     search = (
@@ -43,7 +43,7 @@ def test_every_engine_here_tracks_as_pytorch(name):
     for model in models:
         first = stack([model.encode(*crops) for crops in zip(image, cube, strict=True)])
         online = stack([model.encode(*crops) for crops in zip(image[::-1], cube[::-1], strict=True)])
-        outputs.append((*first, *model.search(*search, first, online)))
+        outputs.append((*first, *model.search(search, first, online)))
     for wanted, given in zip(*outputs, strict=True):
         assert np.abs(given - wanted).max() <= 1e-3 * max(np.abs(wanted).max(), 1)
 

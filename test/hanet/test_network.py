@@ -60,7 +60,7 @@ def test_split_search_is_the_whole_network(network):
     with torch.no_grad():
         whole = baked(image, cube, search, search_cube)
         template = baked.encode_template(image, cube)
-        first, online, loc = baked.search(search, search_cube, template, template.cls, template.hsi)
+        first, online, loc = baked.search([search, search_cube], template, [template[0], template[2]])
     assert torch.allclose(first, whole.fused[:, 1] - whole.fused[:, 0], atol=1e-4)
     assert torch.allclose(first, online)
     assert torch.allclose(loc, whole.loc, rtol=1e-4)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from hsi_tracker_ros.cubes.bands import CameraMismatch
 from hsi_tracker_ros.cubes.presets import preset
-from hsi_tracker_ros.hanet.model import HANetModel
+from hsi_tracker_ros.hanet.model import SiameseModel
 from hsi_tracker_ros.hanet.storage import load_network
 from hsi_tracker_ros.simulation import HyperspectralScene
 from hsi_tracker_ros.tracker import HsiTracker, TargetStatus, TrackerSettings, load_tracker
@@ -27,7 +27,7 @@ def frames():
 
 @pytest.fixture(scope="module")
 def model():
-    return HANetModel(load_network("hanet_edge_vis16"), ENGINE)
+    return SiameseModel(load_network("hanet_edge_vis16"), ENGINE)
 
 
 @pytest.fixture

@@ -1,17 +1,26 @@
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import islice
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from hsi_tracker_ros.cubes.presets import preset
 from hsi_tracker_ros.datasets import Augmentation, PairDataset, read_clips, stack_pairs, write_clip
 from hsi_tracker_ros.hanet.config import HANET_EDGE
 from hsi_tracker_ros.hanet.crops import template_side
 from hsi_tracker_ros.hanet.network import HANet
+from hsi_tracker_ros.recorded_clips import record_clips
 from hsi_tracker_ros.rendering import render_clips, simulated_clip
+from hsi_tracker_ros.simulation import HyperspectralScene
+from hsi_tracker_ros.tracker import load_tracker
 from hsi_tracker_ros.training import EDGE, PAPER, Trainer
+from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.errors import ModelError, SourceError
+from tracking_runtime.models import read_manifest
 
 RECIPE = replace(EDGE, steps=4, batch=2)
 
@@ -117,3 +126,84 @@ def test_rendering_goes_on_where_it_stopped(tmp_path):
 def test_a_folder_without_clips_is_named(tmp_path):
     with pytest.raises(SourceError, match=str(tmp_path)):
         read_clips(tmp_path)
+
+
+def test_the_paper_trains_the_rgb_branch_first_and_the_spectral_branch_after(clips, tmp_path):
+    recipe = replace(RECIPE, steps=2, stages=(("rgb",), ("spectral",)), average=0.0)
+    assert recipe.total_steps == 4
+    assert [PAPER.learns(step) for step in (0, PAPER.steps)] == [("rgb",), ("spectral",)]
+    torch.manual_seed(0)
+    run = Trainer(HANet(HANET_EDGE), clips, recipe, tmp_path)
+    seen = [weights(run)]
+    for _ in run.run():
+        seen.append(weights(run))
+
+    def changed(branch, before, after):
+        return any(not torch.equal(before[k], after[k]) for k in before if k.startswith(branch))
+
+    first, second = (seen[0], seen[2]), (seen[2], seen[4])
+    assert changed("rgb.", *first)
+    assert not changed("spectral.", *first)
+    assert not changed("rgb.", *second)
+    assert changed("spectral.", *second)
+
+
+def rstrack_train(*arguments, torchrun=0):
+    start = [sys.executable, "-m"]
+    if torchrun:
+        start += ["torch.distributed.run", "--standalone", f"--nproc-per-node={torchrun}", "-m"]
+    command = [*start, "tracking_runtime.cli", "train", "hanet", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def hot_folder(tmp_path_factory):
+    """Two videos as the HOT challenge of 2020 keeps them: 16-bit mosaics and a tab-separated truth."""
+    root = tmp_path_factory.mktemp("hot") / "train"
+    for seed in (900_001, 900_002):
+        folder = root / f"scene{seed}" / "HSI"
+        folder.mkdir(parents=True)
+        lines = []
+        for number, frame in enumerate(HyperspectralScene(seed, frames=12), start=1):
+            height, width, _ = frame.image.shape
+            mosaic = (
+                frame.image.reshape(height, width, 4, 4).transpose(0, 2, 1, 3).reshape(4 * height, 4 * width)
+            )
+            cv2.imwrite(str(folder / f"{number:04d}.png"), mosaic.astype(np.uint16))
+            box = frame.truth.boxes[0] if len(frame.truth.boxes) else np.zeros(4)
+            lines.append("\t".join(str(round(value)) for value in box) + "\t")
+        (folder / "groundtruth_rect.txt").write_text("\n".join(lines) + "\n")
+    return root
+
+
+def test_clips_are_cut_from_a_benchmarks_folder_once(hot_folder, tmp_path):
+    videos = open_dataset(hot_folder)
+    assert len(list(record_clips(tmp_path, videos, stride=2))) == 2
+    cut = read_clips(tmp_path)
+    assert len(cut) == 2
+    assert cut[0].roots.shape == (6, 256, 512, 16)
+    wanted = [video.frame(2).truth.boxes[0].tolist() for video in videos]
+    assert sorted(clip.boxes[1].tolist() for clip in cut) == sorted(wanted)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    assert len(list(record_clips(tmp_path, videos, stride=2))) == 2
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_recordings_without_spectra_are_named(tmp_path):
+    (tmp_path / "video").mkdir()
+    cv2.imwrite(str(tmp_path / "video" / "1.png"), np.zeros((32, 32, 3), np.uint8))
+    done = rstrack_train("--count", 0, "--data", tmp_path / "video", "--clips", tmp_path / "clips")
+    assert done.returncode == 1
+    assert "video" in done.stderr
+    assert "bands" in done.stderr
+
+
+def test_two_processes_train_one_model_from_recordings(hot_folder, tmp_path):
+    places = ["--data", hot_folder, "--clips", tmp_path / "clips", "--folder", tmp_path / "run"]
+    sizes = ["--count", 0, "--steps", 2, "--batch", 2]
+    done = rstrack_train(*places, *sizes, "--models", tmp_path, "--name", "ours", torchrun=2)
+    assert done.returncode == 0, done.stderr
+    manifest = read_manifest(tmp_path / "ours.yaml")
+    assert manifest.training["steps_done"] == 2
+    assert str(hot_folder) in manifest.training["data"]
+    assert load_tracker(tmp_path / "ours.yaml", engine="pytorch", bands=preset("vis16"))

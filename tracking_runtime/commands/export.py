@@ -46,7 +46,11 @@ from tracking_runtime.errors import ModelError, SourceError
     show_default=True,
     help="HA-Net: a search graph for so many targets at once; may be repeated.",
 )
-@click.option("--camera", default="", help="HA-Net: known camera, for a model that fits any.")
+@click.option(
+    "--camera",
+    default="",
+    help="HA-Net: known camera, for a model that fits any; rgb: the RGB branch alone.",
+)
 def export(model: str, to: str, output: Path, precision: str, targets: Sequence[int], camera: str) -> None:
     """Write the networks of MODEL as files for other programs and other machines.
 

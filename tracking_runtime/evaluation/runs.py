@@ -162,7 +162,7 @@ def run_jobs(jobs: Sequence[Job], folder: Path, pool: MakePool | None = None) ->
         (folder / part).mkdir(parents=True, exist_ok=True)
     waiting = []
     for job in jobs:
-        done = _done(job, folder)
+        done = kept_result(folder, job.name, job.fingerprint)
         if done is None:
             waiting.append(job)
         else:
@@ -218,12 +218,7 @@ def evaluate_video(job: Job, folder: Path) -> VideoResult:
         result = _evaluated(job, folder)
     except Exception as error:
         result = VideoResult(job.name, job.fingerprint, f"{type(error).__name__}: {error}")
-    content = plain(asdict(result))
-    content["scores"] = result.scores.as_json() if result.scores else None
-    path = _record_path(folder, job.name)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    partial.replace(path)
+    keep_result(folder, result)
     return result
 
 
@@ -339,6 +334,17 @@ def _tracker(choice: TrackerChoice) -> ReplayTracker:
     return find_tracker(choice.tracker)(choice.model, choice.engine)
 
 
+def keep_result(folder: Path, result: VideoResult) -> None:
+    """Write what became of a job into its run's folder."""
+    content = plain(asdict(result))
+    content["scores"] = result.scores.as_json() if result.scores else None
+    path = _record_path(folder, result.name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    partial.replace(path)
+
+
 def read_result(folder: Path, name: str) -> VideoResult:
     """What became of a job, as it was kept.
 
@@ -351,12 +357,13 @@ def read_result(folder: Path, name: str) -> VideoResult:
     return VideoResult(**{**content, "scores": scores})
 
 
-def _done(job: Job, folder: Path) -> VideoResult | None:
+def kept_result(folder: Path, name: str, fingerprint: str) -> VideoResult | None:
+    """What became of a job when it was done before; None if it was not, failed, or was another then."""
     try:
-        kept = read_result(folder, job.name)
+        kept = read_result(folder, name)
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return kept if kept.fingerprint == job.fingerprint and not kept.error else None
+    return kept if kept.fingerprint == fingerprint and not kept.error else None
 
 
 def _record_path(folder: Path, name: str) -> Path:

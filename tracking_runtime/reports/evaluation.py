@@ -15,7 +15,7 @@ from tracking_runtime.evaluation.one_pass import OTB, PRECISION_THRESHOLDS_PX
 from tracking_runtime.evaluation.outcome import Run
 from tracking_runtime.reports.html import render
 from tracking_runtime.reports.machine import this_machine
-from tracking_runtime.reports.results import Bars, Chart, Curve, Picture
+from tracking_runtime.reports.results import Bars, Chart, Curve, Picture, Table
 
 _TEMPLATE = "evaluation.html.j2"
 _MOST_PICTURES = 12
@@ -25,7 +25,12 @@ _LOWER_IS_BETTER = {"IDs", "FP", "FN", "ML"}
 
 
 def write_report(
-    runs: Sequence[Run], path: Path, *, title: str = "Evaluation", differences: Sequence[Difference] = ()
+    runs: Sequence[Run],
+    path: Path,
+    *,
+    title: str = "Evaluation",
+    differences: Sequence[Difference] = (),
+    tables: Sequence[Table] = (),
 ) -> None:
     """Write the page of one or several runs of one kind.
 
@@ -34,6 +39,7 @@ def write_report(
         path: of the page; the runs' pictures go into it.
         title: of the page.
         differences: of two runs.
+        tables: of more figures.
 
     Raises:
         OSError: a picture cannot be read, or the page not be written.
@@ -48,12 +54,13 @@ def write_report(
         meanings=_meanings(runs),
         matching=next((MATCHINGS[run.matching].name for run in runs if run.matching), ""),
         summary=list(_summary(runs)),
-        charts=_charts(runs),
-        bars=_bars(runs),
+        charts=charts(runs),
+        bars=bars(runs),
         columns=_columns(runs),
         rows=list(_rows(runs)),
         pictures=_worst(runs, path.parent),
         differences=[(each, difference_text(each)) for each in differences],
+        tables=tables,
     )
     path.write_text(page, encoding="utf-8")
 
@@ -116,7 +123,7 @@ def _compared(figure: str, runs: Sequence[Mapping[str, float]]) -> list[Cell]:
     return [Cell(number_text(figure, value), value, value == best) for value in values]
 
 
-def _charts(runs: Sequence[Run]) -> list[Chart]:
+def charts(runs: Sequence[Run]) -> list[Chart]:
     """Success and precision, as the papers draw them."""
     drawn = [run for run in runs if run.summary is not None and run.summary.curves]
     kinds = (
@@ -141,7 +148,7 @@ def _curve(run: Run, name: str, x: tuple[float, ...]) -> Curve:
     return Curve(f"{run.name} [{run.summary.figures[name]:.3f}]", x, run.summary.curves[name])
 
 
-def _bars(runs: Sequence[Run]) -> list[Bars]:
+def bars(runs: Sequence[Run]) -> list[Bars]:
     """The first figure of each attribute and of each video."""
     headline = _headline(runs)
     attributes = _attributes(runs)

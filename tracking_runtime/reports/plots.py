@@ -16,7 +16,7 @@ from tracking_runtime.overlay import color_of
 from tracking_runtime.reports.results import Bars, Chart, WayMap
 from tracking_runtime.timing import StageSummary
 
-PALETTE = ("#2f7ed8", "#e8710a", "#12a370", "#b54fc4", "#d43f3a")
+PALETTE = ("#2f7ed8", "#e8710a", "#12a370", "#b54fc4", "#d43f3a", "#8a6d1f", "#1aa7b8", "#7d8590")
 _INK = "#010203"  # stands for the page's text colour, which it becomes in the SVG
 _FONTS = ["DejaVu Sans"]
 _DARKER = 0.82
