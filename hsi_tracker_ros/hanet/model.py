@@ -6,19 +6,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from hsi_tracker_ros.hanet.config import HANetConfig
+from hsi_tracker_ros.hanet.graphs import online_part, search_graph, template_graph
 from hsi_tracker_ros.hanet.network import SiameseNetwork
-from tracking_runtime.engines import Engine, EngineSettings, Graph, load_engine
+from tracking_runtime.engines import Engine, EngineSettings, load_engine
 
 Floats = NDArray[np.float32]
 Kernels = tuple[Floats, ...]
 """A template as the search graph takes it: the kernels of ``SiameseNetwork.kernel_names``."""
-
-_LOC = 1
 
 
 class Maps(NamedTuple):
@@ -33,37 +30,6 @@ class Maps(NamedTuple):
     first: Floats
     online: Floats
     loc: Floats
-
-
-class _TemplateGraph(nn.Module):
-    def __init__(self, network: SiameseNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, *crops: Tensor) -> tuple[Tensor, ...]:
-        return self.network.encode_template(*map(_planes, crops))
-
-
-class _SearchGraph(nn.Module):
-    def __init__(self, network: SiameseNetwork) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        crops, kernels = len(self.network.crop_names), len(self.network.kernel_names)
-        template = inputs[crops : crops + kernels]
-        return self.network.search(
-            [_planes(crop) for crop in inputs[:crops]], template, inputs[crops + kernels :]
-        )
-
-
-def _planes(crop: Tensor) -> Tensor:
-    return crop.float().permute(0, 3, 1, 2)
-
-
-def _online(kernels: Sequence[Any]) -> tuple[Any, ...]:
-    """What the search takes of an online template: all but the box, which is always the first template's."""
-    return tuple(each for index, each in enumerate(kernels) if index != _LOC)
 
 
 class SiameseModel:
@@ -97,9 +63,7 @@ class SiameseModel:
         self.wavelengths_nm = None if spectral is None else spectral.wavelengths_nm
         self.grid = network.rgb.grid
         self._network, self._settings, self._name = network.eval(), settings or EngineSettings(), name
-        self._template = self._load(
-            "template", _TemplateGraph(network), self._crops(1, "template"), (), network.kernel_names
-        )
+        self._template = load_engine(template_graph(self._network, 1, name), self._settings)
         self._searches: dict[int, Engine] = {}
         self.prepare(1)
 
@@ -117,16 +81,8 @@ class SiameseModel:
         batch = 1 << (targets - 1).bit_length()
         if batch in self._searches:
             return
-        with torch.no_grad():
-            template = _TemplateGraph(self._network)(*self._crops(batch, "template"))
-        names = self._network.kernel_names
-        self._searches[batch] = self._load(
-            f"search x{batch}",
-            _SearchGraph(self._network),
-            (*self._crops(batch, "search"), *template, *_online(template)),
-            (*names, *(f"online_{name}" for name in _online(names))),
-            Maps._fields,
-        )
+        graph = search_graph(self._network, batch, self._name)
+        self._searches[batch] = load_engine(graph, self._settings)
 
     def encode(self, *crops: NDArray[Any]) -> Kernels:
         """Kernels of one template, without the leading axis of targets.
@@ -145,7 +101,7 @@ class SiameseModel:
             first: kernels of the first templates, stacked.
             online: kernels of the online templates, stacked.
         """
-        inputs = [*crops, *first, *_online(online)]
+        inputs = [*crops, *first, *online_part(online)]
         parts, done, count = [], 0, len(crops[0])
         while done < count:
             batch = self._batch(count - done)
@@ -160,26 +116,6 @@ class SiameseModel:
         """Size of the next graph to run: one more than half used, or else the largest that is full."""
         fitting = [size for size in self._searches if targets <= size < 2 * targets]
         return min(fitting) if fitting else max(size for size in self._searches if size <= targets)
-
-    def _crops(self, batch: int, side: str) -> tuple[Tensor, ...]:
-        image, *cube = self._network.crop_sizes(side)
-        bands = len(self.wavelengths_nm or ())
-        return (
-            torch.full((batch, image, image, 3), 128, dtype=torch.uint8),
-            *(torch.ones(batch, size, size, bands) for size in cube),
-        )
-
-    def _load(
-        self,
-        half: str,
-        module: nn.Module,
-        examples: tuple[Tensor, ...],
-        kernels: tuple[str, ...],
-        outputs: tuple[str, ...],
-    ) -> Engine:
-        inputs = (*self._network.crop_names, *kernels)
-        graph = Graph(f"{self._name} {half}", module.eval(), examples, inputs, outputs)
-        return load_engine(graph, self._settings)
 
 
 def stack(kernels: list[Kernels]) -> Kernels:

@@ -8,7 +8,7 @@ import logging
 import pickle
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -30,10 +30,7 @@ class OpenVINOEngine:
     """A graph compiled for least latency on this CPU."""
 
     def __init__(self, graph: Graph, settings: EngineSettings) -> None:
-        # Without this module OpenVINO does not report its use to its maker, by processes forked from ours.
-        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
-        import openvino
-
+        openvino = _openvino()
         properties = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": settings.cpu_threads,
@@ -68,10 +65,41 @@ def _converted(graph: Graph, version: str) -> Iterator[Path]:
 
 
 def _convert(graph: Graph, folder: Path) -> None:
+    write_openvino(graph, folder / _FILE)
+
+
+def write_openvino(graph: Graph, path: Path) -> None:
+    """Write a graph as OpenVINO's ``.xml`` and ``.bin``, with its names of inputs and outputs."""
+    openvino = _openvino()
+    converted = openvino.convert_model(export_program(graph))
+    for ports, names in ((converted.inputs, graph.inputs), (converted.outputs, graph.outputs)):
+        for port, name in zip(ports, names, strict=True):
+            port.get_tensor().set_names({name})
+    openvino.save_model(converted, path, compress_to_fp16=False)
+
+
+def run_file(path: Path, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """The outputs of a file in OpenVINO's format or in ONNX, in float32 on this CPU."""
+    core = _openvino().Core()
+    with _same_signal_stack():
+        compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        results = compiled.create_infer_request().infer(dict(enumerate(inputs)))
+    return [np.array(result) for result in results.values()]
+
+
+def _openvino() -> Any:
+    # Without this module OpenVINO does not report its use to its maker, by processes forked from ours.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     import openvino
 
-    converted = openvino.convert_model(export_program(graph))
-    openvino.save_model(converted, folder / _FILE, compress_to_fp16=False)
+    return openvino
+
+
+def missing() -> str | None:
+    """Why OpenVINO cannot be used here; None if it can."""
+    if importlib.util.find_spec("openvino") is None:
+        return "not installed: openvino (pip install 'remote_sensing_tracking[cpu]')"
+    return None
 
 
 class _SignalStack(ctypes.Structure):
@@ -102,9 +130,7 @@ class OpenVINOBackend:
     name = "openvino"
 
     def unavailable(self) -> str | None:
-        if importlib.util.find_spec("openvino") is None:
-            return "the package openvino is not installed (pip install 'remote_sensing_tracking[cpu]')"
-        return None
+        return missing()
 
     def load(self, graph: Graph, settings: EngineSettings) -> OpenVINOEngine:
         return OpenVINOEngine(graph, settings)

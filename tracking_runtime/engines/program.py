@@ -11,13 +11,13 @@ from torch.export import ExportedProgram
 from tracking_runtime.engines.protocol import Graph
 
 
-def export_program(graph: Graph) -> ExportedProgram:
-    """The graph's operators, with static shapes.
+def export_program(graph: Graph, device: str = "cpu") -> ExportedProgram:
+    """The graph's operators, with static shapes, on a device.
 
     Inputs stay apart: torch.export takes the same tensor given twice for one input.
     """
-    module = copy.deepcopy(graph.module).eval()  # exporting leaves marks, which keys would tell
-    examples = tuple(example.detach().clone() for example in graph.examples)
+    module = copy.deepcopy(graph.module).eval().to(device)  # exporting leaves marks, which keys would tell
+    examples = tuple(example.detach().clone().to(device) for example in graph.examples)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         return torch.export.export(module, examples)

@@ -1,0 +1,240 @@
+"""Models as files for other programs and other machines, with a manifest that says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tracking_runtime.engines import onnx, openvino, tensorrt, tensorrt_rtx
+from tracking_runtime.engines.networks import Networks
+from tracking_runtime.engines.precision import DTYPES, in_precision
+from tracking_runtime.engines.protocol import EngineError, Graph
+
+_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Array:
+    """One input or output of a graph."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """One graph as it was written.
+
+    Attributes:
+        name: of the graph.
+        files: sha256 of each file by its name.
+        inputs: in the graph's order.
+        outputs: in the graph's order.
+        difference: largest from PyTorch float32, relative to the largest value or 1; None if it was not run.
+        checked: by what, or why not.
+    """
+
+    name: str
+    files: dict[str, str]
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    difference: float | None
+    checked: str
+
+
+@dataclass(frozen=True)
+class ExportManifest:
+    """What lies beside exported files.
+
+    Attributes:
+        model: its name.
+        architecture: of the network.
+        parameters: what the network is built from: its bands, sizes and normalisation.
+        weights_sha256: of the model's weights.
+        format: one of ``FORMATS``.
+        precision: of the arithmetic.
+        made_with: versions of what made it.
+        graphs: all files.
+    """
+
+    model: str
+    architecture: str
+    parameters: dict[str, Any]
+    weights_sha256: str
+    format: str
+    precision: str
+    made_with: dict[str, str]
+    graphs: list[ExportedGraph] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of file.
+
+    Attributes:
+        unavailable: why it cannot be written here; None if it can.
+        write: a graph's files, their names beginning with a path's; returns them, the main one first.
+        version: of what writes them.
+        runnable: whether OpenVINO can read the first of the files and run it.
+        precisions: that it can be written in.
+    """
+
+    unavailable: Callable[[], str | None]
+    write: Callable[[Graph, Path], list[Path]]
+    version: Callable[[], str]
+    runnable: bool
+    precisions: tuple[str, ...]
+
+
+def _write_onnx(graph: Graph, stem: Path) -> list[Path]:
+    path = stem.with_name(stem.name + ".onnx")
+    onnx.write_onnx(graph, path)
+    return [path]
+
+
+def _write_openvino(graph: Graph, stem: Path) -> list[Path]:
+    path = stem.with_name(stem.name + ".xml")
+    openvino.write_openvino(graph, path)
+    return [path, path.with_suffix(".bin")]
+
+
+def _write_tensorrt(graph: Graph, stem: Path) -> list[Path]:
+    path = stem.with_name(stem.name + ".engine")
+    path.write_bytes(tensorrt.build_engine(graph))
+    return [path]
+
+
+def _write_tensorrt_rtx(graph: Graph, stem: Path) -> list[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        (network,) = _write_onnx(graph, Path(folder) / stem.name)
+        content = network.read_bytes()
+    paths = []
+    for family, capabilities in tensorrt_rtx.FAMILIES.items():
+        paths.append(stem.with_name(f"{stem.name}.{family}.engine"))
+        paths[-1].write_bytes(tensorrt_rtx.build_engine(content, capabilities))
+    return paths
+
+
+def _version(module: str) -> Callable[[], str]:
+    return lambda: str(importlib.import_module(module).__version__)
+
+
+FORMATS: Mapping[str, Format] = {
+    "onnx": Format(onnx.unavailable, _write_onnx, _version("onnx"), True, ("float32", "float16")),
+    "openvino": Format(openvino.missing, _write_openvino, _version("openvino"), True, ("float32",)),
+    "tensorrt": Format(
+        tensorrt.missing, _write_tensorrt, _version("torch_tensorrt"), False, tensorrt.PRECISIONS
+    ),
+    "tensorrt-rtx": Format(
+        tensorrt_rtx.unbuildable,
+        _write_tensorrt_rtx,
+        _version("tensorrt_rtx"),
+        False,
+        tensorrt_rtx.PRECISIONS,
+    ),
+}
+
+
+def export(networks: Networks, to: str, folder: Path, precision: str = "float32") -> Iterator[ExportedGraph]:
+    """Write a model's graphs, one after the other, and at last ``NAME.FORMAT.yaml``, the manifest.
+
+    Yields:
+        each graph as it is written.
+
+    Raises:
+        EngineError: it cannot be written here or in this precision, or what was written gives other numbers
+            than PyTorch.
+    """
+    chosen = FORMATS[to]
+    reason = chosen.unavailable()
+    if reason is not None:
+        raise EngineError(f"{to} cannot be written here: {reason}")
+    if precision not in chosen.precisions:
+        raise EngineError(f"{to} cannot be written in {precision}, but in {', '.join(chosen.precisions)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    made_with = {"torch": str(torch.__version__), to: chosen.version()}
+    manifest = networks.manifest
+    described = (manifest.name, manifest.architecture, manifest.parameters, manifest.weights_sha256)
+    written = ExportManifest(*described, to, precision, made_with)
+    for graph in networks.graphs:
+        written.graphs.append(_export(graph, chosen, folder, precision))
+        yield written.graphs[-1]
+    content = yaml.safe_dump(_plain(asdict(written)), sort_keys=False, allow_unicode=True)
+    (folder / f"{manifest.name}.{to}.yaml").write_text(content)
+
+
+def _export(graph: Graph, chosen: Format, folder: Path, precision: str) -> ExportedGraph:
+    typed = in_precision(graph, DTYPES[precision])
+    files = chosen.write(typed, folder / re.sub(r"\W+", "_", graph.name))
+    inputs = realistic_inputs(graph)
+    wanted = reference(graph, inputs)
+    difference, checked = _difference(files[0], chosen, inputs, wanted)
+    if difference is not None and precision == "float32" and difference > _TOLERANCE:
+        raise EngineError(f"{files[0]} gives other numbers than PyTorch: they differ by {difference:.2g}")
+    return ExportedGraph(
+        graph.name,
+        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
+        _described(graph.inputs, inputs),
+        _described(graph.outputs, wanted),
+        difference,
+        checked,
+    )
+
+
+def _difference(
+    path: Path, chosen: Format, inputs: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any]]
+) -> tuple[float | None, str]:
+    if not chosen.runnable:
+        return None, "not run: it takes a GPU"
+    if openvino.missing() is not None:
+        return None, f"not run: {openvino.missing()}"
+    return largest_difference(wanted, openvino.run_file(path, inputs)), "run by OpenVINO on a CPU"
+
+
+def realistic_inputs(graph: Graph, seed: int = 0) -> list[NDArray[Any]]:
+    """Noise in the range of a graph's examples: bytes, or floating point numbers of the same spread."""
+    generator = torch.Generator().manual_seed(seed)
+    return [_noise(example, generator).numpy() for example in graph.examples]
+
+
+def _noise(example: Tensor, generator: torch.Generator) -> Tensor:
+    if not example.is_floating_point():
+        return (torch.rand(example.shape, generator=generator) * 256).to(example.dtype)
+    return torch.rand(example.shape, generator=generator) * example.detach() * 2
+
+
+def reference(graph: Graph, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """What PyTorch gives in float32."""
+    with torch.inference_mode():
+        outputs = graph.module.eval()(*map(torch.from_numpy, inputs))
+    return [output.numpy() for output in ((outputs,) if isinstance(outputs, Tensor) else outputs)]
+
+
+def largest_difference(wanted: Sequence[NDArray[Any]], given: Sequence[NDArray[Any]]) -> float:
+    """Between outputs, each relative to its largest value, or to 1 where that is less."""
+    pairs = list(zip(wanted, given, strict=True))
+    return max(float(np.abs(a - b).max() / max(np.abs(a).max(), 1)) for a, b in pairs)
+
+
+def _described(names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> tuple[Array, ...]:
+    return tuple(Array(name, str(a.dtype), a.shape) for name, a in zip(names, arrays, strict=True))
+
+
+def _plain(value: Any) -> Any:
+    """Values as YAML knows them."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -1,0 +1,53 @@
+"""The graphs of a model, by its name, from the package that knows its architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from tracking_runtime.engines.protocol import Graph
+from tracking_runtime.errors import ModelError
+from tracking_runtime.models import Manifest, find_model, read_manifest
+
+GRAPHS = "remote_sensing_tracking.graphs"
+UNTRAINED = "untrained:"
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A model as engines take it.
+
+    Attributes:
+        manifest: what the model is.
+        graphs: all of it, each with static shapes.
+    """
+
+    manifest: Manifest
+    graphs: tuple[Graph, ...]
+
+
+def open_networks(model: str, batches: Sequence[int] = (1,), camera: str = "") -> Networks:
+    """A model's graphs.
+
+    Args:
+        model: name or path; or ``untrained:`` and a network's name, with random weights, to be measured.
+        batches: for how many targets at once, where that matters.
+        camera: known by name, where the model fits any.
+
+    Raises:
+        ModelError: there is no such model, or nothing here knows its architecture.
+        SourceError: there is no such camera.
+    """
+    manifest = _untrained(model) if model.startswith(UNTRAINED) else read_manifest(find_model(model))
+    points = {point.name: point for point in entry_points(group=GRAPHS)}
+    if manifest.architecture not in points:
+        known = ", ".join(sorted(points)) or "none"
+        raise ModelError(f"model {model}: no graphs of architecture {manifest.architecture}; known: {known}")
+    graphs = points[manifest.architecture].load()(model, tuple(batches), camera)
+    return Networks(manifest, tuple(graphs))
+
+
+def _untrained(model: str) -> Manifest:
+    name = model.removeprefix(UNTRAINED)
+    return Manifest(name, name.partition("_")[0], {}, "", training={"data": "none: random weights"})

@@ -1,0 +1,130 @@
+"""TensorRT for RTX: engines for desktop GPUs, built ahead of time on any machine, with a GPU or without."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tracking_runtime.engines import onnx
+from tracking_runtime.engines.cache import EngineCache, graph_key
+from tracking_runtime.engines.precision import DTYPES, in_precision
+from tracking_runtime.engines.protocol import EngineError, EngineSettings, Graph
+
+if TYPE_CHECKING:
+    import tensorrt_rtx
+
+FAMILIES = {"sm75": (75,), "sm80-sm120": (80, 86, 89, 120)}
+"""Compute capabilities of an engine: Turing's takes many times the memory, and has one of its own."""
+
+PRECISIONS = ("float16", "float32")
+"""Not bfloat16: ONNX files have convolutions with weights in float32 in it, which TensorRT does not take."""
+
+_FILE = "network.engine"
+
+
+def unbuildable() -> str | None:
+    """Why no engine can be built here; None if one can."""
+    if importlib.util.find_spec("tensorrt_rtx") is None:
+        return "not installed: tensorrt_rtx (pip install 'remote_sensing_tracking[tensorrt-rtx]')"
+    return onnx.unavailable()
+
+
+def build_engine(network: bytes, capabilities: Sequence[int] = ()) -> bytes:
+    """Compile an ONNX file's contents, every operator of it.
+
+    Args:
+        network: the file.
+        capabilities: the GPUs' compute capabilities, as 86 for 8.6; none: that of the GPU here.
+
+    Raises:
+        EngineError: an operator is not accepted, or the compiler gives up; the message has what it says.
+    """
+    import tensorrt_rtx as trt
+
+    logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
+    builder = trt.Builder(logger)
+    definition = builder.create_network(0)
+    parser = trt.OnnxParser(definition, logger)
+    if not parser.parse(network):
+        problems = [parser.get_error(index).desc() for index in range(parser.num_errors)]
+        raise EngineError(f"TensorRT for RTX {trt.__version__} does not take it: {'; '.join(problems)}")
+    config = builder.create_builder_config()
+    config.num_compute_capabilities = max(len(capabilities), 1)
+    chosen = [getattr(trt.ComputeCapability, f"SM{number}") for number in capabilities]
+    for index, capability in enumerate(chosen or [trt.ComputeCapability.CURRENT]):
+        config.set_compute_capability(capability, index)
+    engine = builder.build_serialized_network(definition, config)
+    if engine is None:
+        raise EngineError(f"TensorRT for RTX {trt.__version__} compiles no engine for {list(capabilities)}")
+    return bytes(engine)
+
+
+def _build(graph: Graph, folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as aside:
+        path = Path(aside) / "network.onnx"
+        onnx.write_onnx(graph, path)
+        (folder / _FILE).write_bytes(build_engine(path.read_bytes()))
+
+
+class TensorRTRTXEngine:
+    """A graph compiled for the GPU here."""
+
+    def __init__(self, graph: Graph, settings: EngineSettings) -> None:
+        import tensorrt_rtx as trt
+
+        gpu, precision = torch.cuda.get_device_name(), settings.precision
+        version = f"TensorRT for RTX {trt.__version__}"
+        typed = in_precision(graph, DTYPES[precision])
+        capability = ".".join(map(str, torch.cuda.get_device_capability()))
+        key = graph_key(typed, version, torch.__version__, gpu, capability)
+        label = f"{graph.name}, {version}, {precision}"
+        with EngineCache().obtain(key, label, partial(_build, typed)) as kept:
+            self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+            self._engine = self._runtime.deserialize_cuda_engine((kept / _FILE).read_bytes())
+        if self._engine is None:
+            raise EngineError(f"{version} cannot load what it made of {graph.name}")
+        self._context = self._engine.create_execution_context()
+        self._stream = torch.cuda.Stream()
+        self._inputs = [example.detach().clone().cuda() for example in graph.examples]
+        self._outputs = [self._buffer(trt, name) for name in graph.outputs]
+        names = (*graph.inputs, *graph.outputs)
+        for name, tensor in zip(names, (*self._inputs, *self._outputs), strict=True):
+            self._context.set_tensor_address(name, tensor.data_ptr())
+        self.description = f"{version} on {gpu}, {precision}"
+        self.run(*(example.numpy(force=True) for example in graph.examples))
+
+    def _buffer(self, trt: tensorrt_rtx, name: str) -> torch.Tensor:
+        dtype = torch.from_numpy(np.empty(0, trt.nptype(self._engine.get_tensor_dtype(name)))).dtype
+        return torch.empty(tuple(self._engine.get_tensor_shape(name)), dtype=dtype, device="cuda")
+
+    def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        with torch.cuda.stream(self._stream):
+            for tensor, array in zip(self._inputs, arrays, strict=True):
+                tensor.copy_(torch.from_numpy(np.ascontiguousarray(array)), non_blocking=True)
+            if not self._context.execute_async_v3(self._stream.cuda_stream):
+                raise EngineError("TensorRT for RTX refused to run")
+        self._stream.synchronize()
+        return tuple(tensor.numpy(force=True) for tensor in self._outputs)
+
+
+class TensorRTRTXBackend:
+    """TensorRT for RTX, where its package and an NVIDIA GPU are."""
+
+    name = "tensorrt-rtx"
+    precisions = PRECISIONS
+
+    def unavailable(self) -> str | None:
+        if not torch.cuda.is_available():
+            return "PyTorch finds no CUDA device"
+        return unbuildable()
+
+    def load(self, graph: Graph, settings: EngineSettings) -> TensorRTRTXEngine:
+        return TensorRTRTXEngine(graph, settings)
