@@ -17,10 +17,11 @@ from spax_ros.detection import Detections, decode, no_detections
 from spax_ros.inputs import Inputs, as_bgr, brightness, white_level
 from spax_ros.models import SpaxModel, load_spax
 from spax_ros.motion import IDENTITY, MotionMask, MotionSettings
+from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift, shift_at
 from spax_ros.network.memory import CarriedState, Memory, SlidingWindow
-from spax_ros.packed.grid import PackedGrid
-from spax_ros.packed.limit import most_energetic
+from spax_ros.packed.grid import TILE, PackedGrid
+from spax_ros.packed.limit import active_tiles, bucket, strongest_tiles
 from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.timing import StageTimes
 
@@ -40,7 +41,7 @@ class TrackerSettings:
         overlap: IoU from which the weaker of two detections is the same object seen twice.
         most_detections: per frame (SPAX: K = 450).
         least_score: detections below it are not reported.
-        most_active: pixels that the network may be given; where more move, those of most energy.
+        most_tiles: of 8 x 8 pixels that the network may be given; where more move, those of most energy.
     """
 
     motion: MotionSettings = field(default_factory=lambda: MotionSettings(least_contrast=3.0))
@@ -52,7 +53,7 @@ class TrackerSettings:
     overlap: float = 0.4
     most_detections: int = 450
     least_score: float = 0.1
-    most_active: int = 393_216
+    most_tiles: int = 6144
 
 
 class SpaxTracker:
@@ -106,7 +107,7 @@ class SpaxTracker:
         self._previous: NDArray[np.uint8] | None = None
 
     def ease(self, level: int) -> None:
-        """Give the network less to do: of the active pixels, 1 in 2^level, those of most energy.
+        """Give the network less to do: of the tiles with active pixels, 1 in 2^level, those of most energy.
 
         Args:
             level: 0: all of them, to ``deepest_easing``.
@@ -147,8 +148,9 @@ class SpaxTracker:
         with self._times.stage("mask"):
             motion = self._motion.update(gray, self._heat)
             energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
-            allowed = most_energetic(motion.mask, energy, self._settings.most_active)
-            mask = most_energetic(allowed, energy, int(allowed.sum()) >> self._easing)
+            allowed = strongest_tiles(motion.mask, energy, TILE, self._settings.most_tiles)
+            share = -(-active_tiles(allowed, TILE) >> self._easing)
+            mask = strongest_tiles(allowed, energy, TILE, share)
         self.camera_motion = motion.transform
         self.motion_mask, self.active_share = mask, float(mask.mean())
         self.saturated = motion.saturated or allowed is not motion.mask
@@ -171,16 +173,13 @@ class SpaxTracker:
     ) -> Detections:
         settings, network = self._settings, self.model.network
         with self._times.stage("engine"):
-            multiple = network.config.multiple
             height, width = mask.shape
-            grid = PackedGrid(
-                np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))[None], network.config.levels
-            )
+            grid = packed_grid(mask, network.config)
             frame = partial(packed_frame, self.model.inputs, bgr, residual)
             step = self._memory.step(frame, grid, shift_at(transform, height, width)[None])
         with self._times.stage("peaks"):
             self._heat = np.zeros(mask.shape, np.float32)
-            self._heat[mask] = step.state.mask[:, 0].numpy()
+            self._heat[grid.positions] = step.state.mask[:, 0].numpy()[grid.active]
             found = decode(
                 network, step, grid, most=settings.most_detections, least_score=settings.least_score
             )
@@ -206,18 +205,25 @@ def strongest(detections: Detections, overlap: float) -> Detections:
     return Detections(boxes[kept], scores[kept], detections.class_ids[kept])
 
 
+def packed_grid(mask: NDArray[np.bool_], config: SpaxConfig) -> PackedGrid:
+    """The active pixels of an image ``(H, W)`` of any size, in tiles, with room for a bucket of them."""
+    multiple = max(config.multiple, TILE)
+    height, width = mask.shape
+    padded = np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))
+    return PackedGrid(padded[None], config.levels, TILE, bucket)
+
+
 def packed_frame(
     inputs: Inputs, bgr: NDArray[np.uint8], residual: NDArray[np.float32], grid: Grid, shift: Shift
 ) -> torch.Tensor:
     """``(N, C)`` of a frame at the pixels of a grid, as of ``spax_ros.network.memory.FrameAt``."""
     assert isinstance(grid, PackedGrid)
     height, width = residual.shape
-    rows, columns = grid.positions(np.arange(grid.count(0)))
-    rows, columns = rows + shift[0, 0], columns + shift[0, 1]
+    rows, columns = (places + step for places, step in zip(grid.positions, shift[0], strict=True))
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     x = inputs.channels(bgr, residual, np.where(inside, rows * width + columns, 0))
     x[~inside] = 0
-    return torch.from_numpy(x)
+    return grid.spread(torch.from_numpy(x))
 
 
 def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
