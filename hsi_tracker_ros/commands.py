@@ -303,8 +303,8 @@ def bench_hsi(
     missing = missing_opencv_trackers()
     if missing:
         console.print(
-            f"[yellow]left out: {', '.join(missing)}; this OpenCV has no contrib modules. To measure them, "
-            "install opencv-contrib-python-headless in place of opencv-python-headless.",
+            f"[yellow]left out: {', '.join(missing)}; this OpenCV has no contrib modules: take "
+            "opencv-contrib-python-headless in place of opencv-python-headless",
             soft_wrap=True,
         )
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
