@@ -38,6 +38,7 @@ from tracking_runtime.ros import diagnostics, qos
 from tracking_runtime.ros.diagnostics import Diagnosis, Level
 from tracking_runtime.ros.parameters import NodeParameters, ParameterServer
 from tracking_runtime.ros.processes import end_with_parent
+from tracking_runtime.transport import free_abandoned_memory
 
 P = TypeVar("P", bound=NodeParameters)
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -316,6 +317,7 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
         target=_await_signals, args=[_signal_pipe(), signalled], name="signals", daemon=True
     ).start()
     end_with_parent()
+    free_abandoned_memory()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         try:
