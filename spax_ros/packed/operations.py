@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spax_ros.network.grid import Grid, Shift
 from spax_ros.packed.tables import Table, rows_at
 
 
@@ -32,7 +33,7 @@ class Key(NamedTuple):
 
 
 class TableGrid(ABC):
-    """Everything of ``spax_ros.network.grid.Grid`` but ``carry``, for features by rows.
+    """``spax_ros.network.grid.Grid`` for features by rows.
 
     Attributes:
         sides: of the tiles of each level, in pixels.
@@ -49,6 +50,10 @@ class TableGrid(ABC):
     @abstractmethod
     def table(self, key: Key) -> Table:
         """The table that a key names."""
+
+    @abstractmethod
+    def carry(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
+        """As of ``Grid``."""
 
     @abstractmethod
     def mean(self, x: Tensor, level: int) -> Tensor:
