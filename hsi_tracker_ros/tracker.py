@@ -35,6 +35,7 @@ Floats = NDArray[np.float32]
 
 _PEAK_WIDTH = 5
 _DEEPEST_EASING = 2
+_SIZE_TOLERANCE_PX = 8
 
 
 class TargetStatus(IntEnum):
@@ -245,7 +246,7 @@ class HsiTracker:
         self.times = times or StageTimes()
         self.camera = camera or SpectralInfo(model.wavelengths_nm)
         self.response: Floats | None = None
-        self.deepest_easing = _DEEPEST_EASING
+        self.deepest_easing, self.size_tolerance_px = _DEEPEST_EASING, _SIZE_TOLERANCE_PX
         self._easing, self._turn = 0, 0
         self._usual = self.settings
         self._bands = BandMatcher(self.camera, model.wavelengths_nm)

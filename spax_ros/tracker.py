@@ -70,7 +70,7 @@ class SpaxTracker:
         self.engine = f"PyTorch {torch.__version__} on CPU, {torch.get_num_threads()} threads, packed"
         self._settings = settings or TrackerSettings()
         self._times = times or StageTimes()
-        self.deepest_easing = DEEPEST_EASING
+        self.deepest_easing, self.size_tolerance_px = DEEPEST_EASING, SIZE_TOLERANCE_PX
         self._easing = 0
         self._motion = MotionMask(self._settings.motion)
         self._association = GaussianTracker(self._settings.association)

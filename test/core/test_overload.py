@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking_runtime.overload import Easing
@@ -60,6 +60,7 @@ def test_work_is_taken_up_again_when_there_is_room_for_it() -> None:
     assert sorted(levels, reverse=True) == levels
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.floats(130, 1200))
 def test_level_does_not_swing(work_ms: float) -> None:
     levels = Stream(4).run(700, work_ms)
@@ -87,6 +88,7 @@ def test_easing_that_gains_nothing_ends_when_the_machine_is_fast_again() -> None
     assert easing.level == 0
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.floats(0, 1e4), st.floats(1e-3, 1e4), st.integers(0, 100)), max_size=200))
 def test_level_stays_within_bounds(frames: list[tuple[float, float, int]]) -> None:
     easing = Easing(2)

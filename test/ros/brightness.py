@@ -38,6 +38,7 @@ class BrightnessParameters(FrameNodeParameters):
 
 class Brightest:
     deepest_easing = 2
+    size_tolerance_px = 2
 
     def __init__(self, work_s: float) -> None:
         self.frames = 0

@@ -119,6 +119,17 @@ def test_new_stream_begins_an_epoch(running: tuple[Any, ...], spot: Any) -> None
     assert [list(answer.ids) for answer in answers] == [[1], [1], [1], [1], [1], [2]]
 
 
+def test_a_few_rows_more_or_less_do_not_begin_an_epoch(running: tuple[Any, ...], spot: Any) -> None:
+    _, _, camera = running
+    sizes = [(20, 30), (22, 28), (18, 31), (20, 30), (17, 30), (20, 30)]
+    frames = [
+        camera.answer(camera.message(spot(1, 1, size=size), "mono8", number * SECOND))
+        for number, size in enumerate(sizes, start=1)
+    ]
+    assert [frame.epoch for frame in frames] == [0, 0, 0, 0, 1, 2]
+    assert [(frame.image_height, frame.image_width) for frame in frames] == sizes
+
+
 def test_every_published_frame_is_accounted_for(
     running: tuple[Any, ...], spot: Any, wait_for: Callable[..., Any]
 ) -> None:
@@ -342,7 +353,9 @@ def test_operator_is_told_of_no_camera_and_of_two(
     told("2 cameras publish on /image: remap it to the topic of one")
     frames = [
         camera.answer(camera.message(spot(1, 1, size=size), "mono8", number * SECOND))
-        for number, (camera, size) in enumerate([(north, (8, 8)), (south, (9, 9)), (north, (8, 8))], start=1)
+        for number, (camera, size) in enumerate(
+            [(north, (8, 8)), (south, (16, 16)), (north, (8, 8))], start=1
+        )
     ]
     assert [frame.epoch for frame in frames] == [0, 1, 2]
 

@@ -140,6 +140,17 @@ def test_target_set_on_an_earlier_frame_catches_up(active: Flight) -> None:
     assert np.abs(messages.from_box(track.box) - active.box(active.number))[:2].max() < 6
 
 
+def test_a_few_rows_less_keep_the_target(active: Flight) -> None:
+    before = active.next()
+    active.number += 1
+    stamp = SECOND + active.number * SECOND // 10
+    after = active.camera.answer(
+        active.camera.message(active.cube(active.number)[:-1, :-2].copy(), "16UC16", stamp)
+    )
+    assert (after.epoch, after.image_width, after.image_height) == (before.epoch, 254, 127)
+    assert [(track.id, track.state) for track in after.tracks] == [(t.id, t.state) for t in before.tracks]
+
+
 def _changed(message: Image, **changes: Any) -> Image:
     for name, value in changes.items():
         setattr(message, name, value)

@@ -66,6 +66,7 @@ class Tracker(Protocol):
     """What a node needs of any tracker."""
 
     deepest_easing: int
+    size_tolerance_px: int  # rows and columns more or less that a frame of the same stream may have
 
     def reset(self) -> None:
         """Forget everything seen."""
@@ -92,6 +93,12 @@ class _Stream:
     encoding: str
     frame_id: str
 
+    def goes_on_with(self, other: _Stream, tolerance_px: int) -> bool:
+        """Whether a frame of another is one more of this; stabilised video loses and gains a few rows."""
+        uneven = max(abs(other.width - self.width), abs(other.height - self.height))
+        same = (other.encoding, other.frame_id) == (self.encoding, self.frame_id)
+        return same and uneven <= tolerance_px
+
 
 P = TypeVar("P", bound=FrameNodeParameters)
 T = TypeVar("T", bound=Tracker)
@@ -103,7 +110,8 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
     """Takes frames from ``image``, the newest first of all, tracks in a thread of its own, and publishes.
 
     A frame that cannot be used is refused with a reason; an error in the tracker costs its frame and resets
-    the tracker; stamps that go back, or another size, encoding or frame_id, begin a new epoch.
+    the tracker; stamps that go back, or another size (by more than the tracker tolerates), encoding or
+    frame_id, begin a new epoch.
 
     Attributes:
         trackers: with the model, and with the light one if there is to be one; touched by the worker only, or
@@ -345,9 +353,10 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     def _follow_stream(self, stream: _Stream, stamp: int) -> None:
         """Begin an epoch where this frame does not follow the one before."""
-        if self._stream is not None and stream != self._stream:
+        known = self._stream
+        if known is not None and not known.goes_on_with(stream, self.tracker.size_tolerance_px):
             self.get_logger().warning(
-                f"new stream: {stream}, before {self._stream}; the tracker starts anew",
+                f"new stream: {stream}, before {known}; the tracker starts anew",
                 throttle_duration_sec=_RECENTLY_S,
             )
             self.begin_epoch()
@@ -358,7 +367,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
                 throttle_duration_sec=_RECENTLY_S,
             )
             self.begin_epoch()
-        self._stream, self._last_stamp_ns = stream, stamp
+        self._stream, self._last_stamp_ns = self._stream or stream, stamp
 
     def _judge_load(self, busy_ms: float) -> None:
         """Ease the work, or take it up again, by what the frames of late took."""
