@@ -79,7 +79,7 @@ class Link(TrackingNode[LinkParameters]):
         if self.parameters.discovery_server:
             discovery["ROS_DISCOVERY_SERVER"] = self.parameters.discovery_server
         with set_environment(discovery):
-            ground = self.scope.enter_context(RosSession("link", self.parameters.domain))
+            ground = self.scope.enter_context(RosSession("link_to_ground", self.parameters.domain))
         self._diagnoses = ground.node.create_publisher(DiagnosticArray, diagnostics.TOPIC, _EVERY)
         down = Taps(
             self,

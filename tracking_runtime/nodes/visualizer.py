@@ -46,14 +46,15 @@ class VisualizerParameters(NodeParameters):
     scale: int = parameter(
         1, "how many times to enlarge the overlay", minimum=1, maximum=8, change=Change.ALWAYS
     )
-    jpeg_quality: int = parameter(
-        80, "of ~/overlay/compressed and ~/preview", minimum=1, maximum=100, change=Change.ALWAYS
-    )
+    jpeg_quality: int = parameter(80, "of ~/overlay/compressed", minimum=1, maximum=100, change=Change.ALWAYS)
     preview_rate: float = parameter(
         1.0, "[Hz] pictures a second on ~/preview at most", minimum=0.01, change=Change.ALWAYS
     )
     preview_side: int = parameter(
         320, "[px] longer side of ~/preview", minimum=32, maximum=4096, change=Change.ALWAYS
+    )
+    preview_quality: int = parameter(
+        50, "of ~/preview, as jpeg_quality", minimum=1, maximum=100, change=Change.ALWAYS
     )
     trail: int = parameter(30, "[frames] length of the trails", minimum=1, maximum=1000)
     truth: bool = parameter(True, "draw ground truth, where it is published", change=Change.ALWAYS)
@@ -194,7 +195,7 @@ class Visualizer(TrackingNode[VisualizerParameters]):
                 self._compressed.publish(compress(picture, self.parameters.jpeg_quality, header))
             if preview:
                 small = reduced(picture, self.parameters.preview_side)
-                self._preview.publish(compress(small, self.parameters.jpeg_quality, header))
+                self._preview.publish(compress(small, self.parameters.preview_quality, header))
                 self._preview_due_s = time.monotonic() + 1 / self.parameters.preview_rate
         self._drawn += 1
 
