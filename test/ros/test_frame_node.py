@@ -295,6 +295,15 @@ def test_overload_falls_back_to_a_lighter_model_until_there_is_room(loaded: Any,
     assert numbers == list(range(1, len(numbers) + 1)), "each model went on where the other was"
 
 
+@pytest.mark.parametrize(("model", "status"), [("", 0), ("/absent", 1)])
+def test_node_that_is_only_to_be_built_ends_configured(
+    brightness: Callable[..., NodeProcess], model: str, status: int
+) -> None:
+    process = brightness(build_only=True, autostart=True, model=model)
+    assert process.wait(60) == status
+    assert ("no model /absent" in process.log) == bool(status)
+
+
 def test_light_model_has_to_be_named(ros: RosSession, brightness: Callable[..., NodeProcess]) -> None:
     brightness(overload="light")
     with pytest.raises(RequestRefused, match="light_model has to say which model that is"):

@@ -60,6 +60,9 @@ class FrameNodeParameters(NodeParameters):
         choices=_OVERLOAD,
     )
     light_model: str = parameter("", "model to fall back to, with overload: light; kept ready beside model")
+    build_only: bool = parameter(
+        False, "configure, which builds and keeps what runs the network, and end", change=Change.NEVER
+    )
 
 
 class Tracker(Protocol):
@@ -156,6 +159,11 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         """What diagnostics say of the tracker."""
 
     # The lifecycle
+
+    @property
+    def build_only(self) -> bool:
+        """Whether to end as soon as the node is configured."""
+        return self.parameters.build_only
 
     def load(self) -> None:
         """Open the model and offer the services."""

@@ -108,6 +108,11 @@ class TrackingNode(LifecycleNode, Generic[P]):
         return str(self._state_machine.current_state[1])
 
     @property
+    def build_only(self) -> bool:
+        """Whether to end as soon as the node is configured."""
+        return False
+
+    @property
     def scope(self) -> ExitStack:
         """Closed by the transition opposite to the current one."""
         return self._scope
@@ -310,7 +315,8 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
     """Run one node until SIGINT or SIGTERM, then shut it down; a second signal ends the process at once.
 
     Returns:
-        the exit status: 0, or 2 if a parameter's value at the start is not allowed.
+        the exit status: 0, 1 if it should only be built and cannot be, or 2 if a parameter's value at the
+        start is not allowed.
     """
     signalled = Future()
     threading.Thread(
@@ -325,6 +331,10 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
         except (ValueError, InvalidParameterTypeException, InvalidParameterValueException) as error:
             print(error, file=sys.stderr)
             return 2
+        if node.build_only:
+            built = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            node.shut_down()
+            return 0 if built else 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         if node.parameters.autostart:
