@@ -249,7 +249,13 @@ def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
 @click.command("hsi")
 @click.argument("places", nargs=-1, metavar="[PLACE]...", type=click.Path(path_type=Path))
 @click.option("--model", default="hanet_edge_vis16", show_default=True, help="Of HA-Net: name, or manifest.")
-@click.option("--engine", default="auto", show_default=True, help="That runs the model.")
+@click.option(
+    "--rgb-model",
+    "rgb_models",
+    multiple=True,
+    help="Another tracker on false colour, as rstrack import siamban or nanotrack made it; may be repeated.",
+)
+@click.option("--engine", default="auto", show_default=True, help="That runs the models.")
 @click.option("--seeds", type=click.IntRange(0), default=36, show_default=True, help="Simulated videos.")
 @click.option(
     "--first-seed", type=click.IntRange(0), default=1_000_000, show_default=True, help="Of the first of them."
@@ -267,6 +273,7 @@ def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
 def bench_hsi(
     places: tuple[Path, ...],
     model: str,
+    rgb_models: tuple[str, ...],
     engine: str,
     seeds: int,
     first_seed: int,
@@ -283,7 +290,8 @@ def bench_hsi(
     with every figure as hsi.json; `rstrack compare` takes two of the folders beside them.
     """
     from hsi_tracker_ros.benchmark import report
-    from hsi_tracker_ros.benchmark.contenders import Lineup, missing_opencv_trackers
+    from hsi_tracker_ros.benchmark.lineup import Lineup
+    from hsi_tracker_ros.benchmark.opencv import missing_opencv_trackers
     from hsi_tracker_ros.benchmark.run import run
     from hsi_tracker_ros.benchmark.speed import measure_speed
     from hsi_tracker_ros.benchmark.suite import benchmark_videos
@@ -295,12 +303,12 @@ def bench_hsi(
     missing = missing_opencv_trackers()
     if missing:
         console.print(
-            f"[yellow]left out: {', '.join(missing)}; this OpenCV has no contrib modules. To measure them, "
-            "install opencv-contrib-python-headless in place of opencv-python-headless.",
+            f"[yellow]left out: {', '.join(missing)}; this OpenCV has no contrib modules: take "
+            "opencv-contrib-python-headless in place of opencv-python-headless",
             soft_wrap=True,
         )
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    lineup = Lineup(model, engine)
+    lineup = Lineup(model, rgb_models, engine)
     try:
         videos = [
             *benchmark_videos(seeds, frames, first=first_seed),
@@ -314,7 +322,12 @@ def bench_hsi(
             runs = run(videos, lineup, output, jobs=jobs, on_video=lambda: progress.advance(task))
     except (ModelError, SourceError, EngineError, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    settings = {"model": model, "engine": engine, "videos": [video.name for video in videos]}
+    settings = {
+        "model": model,
+        "rgb_models": rgb_models,
+        "engine": engine,
+        "videos": [video.name for video in videos],
+    }
     report.write(output, runs, measured, settings, shlex.join(["rstrack", *sys.argv[1:]]))
     for table in report.tables(runs, measured):
         console.print(report.printed(table))

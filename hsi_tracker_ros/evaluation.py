@@ -29,7 +29,7 @@ class HsiReplay:
         ModelError: there is no such model.
     """
 
-    default_model = "hanet_edge_vis16"
+    default_model = "hanet_edge_any"
     follows_one_target = True
 
     def __init__(self, model: str, engine: str) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from remote_sensing_tracking import msg
 from remote_sensing_tracking.srv import ClearTarget, SetTarget
 from sensor_msgs.msg import Image
@@ -222,17 +223,20 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
             if eye == self._eye:
                 return
 
-            def adopt(tracker: HsiTracker) -> None:
-                self._eye = eye
-                self.adopt(tracker, self.model)
+            def load() -> Sequence[HsiTracker]:
+                return self.open_trackers(self.model, lambda model: self._open(model, eye))
 
-            await self.before_frames(lambda: self._open(self.model, eye), adopt)
+            def adopt(trackers: Sequence[HsiTracker]) -> None:
+                self._eye = eye
+                self.adopt(trackers, self.model)
+
+            await self.before_frames(load, adopt)
         except ValueError as error:
             self.note_error("spectral_info is not heeded", error)
 
     def _set_start_box(self, frame: NDArray[Any], stamp_ns: int) -> None:
         try:
-            self.tracker.set_target(frame, self.parameters.start_box, stamp_ns=stamp_ns)
+            self._follow(frame, self.parameters.start_box, stamp_ns)
         except TargetRefused as error:
             self.note_error("start_box is not followed", error)
 
@@ -248,11 +252,19 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         """Set a target on the frame it was drawn on, and catch up with the newest."""
         (stamp, cube), *later = self._frames_from(messages.stamp_ns(request.stamp))
         box = messages.from_box(request.box)
-        number = self.tracker.set_target(
-            cube, box, stamp_ns=stamp, label=request.label, target_id=request.id or None
-        )
+        number = self._follow(cube, box, stamp, request.label, request.id or None)
         for stamp, cube in later:
             self.tracker.track(cube, stamp, only=[number])
+        return number
+
+    def _follow(
+        self, cube: NDArray[Any], box: ArrayLike, stamp: int, label: str = "", number: int | None = None
+    ) -> int:
+        """Have every tracker know a target; its id. Raises what ``HsiTracker.set_target`` raises."""
+        number = self.tracker.set_target(cube, box, stamp_ns=stamp, label=label, target_id=number)
+        for tracker in self.trackers:
+            if tracker is not self.tracker:
+                tracker.set_target(cube, box, stamp_ns=stamp, label=label, target_id=number)
         return number
 
     def _frames_from(self, stamp: int) -> list[tuple[int, NDArray[Any]]]:
@@ -275,11 +287,14 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         self, request: ClearTarget.Request, response: ClearTarget.Response
     ) -> ClearTarget.Response:
         with self.answering("clear the target", response):
-            cleared = self.in_worker(lambda: self.tracker.clear_target(request.id or None))
+            cleared = self.in_worker(lambda: self._clear_target(request.id or None))
             if request.id and not cleared:
                 raise TargetRefused(f"no target {request.id}")
             response.message = f"{cleared} cleared"
         return response
+
+    def _clear_target(self, number: int | None) -> int:
+        return max(tracker.clear_target(number) for tracker in self.trackers)
 
 
 def main() -> int:

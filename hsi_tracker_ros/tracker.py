@@ -35,6 +35,8 @@ from tracking_runtime.timing import StageTimes
 Floats = NDArray[np.float32]
 
 _PEAK_WIDTH = 5
+_DEEPEST_EASING = 2
+_SIZE_TOLERANCE_PX = 8
 
 
 class TargetStatus(IntEnum):
@@ -273,11 +275,15 @@ class HsiTracker:
         self.model, self.settings = model, settings or TrackerSettings()
         self.times = times or StageTimes()
         self.camera = camera or (SpectralInfo(model.wavelengths_nm) if model.wavelengths_nm else None)
-        self.channels = len(self.camera.wavelengths_nm) if self.camera else 3
+        self._wavelengths_nm = self.camera.wavelengths_nm if self.camera else None
+        self.channels = len(self._wavelengths_nm or "bgr")
         self.response: Floats | None = None
         self._bands = (
             BandMatcher(self.camera, model.wavelengths_nm) if self.camera and model.wavelengths_nm else None
         )
+        self.deepest_easing, self.size_tolerance_px = _DEEPEST_EASING, _SIZE_TOLERANCE_PX
+        self._easing, self._turn = 0, 0
+        self._usual = self.settings
         self._targets: dict[int, _Target] = {}
         self._next_id = 1
         self._window = np.outer(np.hanning(model.grid.size), np.hanning(model.grid.size))
@@ -338,6 +344,28 @@ class HsiTracker:
         """Forget all targets; ids count from 1 again."""
         self._targets, self._next_id, self.response = {}, 1, None
 
+    def ease(self, level: int) -> None:
+        """Do less in each frame: of the targets, 1 in 2^level is looked for, in turns, and in fewer places.
+
+        Args:
+            level: 0: do all there is to do, to ``deepest_easing``.
+        """
+        usual = self._usual
+        crops, peaks = usual.redetection_crops >> level, max(usual.peaks >> level, 1)
+        self._easing, self.settings = level, replace(usual, redetection_crops=crops, peaks=peaks)
+
+    def take_over(self, other: HsiTracker) -> None:
+        """Go on where another tracker of the same camera is, for the targets that were set on both.
+
+        Raises:
+            ModelError: the other is for a camera of other bands.
+        """
+        if other._wavelengths_nm != self._wavelengths_nm:
+            raise ModelError("its bands are not those of the other model: set the parameter camera")
+        for number in self._targets.keys() & other._targets.keys():
+            mine, theirs = self._targets[number], other._targets[number]
+            self._targets[number] = replace(theirs, first=mine.first, online=mine.online, candidate=None)
+
     def false_color(self, cube: NDArray[Any]) -> NDArray[np.uint8]:
         """A frame as the RGB branch sees it, ``(height, width, 3)`` BGR."""
         return self._view(cube).color(cube)
@@ -356,10 +384,11 @@ class HsiTracker:
             FrameRefused: the frame cannot be used; nothing has changed.
         """
         view = self._view(cube)
-        targets = [target for target in self._targets.values() if only is None or target.id in only]
+        known = [target for target in self._targets.values() if only is None or target.id in only]
         self.response = None
-        if not targets:
+        if not known:
             return []
+        targets = self._in_turn(known)
         with self.times.stage("crop"):
             places = [self._places(target, view) for target in targets]
         owners = [index for index, crops in enumerate(places) for _ in crops]
@@ -381,7 +410,18 @@ class HsiTracker:
                 self._remember(target, view, best, stamp_ns)
                 if index == 0:
                     self.response = expit(best.response)
-        return [target.state() for target in targets]
+        return [target.state() for target in known]
+
+    def _in_turn(self, targets: list[_Target]) -> list[_Target]:
+        """Those to look for in this frame; the others stay where they are, no more TRACKING."""
+        count = -(-len(targets) >> self._easing)
+        start = self._turn % len(targets)
+        ordered = targets[start:] + targets[:start]
+        self._turn += count
+        for target in ordered[count:]:
+            target.frames_since_seen += 1
+            target.status = max(target.status, TargetStatus.UNCERTAIN)
+        return ordered[:count]
 
     def _view(self, pixels: NDArray[Any]) -> _View:
         if pixels.ndim != 3 or pixels.shape[2] != self.channels or not pixels.size:

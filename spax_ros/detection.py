@@ -53,12 +53,16 @@ def decode(
     """
     if grid.count(0) == 0:
         return no_detections()
-    scores, classes = torch.sigmoid(network.head("hm")(step.features, grid)).max(dim=1)
-    peaks = torch.nonzero((scores >= least_score) & (scores >= grid.largest_around(scores)))[:, 0]
-    peaks = peaks[torch.argsort(scores[peaks], descending=True, stable=True)[:most]]
+    logits, classes = network.head("hm")(step.features, grid).max(dim=1)
+    scores = torch.sigmoid(logits)
+    active = torch.from_numpy(grid.active)
+    around = grid.largest_around(scores)[active]
+    found = torch.nonzero((scores[active] >= least_score) & (scores[active] >= around))[:, 0]
+    found = found[torch.argsort(scores[active[found]], descending=True, stable=True)[:most]]
+    peaks = active[found]
     sizes = network.head("wh").at(peaks, step.features, grid).double().numpy()
     offsets = network.head("reg").at(peaks, step.features, grid).double().numpy()
-    rows, columns = grid.positions(peaks.numpy())
+    rows, columns = (places[found.numpy()] for places in grid.positions)
     sizes = np.maximum(sizes, 1.0)
     centres = np.stack([columns, rows], axis=1) + offsets
     return Detections(

@@ -17,15 +17,17 @@ from spax_ros.detection import Detections, decode, no_detections
 from spax_ros.inputs import Inputs, as_bgr, brightness, white_level
 from spax_ros.models import SpaxModel, load_spax
 from spax_ros.motion import IDENTITY, MotionMask, MotionSettings
+from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift, shift_at
 from spax_ros.network.memory import CarriedState, Memory, SlidingWindow
-from spax_ros.packed.grid import PackedGrid
-from spax_ros.packed.limit import most_energetic
+from spax_ros.packed.grid import TILE, PackedGrid
+from spax_ros.packed.limit import active_tiles, bucket, strongest_tiles
 from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.timing import StageTimes
 
 ENGINES = ("auto", "pytorch")
 SIZE_TOLERANCE_PX = 8
+DEEPEST_EASING = 3
 LEAST_RANGE = 4  # of brightness in an image, 0..255, below which nothing is to be seen in it
 
 
@@ -39,7 +41,7 @@ class TrackerSettings:
         overlap: IoU from which the weaker of two detections is the same object seen twice.
         most_detections: per frame (SPAX: K = 450).
         least_score: detections below it are not reported.
-        most_active: pixels that the network may be given; where more move, those of most energy.
+        most_tiles: of 8 x 8 pixels that the network may be given; where more move, those of most energy.
     """
 
     motion: MotionSettings = field(default_factory=lambda: MotionSettings(least_contrast=3.0))
@@ -51,7 +53,7 @@ class TrackerSettings:
     overlap: float = 0.4
     most_detections: int = 450
     least_score: float = 0.1
-    most_active: int = 393_216
+    most_tiles: int = 6144
 
 
 class SpaxTracker:
@@ -69,6 +71,8 @@ class SpaxTracker:
         self.engine = f"PyTorch {torch.__version__} on CPU, {torch.get_num_threads()} threads, packed"
         self._settings = settings or TrackerSettings()
         self._times = times or StageTimes()
+        self.deepest_easing, self.size_tolerance_px = DEEPEST_EASING, SIZE_TOLERANCE_PX
+        self._easing = 0
         self._motion = MotionMask(self._settings.motion)
         self._association = GaussianTracker(self._settings.association)
         self.reset()
@@ -80,7 +84,7 @@ class SpaxTracker:
 
     @property
     def times(self) -> StageTimes:
-        """Durations of the stages mask, engine, decode and associate."""
+        """Durations of the stages mask, engine, peaks and associate."""
         return self._times
 
     def reset(self) -> None:
@@ -101,6 +105,27 @@ class SpaxTracker:
         self.operations = 0
         self.remark = ""
         self._previous: NDArray[np.uint8] | None = None
+
+    def ease(self, level: int) -> None:
+        """Give the network less to do: of the tiles with active pixels, 1 in 2^level, those of most energy.
+
+        Args:
+            level: 0: all of them, to ``deepest_easing``.
+        """
+        self._easing = level
+
+    def take_over(self, other: SpaxTracker) -> None:
+        """Go on with the tracks and the background of another tracker; what its network remembers is lost.
+
+        Raises:
+            ModelError: the other knows other classes.
+        """
+        if other.class_names != self.class_names:
+            raise ModelError(f"it knows {self.class_names}, the other model {other.class_names}")
+        self.reset()
+        self._motion, self._association = other._motion, other._association
+        self._heat, self._white, self._size = other._heat, other._white, other._size
+        self._previous = other._previous
 
     def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
         """Every track after this frame.
@@ -123,10 +148,12 @@ class SpaxTracker:
         with self._times.stage("mask"):
             motion = self._motion.update(gray, self._heat)
             energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
-            mask = most_energetic(motion.mask, energy, self._settings.most_active)
+            allowed = strongest_tiles(motion.mask, energy, TILE, self._settings.most_tiles)
+            share = -(-active_tiles(allowed, TILE) >> self._easing)
+            mask = strongest_tiles(allowed, energy, TILE, share)
         self.camera_motion = motion.transform
         self.motion_mask, self.active_share = mask, float(mask.mean())
-        self.saturated = motion.saturated or mask is not motion.mask
+        self.saturated = motion.saturated or allowed is not motion.mask
         self.remark = remark_on(gray, self._previous, saturated=self.saturated)
         self._previous = gray
         found = self._detect(bgr, motion.residual, mask, motion.transform)
@@ -146,16 +173,13 @@ class SpaxTracker:
     ) -> Detections:
         settings, network = self._settings, self.model.network
         with self._times.stage("engine"):
-            multiple = network.config.multiple
             height, width = mask.shape
-            grid = PackedGrid(
-                np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))[None], network.config.levels
-            )
+            grid = packed_grid(mask, network.config)
             frame = partial(packed_frame, self.model.inputs, bgr, residual)
             step = self._memory.step(frame, grid, shift_at(transform, height, width)[None])
-        with self._times.stage("decode"):
+        with self._times.stage("peaks"):
             self._heat = np.zeros(mask.shape, np.float32)
-            self._heat[mask] = step.state.mask[:, 0].numpy()
+            self._heat[grid.positions] = step.state.mask[:, 0].numpy()[grid.active]
             found = decode(
                 network, step, grid, most=settings.most_detections, least_score=settings.least_score
             )
@@ -181,18 +205,25 @@ def strongest(detections: Detections, overlap: float) -> Detections:
     return Detections(boxes[kept], scores[kept], detections.class_ids[kept])
 
 
+def packed_grid(mask: NDArray[np.bool_], config: SpaxConfig) -> PackedGrid:
+    """The active pixels of an image ``(H, W)`` of any size, in tiles, with room for a bucket of them."""
+    multiple = max(config.multiple, TILE)
+    height, width = mask.shape
+    padded = np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))
+    return PackedGrid(padded[None], config.levels, TILE, bucket)
+
+
 def packed_frame(
     inputs: Inputs, bgr: NDArray[np.uint8], residual: NDArray[np.float32], grid: Grid, shift: Shift
 ) -> torch.Tensor:
     """``(N, C)`` of a frame at the pixels of a grid, as of ``spax_ros.network.memory.FrameAt``."""
     assert isinstance(grid, PackedGrid)
     height, width = residual.shape
-    rows, columns = grid.positions(np.arange(grid.count(0)))
-    rows, columns = rows + shift[0, 0], columns + shift[0, 1]
+    rows, columns = (places + step for places, step in zip(grid.positions, shift[0], strict=True))
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     x = inputs.channels(bgr, residual, np.where(inside, rows * width + columns, 0))
     x[~inside] = 0
-    return torch.from_numpy(x)
+    return grid.spread(torch.from_numpy(x))
 
 
 def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -142,7 +142,7 @@ def targets_of(
         centres = truth.boxes[:, :2] + truth.boxes[:, 2:] / 2
         pixels = centres.astype(np.int64)
         number = level.number(np.full(len(pixels), index), pixels[:, 1], pixels[:, 0])
-        active = number < level.count
+        active = number < level.rows
         earlier = np.full_like(centres, np.nan)
         if before is not None:
             past = before[index].truth

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
@@ -76,6 +78,7 @@ def _version() -> str:
 @click.version_option(_version(), prog_name="rstrack")
 def main() -> None:
     """Tracking on board: chosen targets in hyperspectral video, every moving object in satellite video."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what it runs is ended in order
 
 
 @main.group(cls=PluginGroup, plugins=TRAIN)

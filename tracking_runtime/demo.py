@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import shutil
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -55,7 +54,6 @@ def run_demo(output: Path, wishes: Mapping[str, Wishes], names: Sequence[str]) -
     unknown = [name for name in names if name not in flights]
     if unknown:
         raise DemoFailed(f"no flight named {unknown[0]}; there: {', '.join(flights) or 'none'}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         plans = {name: flights[name].plan(wishes.get(name, Wishes())) for name in names}
         networks = {name: _network(plans[name].model) for name in names}

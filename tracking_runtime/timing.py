@@ -30,6 +30,7 @@ class StageTimes:
     def __init__(self, window: int = 1000) -> None:
         self._window = window
         self._durations_ms: dict[str, deque[float]] = {}
+        self._spent_ms: dict[str, float] = {}
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -43,6 +44,11 @@ class StageTimes:
     def add(self, name: str, milliseconds: float) -> None:
         """Count a duration measured elsewhere."""
         self._durations_ms.setdefault(name, deque(maxlen=self._window)).append(milliseconds)
+        self._spent_ms[name] = self.spent_ms(name) + milliseconds
+
+    def spent_ms(self, name: str) -> float:
+        """Milliseconds that all runs of a stage took together."""
+        return self._spent_ms.get(name, 0.0)
 
     def summary(self) -> dict[str, StageSummary]:
         """Each stage's figures, in the order in which the stages first ran."""

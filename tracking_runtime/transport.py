@@ -6,6 +6,7 @@ Both are read from a process's environment as it starts, so whoever starts the n
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
 
 from tracking_runtime.resources import find
@@ -14,7 +15,9 @@ PROFILE = "fastdds_shm.xml"
 
 # A message is copied several times on its way. By default glibc takes memory of this size from the kernel for
 # each copy and gives it back: every page faults and is zeroed again. 32 MiB is the highest threshold.
-_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(256 << 20)}
+_MMAP_BYTES, _TRIM_BYTES = 32 << 20, 256 << 20
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(_MMAP_BYTES), "MALLOC_TRIM_THRESHOLD_": str(_TRIM_BYTES)}
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
@@ -30,6 +33,13 @@ def shared_memory_profile() -> Path:
 def shared_memory_environment() -> dict[str, str]:
     """What to add to the environment of every node's process on one machine."""
     return dict.fromkeys(_PROFILE_VARIABLES, str(shared_memory_profile())) | _MALLOC
+
+
+def keep_freed_memory() -> None:
+    """Give this process the settings of malloc that the environment would have given it at its start."""
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)
+    libc.mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
 
 
 def without_settings(environment: dict[str, str]) -> dict[str, str]:

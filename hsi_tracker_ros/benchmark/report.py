@@ -42,7 +42,7 @@ def printed(table: Table) -> rich.table.Table:
     """A table for the console."""
     lines = rich.table.Table(title=table.title, caption=table.note, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for number, column in enumerate(table.columns):
-        lines.add_column(column, justify="right" if number else "left", no_wrap=not number)
+        lines.add_column(column, justify="right" if number else "left", min_width=7, overflow="fold")
     for row in table.rows:
         lines.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
     return lines

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hsi_tracker_ros.benchmark.contenders import Contender, Lineup, OneTargetTracker, Shown
+from hsi_tracker_ros.benchmark.contenders import Contender, OneTargetTracker, Shown
+from hsi_tracker_ros.benchmark.lineup import Lineup
 from hsi_tracker_ros.cubes.decoder import Decoder
 from tracking_runtime.datasets.results import write_boxes
 from tracking_runtime.datasets.sequences import BagSequence, Truths, VideoSequence

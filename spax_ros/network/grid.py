@@ -11,7 +11,7 @@ semantics of SPAX's sparse execution.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -59,7 +59,7 @@ class Grid(Protocol):
     def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(n, out)`` results of a convolution at level 0 for some pixels only, by number."""
 
-    def conv_transpose(self, x: Tensor, weight: Tensor, level: int) -> Tensor:
+    def conv_transpose(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int) -> Tensor:
         """To level - 1 with a 4x4 kernel ``(in, out, 4, 4)`` or, channel by channel, ``(C, 1, 4, 4)``."""
 
     def max_pool(self, x: Tensor, level: int, kernel: int) -> Tensor:
@@ -79,6 +79,19 @@ class Grid(Protocol):
 
     def from_windows(self, windows: Tensor, level: int, size: int) -> Tensor:
         """The inverse of ``to_windows``."""
+
+    def where_seen(
+        self,
+        seen: Tensor,
+        make: Callable[[Tensor, Tensor], Tensor],
+        a: Tensor,
+        b: Tensor,
+        operations: int,
+    ) -> Tensor:
+        """What is made of the windows ``a`` and ``b`` where ``seen`` ``(windows,)``, zeros elsewhere.
+
+        Making it takes so many ``operations`` for each window.
+        """
 
 
 @dataclass(frozen=True)
@@ -129,9 +142,9 @@ class DenseGrid:
     def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return self.conv(x, weight, bias, 0).permute(0, 2, 3, 1).flatten(0, 2)[rows]
 
-    def conv_transpose(self, x: Tensor, weight: Tensor, level: int) -> Tensor:
+    def conv_transpose(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int) -> Tensor:
         groups = weight.shape[0] if weight.shape[1] == 1 else 1
-        return F.conv_transpose2d(self._seen(x, level), weight, stride=2, padding=1, groups=groups)
+        return F.conv_transpose2d(self._seen(x, level), weight, bias, stride=2, padding=1, groups=groups)
 
     def max_pool(self, x: Tensor, level: int, kernel: int) -> Tensor:
         return F.max_pool2d(self._seen(x, level), kernel, 2, padding=kernel // 2 if kernel % 2 else 0)
@@ -155,3 +168,14 @@ class DenseGrid:
         images, height, width = self.shape[0], self.shape[1] >> level, self.shape[2] >> level
         blocks = windows.reshape(images, height // size, width // size, -1, size, size)
         return blocks.permute(0, 3, 1, 4, 2, 5).reshape(images, -1, height, width)
+
+    def where_seen(
+        self,
+        seen: Tensor,
+        make: Callable[[Tensor, Tensor], Tensor],
+        a: Tensor,
+        b: Tensor,
+        operations: int,  # noqa: ARG002
+    ) -> Tensor:
+        chosen = torch.nonzero(seen)[:, 0]
+        return torch.zeros_like(a).index_copy(0, chosen, make(a[chosen], b[chosen]))

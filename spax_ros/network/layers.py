@@ -15,6 +15,13 @@ class BatchNorm(nn.BatchNorm2d):
     def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
         """Any number of axes will do."""
 
+    def as_scale_and_offset(self) -> tuple[Tensor, Tensor]:
+        """``(C,)`` each: what it does to every value after training."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        scale = self.weight / torch.sqrt(self.running_var + self.eps)
+        return scale, self.bias - self.running_mean * scale
+
 
 class Conv(nn.Module):
     """Centred convolution with weight ``(out, in / groups, k, k)``; groups are 1 or all channels."""
@@ -38,6 +45,10 @@ class Conv(nn.Module):
     def forward(self, x: Tensor, grid: Grid, level: int) -> Tensor:
         """Features at ``level``, or one coarser with stride 2."""
         return grid.conv(x, self.weight, self.bias, level, self.stride)
+
+    def of_vectors(self, x: Tensor) -> Tensor:
+        """What a kernel of 1x1 makes of vectors along axis 1 that belong to no pixel."""
+        return F.linear(x.movedim(1, -1), self.weight[:, :, 0, 0], self.bias).movedim(-1, 1)
 
 
 class ConvNorm(nn.Module):
@@ -65,14 +76,11 @@ class ConvNorm(nn.Module):
 
     def fold(self) -> None:
         """Put the normalisation into the convolution, for inference."""
-        norm = self.norm
-        if not isinstance(norm, BatchNorm):
+        if not isinstance(self.norm, BatchNorm):
             return
-        assert norm.running_var is not None
-        assert norm.running_mean is not None
-        scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-        bias = torch.zeros_like(norm.running_mean) if self.conv.bias is None else self.conv.bias
-        self.conv.bias = nn.Parameter((bias - norm.running_mean) * scale + norm.bias)
+        scale, offset = self.norm.as_scale_and_offset()
+        bias = 0 if self.conv.bias is None else self.conv.bias * scale
+        self.conv.bias = nn.Parameter(offset + bias)
         self.conv.weight = nn.Parameter(self.conv.weight * scale[:, None, None, None])
         self.norm = nn.Identity()
 
@@ -84,12 +92,22 @@ class Deconv(nn.Module):
         super().__init__()
         self.conv = ConvNorm(inputs, outputs, bias=True)
         self.weight = nn.Parameter(torch.empty(outputs, outputs, 4, 4))
-        self.norm = BatchNorm(outputs)
+        self.bias: nn.Parameter | None = None
+        self.norm: nn.Module = BatchNorm(outputs)
         nn.init.kaiming_uniform_(self.weight, nonlinearity="relu")
 
     def forward(self, x: Tensor, grid: Grid, level: int) -> Tensor:
         """Features at ``level - 1``."""
-        return F.relu(self.norm(grid.conv_transpose(self.conv(x, grid, level), self.weight, level)))
+        finer = grid.conv_transpose(self.conv(x, grid, level), self.weight, self.bias, level)
+        return F.relu(self.norm(finer))
+
+    def fold(self) -> None:
+        """Put the normalisation into the transposed convolution, for inference."""
+        if isinstance(self.norm, BatchNorm):
+            scale, offset = self.norm.as_scale_and_offset()
+            self.weight = nn.Parameter(self.weight * scale[None, :, None, None])
+            self.bias = nn.Parameter(offset)
+            self.norm = nn.Identity()
 
 
 class Upsample(nn.Module):
@@ -102,7 +120,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid, level: int) -> Tensor:
         """Features at ``level - 1``."""
-        return grid.conv_transpose(x, self.weight, level)
+        return grid.conv_transpose(x, self.weight, None, level)
 
 
 class GatedUnit(nn.Module):
@@ -168,7 +186,7 @@ class AttentionFusion(nn.Module):
         both = x + earlier
         stats = torch.cat([both.mean(dim=1, keepdim=True), both.amax(dim=1, keepdim=True)], dim=1)
         pooled = grid.mean(both, level)
-        channel = self.excite(F.relu(self.squeeze(pooled, grid, level)), grid, level)
+        channel = self.excite.of_vectors(F.relu(self.squeeze.of_vectors(pooled)))
         attention = self.pixel(both + (self.spatial(stats, grid, level) + channel), grid, level)
         weight = torch.sigmoid(torch.sigmoid(attention))
         return self.out(both + weight * x + (1 - weight) * earlier, grid, level)
@@ -199,12 +217,18 @@ class MaskPropagation(nn.Module):
         """Enhance ``x`` by the previous frame's features and mask (0..1, level 0) at this frame's pixels."""
         size = self.window
         weight = grid.to_windows(grid.reduce(mask, level), level, size)
-        seen = torch.nonzero(weight.amax(dim=(1, 2)) >= self.threshold)[:, 0]
-        if not len(seen):
-            seen = seen.new_zeros(1)  # as published: with nothing seen anywhere, the first window counts
-        windows = grid.to_windows(x, level, size)
-        attended = torch.zeros_like(windows)
-        attended[seen] = self._attend(windows[seen], (grid.to_windows(earlier, level, size) * weight)[seen])
+        seen = weight.amax(dim=(1, 2)) >= self.threshold
+        # As published: with nothing seen anywhere, the first window counts.
+        seen = torch.cat([seen[:1] | ~seen.any(dim=0, keepdim=True), seen[1:]])
+        before = grid.to_windows(earlier, level, size) * weight
+        pixels, channels = size * size, x.shape[1]
+        attended = grid.where_seen(
+            seen,
+            self._attend,
+            grid.to_windows(x, level, size),
+            before,
+            operations=pixels * channels * (4 * channels + 2 * pixels),
+        )
         return self.norm(grid.from_windows(attended, level, size) + x)
 
     def _attend(self, now: Tensor, earlier: Tensor) -> Tensor:

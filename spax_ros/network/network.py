@@ -195,7 +195,7 @@ class SpaxNetwork(nn.Module):
     def fold(self) -> SpaxNetwork:
         """Put every normalisation that follows a convolution into it, in place, for inference."""
         for module in self.modules():
-            if isinstance(module, ConvNorm):
+            if isinstance(module, (ConvNorm, Deconv)):
                 module.fold()
         return self.eval()
 

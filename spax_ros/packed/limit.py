@@ -1,25 +1,48 @@
-"""How many pixels may be active: sizes for static shapes, and what happens beyond the largest."""
+"""How many tiles may be active: sizes for static shapes, and what happens beyond the largest."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 
-def bucket(count: int, smallest: int = 4096) -> int:
-    """Rows that ``count`` pixels are rounded up to: ``smallest`` times 1, 1.5, 2, 3, 4, 6, 8, ..."""
-    size = smallest
-    while size < count:
-        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
-    return size
+def bucket(count: int, smallest: int = 64) -> int:
+    """Tiles that ``count`` is rounded up to: ``smallest`` times 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, ..."""
+    doublings = max(0, (max(count, 1) - 1) // smallest).bit_length()
+    step = max(smallest << doublings >> 3, smallest // 4)
+    return max(smallest, -(-count // step) * step)
 
 
-def most_energetic(mask: NDArray[np.bool_], energy: NDArray[np.float32], limit: int) -> NDArray[np.bool_]:
-    """The mask, or where it has more than ``limit`` pixels, those of most energy."""
-    active = np.flatnonzero(mask)
-    if len(active) <= limit:
+def active_tiles(mask: NDArray[np.bool_], tile: int) -> int:
+    """How many tiles of a mask ``(H, W)`` hold active pixels."""
+    return int(np.count_nonzero(_sums(mask.astype(np.float32), tile)))
+
+
+def strongest_tiles(
+    mask: NDArray[np.bool_], energy: NDArray[np.float32], tile: int, limit: int
+) -> NDArray[np.bool_]:
+    """The mask, or where more than ``limit`` tiles hold active pixels, those of them with most energy.
+
+    Args:
+        mask: ``(H, W)``.
+        energy: ``(H, W)``, not negative.
+        tile: side of a tile, in pixels.
+        limit: tiles kept at most.
+    """
+    counts = _sums(mask.astype(np.float32), tile)
+    if np.count_nonzero(counts) <= limit:
         return mask
-    strongest = np.argpartition(energy.reshape(-1)[active], len(active) - limit)[len(active) - limit :]
-    kept = np.zeros(mask.size, bool)
-    kept[active[strongest]] = True
-    return kept.reshape(mask.shape)
+    sums = np.where(counts > 0, _sums(np.where(mask, energy, 0), tile), -1)
+    kept = np.zeros(sums.size, np.uint8)
+    kept[np.argpartition(sums.reshape(-1), sums.size - limit)[sums.size - limit :]] = 1
+    height, width = mask.shape
+    size = (sums.shape[1] * tile, sums.shape[0] * tile)
+    pixels = cv2.resize(kept.reshape(sums.shape), size, interpolation=cv2.INTER_NEAREST)
+    return mask & pixels[:height, :width].astype(bool)
+
+
+def _sums(values: NDArray[np.float32], tile: int) -> NDArray[np.float32]:
+    height, width = values.shape
+    padded = np.pad(values, ((0, -height % tile), (0, -width % tile)))
+    return np.asarray(padded.reshape(padded.shape[0] // tile, tile, -1, tile).sum(axis=(1, 3)), np.float32)

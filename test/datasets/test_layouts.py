@@ -187,6 +187,8 @@ def test_truth_without_images(tmp_path):
     assert (car.name, boxes_of(car)) == ("car", [[[1, 2, 3, 4]]])
     for name in ("10", "9"):
         write(tmp_path / "mot" / f"{name}.txt", "3,1,5,6,7,8,1\n")
+    write(tmp_path / "named" / "bus2_gt.txt", "1\t2\t3\t4\t\n")
+    assert [video.name for video in open_dataset(tmp_path / "named")] == ["bus2"]
     nine, ten = open_dataset(tmp_path / "mot")
     assert (nine.name, ten.name, len(ten)) == ("9", "10", 3)
 

@@ -175,6 +175,13 @@ def test_a_result_that_is_another_video_s_is_not_taken(tmp_path):
     assert find_results(tmp_path, ["car", "car_2"]) == {"car_2": path}
 
 
+def test_what_lies_beside_the_boxes_is_passed_over(tmp_path):
+    path = written(tmp_path, "1 2 3 4\n", "car_SEE-Net.txt")
+    for companion in ("car_SEE-Net_time.txt", "car_SEE-Net_confidence.txt"):
+        written(tmp_path, "0.1\n", companion)
+    assert find_results(tmp_path, ["car"]) == {"car": path}
+
+
 def test_two_possible_results_are_refused(tmp_path):
     written(tmp_path, "1 2 3 4\n", "car_A.txt")
     written(tmp_path, "1 2 3 4\n", "car_B.txt")

@@ -50,6 +50,14 @@ def test_impossible_predictions_are_failures(protocol: Protocol) -> None:
 
 
 @PROTOCOLS
+def test_a_prediction_without_a_size_still_has_a_centre(protocol: Protocol) -> None:
+    """As published figures have it: Hy-Tracker's files on HOT 2020 hold boxes of negative width."""
+    errors = one_pass_errors([[30.0, 35.0, -0.5, 2.0]], [BOX])
+    assert (errors.overlaps[0], errors.distances_px[0]) == (0, pytest.approx(1.03, abs=0.01))
+    assert (score(errors, protocol).success, score(errors, protocol).precision) == (0, 1)
+
+
+@PROTOCOLS
 def test_frames_without_the_target_do_not_count(protocol: Protocol) -> None:
     with_absence = one_pass_errors([BOX, BOX, BOX], [BOX, ABSENT, [0, 0, 0, 0]])
     assert score(with_absence, protocol).frames == 1

@@ -90,6 +90,35 @@ def test_targets_in_a_batch_are_followed_as_if_alone(model, frames):
             assert state.state == alone[target][index].state
 
 
+def test_eased_search_looks_for_targets_in_turns(model, frames):
+    tracker = HsiTracker(model)
+    for box in [truth(frames[0]), [40.0, 40, 50, 30], [300, 100, 60, 60]]:
+        tracker.set_target(frames[0].image, box)
+    tracker.ease(1)
+    seen = [
+        [state.frames_since_seen == 0 for state in tracker.track(frame.image, 0)] for frame in frames[1:4]
+    ]
+    assert [sum(of_frame) for of_frame in seen] == [2, 2, 2]
+    assert all(any(of_target) for of_target in zip(*seen, strict=True))
+    tracker.ease(0)
+    assert len([state for state in tracker.track(frames[4].image, 0) if not state.frames_since_seen]) == 3
+
+
+def test_another_model_takes_targets_over(model, frames):
+    full, light = HsiTracker(model), HsiTracker(model)
+    for tracker in (full, light):
+        tracker.set_target(frames[0].image, truth(frames[0]), label="it")
+    for frame in frames[1:10]:
+        (last,) = full.track(frame.image, frame.stamp_ns)
+    light.take_over(full)
+    (state,) = light.track(frames[10].image, frames[10].stamp_ns)
+    (expected,) = full.track(frames[10].image, frames[10].stamp_ns)
+    np.testing.assert_allclose(state.box, expected.box, atol=2)
+    assert (state.id, state.label) == (expected.id, "it")
+    assert intersection_over_union(state.box, truth(frames[10]))[0, 0] > 0.4
+    assert np.abs(state.box - last.box).max() > 0
+
+
 @pytest.mark.parametrize(
     "box",
     [

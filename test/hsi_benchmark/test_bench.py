@@ -13,17 +13,11 @@ from click.testing import CliRunner, Result
 
 pytest.importorskip("colour", reason="needs the extra `simulation`")
 
-from hsi_tracker_ros.benchmark.contenders import (
-    NOT_UPDATED,
-    REFERENCE,
-    RGB_BRANCH,
-    Lineup,
-    OpenCVTracker,
-    Shown,
-    missing_opencv_trackers,
-    opencv_contenders,
-)
+from hsi_tracker_ros.benchmark.contenders import Shown
+from hsi_tracker_ros.benchmark.lineup import NOT_UPDATED, OUR_RULES, REFERENCE, SIAMBAN_RULES, Lineup
+from hsi_tracker_ros.benchmark.opencv import OpenCVTracker, missing_opencv_trackers, opencv_contenders
 from hsi_tracker_ros.benchmark.suite import SimulatedVideo
+from hsi_tracker_ros.hanet.storage import load_network, save_network
 from hsi_tracker_ros.simulation import HyperspectralScene
 from hsi_tracker_ros.tracker import TrackerSettings
 from tracking_runtime.cli import main
@@ -31,7 +25,7 @@ from tracking_runtime.evaluation.outcome import read_run
 from tracking_runtime.geometry import intersection_over_union
 
 ANY_CAMERA = ("--model", "hanet_edge_any")
-OURS = [REFERENCE, NOT_UPDATED, RGB_BRANCH]
+OURS = [REFERENCE, NOT_UPDATED, SIAMBAN_RULES, OUR_RULES]
 
 
 def bench(*arguments: object) -> Result:
@@ -58,7 +52,9 @@ def hot_folder(root: Path, frames: int) -> Path:
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Result]:
     root = tmp_path_factory.mktemp("bench")
     place, output = hot_folder(root, 4), root / "out"
-    result = bench(place, *ANY_CAMERA, "--seeds", 1, "--frames", 5, "--speed", "--output", output)
+    rgb = save_network(root, "an_rgb_tracker", load_network("hanet_edge_vis16").rgb_alone())
+    arguments = place, *ANY_CAMERA, "--rgb-model", rgb, "--seeds", 1, "--frames", 5
+    result = bench(*arguments, "--speed", "--output", output)
     return place, output, result
 
 
@@ -69,7 +65,8 @@ def test_everyone_is_measured_on_simulated_videos_and_on_a_folder(
     assert result.exit_code == 0, result.output
     content = json.loads((output / "hsi.json").read_text())
     names = [each["name"] for each in content["results"]]
-    assert names == OURS + [each.name for each in opencv_contenders()] and "MIL" in names
+    assert names == [*OURS, "an_rgb_tracker", *(each.name for each in opencv_contenders())]
+    assert "MIL" in names
     for each in content["results"]:
         assert each["failed"] == [] and each["videos"] == 2
         assert set(each["by_video"]) == {"hyperspectral-1000000", "car"}
@@ -93,7 +90,10 @@ def test_what_was_measured_is_not_measured_again(measured: tuple[Path, Path, Res
     again = bench(place, *ANY_CAMERA, "--seeds", 1, "--frames", 5, "--output", output)
     assert again.exit_code == 0, again.output
     assert kept.stat().st_mtime_ns == before
-    assert json.loads((output / "hsi.json").read_text())["results"] == content["results"]
+    kept_results = {each["name"]: each for each in content["results"]}
+    results = json.loads((output / "hsi.json").read_text())["results"]
+    assert [each["name"] for each in results] == [*OURS, *(each.name for each in opencv_contenders())]
+    assert all(each == kept_results[each["name"]] for each in results)
 
 
 def test_a_video_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
@@ -112,6 +112,9 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     assert trained.exit_code == 1 and "may have been trained on" in trained.output
     unknown = bench("--model", "nobody", "--output", tmp_path)
     assert unknown.exit_code == 1 and "nobody" in unknown.output
+    rgb = save_network(tmp_path, "rgb", load_network("hanet_edge_vis16").rgb_alone())
+    no_spectra = bench("--model", rgb, "--output", tmp_path)
+    assert no_spectra.exit_code == 1 and "no spectral branch" in no_spectra.output
 
 
 def test_the_rgb_branch_sees_no_spectra() -> None:
@@ -124,7 +127,7 @@ def test_the_rgb_branch_sees_no_spectra() -> None:
     box = frames[0].truth.boxes[0]
     hidden = _invisible(camera.wavelengths_nm)
     answers: dict[str, list[np.ndarray]] = {}
-    for name in (REFERENCE, RGB_BRANCH):
+    for name in (REFERENCE, SIAMBAN_RULES):
         for change in (0.0, 0.25):
             tracker = contenders[name].make(camera)
             said = []
@@ -137,10 +140,10 @@ def test_the_rgb_branch_sees_no_spectra() -> None:
                 else:
                     said.append(tracker.track(shown).box)
             answers.setdefault(name, []).append(np.array(said))
-    assert np.abs(answers[RGB_BRANCH][0] - answers[RGB_BRANCH][1]).max() < 1.0
+    assert np.abs(answers[SIAMBAN_RULES][0] - answers[SIAMBAN_RULES][1]).max() < 1.0
     assert (
         np.abs(answers[REFERENCE][0] - answers[REFERENCE][1]).max()
-        > np.abs(answers[RGB_BRANCH][0] - answers[RGB_BRANCH][1]).max()
+        > np.abs(answers[SIAMBAN_RULES][0] - answers[SIAMBAN_RULES][1]).max()
     )
 
 
@@ -187,6 +190,6 @@ def test_fingerprints_change_with_what_is_measured() -> None:
     video = SimulatedVideo(1_000_000, 5)
     assert repr(video) != repr(replace(video, frames=6))
     ran = {each.name: each.ran for each in Lineup(engine="pytorch").contenders()}
-    assert len({tuple(sorted(ran[name].items())) for name in OURS}) == 3
+    assert len({tuple(sorted(ran[name].items())) for name in OURS}) == 4
     assert "online_interval=0" in ran[NOT_UPDATED]["settings"]
     assert repr(TrackerSettings()) == ran[REFERENCE]["settings"]

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PREFIX = "remote_sensing_tracking."
 ROSDEP_KEYS = {
     "PyYAML": "python3-yaml",
-    "opencv-python-headless": "python3-opencv",
+    "opencv-contrib-python-headless": "python3-opencv",
     "rosbags": "python3-rosbags-pip",
 }
 

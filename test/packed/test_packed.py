@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from spax_ros.network.grid import DenseGrid
 from spax_ros.network.layers import BatchNorm
 from spax_ros.network.network import SpaxNetwork
 from spax_ros.packed.grid import PackedGrid
-from spax_ros.packed.limit import bucket, most_energetic
+from spax_ros.packed.limit import bucket, strongest_tiles
 
 FULL = replace(VARIANTS["base_satmtb"], widths=(8, 8, 16, 16, 16), head_width=8)
 LIGHT = replace(VARIANTS["light_satvideodt"], widths=(8, 12, 16, 16), head_width=8)
@@ -40,7 +41,12 @@ NETWORKS = {name: random_network(config) for name, config in CONFIGS.items()}
 
 
 def assert_same_outputs(
-    name: str, masks: list[NDArray[np.bool_]], shifts: list[tuple[int, int]], seed: int
+    name: str,
+    masks: list[NDArray[np.bool_]],
+    shifts: list[tuple[int, int]],
+    seed: int,
+    tile: int = 1,
+    room: Callable[[int], int] | None = None,
 ) -> None:
     """Both grids through a sequence of frames, one mask for each, the state moved between them."""
     network = NETWORKS[name]
@@ -51,7 +57,7 @@ def assert_same_outputs(
         images = torch.randn(len(mask), config.input_channels, *mask.shape[1:], generator=generator)
         moved = np.array([shift] * len(mask))
         dense_grid = DenseGrid.masked(torch.from_numpy(mask), config.levels)
-        grid = PackedGrid(mask, config.levels)
+        grid = PackedGrid(mask, config.levels, tile, room)
         dense = network.step(images, dense_grid, dense_state and dense_state.at(dense_grid, moved))
         packed = network.step(grid.pack(images), grid, packed_state and packed_state.at(grid, moved))
         dense_state, packed_state = dense.state, packed.state
@@ -65,9 +71,9 @@ def assert_same_outputs(
                 (network.displacement(dense.pair, dense_grid), network.displacement(packed.pair, grid))
             )
         for expected, found in pairs:
-            at_active = grid.pack(expected)
+            at_active = grid.pack(expected)[grid.active]
             scale = max(1.0, float(at_active.abs().max()) if at_active.numel() else 0.0)
-            torch.testing.assert_close(found, at_active, atol=1e-4 * scale, rtol=0)
+            torch.testing.assert_close(found[grid.active], at_active, atol=1e-4 * scale, rtol=0)
 
 
 def mask_of(kind: str, height: int, width: int) -> NDArray[np.bool_]:
@@ -84,11 +90,12 @@ def mask_of(kind: str, height: int, width: int) -> NDArray[np.bool_]:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("tile", [1, 8])
 @pytest.mark.parametrize("kind", ["empty", "full", "pixel", "corner", "borders"])
-def test_equal_on_particular_masks(name: str, kind: str) -> None:
+def test_equal_on_particular_masks(name: str, kind: str, tile: int) -> None:
     multiple = CONFIGS[name].multiple
     mask = mask_of(kind, 2 * multiple, 3 * multiple)
-    assert_same_outputs(name, [mask, mask], [(0, 0), (1, -1)], seed=0)
+    assert_same_outputs(name, [mask, mask], [(0, 0), (1, -1)], 0, tile)
 
 
 @settings(max_examples=10, deadline=None)
@@ -100,14 +107,24 @@ def test_equal_on_particular_masks(name: str, kind: str) -> None:
     density=st.sampled_from([0.01, 0.1, 0.5, 0.9]),
     shift=st.tuples(st.integers(-9, 9), st.integers(-9, 9)),
     seed=st.integers(0, 2**16),
+    tile=st.sampled_from([1, 2, 8]),
+    room=st.sampled_from([None, lambda count: count + 3, lambda count: bucket(count, 8)]),
 )
 def test_equal_on_random_masks(
-    name: str, rows: int, columns: int, images: int, density: float, shift: tuple[int, int], seed: int
+    name: str,
+    rows: int,
+    columns: int,
+    images: int,
+    density: float,
+    shift: tuple[int, int],
+    seed: int,
+    tile: int,
+    room: Callable[[int], int] | None,
 ) -> None:
-    multiple = CONFIGS[name].multiple
+    multiple = max(CONFIGS[name].multiple, tile)
     rng = np.random.default_rng(seed)
     masks = [rng.random((images, rows * multiple, columns * multiple)) < density for _ in range(3)]
-    assert_same_outputs(name, masks, [(0, 0), shift, (2, -3)], seed)
+    assert_same_outputs(name, masks, [(0, 0), shift, (2, -3)], seed, tile, room)
 
 
 @pytest.mark.parametrize("name", CONFIGS)
@@ -167,19 +184,33 @@ def test_a_head_at_some_pixels_is_the_head_there() -> None:
     torch.testing.assert_close(network.head("wh").at(rows, x, grid), everywhere[rows])
 
 
-@given(count=st.integers(0, 10**7))
-def test_buckets_waste_at_most_half(count: int) -> None:
+@given(count=st.integers(0, 10**6))
+def test_buckets_waste_at_most_a_quarter(count: int) -> None:
     size = bucket(count)
     assert size >= count
-    assert size <= max(4096, 1.5 * count)
+    assert size <= max(64, 1.25 * count)
     assert bucket(size) == size
 
 
-def test_beyond_the_limit_the_most_energetic_pixels_stay() -> None:
+def test_buckets_are_few() -> None:
+    assert sorted({bucket(count) for count in range(513)}) == [
+        64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512,
+    ]  # fmt: skip
+
+
+def test_more_tiles_than_room_are_refused() -> None:
+    with pytest.raises(ValueError, match="4 active tiles, room for 3"):
+        PackedGrid(np.ones((1, 16, 16), bool), 4, 8, lambda _: 3)
+
+
+def test_beyond_the_limit_the_tiles_of_most_energy_stay() -> None:
     rng = np.random.default_rng(0)
     mask, energy = rng.random((20, 30)) < 0.5, rng.random((20, 30), np.float32)
-    kept = most_energetic(mask, energy, 50)
-    assert kept.sum() == 50
-    assert not (kept & ~mask).any()
-    assert energy[kept].min() > energy[mask & ~kept].max()
-    assert most_energetic(mask, energy, int(mask.sum())) is mask
+    energy[8:16, 16:24] += 1
+    energy[16:, 24:] += 2
+    kept = strongest_tiles(mask, energy, 8, 2)
+    expected = np.zeros_like(mask)
+    expected[8:16, 16:24] = mask[8:16, 16:24]
+    expected[16:, 24:] = mask[16:, 24:]
+    np.testing.assert_array_equal(kept, expected)
+    assert strongest_tiles(mask, energy, 8, 12) is mask

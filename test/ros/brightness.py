@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ class BrightnessParameters(FrameNodeParameters):
     size: float = parameter(3.0, "[px] side of the box", minimum=1, maximum=9, change=Change.ALWAYS)
     low: int = parameter(0, "least value", minimum=0)
     high: int = parameter(255, "largest value", maximum=255)
+    work: float = parameter(0.0, "[s] that a frame takes; with a model named light a quarter", minimum=0)
 
     def check(self) -> None:
         if self.low > self.high:
@@ -35,8 +37,19 @@ class BrightnessParameters(FrameNodeParameters):
 
 
 class Brightest:
-    def __init__(self) -> None:
+    deepest_easing = 2
+    size_tolerance_px = 2
+
+    def __init__(self, work_s: float) -> None:
         self.frames = 0
+        self._work_s = work_s
+        self._level = 0
+
+    def ease(self, level: int) -> None:
+        self._level = level
+
+    def take_over(self, other: Brightest) -> None:
+        self.frames = other.frames
 
     def reset(self) -> None:
         self.frames = 0
@@ -45,6 +58,7 @@ class Brightest:
         if image.max() == POISON:
             raise RuntimeError("poisoned")
         self.frames += 1
+        time.sleep(self._work_s / 2**self._level)
         y, x = np.unravel_index(int(image.argmax()), image.shape)
         return int(x), int(y)
 
@@ -66,7 +80,7 @@ class BrightnessNode(FrameNode[BrightnessParameters, Brightest, tuple[int, int]]
             raise ModelError(f"no model {model}")
         if model:
             Path(model).read_bytes()  # a FIFO takes as long as its writer
-        return Brightest()
+        return Brightest(self.parameters.work / (4 if Path(model).name == "light" else 1))
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:  # noqa: ARG002
         return image.reshape(*image.shape[:2], -1)[..., 0]

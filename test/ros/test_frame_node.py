@@ -22,6 +22,7 @@ from remote_sensing_tracking.srv import ReloadModel
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CompressedImage, Image
 
+from tracking_runtime.pacing import SteadyPace
 from tracking_runtime.ros import messages
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, TrackerClient
 from tracking_runtime.ros.diagnostics import Level
@@ -116,6 +117,17 @@ def test_new_stream_begins_an_epoch(running: tuple[Any, ...], spot: Any) -> None
     answers = [camera.answer(frame) for frame in frames]
     assert [answer.epoch for answer in answers] == [0, 1, 2, 3, 4, 4]
     assert [list(answer.ids) for answer in answers] == [[1], [1], [1], [1], [1], [2]]
+
+
+def test_a_few_rows_more_or_less_do_not_begin_an_epoch(running: tuple[Any, ...], spot: Any) -> None:
+    _, _, camera = running
+    sizes = [(20, 30), (22, 28), (18, 31), (20, 30), (17, 30), (20, 30)]
+    frames = [
+        camera.answer(camera.message(spot(1, 1, size=size), "mono8", number * SECOND))
+        for number, size in enumerate(sizes, start=1)
+    ]
+    assert [frame.epoch for frame in frames] == [0, 0, 0, 0, 1, 2]
+    assert [(frame.image_height, frame.image_width) for frame in frames] == sizes
 
 
 def test_every_published_frame_is_accounted_for(
@@ -223,6 +235,72 @@ def test_stale_frames_are_refused(
     camera.answer(camera.message(spot(1, 1), "mono8", now))
 
 
+class Load:
+    """A camera at a steady rate, faster than a node can follow, or slower."""
+
+    def __init__(self, node: LifecycleClient, camera: Any, spot: Any) -> None:
+        self._node, self._camera, self._spot = node, camera, spot
+
+    def run(self, rate_hz: float, *, until: Callable[[dict[str, str], str], bool]) -> None:
+        """Send frames until the node's diagnosis says what is awaited."""
+        pace, deadline = SteadyPace(rate_hz), time.monotonic() + 60
+        while not self._met(until):
+            assert time.monotonic() < deadline, self._node.diagnosis
+            pace.wait_turn()
+            self._camera.send(self._camera.message(self._spot(1, 1), "mono8", time.time_ns()))
+
+    def _met(self, until: Callable[[dict[str, str], str], bool]) -> bool:
+        diagnosis = self._node.diagnosis
+        return bool(diagnosis) and until(diagnosis.values, diagnosis.message)
+
+
+@pytest.fixture
+def loaded(
+    ros: RosSession, brightness: Callable[..., NodeProcess], make_camera: Any, spot: Any, tmp_path: Path
+) -> Callable[..., tuple[Load, Any]]:
+    """Start a node that takes 24 ms for a frame, with some policy."""
+
+    def start(**parameters: Any) -> tuple[Load, Any]:
+        (tmp_path / "light").touch()
+        brightness(
+            work=0.024, **{"qos_overrides./image.subscription.depth": 1, "max_age": 30.0, **parameters}
+        )
+        node, camera = LifecycleClient(ros, "/brightness"), make_camera("/brightness", TrackArray)
+        node.start()
+        camera.wait_for_node()
+        return Load(node, camera, spot), camera
+
+    return start
+
+
+def test_overload_is_told_and_frames_are_skipped(loaded: Any) -> None:
+    load, _ = loaded()
+    load.run(100, until=lambda _, message: "of the frames are skipped" in message)
+    load.run(100, until=lambda values, _: float(values["load"]) > 1 and values["eased"] == "0")
+    load.run(10, until=lambda values, message: message == "tracking" and float(values["load"]) < 0.8)
+
+
+def test_overload_shrinks_the_search_until_there_is_room(loaded: Any) -> None:
+    load, camera = loaded(overload="shrink")
+    load.run(100, until=lambda _, message: "the search is shrunk, level 2" in message)
+    load.run(20, until=lambda values, message: values["eased"] == "0" and message == "tracking")
+    assert {tracks.epoch for tracks in camera.tracks} == {0}
+
+
+def test_overload_falls_back_to_a_lighter_model_until_there_is_room(loaded: Any, tmp_path: Path) -> None:
+    load, camera = loaded(overload="light", light_model=str(tmp_path / "light"))
+    load.run(100, until=lambda _, message: "light_model is used" in message)
+    load.run(20, until=lambda values, message: values["eased"] == "0" and message == "tracking")
+    numbers = [tracks.ids[0] for tracks in camera.tracks]
+    assert numbers == list(range(1, len(numbers) + 1)), "each model went on where the other was"
+
+
+def test_light_model_has_to_be_named(ros: RosSession, brightness: Callable[..., NodeProcess]) -> None:
+    brightness(overload="light")
+    with pytest.raises(RequestRefused, match="light_model has to say which model that is"):
+        LifecycleClient(ros, "/brightness").configure()
+
+
 def test_incompatible_quality_of_service_is_reported(
     ros: RosSession, brightness: Callable[..., NodeProcess], wait_for: Callable[..., Any]
 ) -> None:
@@ -275,7 +353,9 @@ def test_operator_is_told_of_no_camera_and_of_two(
     told("2 cameras publish on /image: remap it to the topic of one")
     frames = [
         camera.answer(camera.message(spot(1, 1, size=size), "mono8", number * SECOND))
-        for number, (camera, size) in enumerate([(north, (8, 8)), (south, (9, 9)), (north, (8, 8))], start=1)
+        for number, (camera, size) in enumerate(
+            [(north, (8, 8)), (south, (16, 16)), (north, (8, 8))], start=1
+        )
     ]
     assert [frame.epoch for frame in frames] == [0, 1, 2]
 

@@ -115,7 +115,8 @@ def test_field_that_cannot_be_used_is_named(flight: Flight, tmp_path: Path) -> N
 
 @pytest.fixture(scope="module")
 def active(flight: Flight) -> Flight:
-    set_parameters(flight.session, NODE, model=MODEL, dark_field="", flat_field="")
+    light = {"overload": "light", "light_model": MODEL}
+    set_parameters(flight.session, NODE, model=MODEL, dark_field="", flat_field="", **light)
     flight.node.start()
     flight.camera.wait_for_node()
     return flight
@@ -137,6 +138,17 @@ def test_target_set_on_an_earlier_frame_catches_up(active: Flight) -> None:
     (track,) = active.next().tracks
     assert (track.id, track.label, track.state) == (number, "tank", track.STATE_TRACKING)
     assert np.abs(messages.from_box(track.box) - active.box(active.number))[:2].max() < 6
+
+
+def test_a_few_rows_less_keep_the_target(active: Flight) -> None:
+    before = active.next()
+    active.number += 1
+    stamp = SECOND + active.number * SECOND // 10
+    after = active.camera.answer(
+        active.camera.message(active.cube(active.number)[:-1, :-2].copy(), "16UC16", stamp)
+    )
+    assert (after.epoch, after.image_width, after.image_height) == (before.epoch, 254, 127)
+    assert [(track.id, track.state) for track in after.tracks] == [(t.id, t.state) for t in before.tracks]
 
 
 def _changed(message: Image, **changes: Any) -> Image:

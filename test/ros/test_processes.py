@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,25 @@ def test_process_that_ignores_its_end_is_ended_with_its_children(tmp_path: Path)
 def test_process_that_was_never_started_says_so(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="tracker has not been started"):
         NodeProcess("module", "tracker", tmp_path).stop()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_command_that_is_ended_leaves_no_node(number: int, status: int, tmp_path: Path) -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    command = [sys.executable, "-m", "tracking_runtime.cli", "bench", "lifecycle", "visualizer"]
+    with subprocess.Popen([*command, "--output", str(tmp_path)], stdout=subprocess.DEVNULL) as benchmark:
+        log = tmp_path / "visualizer.log"
+        wait_for(lambda: log.exists() and _children(benchmark.pid), 60, "the node's process")
+        (node,) = _children(benchmark.pid)
+        wait_for(lambda: len(list(Path(f"/proc/{node}/task").iterdir())) > 5, 60, "the middleware's threads")
+        benchmark.send_signal(number)
+        assert benchmark.wait(30) == status
+    wait_for(lambda: _is_gone(node), 30, "the node's end")
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def _is_gone(pid: int) -> bool:

@@ -170,6 +170,15 @@ def test_bad_frames_are_refused_and_tracking_goes_on(active: Flight) -> None:
         wait_for(lambda reason=reason: reason in active.node.diagnosis.values["last_refusal"], what=reason)
 
 
+def test_a_row_less_does_not_begin_an_epoch(active: Flight) -> None:
+    before = active.next()
+    active.number += 1
+    stamp = SECOND + active.number * SECOND // 10
+    after = active.camera.answer(active.camera.message(active.image(active.number)[:-1], "mono8", stamp))
+    assert (after.epoch, after.image_height) == (before.epoch, 255)
+    assert set(before.ids) & set(after.ids)
+
+
 def test_reset_gives_ids_anew(active: Flight) -> None:
     TrackerClient(active.session, NODE).reset()
     assert active.next().epoch == 1

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from spax_ros.association import Tracks, TrackState
 from spax_ros.detection import Detections, no_detections
 from spax_ros.inputs import as_bgr, white_level
+from spax_ros.packed.grid import TILE
+from spax_ros.packed.limit import active_tiles
 from spax_ros.tracker import SpaxTracker, TrackerSettings, load_tracker, strongest
 from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.geometry import centres
@@ -92,8 +94,30 @@ def test_follows_what_moves(clip: list[NDArray[np.uint8]]) -> None:
     assert_cars_are_followed(results)
     assert tracker.motion_mask.shape == (240, 320)
     assert 0 < tracker.active_share < 0.2
-    assert list(tracker.times.summary()) == ["mask", "engine", "decode", "associate"]
+    assert list(tracker.times.summary()) == ["mask", "engine", "peaks", "associate"]
     assert len(tracker.detections) >= 3
+
+
+def test_eased_work_keeps_the_strongest_of_the_active_pixels(clip: list[NDArray[np.uint8]]) -> None:
+    usual, eased = load_tracker("spax_small"), load_tracker("spax_small")
+    follow(usual, clip[:10])
+    follow(eased, clip[:10])
+    eased.ease(2)
+    usual.track(clip[10], stamp(10))
+    eased.track(clip[10], stamp(10))
+    tiles = active_tiles(usual.motion_mask, TILE)
+    assert active_tiles(eased.motion_mask, TILE) == -(-tiles // 4)
+    assert not (eased.motion_mask & ~usual.motion_mask).any()
+    assert eased.operations <= usual.operations
+    assert not eased.saturated
+
+
+def test_another_model_takes_tracks_over(clip: list[NDArray[np.uint8]]) -> None:
+    full, light = load_tracker("spax_small"), load_tracker("spax_small")
+    results = follow(full, clip[:12])
+    light.take_over(full)
+    results += [light.track(frame, stamp(12 + index)) for index, frame in enumerate(clip[12:])]
+    assert_cars_are_followed(results)
 
 
 def test_sixteen_bits_say_what_eight_bits_say(clip: list[NDArray[np.uint8]]) -> None:
@@ -177,10 +201,10 @@ def test_threads_do_not_change_the_tracks(clip: list[NDArray[np.uint8]]) -> None
 
 
 def test_more_movement_than_the_limit_is_bounded_and_said(clip: list[NDArray[np.uint8]]) -> None:
-    tracker = SpaxTracker(load_tracker("spax_small").model, replace(TrackerSettings(), most_active=500))
+    tracker = SpaxTracker(load_tracker("spax_small").model, replace(TrackerSettings(), most_tiles=8))
     rng = np.random.default_rng(0)
     follow(tracker, [*clip[:3], rng.integers(0, 255, clip[0].shape, np.uint8)])
-    assert tracker.motion_mask.sum() <= 500
+    assert tracker.motion_mask.sum() <= 8 * 64
     assert tracker.saturated
 
 

@@ -94,7 +94,7 @@ def test_targets_lie_at_the_centres() -> None:
     grid = PackedGrid(frames[2].mask[None], CONFIG.levels)
     targets = targets_of(frames[2:], frames[1:2], grid, 4, 1)
     (box,) = frames[2].truth.boxes
-    rows, columns = grid.positions(targets.centres.numpy())
+    rows, columns = (places[targets.centres.numpy()] for places in grid.positions)
     centre = np.array([columns[0], rows[0]]) + targets.offsets[0].numpy()
     np.testing.assert_allclose(centre, box[:2] + box[2:] / 2, atol=1e-5)
     np.testing.assert_allclose(targets.sizes[0], box[2:])

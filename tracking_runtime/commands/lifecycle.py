@@ -20,7 +20,7 @@ from rich.progress import track
 from tracking_runtime.cdr import serialize_image
 from tracking_runtime.commands.parameters import NODES
 from tracking_runtime.errors import SourceError
-from tracking_runtime.ros.processes import NodeProcess, free_domain, local_environment
+from tracking_runtime.ros.processes import NodeProcess, free_domain, local_environment, set_environment
 from tracking_runtime.sources import open_source
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def lifecycle(
     except SourceError as error:
         raise click.ClickException(str(error)) from error
     output.mkdir(parents=True, exist_ok=True)
-    lives = _run(points[node], times, images, _parsed(assignments), output)
+    lives = _run(points[node], times, images, parsed_assignments(assignments), output)
 
     from tracking_runtime.ros.lives import Growth
 
@@ -88,15 +88,16 @@ def _run(
 
     with ExitStack() as stack:
         domain = stack.enter_context(free_domain())
-        environment = local_environment(domain)
+        stack.enter_context(set_environment(local_environment(domain)))
         given = {**parameters_for_images(), **parameters}
-        process = NodeProcess(point.module, point.name, output, given, environment=environment)
+        process = NodeProcess(point.module, point.name, output, given)
         stack.enter_context(process)
         session = stack.enter_context(RosSession("lifecycle", domain))
         return list(track(live_often(session, process, times, images), point.name, total=times))
 
 
-def _parsed(assignments: Sequence[str]) -> dict[str, object]:
+def parsed_assignments(assignments: Sequence[str]) -> dict[str, object]:
+    """Parameters given as NAME=VALUE, with values as in YAML."""
     pairs = [assignment.partition("=") for assignment in assignments]
     return {name: yaml.safe_load(value) for name, _, value in pairs}
 

@@ -6,6 +6,7 @@ a tree of annotations (``label/car/001.txt`` for ``img/car/001``).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tracking_runtime.sources import IMAGE_SUFFIXES, natural
 _IMAGE_FOLDERS = {"img", "img1", "imgs", "image", "images", "frames"}
 _TRUTH_FOLDERS = ("gt", "label", "labels", "annotation", "annotations", "anno")
 _USUAL_NAMES = {Path(name).name for name in FILE_NAMES}
+_NAMED_TRUTH = re.compile(r"_(gt|groundtruth|groundtruth_rect)$", re.IGNORECASE)
 _VIEWS = ("gt", "HSI", "HSI-FalseColor", "RGB")
 _CATEGORIES = {"car": "car", "airplane": "airplane", "plane": "airplane", "ship": "ship", "train": "train"}
 
@@ -54,7 +56,7 @@ def truth_files(
     """The text files with the truth of videos whose images are not here, in natural order.
 
     Files of the usual names (``groundtruth_rect.txt``, ``gt.txt``) are those of the folders that they are in;
-    without any, every text file is the truth of the video that it is named like.
+    without any, every text file is the truth of the video that it is named like: ``car.txt``, ``car_gt.txt``.
     """
     paths = [root] if root.is_file() else _in_order(root, root.rglob("*.txt"))
     usual = [path for path in paths if path.name in _USUAL_NAMES and path != root]
@@ -110,10 +112,10 @@ def _name(folder: Path, root: Path) -> str:
 
 def _truth_name(path: Path, root: Path) -> str:
     if path == root:
-        return path.stem
+        return _NAMED_TRUTH.sub("", path.stem)
     relative = path.relative_to(root)
     if path.name not in _USUAL_NAMES:
-        return relative.with_suffix("").as_posix()
+        return _NAMED_TRUTH.sub("", relative.with_suffix("").as_posix())
     return "/".join(part for part in relative.parts[:-1] if part not in _VIEWS) or root.resolve().name
 
 

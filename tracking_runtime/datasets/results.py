@@ -33,6 +33,9 @@ _ENDINGS: Mapping[Submission, str] = {
     "sdm-car": ",1,-1,-1,-1",
 }
 _ONE_TARGET, _LEAST_MOT = 4, 6
+_COMPANION = re.compile(
+    r"_(time|times|score|scores|confidence|confidences|all_boxes|all_scores)$", re.IGNORECASE
+)
 _SPELLINGS = {"pedestrain": "pedestrian", "trucker": "truck"}
 
 
@@ -149,7 +152,8 @@ def find_results(place: Path, videos: Sequence[str]) -> dict[str, Path]:
 
     A file is named as the video, maybe in folders of its cameras or categories, or with more before or behind
     (``car_SEE-Net.txt``), or is alone in a folder of that name. Names are compared without regard to case and
-    to the benchmarks' misspellings. A file that is one video's by its whole name is no other's.
+    to the benchmarks' misspellings. A file that is one video's by its whole name is no other's. What trackers
+    write beside their boxes (``car_time.txt``, ``car_001_confidence.txt``) is passed over.
 
     Args:
         place: a folder, or one file for one video.
@@ -163,7 +167,7 @@ def find_results(place: Path, videos: Sequence[str]) -> dict[str, Path]:
     files = {
         path: comparable(path.relative_to(place).with_suffix("").as_posix())
         for path in sorted(place.rglob("*"))
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in SUFFIXES and not _COMPANION.search(path.stem)
     }
     found: dict[str, Path] = {}
     for fits in (_is_whole, _is_stem, _is_decorated, _is_within):

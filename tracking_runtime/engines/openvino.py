@@ -9,6 +9,7 @@ import pickle
 import shutil
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -147,7 +148,9 @@ def _convert(graph: Graph, folder: Path) -> None:
 def write_openvino(graph: Graph, path: Path) -> None:
     """Write a graph as OpenVINO's ``.xml`` and ``.bin``, with its names of inputs and outputs."""
     openvino = _openvino()
-    converted = openvino.convert_model(export_program(graph))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of PyTorch's to itself
+        converted = openvino.convert_model(export_program(graph))
     for ports, names in ((converted.inputs, graph.inputs), (converted.outputs, graph.outputs)):
         for port, name in zip(ports, names, strict=True):
             port.get_tensor().set_names({name})

@@ -1,8 +1,10 @@
 """One-pass evaluation of a single target (Wu et al., OTB, 2013), in both variants that are published.
 
-A frame counts where the target is in it. A missing or impossible prediction is a failure: no overlap,
-infinitely far. Figures of several videos are the means of the videos' figures. The first frame, on which the
-box is given, counts if it is among the frames: published result files have the given box there.
+A frame counts where the target is in it. A missing prediction (NaN) is a failure: no overlap, infinitely
+far; the MATLAB scripts in circulation leave such frames out, which favours whoever gives up. A prediction
+without a size overlaps nothing, but has a centre, whose distance counts, as there. Figures of several videos
+are the means of the videos' figures. The first frame, on which the box is given, counts if it is among the
+frames: published result files have the given box there.
 
 Whether a tracker knows that its target is gone is a question apart, see :func:`score_absence`.
 """
@@ -49,7 +51,7 @@ class Errors:
 
     Attributes:
         overlaps: intersection over union.
-        distances_px: between the centres, infinite without a prediction.
+        distances_px: between the centres, infinite where the prediction is NaN.
         normalised: the same, in units of the true box's width and height.
     """
 
@@ -83,7 +85,7 @@ def one_pass_errors(predicted: ArrayLike, truth: ArrayLike) -> Errors:
     """Errors in the frames in which the target is.
 
     Args:
-        predicted: ``(frames, 4)`` boxes; NaN or sizeless rows are failures.
+        predicted: ``(frames, 4)`` boxes; NaN rows are failures, sizeless ones overlap nothing.
         truth: ``(frames, 4)`` boxes; NaN or sizeless rows are frames without the target, which don't count.
 
     Raises:
@@ -94,11 +96,11 @@ def one_pass_errors(predicted: ArrayLike, truth: ArrayLike) -> Errors:
         raise ValueError(f"{len(predicted)} predicted boxes for {len(truth)} frames")
     present = _usable(truth)
     predicted, truth = predicted[present], truth[present]
-    found = _usable(predicted)
+    sized, placed = _usable(predicted), np.isfinite(predicted).all(axis=1)
     overlaps = np.zeros(len(truth))
-    overlaps[found] = _overlap(predicted[found], truth[found])
+    overlaps[sized] = _overlap(predicted[sized], truth[sized])
     offsets = np.full((len(truth), 2), np.inf)
-    offsets[found] = centres(predicted[found]) - centres(truth[found])
+    offsets[placed] = centres(predicted[placed]) - centres(truth[placed])
     return Errors(overlaps, np.linalg.norm(offsets, axis=1), np.linalg.norm(offsets / truth[:, 2:], axis=1))
 
 

@@ -91,7 +91,7 @@ class Taps:
             self.refused[name] = f"has several types: {', '.join(types)}"
             return
         try:
-            message_class = _message_class(types[0])
+            kind = message_class(types[0])
         except (ImportError, AttributeError) as error:
             self.refused[name] = f"its type {types[0]} is not installed: {error}"
             return
@@ -102,7 +102,7 @@ class Taps:
             self._take(name, data, information, count_gaps=is_single)
 
         self._subscriptions[name] = self._node.create_subscription(
-            message_class, name, take, _adapted(publishers), raw=True
+            kind, name, take, _adapted(publishers), raw=True
         )
 
     def _take(self, name: str, data: bytes, information: dict[str, Any], *, count_gaps: bool) -> None:
@@ -115,7 +115,8 @@ class Taps:
         self._put(Record(name, data, information["received_timestamp"], information["source_timestamp"]))
 
 
-def _message_class(type_name: str) -> Any:
+def message_class(type_name: str) -> Any:
+    """The class of a message type, as package/msg/Name. Raises ImportError or AttributeError."""
     package, kind, name = type_name.split("/")
     return getattr(importlib.import_module(f"{package}.{kind}"), name)
 

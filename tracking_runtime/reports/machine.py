@@ -9,7 +9,14 @@ from pathlib import Path
 
 from tracking_runtime.reports.results import Machine
 
-_PACKAGES = ("remote_sensing_tracking", "torch", "openvino", "numpy", "opencv-python-headless", "trackeval")
+_PACKAGES = (
+    "remote_sensing_tracking",
+    "torch",
+    "openvino",
+    "numpy",
+    "opencv-contrib-python-headless",
+    "trackeval",
+)
 
 
 def this_machine() -> Machine:

@@ -48,6 +48,18 @@ def stage_values(stages: Mapping[str, StageSummary]) -> dict[str, Value]:
     return values
 
 
+def stages_of(values: Mapping[str, Value]) -> dict[str, StageSummary]:
+    """The stages in a diagnosis, in its order."""
+    names = [key.removeprefix("stage.").removesuffix(".p50_ms") for key in values if key.endswith(".p50_ms")]
+    return {
+        name: StageSummary(
+            int(values[f"stage.{name}.count"]),
+            *(float(values[f"stage.{name}.{figure}_ms"]) for figure in ("p50", "p95", "max")),
+        )
+        for name in names
+    }
+
+
 def to_message(diagnosis: Diagnosis, name: str, hardware_id: str, stamp: Time) -> DiagnosticArray:
     """The diagnosis of one node as ROS 2's tools read it."""
     status = DiagnosticStatus(

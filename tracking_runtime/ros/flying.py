@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,7 +20,8 @@ from tracking_runtime.geometry import Boxes
 from tracking_runtime.reports.results import Accounting
 from tracking_runtime.ros import qos
 from tracking_runtime.ros.clients import HsiTrackerClient, LifecycleClient, RequestRefused
-from tracking_runtime.ros.processes import NodeProcess, free_domain, local_environment
+from tracking_runtime.ros.diagnostics import stages_of
+from tracking_runtime.ros.processes import NodeProcess, free_domain, local_environment, set_environment
 from tracking_runtime.ros.session import RosSession, ServiceError
 from tracking_runtime.ros.waiting import wait_for
 from tracking_runtime.timing import StageSummary
@@ -80,7 +80,7 @@ def fly(flight: Flight, plan: Plan, folder: Path, progress: Progress) -> FlightL
     Raises:
         FlightFailed: a node ended, refused, or did not come to an end in time.
     """
-    with free_domain() as domain, _environment(local_environment(domain)), ExitStack() as stack:
+    with free_domain() as domain, set_environment(local_environment(domain)), ExitStack() as stack:
         crew = _Crew(flight, plan, folder, progress)
         stack.enter_context(crew)
         return crew.fly(domain)
@@ -296,15 +296,8 @@ def _accounting(player: Mapping[str, str], tracker: Mapping[str, str]) -> Accoun
 
 def _stages(tracker: Mapping[str, str]) -> dict[str, StageSummary]:
     """The durations in a diagnosis, in its order, the total last."""
-    names = [key.removeprefix("stage.").removesuffix(".p50_ms") for key in tracker if key.endswith(".p50_ms")]
-    names.sort(key=lambda name: name == "total")
-    return {
-        name: StageSummary(
-            int(tracker[f"stage.{name}.count"]),
-            *(float(tracker[f"stage.{name}.{figure}_ms"]) for figure in ("p50", "p95", "max")),
-        )
-        for name in names
-    }
+    stages = stages_of(tracker)
+    return {name: stages[name] for name in sorted(stages, key=lambda name: name == "total")}
 
 
 @contextmanager
@@ -322,15 +315,3 @@ def _signals_later() -> Iterator[None]:
             signal.signal(known, handler)
         for number in came[:1]:
             signal.raise_signal(number)
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """This process's environment with some variables set: DDS reads them when a participant is made."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future as ConcurrentFuture
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,7 +20,8 @@ from remote_sensing_tracking.srv import ReloadModel
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
-from tracking_runtime.errors import FrameRefused
+from tracking_runtime.errors import FrameRefused, ModelError
+from tracking_runtime.overload import Easing
 from tracking_runtime.ros import images, qos
 from tracking_runtime.ros.accounts import FrameAccount
 from tracking_runtime.ros.diagnostics import Diagnosis, Level, Value, stage_values
@@ -31,8 +32,10 @@ from tracking_runtime.ros.worker import Worker
 from tracking_runtime.timing import StageTimes
 
 _TRANSPORTS = ("raw", "compressed")
+_OVERLOAD = ("skip", "shrink", "light")
 _JOB_TIMEOUT_S = 10.0
 _RECENTLY_S = 5.0
+_ENGINE = "engine"  # the stage in which trackers run their network
 
 
 @dataclass(frozen=True)
@@ -50,13 +53,29 @@ class FrameNodeParameters(NodeParameters):
     image_transport: str = parameter(
         "raw", "how images come: on image, or as JPEG or PNG on image/compressed", choices=_TRANSPORTS
     )
+    overload: str = parameter(
+        "skip",
+        "what to do where frames come faster than they are tracked, beside skipping some: nothing more; "
+        "shrink what is looked at; or fall back to light_model; until there is room again",
+        choices=_OVERLOAD,
+    )
+    light_model: str = parameter("", "model to fall back to, with overload: light; kept ready beside model")
 
 
 class Tracker(Protocol):
     """What a node needs of any tracker."""
 
+    deepest_easing: int
+    size_tolerance_px: int  # rows and columns more or less that a frame of the same stream may have
+
     def reset(self) -> None:
         """Forget everything seen."""
+
+    def ease(self, level: int) -> None:
+        """Do less in each frame; 0: do all there is to do, to ``deepest_easing``."""
+
+    def take_over(self, other: Any) -> None:
+        """Go on where another tracker of this kind is, which has seen the same."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +93,12 @@ class _Stream:
     encoding: str
     frame_id: str
 
+    def goes_on_with(self, other: _Stream, tolerance_px: int) -> bool:
+        """Whether a frame of another is one more of this; stabilised video loses and gains a few rows."""
+        uneven = max(abs(other.width - self.width), abs(other.height - self.height))
+        same = (other.encoding, other.frame_id) == (self.encoding, self.frame_id)
+        return same and uneven <= tolerance_px
+
 
 P = TypeVar("P", bound=FrameNodeParameters)
 T = TypeVar("T", bound=Tracker)
@@ -85,10 +110,13 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
     """Takes frames from ``image``, the newest first of all, tracks in a thread of its own, and publishes.
 
     A frame that cannot be used is refused with a reason; an error in the tracker costs its frame and resets
-    the tracker; stamps that go back, or another size, encoding or frame_id, begin a new epoch.
+    the tracker; stamps that go back, or another size (by more than the tracker tolerates), encoding or
+    frame_id, begin a new epoch.
 
     Attributes:
-        tracker: of the current model; touched by the worker only, or by a job given to ``in_worker``.
+        trackers: with the model, and with the light one if there is to be one; touched by the worker only, or
+            by a job given to ``in_worker``.
+        tracker: the one of them at work.
         times: of each stage.
         epoch: counts resets since the node was configured.
         model: name or path of the current model.
@@ -96,6 +124,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
     """
 
     tracker: T
+    trackers: Sequence[T]
     _worker: Worker[_Arrival] | None
     _stream: _Stream | None
 
@@ -133,7 +162,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         self._forget()
         self._loader = ThreadPoolExecutor(1, f"{self.get_name()}_loader")
         self.scope.callback(self._loader.shutdown, cancel_futures=True)
-        self.adopt(self.open_tracker(self.parameters.model), self.parameters.model)
+        self.adopt(self.open_trackers(self.parameters.model), self.parameters.model)
         self.serve(Trigger, "~/reset", self._answer_reset)
         self.serve(ReloadModel, "~/reload_model", self._answer_reload, self.loading)
 
@@ -141,6 +170,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         """Take frames."""
         worker = Worker(self._handle, f"{self.get_name()}_worker")
         self._worker = worker
+        self._drops_seen = 0
         worker.start()
         self.scope.callback(self._retire, worker)
         image_type = Image if self.parameters.image_transport == "raw" else CompressedImage
@@ -149,7 +179,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
     def unload(self) -> None:
         """Free the model."""
         if hasattr(self, "tracker"):
-            del self.tracker
+            del self.tracker, self.trackers
         gc.collect()
 
     def diagnose(self) -> Diagnosis:
@@ -159,6 +189,9 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             **account.values(),
             "frames_dropped": account.dropped + self._waiting_drops(),
             "epoch": self.epoch,
+            "overload": self.parameters.overload,
+            "eased": self._easing.level,
+            "load": round(self._easing.load, 3),
         }
         values |= {"model": self.model, "age_ms": round(self._age_ms, 3)}
         values |= self.describe_tracker() if hasattr(self, "tracker") else {}
@@ -175,7 +208,20 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             )
         if self._worker is not None and account.silence_s > _RECENTLY_S:
             return Diagnosis(Level.WARN, f"no frames on {self.resolve_topic_name(self.image_topic)}", values)
+        if self._worker is not None and (burden := self._burden()):
+            return Diagnosis(Level.WARN, burden, values)
         return Diagnosis(Level.OK, "tracking" if self._worker else self.state, values)
+
+    def _burden(self) -> str:
+        """What an operator is told of overload; empty if there is none."""
+        easing = self._easing
+        if easing.overloaded:
+            return f"overloaded: {easing.dropped_share:.0%} of the frames are skipped"
+        if not easing.level:
+            return ""
+        light = self.parameters.overload == "light"
+        how = "light_model is used" if light else f"the search is shrunk, level {easing.level},"
+        return f"overloaded: {how} until there is room"
 
     # What subclasses use
 
@@ -183,6 +229,30 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
     def image_topic(self) -> str:
         """Where images come, by image_transport's names."""
         return "image" if self.parameters.image_transport == "raw" else "image/compressed"
+
+    def open_trackers(self, model: str, open_tracker: Callable[[str], T] | None = None) -> Sequence[T]:
+        """Trackers with a model, and with the light one if there is to be one.
+
+        Args:
+            model: name or path.
+            open_tracker: takes each name or path; None: the node's own method.
+
+        Raises:
+            ModelError: no light model is named, or it cannot go on where the other is; or what
+                ``open_tracker`` raises.
+        """
+        open_tracker = open_tracker or self.open_tracker
+        trackers = [open_tracker(model)]
+        if self.parameters.overload == "light":
+            if not self.parameters.light_model:
+                raise ModelError("parameter overload is light: light_model has to say which model that is")
+            light = open_tracker(self.parameters.light_model)
+            try:
+                light.take_over(trackers[0])
+            except ModelError as error:
+                raise ModelError(f"light_model {self.parameters.light_model}: {error}") from error
+            trackers.append(light)
+        return trackers
 
     def in_worker(self, job: Callable[[], J]) -> J:
         """The result of a function that may touch the tracker.
@@ -219,14 +289,17 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     def begin_epoch(self) -> None:
         """Forget everything seen."""
-        self.tracker.reset()
+        for tracker in self.trackers:
+            tracker.reset()
         self.epoch += 1
         self._stream, self._last_stamp_ns = None, 0
 
-    def adopt(self, tracker: T, model: str) -> None:
-        """Go on with another tracker, in a new epoch if there was one before."""
+    def adopt(self, trackers: Sequence[T], model: str) -> None:
+        """Go on with others, of ``open_trackers``, in a new epoch if there were some before."""
         replaces = hasattr(self, "tracker")
-        self.tracker, self.model = tracker, model
+        self.trackers, self.tracker, self.model = trackers, trackers[0], model
+        levels = {"skip": 0, "shrink": self.tracker.deepest_easing, "light": 1}
+        self._easing = Easing(levels[self.parameters.overload])
         if replaces:
             self.begin_epoch()
 
@@ -241,7 +314,8 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     def _handle(self, arrival: _Arrival) -> None:
         message = arrival.message
-        self.times.add("wait", (time.monotonic_ns() - arrival.arrived_ns) / 1e6)
+        begun_ns, engine_ms = time.monotonic_ns(), self.times.spent_ms(_ENGINE)
+        self.times.add("wait", (begun_ns - arrival.arrived_ns) / 1e6)
         try:
             stamp = self._checked_stamp(message)
             with self.times.stage("decode"):
@@ -258,8 +332,12 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             self._fail(error)
         else:
             self._account.processed += 1
-            self.times.add("total", (time.monotonic_ns() - arrival.arrived_ns) / 1e6)
+            done_ns, engine_ms = time.monotonic_ns(), self.times.spent_ms(_ENGINE) - engine_ms
+            busy_ms = (done_ns - begun_ns) / 1e6
+            self.times.add("besides_engine", busy_ms - engine_ms)
+            self.times.add("total", (done_ns - arrival.arrived_ns) / 1e6)
             self._age_ms = (self.get_clock().now().nanoseconds - stamp) / 1e6
+            self._judge_load(busy_ms)
 
     def _checked_stamp(self, message: Image | CompressedImage) -> int:
         stamp = stamp_ns(message.header.stamp)
@@ -275,9 +353,10 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     def _follow_stream(self, stream: _Stream, stamp: int) -> None:
         """Begin an epoch where this frame does not follow the one before."""
-        if self._stream is not None and stream != self._stream:
+        known = self._stream
+        if known is not None and not known.goes_on_with(stream, self.tracker.size_tolerance_px):
             self.get_logger().warning(
-                f"new stream: {stream}, before {self._stream}; the tracker starts anew",
+                f"new stream: {stream}, before {known}; the tracker starts anew",
                 throttle_duration_sec=_RECENTLY_S,
             )
             self.begin_epoch()
@@ -288,7 +367,23 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
                 throttle_duration_sec=_RECENTLY_S,
             )
             self.begin_epoch()
-        self._stream, self._last_stamp_ns = stream, stamp
+        self._stream, self._last_stamp_ns = self._stream or stream, stamp
+
+    def _judge_load(self, busy_ms: float) -> None:
+        """Ease the work, or take it up again, by what the frames of late took."""
+        drops, rate_hz, before = self._waiting_drops(), self._account.rate_hz, self._easing.level
+        dropped, self._drops_seen = drops - self._drops_seen, drops
+        if rate_hz and (level := self._easing.judge(busy_ms, 1e3 / rate_hz, dropped)) != before:
+            self._ease(level)
+            what = "eased" if level > before else "taken up again"
+            self.get_logger().info(f"work is {what}: {self._burden() or 'there is room for all of it'}")
+
+    def _ease(self, level: int) -> None:
+        if self.parameters.overload == "light":
+            before, self.tracker = self.tracker, self.trackers[level]
+            self.tracker.take_over(before)
+        else:
+            self.tracker.ease(level)
 
     def _facts(self, arrival: _Arrival, frame: NDArray[Any]) -> FrameFacts:
         height, width = frame.shape[:2]
@@ -338,8 +433,8 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
     ) -> ReloadModel.Response:
         model = request.model or self.model
         with self.answering(f"load {model}, {self.model} stays", response):
-            tracker = await self.in_background(lambda: self.open_tracker(model))
-            self.in_worker(lambda: self.adopt(tracker, model))
+            trackers = await self.in_background(lambda: self.open_trackers(model))
+            self.in_worker(lambda: self.adopt(trackers, model))
             response.message = f"model {model}"
         return response
 
@@ -370,6 +465,8 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     def _forget(self) -> None:
         self._account = FrameAccount()
+        self._easing = Easing(0)
+        self._drops_seen = 0
         self.times = StageTimes()
         self.epoch = 0
         self._worker = None

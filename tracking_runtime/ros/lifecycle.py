@@ -37,6 +37,7 @@ from rclpy.task import Future
 from tracking_runtime.ros import diagnostics, qos
 from tracking_runtime.ros.diagnostics import Diagnosis, Level
 from tracking_runtime.ros.parameters import NodeParameters, ParameterServer
+from tracking_runtime.ros.processes import end_with_parent
 
 P = TypeVar("P", bound=NodeParameters)
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -314,6 +315,7 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
     threading.Thread(
         target=_await_signals, args=[_signal_pipe(), signalled], name="signals", daemon=True
     ).start()
+    end_with_parent()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         try:

@@ -6,6 +6,7 @@ Whoever starts one owns it: ``with NodeProcess(...) as process``.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import os
 import signal
@@ -22,6 +23,9 @@ from typing import Any
 import yaml
 
 from tracking_runtime.transport import shared_memory_environment
+
+_STARTED_BY = "RSTRACK_STARTED_BY"
+_PR_SET_PDEATHSIG = 1
 
 # Above 101 the ports of a domain may meet those that Linux gives to clients.
 _DOMAINS = range(30, 70)
@@ -69,9 +73,36 @@ def local_environment(domain_id: int) -> dict[str, str]:
     }
 
 
+@contextlib.contextmanager
+def set_environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment with some variables set: DDS reads them when a participant is made."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def end_with_parent() -> None:
+    """Have this process interrupted when the one that started it as a NodeProcess ends, however it does.
+
+    Does nothing in a process that was started by other means.
+    """
+    parent = os.environ.pop(_STARTED_BY, "")
+    if not parent:
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+    if os.getppid() != int(parent):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 @dataclass
 class NodeProcess:
     """One node in its own process, from ``with`` to the end of the block.
+
+    A node ends with the process that started it, even where that is killed (``end_with_parent``).
 
     Attributes:
         module: run as ``python -m module``.
@@ -118,7 +149,12 @@ class NodeProcess:
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command(),
-                env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
+                env={
+                    **os.environ,
+                    "PYTHONUNBUFFERED": "1",
+                    _STARTED_BY: str(os.getpid()),
+                    **self.environment,
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -1,0 +1,152 @@
+"""Who runs over the videos: HA-Net, parts of it, other networks, and OpenCV's trackers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from hsi_tracker_ros.benchmark.contenders import SHOWING, Answer, Box, Contender, Shown, code_sha256
+from hsi_tracker_ros.benchmark.opencv import opencv_contenders
+from hsi_tracker_ros.hanet.model import SiameseModel
+from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
+from hsi_tracker_ros.hanet.storage import load_network
+from hsi_tracker_ros.tracker import HsiTracker, TargetStatus, TrackerSettings, tuned_settings
+from tracking_runtime.engines import EngineSettings
+from tracking_runtime.errors import ModelError
+from tracking_runtime.models import find_model, read_manifest
+from tracking_runtime.spectral import SpectralInfo
+
+REFERENCE = "HA-Net"
+SIAMBAN_RULES = "RGB branch as SiamBAN"
+OUR_RULES = "RGB branch, our rules"
+NOT_UPDATED = "without online update"
+
+_CODE = (*SHOWING, "hanet", "tracker.py", "signature.py", "benchmark/lineup.py")
+"""Of which answers are made; a change of it makes old ones worthless."""
+
+
+@dataclass(frozen=True)
+class Lineup:
+    """Whom to measure.
+
+    Attributes:
+        model: of HA-Net, by name or path.
+        rgb_models: further trackers on false colour, by name or path of their models.
+        engine: that runs the models.
+    """
+
+    model: str = "hanet_edge_vis16"
+    rgb_models: tuple[str, ...] = ()
+    engine: str = "auto"
+
+    def contenders(self) -> list[Contender]:
+        """Everyone that can run here; the first is ``REFERENCE``.
+
+        Raises:
+            ModelError: there is no such model, or it is of another kind.
+        """
+        ours = tuned_settings(_hanet(self.model).config)
+        rgb = [self._on_false_color(name, Path(name).stem) for name in self.rgb_models]
+        return [
+            self._on_cubes(REFERENCE, ours),
+            self._on_cubes(NOT_UPDATED, replace(ours, online_interval=0)),
+            self._on_false_color(self.model, SIAMBAN_RULES),
+            self._on_false_color(self.model, OUR_RULES, without_spectra(ours)),
+            *rgb,
+            *opencv_contenders(),
+        ]
+
+    def tracker(self, settings: TrackerSettings, camera: SpectralInfo) -> HsiTracker:
+        """HA-Net for a camera.
+
+        Raises:
+            CameraMismatch: the camera's bands don't cover the model's.
+            EngineError: no engine works.
+        """
+        config = _hanet(self.model).config.spectral
+        bands = camera.wavelengths_nm if config is not None and config.wavelengths_nm is None else None
+        return HsiTracker(_model(self.model, self.engine, bands), settings, camera=camera)
+
+    def _on_cubes(self, name: str, settings: TrackerSettings) -> Contender:
+        return Contender(
+            name,
+            self._ran(self.model, settings, "all bands"),
+            lambda camera: _HsiContender(self.tracker(settings, camera)),
+        )
+
+    def _on_false_color(self, model: str, name: str, settings: TrackerSettings | None = None) -> Contender:
+        rules = settings or tuned_settings(_alone(model).config)
+        return Contender(
+            name,
+            self._ran(model, rules, "false colour"),
+            lambda camera: _HsiContender(HsiTracker(_rgb_model(model, self.engine), rules, camera=camera)),
+        )
+
+    def _ran(self, model: str, settings: TrackerSettings, sees: str) -> dict[str, str]:
+        return {
+            "model": model,
+            "weights sha256": read_manifest(find_model(model)).weights_sha256,
+            "sees": sees,
+            "engine": self.engine,
+            "settings": repr(settings),
+            "code sha256": code_sha256(*_CODE),
+        }
+
+
+def without_spectra(settings: TrackerSettings) -> TrackerSettings:
+    """The same for a response that no spectrum stands beside: the box always follows it."""
+    return replace(
+        settings,
+        online_interval=0,
+        certain_score=0.0,
+        lost_score=0.0,
+        score_offset=0.0,
+        score_angle=0.0,
+        redetection_crops=0,
+    )
+
+
+@lru_cache(maxsize=4)
+def _network(name: str) -> SiameseNetwork:
+    return load_network(name)
+
+
+def _hanet(name: str) -> HANet:
+    network = _network(name)
+    if not isinstance(network, HANet):
+        raise ModelError(f"model {name} has no spectral branch, so that it is no HA-Net")
+    return network
+
+
+def _alone(name: str) -> SiameseNetwork:
+    network = _network(name)
+    return network.rgb_alone() if isinstance(network, HANet) else network
+
+
+@lru_cache(maxsize=4)
+def _model(name: str, engine: str, bands: tuple[float, ...] | None) -> SiameseModel:
+    """HA-Net for these bands; None: its own."""
+    whole = _hanet(name)
+    network = whole if bands is None else whole.bake(bands)
+    return SiameseModel(network, EngineSettings(engine), Path(name).stem)
+
+
+@lru_cache(maxsize=8)
+def _rgb_model(name: str, engine: str) -> SiameseModel:
+    """An RGB tracker, or the RGB branch of a HA-Net alone."""
+    return SiameseModel(_alone(name), EngineSettings(engine), f"{Path(name).stem} rgb")
+
+
+class _HsiContender:
+    """An ``HsiTracker`` with one target."""
+
+    def __init__(self, tracker: HsiTracker) -> None:
+        self._tracker = tracker
+
+    def start(self, shown: Shown, box: Box) -> None:
+        self._tracker.set_target(shown.cube, box, stamp_ns=shown.stamp_ns)
+
+    def track(self, shown: Shown) -> Answer:
+        (target,) = self._tracker.track(shown.cube, shown.stamp_ns)
+        return Answer(target.box, target.state is TargetStatus.LOST)

@@ -1,0 +1,160 @@
+"""The operations of a grid as fetches by tables and dense products, wherever the tables come from.
+
+Features are ``(rows, C)``. For a convolution every tile fetches its pixels and those around them and is
+convolved as a small image; at levels whose tiles are single pixels this is one product of matrices.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from spax_ros.packed.tables import Table, rows_at
+
+
+class Key(NamedTuple):
+    """Which table: what for, at which level of the input, and up to two sizes (kernel and stride, ...)."""
+
+    kind: str
+    level: int
+    size: int = 0
+    stride: int = 1
+
+    @property
+    def name(self) -> str:
+        """For the input of a graph."""
+        return "_".join(map(str, self))
+
+
+class TableGrid(ABC):
+    """Everything of ``spax_ros.network.grid.Grid`` but ``carry``, for features by rows.
+
+    Attributes:
+        sides: of the tiles of each level, in pixels.
+        operations: pairs of a multiplication and an addition so far.
+    """
+
+    sides: tuple[int, ...]
+    operations = 0
+
+    @abstractmethod
+    def rows(self, level: int) -> int:
+        """How many rows the features of a level have."""
+
+    @abstractmethod
+    def table(self, key: Key) -> Table:
+        """The table that a key names."""
+
+    @abstractmethod
+    def mean(self, x: Tensor, level: int) -> Tensor:
+        """As of ``Grid``."""
+
+    @abstractmethod
+    def where_seen(
+        self,
+        seen: Tensor,
+        make: Callable[[Tensor, Tensor], Tensor],
+        a: Tensor,
+        b: Tensor,
+        operations: int,
+    ) -> Tensor:
+        """As of ``Grid``."""
+
+    def zeros(self, like: Tensor, level: int, channels: int) -> Tensor:
+        return like.new_zeros(self.rows(level), channels)
+
+    def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int, stride: int = 1) -> Tensor:
+        kernel, out = weight.shape[-1], level + stride - 1
+        self.operations += self.rows(out) * weight.numel()
+        if self.sides[out] > 1:
+            seen = self._tiles(x, level) if kernel == 1 else self._patches(x, level, kernel, stride)
+            return _by_rows(F.conv2d(seen, weight, bias, stride, groups=x.shape[1] // weight.shape[1]))
+        near = x[:, None] if kernel == 1 else rows_at(x, self.table(Key("patch", level, kernel, stride)))
+        return _product(near.flatten(1, -2), weight, bias)
+
+    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:
+        weight = torch.cat([weight for weight, _ in convs])
+        biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in convs]
+        return list(self.conv(x, weight, torch.cat(biases), level).split([len(w) for w, _ in convs], dim=1))
+
+    def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        self.operations += len(rows) * weight.numel()
+        near = Table(self._around(weight.shape[-1])[rows], self.rows(0))
+        return _product(rows_at(x, near), weight, bias)
+
+    def conv_transpose(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int) -> Tensor:
+        self.operations += self.rows(level - 1) * weight.numel() // 4
+        if self.sides[level - 1] == 2 * self.sides[level]:
+            # Without the border that only fills the surroundings: padding 1, and 2 fine pixels to each side.
+            seen = self._patches(x, level, 3, 1)
+            groups = weight.shape[0] if weight.shape[1] == 1 else 1
+            return _by_rows(F.conv_transpose2d(seen, weight, bias, stride=2, padding=3, groups=groups))
+        # A fine pixel sees 2x2 coarse ones, through taps that depend on whether its row and column are even.
+        near = rows_at(x, self.table(Key("patch", level, 3)))
+        children = []
+        for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            seen = near[:, row : row + 2, column : column + 2].flatten(1, 2)
+            taps = weight[:, :, [3, 1] if row == 0 else [2, 0]][:, :, :, [3, 1] if column == 0 else [2, 0]]
+            children.append(_product(seen, taps if weight.shape[1] == 1 else taps.transpose(0, 1), bias))
+        return rows_at(torch.stack(children, dim=1).flatten(0, 1), self.table(Key("children", level)))
+
+    def max_pool(self, x: Tensor, level: int, kernel: int) -> Tensor:
+        table = self.table(Key("patch", level, kernel, 2))
+        near = rows_at(x, table)
+        if kernel == 3:
+            near = near.masked_fill((table.numbers > table.rows)[..., None], -torch.inf)
+        return _by_rows(F.max_pool2d(near.permute(0, 3, 1, 2), kernel, 2))
+
+    def average_pool(self, x: Tensor, level: int) -> Tensor:
+        return _by_rows(F.avg_pool2d(self._patches(x, level, 3, 1), 3, 1))
+
+    def reduce(self, x: Tensor, factor_log2: int) -> Tensor:
+        # Bilinear sampling at half-pixel centres meets four pixels around the middle of each block.
+        return rows_at(x, self.table(Key("reduce", 0, factor_log2))).mean(dim=1)
+
+    def to_windows(self, x: Tensor, level: int, size: int) -> Tensor:
+        return rows_at(x, self.table(Key("windows", level, size))).transpose(1, 2)
+
+    def from_windows(self, windows: Tensor, level: int, size: int) -> Tensor:
+        return rows_at(windows.transpose(1, 2).flatten(0, 1), self.table(Key("places", level, size)))
+
+    def largest_around(self, values: Tensor) -> Tensor:
+        """``(rows,)`` the largest of the 3x3 values around each pixel of level 0, none of them negative."""
+        near = self._patches(values[:, None], 0, 3, 1)
+        return _by_rows(F.max_pool2d(near, 3, 1))[:, 0]
+
+    def _tiles(self, x: Tensor, level: int) -> Tensor:
+        """``(T, C, side, side)`` the tiles of a level as images."""
+        side = self.sides[level]
+        return x.view(len(x) // side**2, side, side, x.shape[1]).permute(0, 3, 1, 2)
+
+    def _patches(self, x: Tensor, level: int, kernel: int, stride: int) -> Tensor:
+        """``(T, C, P, P)`` what a kernel sees from each tile of the output."""
+        return rows_at(x, self.table(Key("patch", level, kernel, stride))).permute(0, 3, 1, 2)
+
+    def _around(self, kernel: int) -> Tensor:
+        """``(rows, kernel, kernel)`` numbers of the pixels around each pixel of level 0."""
+        numbers = self.table(Key("patch", 0, kernel)).numbers
+        return numbers.unfold(1, kernel, 1).unfold(2, kernel, 1).flatten(0, 2)
+
+
+def _by_rows(images: Tensor) -> Tensor:
+    """``(T * side * side, C)`` of images of tiles."""
+    return images.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def _product(near: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """What a kernel ``(out, in, ...)`` or, channel by channel, ``(C, 1, ...)`` makes of ``(n, ..., C)``."""
+    taps = weight.flatten(2).permute(2, 1, 0)
+    near = near.flatten(1, -2)
+    if weight.shape[1] == 1 and near.shape[2] > 1:
+        result = (near * taps[:, 0]).sum(dim=1)
+        return result if bias is None else result + bias
+    matrix = taps.flatten(0, 1)
+    rows = near.flatten(1)
+    return rows @ matrix if bias is None else torch.addmm(bias, rows, matrix)
