@@ -1,4 +1,4 @@
-"""``rstrack train spax``, ``rstrack import spax`` and ``rstrack bench satellite``."""
+"""SPAX's commands: ``rstrack train spax``, ``import spax``, ``bench satellite`` and ``bench sparsity``."""
 
 from __future__ import annotations
 
@@ -209,3 +209,61 @@ def bench_satellite(
     report.write(output, results, costs, settings)
     console.print(report.table(results))
     console.print(f"wrote {output}/satellite.json and satellite.png")
+
+
+@click.command("sparsity")
+@click.option(
+    "--variant",
+    "variants",
+    type=click.Choice(VARIANTS),
+    multiple=True,
+    default=OFFICIAL_VARIANTS,
+    show_default=True,
+    help="Network, with random weights; may be repeated.",
+)
+@click.option(
+    "--size", type=click.IntRange(64), default=512, show_default=True, help="Width and height of the image."
+)
+@click.option(
+    "--active",
+    type=click.FloatRange(0.001, 1),
+    default=0.05,
+    show_default=True,
+    help="Share of the pixels that are active.",
+)
+@click.option(
+    "--growth/--no-growth", default=True, help="Also the time against active pixels and image size."
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("benchmark"),
+    show_default=True,
+    help="Folder for sparsity.json and sparsity.png.",
+)
+def bench_sparsity(variants: tuple[str, ...], size: int, active: float, growth: bool, output: Path) -> None:
+    """Measure what active pixels save of the published networks, with random weights.
+
+    Each network runs over whole images and over active pixels, on the same engine: operations and time of a
+    frame, beside what was published. Then the first network's time against the number of active pixels, in an
+    image and in one of twice its area. Whole images of 1024 x 1024 pixels need about 5 GB of memory.
+    """
+    from spax_ros.benchmark import sparsity
+
+    console = Console()
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    savings, points = [], []
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("networks", total=len(variants))
+        for variant in variants:
+            progress.update(task, description=variant)
+            savings.append(sparsity.measure(variant, size, active))
+            progress.advance(task)
+        if growth:
+            task = progress.add_task("active pixels", total=2 * len(sparsity.SHARES))
+            for point in sparsity.growth(variants[0], size):
+                points.append(point)
+                progress.advance(task)
+    sparsity.write(output, savings, points)
+    console.print(sparsity.table(savings))
+    console.print(f"wrote {output}/sparsity.json and sparsity.png")

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from spax_ros.network.network import SpaxNetwork, Step
 from spax_ros.packed.grid import PackedGrid
+from spax_ros.packed.operations import TableGrid
 from tracking_runtime.geometry import Boxes
 
 
@@ -36,13 +38,47 @@ def no_detections() -> Detections:
     return Detections(np.zeros((0, 4)), np.zeros(0, np.float32), np.zeros(0, np.uint8))
 
 
+@dataclass(frozen=True)
+class Peaks:
+    """Where a heat map is the largest of its 3x3 active pixels, best first.
+
+    Attributes:
+        scores: ``(k,)`` 0..1; 0 where there are fewer peaks.
+        classes: ``(k,)`` the likeliest class there.
+        rows: ``(k,)`` of the features.
+        sizes: ``(k, 2)`` width and height in pixels.
+        offsets: ``(k, 2)`` x, y of the object's centre from the pixel's corner.
+    """
+
+    scores: Tensor
+    classes: Tensor
+    rows: Tensor
+    sizes: Tensor
+    offsets: Tensor
+
+
+def best_peaks(network: SpaxNetwork, features: Tensor, grid: TableGrid, active: Tensor, most: int) -> Peaks:
+    """The best peaks of a frame, a constant number of them. Size and offset are computed there alone.
+
+    Args:
+        network: what made the features.
+        features: ``(rows, C)`` as of ``Step.features``.
+        grid: their pixels.
+        active: ``(rows,)`` 1 for active pixels, 0 for the others.
+        most: peaks kept; fewer if there are fewer rows.
+    """
+    logits, classes = network.head("hm")(features, grid).max(dim=1)
+    scores = torch.sigmoid(logits) * active
+    scores = scores * (scores >= grid.largest_around(scores)).to(scores.dtype)
+    best, rows = torch.topk(scores, min(most, grid.rows(0)))
+    sizes, offsets = (network.head(name).at(rows, features, grid) for name in ("wh", "reg"))
+    return Peaks(best, classes.index_select(0, rows), rows, sizes, offsets)
+
+
 def decode(
     network: SpaxNetwork, step: Step, grid: PackedGrid, *, most: int, least_score: float
 ) -> Detections:
     """The peaks of a frame's heat map and the boxes there.
-
-    A peak is the largest of its 3x3 active pixels and has the class that is likeliest there. Size and offset
-    are computed at the peaks alone.
 
     Args:
         network: what made the step.
@@ -51,22 +87,19 @@ def decode(
         most: peaks kept at most.
         least_score: below which nothing is a peak.
     """
-    if grid.count(0) == 0:
-        return no_detections()
-    logits, classes = network.head("hm")(step.features, grid).max(dim=1)
-    scores = torch.sigmoid(logits)
-    active = torch.from_numpy(grid.active)
-    around = grid.largest_around(scores)[active]
-    found = torch.nonzero((scores[active] >= least_score) & (scores[active] >= around))[:, 0]
-    found = found[torch.argsort(scores[active[found]], descending=True, stable=True)[:most]]
-    peaks = active[found]
-    sizes = network.head("wh").at(peaks, step.features, grid).double().numpy()
-    offsets = network.head("reg").at(peaks, step.features, grid).double().numpy()
-    rows, columns = (places[found.numpy()] for places in grid.positions)
-    sizes = np.maximum(sizes, 1.0)
-    centres = np.stack([columns, rows], axis=1) + offsets
+    peaks = best_peaks(network, step.features, grid, grid.levels[0].active, most)
+    return peaks_to_detections(peaks, grid, least_score)
+
+
+def peaks_to_detections(peaks: Peaks, grid: PackedGrid, least_score: float) -> Detections:
+    """The boxes of the peaks of an image that score high enough."""
+    scores = peaks.scores.numpy()
+    good = np.flatnonzero(scores >= max(least_score, np.finfo(np.float32).tiny))
+    rows, columns = grid.levels[0].position(peaks.rows.numpy()[good])
+    sizes = np.maximum(peaks.sizes.numpy()[good].astype(np.float64), 1.0)
+    centres = np.stack([columns, rows], axis=1) + peaks.offsets.numpy()[good]
     return Detections(
         boxes=np.concatenate([centres - sizes / 2, sizes], axis=1),
-        scores=scores[peaks].numpy().astype(np.float32),
-        class_ids=classes[peaks].numpy().astype(np.uint8),
+        scores=scores[good].astype(np.float32),
+        class_ids=peaks.classes.numpy()[good].astype(np.uint8),
     )

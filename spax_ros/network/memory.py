@@ -46,7 +46,8 @@ class CarriedState:
         """See :class:`Memory`."""
         state = self._state and self._state.at(grid, _whole(shift))
         step = self._network.step(frame(grid, _whole(shift * 0)), grid, state)
-        self._state = step.state
+        features = step.state.features()
+        self._state = State.of(grid, {name: features[name] for name in self._network.remembered})
         return step
 
 

@@ -8,7 +8,7 @@ pixels: see :mod:`spax_ros.network.grid`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -79,6 +79,25 @@ class State:
             grid.carry(self.mask, 0, source, shift),
         )
 
+    def features(self) -> dict[str, Tensor]:
+        """Its parts by name."""
+        pyramid = self.pyramid
+        return {
+            "input0": self.input0, "input1": self.input1, "fused": self.fused,
+            "p0": pyramid.p0, "p1": pyramid.p1, "p2": pyramid.p2, "mask": self.mask,
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, grid: Grid, features: Mapping[str, Tensor]) -> State:
+        """A state of these parts; parts that are left out have no channels."""
+        nothing = {
+            name: features["input1" if name == "p1" else "input0"][:, :0]
+            for name in ("p0", "p1", "p2", "mask")
+        }
+        parts = nothing | dict(features)
+        pyramid = Pyramid(parts["p0"], parts["p1"], parts["p2"])
+        return cls(grid, parts["input0"], parts["input1"], parts["fused"], pyramid, parts["mask"])
+
     def detach(self) -> State:
         """The same without its history, to cut back-propagation through time."""
         pyramid = Pyramid(self.pyramid.p0.detach(), self.pyramid.p1.detach(), self.pyramid.p2.detach())
@@ -146,6 +165,12 @@ class SpaxNetwork(nn.Module):
         for conv in (self.mask_layer, self.head("hm").out):
             if conv.bias is not None:
                 nn.init.constant_(conv.bias, PRIOR_BIAS)
+
+    @property
+    def remembered(self) -> tuple[str, ...]:
+        """Which parts of a state the next frame uses."""
+        light = ("input0", "input1", "fused", "p1")
+        return light if self.config.fusion == "light" else (*light, "p0", "p2", "mask")
 
     def head(self, name: str) -> Head:
         """One of ``HEADS``."""

@@ -92,6 +92,12 @@ class Level:
             first = np.where(first < self.rows, first + offset, first)
         return first if self._holes is None else self._without_holes.take(first)
 
+    def position(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and columns of the pixels of these numbers."""
+        tile, rest = np.divmod(numbers, self.side**2)
+        y, x = np.divmod(rest, self.side)
+        return self.tiles.row[tile] * self.side + y, self.tiles.column[tile] * self.side + x
+
     def patches(self, tiles: Tiles, y: NDArray[np.int64], x: NDArray[np.int64], size: int) -> Numbers:
         """``(T, size, size)`` numbers of the squares whose first pixels are at (y, x), one for each tile."""
         steps = np.arange(size)

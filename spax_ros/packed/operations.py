@@ -75,7 +75,7 @@ class TableGrid(ABC):
             seen = self._tiles(x, level) if kernel == 1 else self._patches(x, level, kernel, stride)
             return _by_rows(F.conv2d(seen, weight, bias, stride, groups=x.shape[1] // weight.shape[1]))
         near = x[:, None] if kernel == 1 else rows_at(x, self.table(Key("patch", level, kernel, stride)))
-        return _product(near.flatten(1, -2), weight, bias)
+        return _product(near, weight, bias)
 
     def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:
         weight = torch.cat([weight for weight, _ in convs])
@@ -84,7 +84,7 @@ class TableGrid(ABC):
 
     def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         self.operations += len(rows) * weight.numel()
-        near = Table(self._around(weight.shape[-1])[rows], self.rows(0))
+        near = Table(self._around(rows, weight.shape[-1]), self.rows(0))
         return _product(rows_at(x, near), weight, bias)
 
     def conv_transpose(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int) -> Tensor:
@@ -137,10 +137,16 @@ class TableGrid(ABC):
         """``(T, C, P, P)`` what a kernel sees from each tile of the output."""
         return rows_at(x, self.table(Key("patch", level, kernel, stride))).permute(0, 3, 1, 2)
 
-    def _around(self, kernel: int) -> Tensor:
-        """``(rows, kernel, kernel)`` numbers of the pixels around each pixel of level 0."""
-        numbers = self.table(Key("patch", 0, kernel)).numbers
-        return numbers.unfold(1, kernel, 1).unfold(2, kernel, 1).flatten(0, 2)
+    def _around(self, rows: Tensor, kernel: int) -> Tensor:
+        """``(n, kernel * kernel)`` numbers of the pixels around some of level 0, read from their tiles'."""
+        side = self.sides[0]
+        patch = side + kernel - 1
+        tile, place = torch.div(rows, side**2, rounding_mode="floor"), rows % side**2
+        y, x = torch.div(place, side, rounding_mode="floor"), place % side
+        steps = torch.arange(kernel)
+        around = ((tile * patch + y) * patch + x)[:, None] + (steps[:, None] * patch + steps).flatten()
+        numbers = self.table(Key("patch", 0, kernel)).numbers.flatten()
+        return numbers.index_select(0, around.flatten()).view(around.shape)
 
 
 def _by_rows(images: Tensor) -> Tensor:

@@ -1,0 +1,205 @@
+"""One frame on active pixels as a graph of static shapes, one for each bucket of tiles.
+
+What an engine runs is a frame's network with its peaks; what depends on the number of active pixels is among
+its inputs: the frame by rows, the tables of its mask, and the last frame's state at this frame's rows. To run
+a stream, with ``x`` ``(rows, C)`` as of ``PackedGrid.pack`` or ``PackedGrid.spread``:
+
+>>> graph = bucket_graph(network, tiles=768)    # module, example inputs, names of inputs and outputs
+>>> grid = PackedGrid(mask[None], levels, TILE, lambda _: 768)  # ValueError with more active tiles
+>>> state = last.at(grid, shift)                # fetched outside of the graph: buckets may differ
+>>> outputs = engine.run(*bucket_inputs(x, grid, state, network))
+>>> peaks, last = read_outputs(outputs, grid, network)
+>>> found = peaks_to_detections(peaks, grid, least_score)
+
+Outside of the graph stay the mask and its tables (``PackedGrid``), the state's way to the next frame
+(``State.at``: fetches), and after it ``peaks_to_detections``: dropping peaks below the least score, rows to
+places, boxes. A stream's first frame has no state, and what has more tiles than the largest bucket has no
+graph: both run on ``SpaxNetwork.step`` and ``spax_ros.detection.decode``, with a ``PackedGrid`` of its own
+size. The graph has one top-k, of a constant number of peaks (450; TensorRT takes 3840 at most), integer
+fetches, convolutions, products of matrices and arithmetic; nothing in it depends on data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spax_ros.detection import Peaks, best_peaks
+from spax_ros.models import load_spax
+from spax_ros.network.config import SpaxConfig
+from spax_ros.network.grid import Grid, Shift
+from spax_ros.network.network import SpaxNetwork, State
+from spax_ros.packed.grid import TILE, PackedGrid
+from spax_ros.packed.operations import Key, TableGrid
+from spax_ros.packed.tables import Table
+from tracking_runtime.engines.protocol import Graph
+from tracking_runtime.errors import ModelError
+
+MOST_PEAKS = 450
+PEAKS = ("scores", "classes", "rows", "sizes", "offsets")
+"""What a graph says of the best peaks, each with ``MOST_PEAKS`` rows; see ``spax_ros.detection.Peaks``."""
+
+
+class BucketGrid(TableGrid):
+    """The grid of a graph: its tables are tensors given from outside.
+
+    Args:
+        tiles: of the bucket.
+        levels: of the network.
+        tables: by key.
+        active: ``(rows,)`` 1 for the active pixels of level 0, 0 for the others.
+        share: ``(rows of level 1,)`` share in the mean over the image.
+    """
+
+    def __init__(
+        self, tiles: int, levels: int, tables: Mapping[Key, Table], active: Tensor, share: Tensor
+    ) -> None:
+        self.sides = tuple(max(TILE >> level, 1) for level in range(levels))
+        self._tiles_given, self._tables = tiles, tables
+        self.active, self._share = active, share
+
+    def rows(self, level: int) -> int:
+        return self._tiles_given * self.sides[level] ** 2
+
+    def table(self, key: Key) -> Table:
+        return self._tables[key]
+
+    def mean(self, x: Tensor, level: int) -> Tensor:
+        assert level == 1
+        return (x * self._share[:, None]).sum(dim=0, keepdim=True)
+
+    def carry(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
+        raise NotImplementedError("features are carried outside of the graph")
+
+    def where_seen(
+        self,
+        seen: Tensor,
+        make: Callable[[Tensor, Tensor], Tensor],
+        a: Tensor,
+        b: Tensor,
+        operations: int,  # noqa: ARG002
+    ) -> Tensor:
+        return make(a, b) * seen[:, None, None].to(a.dtype)
+
+
+class BucketStep(nn.Module):
+    """A frame's network for a number of tiles: ``bucket_inputs`` to peaks, then mask and state.
+
+    Args:
+        network: of any variant; it must have been trained with its state carried.
+        tiles: of the bucket.
+    """
+
+    def __init__(self, network: SpaxNetwork, tiles: int) -> None:
+        super().__init__()
+        self.network, self.tiles = network, tiles
+        self.keys = table_keys(network)
+        self.features = network.remembered
+
+    def forward(self, x: Tensor, active: Tensor, share: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        """Peaks, the mask's probabilities ``(rows, 1)``, and the features of the new state."""
+        config, count = self.network.config, len(self.features)
+        rows = {key: _source_rows(key, config.levels, self.tiles) for key in self.keys}
+        tables = {
+            key: Table(numbers, rows[key]) for key, numbers in zip(self.keys, others[count:], strict=True)
+        }
+        grid = BucketGrid(self.tiles, config.levels, tables, active, share)
+        state = State.of(grid, dict(zip(self.features, others[:count], strict=True)))
+        step = self.network.step(x, grid, state)
+        peaks = best_peaks(self.network, step.features, grid, active, MOST_PEAKS)
+        after = step.state.features()
+        kept = (after[name] for name in self.features if name != "mask")
+        return (*(getattr(peaks, name) for name in PEAKS), step.state.mask, *kept)
+
+
+def table_keys(network: SpaxNetwork) -> tuple[Key, ...]:
+    """The tables that a frame's network asks for, in the order of a graph's inputs."""
+    grid = _example_grid(network.config, 1)
+    with torch.inference_mode():
+        x = torch.zeros(grid.rows(0), network.config.input_channels)
+        step = network.step(x, grid, network.step(x, grid, None).state)
+        best_peaks(network, step.features, grid, grid.levels[0].active, 1)
+    return grid.made
+
+
+def bucket_inputs(x: Tensor, grid: PackedGrid, state: State, network: SpaxNetwork) -> tuple[Tensor, ...]:
+    """What a graph is given for a frame.
+
+    Args:
+        x: ``(rows, C)`` the frame on ``grid``.
+        grid: one image's, with room for the graph's tiles.
+        state: the last frame's, at the pixels of ``grid``.
+        network: the graph's.
+    """
+    features, level = state.features(), grid.levels[1]
+    _, height, width = level.shape
+    return (
+        x,
+        grid.levels[0].active,
+        level.active / (height * width),
+        *(features[name] for name in network.remembered),
+        *(grid.table(key).numbers for key in table_keys(network)),
+    )
+
+
+def bucket_graph(network: SpaxNetwork, tiles: int, name: str = "spax") -> Graph:
+    """The graph for a bucket: its module, examples of its inputs, and their names.
+
+    Args:
+        network: of any variant, normalisations folded or not.
+        tiles: of the bucket, of 8 x 8 pixels; one of ``spax_ros.packed.limit.bucket``'s sizes.
+        name: of the model.
+
+    Raises:
+        ModelError: the network runs over a window of frames: its state is not carried.
+    """
+    if network.config.memory != "carried":
+        raise ModelError(f"{name} runs over a window of frames; graphs are for memory: carried")
+    network = network.eval()
+    module, grid = BucketStep(network, tiles), _example_grid(network.config, tiles)
+    with torch.no_grad():
+        x = torch.zeros(grid.rows(0), network.config.input_channels)
+        state = network.step(x, grid, None).state
+    kept = tuple(f"{feature}_after" for feature in module.features if feature != "mask")
+    return Graph(
+        f"{name} {tiles} tiles",
+        module,
+        tuple(tensor.clone() for tensor in bucket_inputs(x, grid, state, network)),
+        ("x", "active", "share", *module.features, *(key.name for key in module.keys)),
+        (*PEAKS, "mask_after", *kept),
+    )
+
+
+def read_outputs(outputs: Sequence[Tensor], grid: PackedGrid, network: SpaxNetwork) -> tuple[Peaks, State]:
+    """Peaks and state from a graph's outputs."""
+    names = [name for name in network.remembered if name != "mask"]
+    features = dict(zip(("mask", *names), outputs[len(PEAKS) :], strict=True))
+    return Peaks(*outputs[: len(PEAKS)]), State.of(grid, features)
+
+
+def model_graphs(model: str, batches: Sequence[int] = (768,), camera: str = "") -> list[Graph]:  # noqa: ARG001
+    """The graphs of a model, by name or path, one for each number of tiles in ``batches``.
+
+    Raises:
+        ModelError: there is no such model, or it runs over a window.
+    """
+    loaded = load_spax(model)
+    return [bucket_graph(loaded.network, tiles, loaded.name) for tiles in batches]
+
+
+def _example_grid(config: SpaxConfig, tiles: int) -> PackedGrid:
+    side = max(config.multiple, TILE)
+    mask = np.zeros((1, side, side), bool)
+    mask[0, :TILE, :TILE] = True
+    return PackedGrid(mask, config.levels, TILE, lambda _: tiles)
+
+
+def _source_rows(key: Key, levels: int, tiles: int) -> int:
+    """Rows of what a table looks into."""
+    side = [max(TILE >> level, 1) for level in range(levels)][key.level]
+    if key.kind == "places":
+        return (tiles + 1) * key.size**2
+    return tiles * side**2 * (4 if key.kind == "children" else 1)
