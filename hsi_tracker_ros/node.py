@@ -21,7 +21,7 @@ from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection, to_picture
 from hsi_tracker_ros.cubes.presets import preset
 from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_rgb_tracker, load_tracker
 from tracking_runtime.cdr import read_spectral_info
-from tracking_runtime.engines import BACKENDS
+from tracking_runtime.engines import BACKENDS, PRECISIONS, EngineSettings
 from tracking_runtime.errors import FrameRefused, TargetRefused
 from tracking_runtime.ros import images, messages, qos
 from tracking_runtime.ros.detections import Detections2D, Tracked
@@ -46,6 +46,12 @@ class HsiTrackerParameters(FrameNodeParameters):
         "auto",
         "what runs the network; auto: the fastest that works here",
         choices=("auto", *(backend.name for backend in BACKENDS)),
+    )
+    precision: str = parameter(
+        "auto",
+        "of the network's arithmetic; auto: half on TensorRT, else float32; int8 is calibrated first, by "
+        "rstrack engine build",
+        choices=PRECISIONS,
     )
     camera: str = parameter(
         "",
@@ -201,10 +207,11 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         }
 
     def _open(self, model: str, eye: _Eye) -> HsiTracker:
+        engine, settings = self.parameters.engine, EngineSettings(precision=self.parameters.precision)
         if eye.name == RGB:
-            warm = load_rgb_tracker(model, self.parameters.engine)
+            warm = load_rgb_tracker(model, engine, engine_settings=settings)
         else:
-            warm = load_tracker(model, self.parameters.engine, eye.decoder.cube_camera)
+            warm = load_tracker(model, engine, eye.decoder.cube_camera, engine_settings=settings)
         noise = np.random.default_rng(0).integers(0, 255, (64, 64, warm.channels), np.uint8)
         warm.set_target(noise, (24, 24, 16, 16))
         warm.track(noise, 0)

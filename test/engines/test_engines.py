@@ -1,4 +1,5 @@
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ from torch import nn
 
 from hsi_tracker_ros.hanet.model import SiameseModel, stack
 from hsi_tracker_ros.hanet.storage import load_network
-from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, Graph, load_engine
+from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, Graph, load_engine, openvino
+from tracking_runtime.engines.observation import observed
 
 GRAPH = Graph(
     "sum",
@@ -70,6 +72,8 @@ def test_results_are_the_callers_own(name):
 
 
 class Working:
+    precisions = ("float32", "bfloat16")
+
     def __init__(self, name, *, reason=None, fails_loading=False, fails_after=None):
         self.name, self._reason, self._fails_loading, self._fails_after = (
             name,
@@ -135,3 +139,46 @@ def test_an_engine_asked_for_by_name_is_not_replaced():
         )
     with pytest.raises(EngineError, match="known: auto, good"):
         load_engine(GRAPH, EngineSettings(engine="tpu"), [Working("good")])
+
+
+def test_a_precision_may_be_given_with_the_engine():
+    engine = load_engine(GRAPH, EngineSettings("pytorch:bfloat16", threads=1))
+    assert "bfloat16" in engine.description
+    with pytest.raises(EngineError, match="no precision float8; known: auto, float32"):
+        load_engine(GRAPH, EngineSettings("pytorch:float8"))
+    with pytest.raises(EngineError, match="it computes in float32, bfloat16, not in int8"):
+        load_engine(GRAPH, EngineSettings("pytorch", precision="int8"))
+
+
+def test_auto_passes_over_engines_without_the_precision():
+    order = [Working("first"), Working("second")]
+    order[1].precisions = ("int8",)
+    engine = load_engine(GRAPH, EngineSettings(precision="int8"), order)
+    assert engine.description.startswith("second")
+    assert "not first: it computes in float32" in engine.description
+
+
+def test_what_engines_are_given_can_be_observed():
+    with observed(3) as seen:
+        engine = load_engine(GRAPH, EngineSettings(), [Working("good")])
+        for number in range(20):
+            engine.run(np.full(1, number))
+    assert [int(inputs[0][0]) for inputs in seen["sum"]] == [0, 8, 16]
+    assert load_engine(GRAPH, EngineSettings(), [Working("good")]).run(np.ones(1)) is not None
+
+
+def test_int8_is_calibrated_first():
+    pytest.importorskip("openvino", reason="needs OpenVINO")
+    settings = EngineSettings("openvino", precision="int8", threads=1)
+    graph = replace(GRAPH, examples=(torch.rand(1, 3, 11, 11),))
+    with pytest.raises(EngineError, match="rstrack engine build MODEL --precision int8"):
+        load_engine(graph, settings)
+    pytest.importorskip("nncf", reason="needs NNCF")
+    images = np.random.default_rng(0).random((8, 1, 3, 11, 11), dtype=np.float32)
+    openvino.quantise(graph, [(image,) for image in images])
+    openvino.describe_quantised(graph, {"success": 0.5})
+    assert openvino.quantised_facts(graph) == {"success": 0.5}
+    (given,) = load_engine(graph, settings).run(images[0])
+    with torch.no_grad():
+        wanted = graph.module(torch.from_numpy(images[0])).numpy()
+    assert 1e-4 < np.abs(given - wanted).max() < 0.05

@@ -2,16 +2,124 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tracking_runtime import calibration
+from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, load_engine, openvino
 from tracking_runtime.engines.cache import EngineCache
+from tracking_runtime.engines.networks import Networks, open_networks
+from tracking_runtime.engines.protocol import PRECISIONS
+from tracking_runtime.errors import FrameRefused, ModelError, SourceError, TargetRefused
 
 
 @click.group()
 def engine() -> None:
     """Look after the engines that are kept in $RSTRACK_ENGINE_CACHE, by default ~/.cache/rstrack/engines."""
+
+
+@engine.command()
+@click.argument("model")
+@click.option(
+    "--engine",
+    "name",
+    type=click.Choice(("auto", *(backend.name for backend in BACKENDS))),
+    default="auto",
+    show_default=True,
+    help="To build for.",
+)
+@click.option(
+    "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True, help="Of the arithmetic."
+)
+@click.option(
+    "--targets",
+    type=click.IntRange(1),
+    multiple=True,
+    default=(1,),
+    show_default=True,
+    help="HA-Net: a search graph for so many targets at once, 1, 2, 4, ...; may be repeated.",
+)
+@click.option("--camera", default="", help="HA-Net: known camera, for a model that fits any.")
+@click.option("--calibration", "calibrate_on", help="int8: address of frames to calibrate on.")
+@click.option("--validation", help="int8: address of frames to judge on; default: the same.")
+@click.option("--frames", type=click.IntRange(2), default=200, show_default=True, help="int8: of each.")
+def build(
+    model: str,
+    name: str,
+    precision: str,
+    targets: Sequence[int],
+    camera: str,
+    calibrate_on: str | None,
+    validation: str | None,
+    frames: int,
+) -> None:
+    """Make MODEL ready for an engine, so that trackers start at once.
+
+    In int8 (OpenVINO) it is calibrated first: its tracker runs over the frames of --calibration, such as
+    scene:hyperspectral?seed=1 or a bag, and the ranges of what its networks are given become those of the
+    numbers. How well it tracks before and after is told, and kept beside the engine.
+    """
+    try:
+        networks = open_networks(model, targets, camera)
+        if precision == "int8" and calibrate_on:
+            name = "openvino"
+            _calibrate(networks, model, calibrate_on, validation or calibrate_on, frames)
+        table = _build(networks, EngineSettings(name, precision))
+    except (ModelError, SourceError, EngineError, FrameRefused, TargetRefused) as error:
+        raise click.ClickException(str(error)) from error
+    Console().print(table)
+
+
+def _build(networks: Networks, settings: EngineSettings) -> Table:
+    table = Table("graph", "engine")
+    with _progress() as progress:
+        task = progress.add_task("building", total=len(networks.graphs))
+        for graph in networks.graphs:
+            progress.update(task, description=f"building {graph.name}")
+            table.add_row(graph.name, load_engine(graph, settings).description)
+            progress.advance(task)
+    return table
+
+
+def _calibrate(networks: Networks, model: str, calibrate_on: str, validation: str, frames: int) -> None:
+    reason = openvino.uncalibratable()
+    if reason is not None:
+        raise EngineError(f"nothing can be calibrated here: {reason}")
+    total = len(networks.graphs) + 3
+    with _progress() as progress:
+        task = progress.add_task("tracking to calibrate", total=total)
+        seen = calibration.watch(networks, model, calibration.excerpt(calibrate_on, frames))
+        progress.update(task, advance=1, description="tracking in float32")
+        video = calibration.excerpt(validation, frames)
+        before = calibration.track(networks, model, video, "openvino:float32")
+        progress.advance(task)
+        for graph in networks.graphs:
+            progress.update(task, description=f"calibrating {graph.name}")
+            openvino.quantise(graph, calibration.samples_for(graph, seen))
+            progress.advance(task)
+        progress.update(task, description="tracking in int8")
+        after = calibration.track(networks, model, video, "openvino:int8")
+        progress.advance(task)
+    facts = {"calibration": calibrate_on, "validation": validation, "frames": frames}
+    for graph in networks.graphs:
+        openvino.describe_quantised(graph, {**facts, "float32": before, "int8": after})
+    _compare(before, after)
+
+
+def _compare(before: dict[str, float], after: dict[str, float]) -> None:
+    table = Table("accuracy", "float32", "int8", "difference")
+    for figure, value in before.items():
+        table.add_row(figure, f"{value:.3f}", f"{after[figure]:.3f}", f"{after[figure] - value:+.3f}")
+    Console().print(table)
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, transient=True)
 
 
 @engine.command("list")

@@ -13,8 +13,7 @@ from rich.table import Table
 from tracking_runtime.engines.export import FORMATS, ExportedGraph
 from tracking_runtime.engines.export import export as export_networks
 from tracking_runtime.engines.networks import open_networks
-from tracking_runtime.engines.precision import DTYPES
-from tracking_runtime.engines.protocol import EngineError
+from tracking_runtime.engines.protocol import PRECISIONS, EngineError
 from tracking_runtime.errors import ModelError, SourceError
 
 
@@ -33,7 +32,7 @@ from tracking_runtime.errors import ModelError, SourceError
 )
 @click.option(
     "--precision",
-    type=click.Choice(tuple(DTYPES)),
+    type=click.Choice(PRECISIONS[1:]),
     default="float32",
     show_default=True,
     help="Of arithmetic.",
@@ -57,6 +56,9 @@ def export(model: str, to: str, output: Path, precision: str, targets: Sequence[
     MODEL is a name, a path, or untrained:hanet_r50, a network with random weights to measure with. TensorRT
     for RTX is compiled for all GPUs from compute capability 7.5 to 12.0, and needs none here. Beside the
     files, MODEL.FORMAT.yaml says what goes in and out, and how far ONNX and OpenVINO files are from PyTorch.
+
+    In int8, OpenVINO files are what `rstrack engine build MODEL --precision int8` has calibrated, and the
+    manifest has the accuracy before and after.
     """
     try:
         networks = open_networks(model, targets, camera)

@@ -1,6 +1,22 @@
 """What runs networks: one protocol, several engines, the fastest that works chosen by ``load_engine``."""
 
-from tracking_runtime.engines.protocol import Backend, Engine, EngineError, EngineSettings, Graph
+from tracking_runtime.engines.protocol import (
+    PRECISIONS,
+    Backend,
+    Engine,
+    EngineError,
+    EngineSettings,
+    Graph,
+)
 from tracking_runtime.engines.select import BACKENDS, load_engine
 
-__all__ = ["BACKENDS", "Backend", "Engine", "EngineError", "EngineSettings", "Graph", "load_engine"]
+__all__ = [
+    "BACKENDS",
+    "PRECISIONS",
+    "Backend",
+    "Engine",
+    "EngineError",
+    "EngineSettings",
+    "Graph",
+    "load_engine",
+]

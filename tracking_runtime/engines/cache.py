@@ -18,7 +18,7 @@ import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +34,7 @@ VARIABLE = "RSTRACK_ENGINE_CACHE"
 
 _CHECKSUMS = "checksums.json"
 _LABEL = "label.json"
+_FACTS = "facts.json"
 _log = logging.getLogger(__name__)
 
 
@@ -153,6 +154,23 @@ class EngineCache:
         """What is kept, newest first."""
         folders = [path for path in self.folder.glob("*") if path.is_dir() and len(path.name) == 64]
         return sorted(map(_entry, folders), key=lambda entry: entry.created, reverse=True)
+
+    def describe(self, key: str, facts: Mapping[str, Any]) -> None:
+        """Keep facts with an engine that is there, for people."""
+        entry = self.folder / key
+        with self._locked(key):
+            (entry / _FACTS).write_text(json.dumps(dict(facts), indent=1))
+            (entry / _CHECKSUMS).write_text(json.dumps(_checksums(entry)))
+
+    def facts(self, key: str) -> dict[str, Any]:
+        """What was kept with an engine; empty if nothing was."""
+        path = self.folder / key / _FACTS
+        return dict(json.loads(path.read_text())) if path.is_file() else {}
+
+    def forget(self, key: str) -> None:
+        """Remove one engine as soon as nobody uses it, if it is there."""
+        with suppress(OSError), self._locked(key):
+            shutil.rmtree(self.folder / key, ignore_errors=True)
 
     def clear(self) -> int:
         """Forget everything, each engine as soon as nobody uses it; returns how many that were."""

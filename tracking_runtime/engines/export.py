@@ -67,6 +67,7 @@ class ExportManifest:
         format: one of ``FORMATS``.
         precision: of the arithmetic.
         made_with: versions of what made it.
+        accuracy: int8: what it was calibrated on, and how well its tracker did before and after.
         graphs: all files.
     """
 
@@ -77,6 +78,7 @@ class ExportManifest:
     format: str
     precision: str
     made_with: dict[str, str]
+    accuracy: dict[str, Any] = field(default_factory=dict)
     graphs: list[ExportedGraph] = field(default_factory=list)
 
 
@@ -86,40 +88,44 @@ class Format:
 
     Attributes:
         unavailable: why it cannot be written here; None if it can.
-        write: a graph's files, their names beginning with a path's; returns them, the main one first.
+        write: a graph's files in a precision, their names beginning with a path's; returns them, the main one
+            first.
         version: of what writes them.
         runnable: whether OpenVINO can read the first of the files and run it.
         precisions: that it can be written in.
     """
 
     unavailable: Callable[[], str | None]
-    write: Callable[[Graph, Path], list[Path]]
+    write: Callable[[Graph, Path, str], list[Path]]
     version: Callable[[], str]
     runnable: bool
     precisions: tuple[str, ...]
 
 
-def _write_onnx(graph: Graph, stem: Path) -> list[Path]:
+def _write_onnx(graph: Graph, stem: Path, precision: str) -> list[Path]:
     path = stem.with_name(stem.name + ".onnx")
-    onnx.write_onnx(graph, path)
+    onnx.write_onnx(in_precision(graph, DTYPES[precision]), path)
     return [path]
 
 
-def _write_openvino(graph: Graph, stem: Path) -> list[Path]:
+def _write_openvino(graph: Graph, stem: Path, precision: str) -> list[Path]:
     path = stem.with_name(stem.name + ".xml")
-    openvino.write_openvino(graph, path)
+    if precision == "int8":
+        openvino.copy_quantised(graph, path)
+    else:
+        openvino.write_openvino(graph, path)
     return [path, path.with_suffix(".bin")]
 
 
-def _write_tensorrt(graph: Graph, stem: Path) -> list[Path]:
+def _write_tensorrt(graph: Graph, stem: Path, precision: str) -> list[Path]:
     path = stem.with_name(stem.name + ".engine")
-    path.write_bytes(tensorrt.build_engine(graph))
+    path.write_bytes(tensorrt.build_engine(in_precision(graph, DTYPES[precision])))
     return [path]
 
 
-def _write_tensorrt_rtx(graph: Graph, stem: Path) -> list[Path]:
+def _write_tensorrt_rtx(graph: Graph, stem: Path, precision: str) -> list[Path]:
     with tempfile.TemporaryDirectory() as folder:
-        (network,) = _write_onnx(graph, Path(folder) / stem.name)
+        (network,) = _write_onnx(graph, Path(folder) / stem.name, precision)
         content = network.read_bytes()
     paths = []
     for family, capabilities in tensorrt_rtx.FAMILIES.items():
@@ -134,7 +140,7 @@ def _version(module: str) -> Callable[[], str]:
 
 FORMATS: Mapping[str, Format] = {
     "onnx": Format(onnx.unavailable, _write_onnx, _version("onnx"), True, ("float32", "float16")),
-    "openvino": Format(openvino.missing, _write_openvino, _version("openvino"), True, ("float32",)),
+    "openvino": Format(openvino.missing, _write_openvino, _version("openvino"), True, ("float32", "int8")),
     "tensorrt": Format(
         tensorrt.missing, _write_tensorrt, _version("torch_tensorrt"), False, tensorrt.PRECISIONS
     ),
@@ -169,6 +175,8 @@ def export(networks: Networks, to: str, folder: Path, precision: str = "float32"
     manifest = networks.manifest
     described = (manifest.name, manifest.architecture, manifest.parameters, manifest.weights_sha256)
     written = ExportManifest(*described, to, precision, made_with)
+    if precision == "int8":
+        written.accuracy.update(openvino.quantised_facts(networks.graphs[0]))
     for graph in networks.graphs:
         written.graphs.append(_export(graph, chosen, folder, precision))
         yield written.graphs[-1]
@@ -177,8 +185,7 @@ def export(networks: Networks, to: str, folder: Path, precision: str = "float32"
 
 
 def _export(graph: Graph, chosen: Format, folder: Path, precision: str) -> ExportedGraph:
-    typed = in_precision(graph, DTYPES[precision])
-    files = chosen.write(typed, folder / re.sub(r"\W+", "_", graph.name))
+    files = chosen.write(graph, folder / re.sub(r"\W+", "_", graph.name), precision)
     inputs = realistic_inputs(graph)
     wanted = reference(graph, inputs)
     difference, checked = _difference(files[0], chosen, inputs, wanted)

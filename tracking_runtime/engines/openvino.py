@@ -6,10 +6,11 @@ import ctypes
 import importlib.util
 import logging
 import pickle
+import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,9 +22,10 @@ from numpy.typing import NDArray
 
 from tracking_runtime.engines.cache import EngineCache, graph_key
 from tracking_runtime.engines.program import export_program
-from tracking_runtime.engines.protocol import EngineSettings, Graph
+from tracking_runtime.engines.protocol import EngineError, EngineSettings, Graph
 
 _FILE = "network.xml"
+_HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 _log = logging.getLogger(__name__)
 
 
@@ -35,11 +37,12 @@ class OpenVINOEngine:
         properties = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": settings.cpu_threads,
-            "INFERENCE_PRECISION_HINT": {"float32": "f32", "bfloat16": "bf16"}[settings.precision],
+            "INFERENCE_PRECISION_HINT": _HINTS[settings.precision],
         }
         version = openvino.__version__.split("-")[0]
         core = openvino.Core()
-        with _converted(graph, f"OpenVINO {openvino.__version__}") as path, _same_signal_stack():
+        file = _quantised(graph) if settings.precision == "int8" else _converted(graph)
+        with file as path, _same_signal_stack():
             compiled = core.compile_model(core.read_model(path), "CPU", properties)
             self._request = compiled.create_infer_request()
         self.description = f"OpenVINO {version} on CPU, {settings.cpu_threads} threads, {settings.precision}"
@@ -51,8 +54,9 @@ class OpenVINOEngine:
 
 
 @contextmanager
-def _converted(graph: Graph, version: str) -> Iterator[Path]:
+def _converted(graph: Graph) -> Iterator[Path]:
     """The network as OpenVINO's file, for any CPU and precision; an earlier start's if it is the same."""
+    version = _version()
     try:
         key = graph_key(graph, version, torch.__version__)
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -63,6 +67,78 @@ def _converted(graph: Graph, version: str) -> Iterator[Path]:
         return
     with EngineCache().obtain(key, f"{graph.name}, {version}", partial(_convert, graph)) as kept:
         yield kept / _FILE
+
+
+@contextmanager
+def _quantised(graph: Graph) -> Iterator[Path]:
+    """The network in int8, which was calibrated before."""
+    with EngineCache().obtain(_int8_key(graph), f"{graph.name}, int8", _refuse) as kept:
+        yield kept / _FILE
+
+
+def _refuse(folder: Path) -> None:  # noqa: ARG001 - as every maker
+    raise EngineError("not calibrated: `rstrack engine build MODEL --precision int8 --calibration SOURCE`")
+
+
+def _int8_key(graph: Graph) -> str:
+    return graph_key(graph, _version(), torch.__version__, "int8")
+
+
+def _version() -> str:
+    return f"OpenVINO {_openvino().__version__}"
+
+
+def quantise(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]]) -> None:
+    """Make a graph's int8 network and keep it, for engines of that precision.
+
+    Args:
+        graph: to quantise.
+        inputs: of runs, from which the range of each value is taken.
+    """
+    cache, key = EngineCache(), _int8_key(graph)
+    cache.forget(key)
+    label = f"{graph.name}, {_version()}, int8"
+    with cache.obtain(key, label, lambda folder: write_quantised(graph, inputs, folder / _FILE)):
+        pass
+
+
+def describe_quantised(graph: Graph, facts: Mapping[str, Any]) -> None:
+    """Keep what is known of a graph's int8 network with it, for people."""
+    EngineCache().describe(_int8_key(graph), facts)
+
+
+def quantised_facts(graph: Graph) -> dict[str, Any]:
+    """What is known of a graph's int8 network: its calibration, how well its tracker did before and after."""
+    return EngineCache().facts(_int8_key(graph))
+
+
+def copy_quantised(graph: Graph, path: Path) -> None:
+    """Write a graph's int8 network, which was calibrated before, as OpenVINO's ``.xml`` and ``.bin``."""
+    with _quantised(graph) as kept:
+        for source in (kept, kept.with_suffix(".bin")):
+            shutil.copyfile(source, path.with_suffix(source.suffix))
+
+
+def write_quantised(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]], path: Path) -> None:
+    """Write a graph in int8 as OpenVINO's ``.xml`` and ``.bin``."""
+    openvino = _openvino()
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    import nncf
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_openvino(graph, Path(folder) / _FILE)
+        network = openvino.Core().read_model(Path(folder) / _FILE)
+        data = nncf.Dataset([dict(enumerate(arrays)) for arrays in inputs])
+        mixed = nncf.QuantizationPreset.MIXED
+        made = nncf.quantize(network, data, preset=mixed, subset_size=len(inputs))
+        openvino.save_model(made, path, compress_to_fp16=False)
+
+
+def uncalibratable() -> str | None:
+    """Why nothing can be quantised here; None if it can."""
+    if importlib.util.find_spec("nncf") is None:
+        return "not installed: nncf (pip install 'remote_sensing_tracking[int8]')"
+    return missing()
 
 
 def _convert(graph: Graph, folder: Path) -> None:
@@ -131,6 +207,7 @@ class OpenVINOBackend:
     """OpenVINO, where the package is installed."""
 
     name = "openvino"
+    precisions = ("float32", "bfloat16", "int8")
 
     def unavailable(self) -> str | None:
         return missing()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-Precision = Literal["float32", "bfloat16"]
+PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
 
 
 class EngineError(RuntimeError):
@@ -40,13 +40,15 @@ class EngineSettings:
     """What people may ask of an engine.
 
     Attributes:
-        engine: name of a backend, or ``auto`` for the fastest that works.
-        precision: of the arithmetic; inputs and outputs are float32 in any case.
+        engine: name of a backend, or ``auto`` for the fastest that works; a precision may follow a colon,
+            as in ``openvino:int8``.
+        precision: of the arithmetic, one of ``PRECISIONS``; inputs and outputs are float32 in any case. auto:
+            the backend's first.
         threads: on a CPU; 0: as many as this process may use.
     """
 
     engine: str = "auto"
-    precision: Precision = "float32"
+    precision: str = "auto"
     threads: int = 0
 
     @property
@@ -74,10 +76,15 @@ class Backend(Protocol):
     @property
     def name(self) -> str: ...
 
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What it can compute in, the one to take first."""
+        ...
+
     def unavailable(self) -> str | None:
         """Why this backend cannot be used here; None if it can."""
         ...
 
     def load(self, graph: Graph, settings: EngineSettings) -> Engine:
-        """Make a graph ready to run; raises whatever goes wrong."""
+        """Make a graph ready to run in one of the precisions; raises whatever goes wrong."""
         ...

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tracking_runtime.engines.precision import DTYPES
 from tracking_runtime.engines.protocol import EngineSettings, Graph
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -27,8 +28,9 @@ class PyTorchEngine:
 
     def __init__(self, graph: Graph, device: str, settings: EngineSettings) -> None:
         self._device = torch.device(device)
+        half = DTYPES[settings.precision] if settings.precision != "float32" else torch.bfloat16
         self._autocast = torch.autocast(
-            self._device.type, dtype=torch.bfloat16, enabled=settings.precision == "bfloat16"
+            self._device.type, dtype=half, enabled=settings.precision != "float32"
         )
         if self._device.type == "cpu":
             torch.set_num_threads(settings.cpu_threads)
@@ -55,6 +57,7 @@ class PyTorchBackend:
 
     def __init__(self, name: str, device: str) -> None:
         self.name, self._device = name, device
+        self.precisions = ("float32", "bfloat16") if device == "cpu" else ("float32", "float16", "bfloat16")
 
     def unavailable(self) -> str | None:
         if self._device == "cuda" and not torch.cuda.is_available():

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
 
+from tracking_runtime.engines.observation import watched
 from tracking_runtime.engines.openvino import OpenVINOBackend
-from tracking_runtime.engines.protocol import Backend, Engine, EngineError, EngineSettings, Graph
+from tracking_runtime.engines.protocol import (
+    PRECISIONS,
+    Backend,
+    Engine,
+    EngineError,
+    EngineSettings,
+    Graph,
+)
 from tracking_runtime.engines.pytorch import PyTorchBackend
+from tracking_runtime.engines.tensorrt import TensorRTBackend
+from tracking_runtime.engines.tensorrt_rtx import TensorRTRTXBackend
 
 BACKENDS: tuple[Backend, ...] = (
+    TensorRTBackend(),
+    TensorRTRTXBackend(),
     PyTorchBackend("pytorch-cuda", "cuda"),
     OpenVINOBackend(),
     PyTorchBackend("pytorch", "cpu"),
@@ -31,24 +44,45 @@ def load_engine(
     logged as an error. An engine asked for by name is not replaced.
 
     Raises:
-        EngineError: there is no such engine, or none works; the message gives the reason for each.
+        EngineError: no such engine or precision, or none works; the message gives the reason for each.
     """
-    settings = settings or EngineSettings()
+    settings = _parsed(settings or EngineSettings())
     if settings.engine == "auto":
-        return FallbackEngine(graph, settings, backends)
+        return watched(graph.name, FallbackEngine(graph, settings, backends))
     chosen = {backend.name: backend for backend in backends}.get(settings.engine)
     if chosen is None:
         known = ", ".join(backend.name for backend in backends)
         raise EngineError(f"no engine named {settings.engine}; known: auto, {known}")
-    reason = chosen.unavailable()
+    reason = unusable(chosen, settings)
     if reason is not None:
         raise EngineError(f"engine {chosen.name} cannot be used: {reason}")
     try:
-        engine = chosen.load(graph, settings)
+        engine = _load(chosen, graph, settings)
     except Exception as error:
         raise EngineError(f"engine {chosen.name} failed to load {graph.name}: {error}") from error
     _log.info("%s runs on %s, as asked for", graph.name, engine.description)
-    return engine
+    return watched(graph.name, engine)
+
+
+def _parsed(settings: EngineSettings) -> EngineSettings:
+    """The settings with a precision that was given with the engine's name."""
+    name, _, precision = settings.engine.partition(":")
+    parsed = replace(settings, engine=name, precision=precision or settings.precision)
+    if parsed.precision not in PRECISIONS:
+        raise EngineError(f"no precision {parsed.precision}; known: {', '.join(PRECISIONS)}")
+    return parsed
+
+
+def unusable(backend: Backend, settings: EngineSettings) -> str | None:
+    """Why a backend cannot be used here as the settings ask; None if it can."""
+    if settings.precision not in ("auto", *backend.precisions):
+        return f"it computes in {', '.join(backend.precisions)}, not in {settings.precision}"
+    return backend.unavailable()
+
+
+def _load(backend: Backend, graph: Graph, settings: EngineSettings) -> Engine:
+    chosen = backend.precisions[0] if settings.precision == "auto" else settings.precision
+    return backend.load(graph, replace(settings, precision=chosen))
 
 
 class FallbackEngine:
@@ -80,12 +114,12 @@ class FallbackEngine:
     def _next(self) -> Engine:
         while self._remaining:
             backend = self._remaining.pop(0)
-            reason = backend.unavailable()
+            reason = unusable(backend, self._settings)
             if reason is not None:
                 self._reasons.append(f"not {backend.name}: {reason}")
                 continue
             try:
-                engine = backend.load(self._graph, self._settings)
+                engine = _load(backend, self._graph, self._settings)
             except Exception as error:
                 _log.exception("engine %s failed to load %s", backend.name, self._graph.name)
                 self._reasons.append(f"{backend.name} failed to load: {error}")

@@ -1,0 +1,97 @@
+"""Models in int8: calibrated on what a tracker gives its networks in a video, and judged on another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+
+from tracking_runtime.datasets.sequences import Truths
+from tracking_runtime.engines.networks import Networks
+from tracking_runtime.engines.observation import Inputs, observed
+from tracking_runtime.engines.protocol import EngineError, Graph
+from tracking_runtime.evaluation.replay import find_tracker, replay
+from tracking_runtime.evaluation.scoring import score_video
+from tracking_runtime.frames import Frame
+from tracking_runtime.sources import open_source
+from tracking_runtime.spectral import SpectralInfo
+
+SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class Excerpt:
+    """The first frames of a source, as a video that is held in memory."""
+
+    name: str
+    rate_hz: float
+    class_names: tuple[str, ...]
+    spectral_info: SpectralInfo | None
+    frames: tuple[Frame, ...]
+    attributes: tuple[str, ...] = ()
+
+    @property
+    def truth(self) -> Truths:
+        """What is in each frame."""
+        return [frame.truth for frame in self.frames]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self.frames)
+
+
+def excerpt(address: str, frames: int) -> Excerpt:
+    """So many frames of a source.
+
+    Args:
+        address: as the player takes it: ``scene:hyperspectral?seed=1``, a folder or a bag.
+        frames: at most.
+
+    Raises:
+        SourceError: it cannot be opened.
+    """
+    source = open_source(address)
+    taken = tuple(islice(source, frames))
+    return Excerpt(source.name, source.rate_hz, source.class_names, source.spectral_info, taken)
+
+
+def track(networks: Networks, model: str, video: Excerpt, engine: str) -> dict[str, float]:
+    """Run the model's tracker over a video; returns its figures.
+
+    Raises:
+        SourceError: the video does not suit the tracker.
+        EngineError: the engine cannot run it.
+    """
+    tracker = find_tracker(networks.manifest.architecture)(model, engine)
+    replayed = replay(tracker, video)
+    truth = video.truth[replayed.first :]
+    return dict(score_video(video.name, truth, replayed.answer).figures)
+
+
+def watch(networks: Networks, model: str, video: Excerpt) -> Mapping[str, list[Inputs]]:
+    """What each of a model's graphs is given while PyTorch tracks through a video. Raises as ``track``."""
+    with observed(SAMPLES) as seen:
+        track(networks, model, video, "pytorch:float32")
+    return seen
+
+
+def samples_for(graph: Graph, seen: Mapping[str, Sequence[Inputs]]) -> list[Inputs]:
+    """Inputs of a graph's shapes; for several targets at once made of those for one.
+
+    Raises:
+        EngineError: the tracker never ran this graph, nor it for one target.
+    """
+    wanted = [tuple(example.shape) for example in graph.examples]
+    for samples in seen.values():
+        given = [array.shape for array in samples[0]]
+        if len(given) != len(wanted) or [s[1:] for s in given] != [s[1:] for s in wanted]:
+            continue
+        batch = wanted[0][0] // given[0][0]
+        groups = [samples[start : start + batch] for start in range(0, len(samples) - batch + 1, batch)]
+        if groups:
+            return [tuple(map(np.concatenate, zip(*group, strict=True))) for group in groups]
+    raise EngineError(f"{graph.name} was not run in the calibration: take more frames, or one with a target")
