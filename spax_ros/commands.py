@@ -99,11 +99,12 @@ def train_spax(
     On several processes: torchrun --nproc-per-node 2 -m tracking_runtime.cli train spax ...; each learns from
     batches of its own.
     """
-    from spax_ros import distributed, training
+    from spax_ros import training
     from spax_ros.datasets import clips_in, prepare_clips, prepare_videos
     from spax_ros.inputs import Inputs
     from spax_ros.models import save_spax
     from spax_ros.network.config import VARIANTS as CONFIGS
+    from tracking_runtime.torchrun import is_first, joined, wait_for_all
 
     console = Console()
     config = CONFIGS[variant]
@@ -115,7 +116,8 @@ def train_spax(
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     try:
         videos = [video for place in datasets for video in open_dataset(place, class_names=names)]
-        with distributed.group() as first, Progress(*columns, console=console, disable=not first) as progress:
+        with joined("cpu"), Progress(*columns, console=console, disable=not is_first()) as progress:
+            first = is_first()
             if first:
                 preparing = progress.add_task("preparing clips", total=len(videos) + len(sources) + simulated)
                 inputs = Inputs(config.inputs)
@@ -123,7 +125,7 @@ def train_spax(
                     progress.update(preparing, completed=done)
                 for done in prepare_clips(clips, inputs, sources=sources, simulated=simulated):
                     progress.update(preparing, completed=len(videos) + done)
-            distributed.wait()
+            wait_for_all()
             paths = clips_in(clips)
             trainer = training.Trainer(config, recipe, lambda: paths)
             if checkpoint.is_file():
