@@ -93,8 +93,9 @@ class Link(TrackingNode[LinkParameters]):
             put=lambda record: self._to_board[record.topic].publish(record.data),
             add=lambda topic: self._carry(topic, self._to_board, self.advertise),
         )
+        self.scope.callback(down.close)
+        self.scope.callback(ground.run, up.close)
         for taps in (down, up):
-            self.scope.callback(taps.close)
             self.repeat(_LOOK_PERIOD_S, taps.look)
         self.subscribe(DiagnosticArray, diagnostics.TOPIC, self._hear_diagnoses, qos.track())
         self.repeat(1 / self.parameters.diagnostics_rate, self._send_diagnoses)

@@ -201,7 +201,9 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             "eased": self._easing.level,
             "load": round(self._easing.load, 3),
         }
-        values |= {"model": self.model, "age_ms": round(self._age_ms, 3)}
+        fallen_back = self.parameters.overload == "light" and self._easing.level
+        values["model"] = self.parameters.light_model if fallen_back else self.model
+        values["age_ms"] = round(self._age_ms, 3)
         values |= self.describe_tracker() if hasattr(self, "tracker") else {}
         values |= stage_values(self.times.summary())
         now = time.monotonic()
