@@ -7,7 +7,7 @@ convolved as a small image; at levels whose tiles are single pixels this is one 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -81,11 +81,6 @@ class TableGrid(ABC):
             return _by_rows(F.conv2d(seen, weight, bias, stride, groups=x.shape[1] // weight.shape[1]))
         near = x[:, None] if kernel == 1 else rows_at(x, self.table(Key("patch", level, kernel, stride)))
         return _product(near, weight, bias)
-
-    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:
-        weight = torch.cat([weight for weight, _ in convs])
-        biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in convs]
-        return list(self.conv(x, weight, torch.cat(biases), level).split([len(w) for w, _ in convs], dim=1))
 
     def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         self.operations += len(rows) * weight.numel()
