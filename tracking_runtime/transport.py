@@ -18,7 +18,7 @@ PROFILE = "fastdds_shm.xml"
 _MMAP_BYTES, _TRIM_BYTES = 32 << 20, 256 << 20
 _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(_MMAP_BYTES), "MALLOC_TRIM_THRESHOLD_": str(_TRIM_BYTES)}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
-_PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
 
 
 def shared_memory_profile() -> Path:
@@ -32,7 +32,7 @@ def shared_memory_profile() -> Path:
 
 def shared_memory_environment() -> dict[str, str]:
     """What to add to the environment of every node's process on one machine."""
-    return dict.fromkeys(_PROFILE_VARIABLES, str(shared_memory_profile())) | _MALLOC
+    return dict.fromkeys(PROFILE_VARIABLES, str(shared_memory_profile())) | _MALLOC
 
 
 def keep_freed_memory() -> None:
@@ -44,4 +44,4 @@ def keep_freed_memory() -> None:
 
 def without_settings(environment: dict[str, str]) -> dict[str, str]:
     """An environment with the middleware's and malloc's own defaults."""
-    return {k: v for k, v in environment.items() if k not in _MALLOC and k not in _PROFILE_VARIABLES}
+    return {k: v for k, v in environment.items() if k not in _MALLOC and k not in PROFILE_VARIABLES}
