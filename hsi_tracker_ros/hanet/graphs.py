@@ -95,7 +95,7 @@ def _crops(network: SiameseNetwork, batch: int, side: str) -> tuple[Tensor, ...]
     )
 
 
-def model_graphs(model: str, batches: Sequence[int], camera: str = "") -> list[Graph]:
+def model_graphs(model: str, batches: Sequence[int] = (1,), camera: str = "") -> list[Graph]:
     """Every graph of a model.
 
     Args:

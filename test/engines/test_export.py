@@ -33,7 +33,7 @@ def run(*arguments: str | Path) -> str:
 
 @pytest.mark.parametrize("to", ["onnx", "openvino"])
 def test_files_hold_what_pytorch_computes(tmp_path: Path, to: str) -> None:
-    run("hanet_edge_any", "--camera", "nir25", "--format", to, "-o", tmp_path, "--targets", 2)
+    run("hanet_edge_any", "--camera", "nir25", "--format", to, "-o", tmp_path, "--batch", 2)
     manifest = yaml.safe_load((tmp_path / f"hanet_edge_any.{to}.yaml").read_text())
     assert (manifest["format"], manifest["precision"]) == (to, "float32")
     names = [graph["name"] for graph in manifest["graphs"]]
@@ -59,6 +59,13 @@ def names_in(path: Path) -> tuple[list[str], list[str]]:
     return [port.any_name for port in network.inputs], [port.any_name for port in network.outputs]
 
 
+def test_satellite_tiles_hold_what_pytorch_computes(tmp_path: Path) -> None:
+    (graph,) = exporting.export(open_networks("spax_small", (64,)), "onnx", tmp_path)
+    assert graph.difference is not None
+    assert graph.difference < 1e-3
+    assert {"scores", "mask_after"} < {output.name for output in graph.outputs}
+
+
 def test_half_precision_is_close(tmp_path: Path) -> None:
     networks = open_networks("hanet_edge_vis16")
     (template,) = exporting.export(replace(networks, graphs=networks.graphs[:1]), "onnx", tmp_path, "float16")
@@ -69,7 +76,7 @@ def test_half_precision_is_close(tmp_path: Path) -> None:
 def test_a_file_with_other_numbers_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = Graph("sum", nn.Conv2d(3, 4, 3), (torch.zeros(1, 3, 9, 9),), ("x",), ("y",))
     networks = Networks(Manifest("small", "hanet", {}, ""), (graph,))
-    monkeypatch.setattr(exporting, "reference", lambda *_: [np.ones((1, 4, 7, 7), np.float32)])
+    monkeypatch.setattr(exporting, "reference", lambda *_: [np.full((1, 4, 7, 7), 9, np.float32)])
     with pytest.raises(EngineError, match="other numbers than PyTorch"):
         list(exporting.export(networks, "onnx", tmp_path))
 

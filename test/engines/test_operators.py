@@ -18,6 +18,7 @@ from tracking_runtime.engines.program import export_program
         ("hanet_edge_vis16", (2,), ""),
         ("hanet_edge_any", (1,), "nir25"),
         ("untrained:hanet_r50", (1,), "vis16"),
+        ("spax_small", (64,), ""),
     ],
 )
 def test_every_operator_of_a_model_is_converted(model: str, batches: tuple[int, ...], camera: str) -> None:

@@ -36,12 +36,11 @@ def engine() -> None:
     "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True, help="Of the arithmetic."
 )
 @click.option(
-    "--targets",
+    "--batch",
+    "batches",
     type=click.IntRange(1),
     multiple=True,
-    default=(1,),
-    show_default=True,
-    help="HA-Net: a search graph for so many targets at once, 1, 2, 4, ...; may be repeated.",
+    help="Sizes of graphs: HA-Net: targets at once (default: 1), SPAX: tiles (default: 768); may repeat.",
 )
 @click.option("--camera", default="", help="HA-Net: known camera, for a model that fits any.")
 @click.option("--calibration", "calibrate_on", help="int8: address of frames to calibrate on.")
@@ -51,7 +50,7 @@ def build(
     model: str,
     name: str,
     precision: str,
-    targets: Sequence[int],
+    batches: Sequence[int],
     camera: str,
     calibrate_on: str | None,
     validation: str | None,
@@ -64,7 +63,7 @@ def build(
     numbers. How well it tracks before and after is told, and kept beside the engine.
     """
     try:
-        networks = open_networks(model, targets, camera)
+        networks = open_networks(model, batches, camera)
         if precision == "int8" and calibrate_on:
             name = "openvino"
             _calibrate(networks, model, calibrate_on, validation or calibrate_on, frames)

@@ -32,25 +32,24 @@ from tracking_runtime.errors import ModelError, SourceError
 )
 @click.option(
     "--precision",
-    type=click.Choice(PRECISIONS[1:]),
-    default="float32",
+    type=click.Choice(PRECISIONS),
+    default="auto",
     show_default=True,
-    help="Of arithmetic.",
+    help="Of arithmetic; auto: half for TensorRT.",
 )
 @click.option(
-    "--targets",
+    "--batch",
+    "batches",
     type=click.IntRange(1),
     multiple=True,
-    default=(1,),
-    show_default=True,
-    help="HA-Net: a search graph for so many targets at once; may be repeated.",
+    help="Sizes of graphs: HA-Net: targets at once (default: 1), SPAX: tiles (default: 768); may repeat.",
 )
 @click.option(
     "--camera",
     default="",
     help="HA-Net: known camera, for a model that fits any; rgb: the RGB branch alone.",
 )
-def export(model: str, to: str, output: Path, precision: str, targets: Sequence[int], camera: str) -> None:
+def export(model: str, to: str, output: Path, precision: str, batches: Sequence[int], camera: str) -> None:
     """Write the networks of MODEL as files for other programs and other machines.
 
     MODEL is a name, a path, or untrained:hanet_r50, a network with random weights to measure with. TensorRT
@@ -61,7 +60,7 @@ def export(model: str, to: str, output: Path, precision: str, targets: Sequence[
     manifest has the accuracy before and after.
     """
     try:
-        networks = open_networks(model, targets, camera)
+        networks = open_networks(model, batches, camera)
         made = export_networks(networks, to, output, precision)
         table = _written(made, len(networks.graphs))
     except (ModelError, SourceError, EngineError) as error:

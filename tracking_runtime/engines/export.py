@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
 from numpy.typing import NDArray
-from torch import Tensor
 
 from tracking_runtime.engines import onnx, openvino, tensorrt, tensorrt_rtx
 from tracking_runtime.engines.networks import Networks
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.protocol import EngineError, Graph
-
-_TOLERANCE = 1e-3
+from tracking_runtime.engines.verification import (
+    TOLERANCES,
+    largest_difference,
+    realistic_inputs,
+    reference,
+)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Format:
             first.
         version: of what writes them.
         runnable: whether OpenVINO can read the first of the files and run it.
-        precisions: that it can be written in.
+        precisions: that it can be written in, the usual one first.
     """
 
     unavailable: Callable[[], str | None]
@@ -135,7 +137,7 @@ def _write_tensorrt_rtx(graph: Graph, stem: Path, precision: str) -> list[Path]:
 
 
 def _version(module: str) -> Callable[[], str]:
-    return lambda: str(importlib.import_module(module).__version__)
+    return lambda: str(import_module(module).__version__)
 
 
 FORMATS: Mapping[str, Format] = {
@@ -154,7 +156,7 @@ FORMATS: Mapping[str, Format] = {
 }
 
 
-def export(networks: Networks, to: str, folder: Path, precision: str = "float32") -> Iterator[ExportedGraph]:
+def export(networks: Networks, to: str, folder: Path, precision: str = "auto") -> Iterator[ExportedGraph]:
     """Write a model's graphs, one after the other, and at last ``NAME.FORMAT.yaml``, the manifest.
 
     Yields:
@@ -168,6 +170,7 @@ def export(networks: Networks, to: str, folder: Path, precision: str = "float32"
     reason = chosen.unavailable()
     if reason is not None:
         raise EngineError(f"{to} cannot be written here: {reason}")
+    precision = chosen.precisions[0] if precision == "auto" else precision
     if precision not in chosen.precisions:
         raise EngineError(f"{to} cannot be written in {precision}, but in {', '.join(chosen.precisions)}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -189,7 +192,7 @@ def _export(graph: Graph, chosen: Format, folder: Path, precision: str) -> Expor
     inputs = realistic_inputs(graph)
     wanted = reference(graph, inputs)
     difference, checked = _difference(files[0], chosen, inputs, wanted)
-    if difference is not None and precision == "float32" and difference > _TOLERANCE:
+    if difference is not None and not difference <= TOLERANCES[precision]:
         raise EngineError(f"{files[0]} gives other numbers than PyTorch: they differ by {difference:.2g}")
     return ExportedGraph(
         graph.name,
@@ -209,31 +212,6 @@ def _difference(
     if openvino.missing() is not None:
         return None, f"not run: {openvino.missing()}"
     return largest_difference(wanted, openvino.run_file(path, inputs)), "run by OpenVINO on a CPU"
-
-
-def realistic_inputs(graph: Graph, seed: int = 0) -> list[NDArray[Any]]:
-    """Noise in the range of a graph's examples: bytes, or floating point numbers of the same spread."""
-    generator = torch.Generator().manual_seed(seed)
-    return [_noise(example, generator).numpy() for example in graph.examples]
-
-
-def _noise(example: Tensor, generator: torch.Generator) -> Tensor:
-    if not example.is_floating_point():
-        return (torch.rand(example.shape, generator=generator) * 256).to(example.dtype)
-    return torch.rand(example.shape, generator=generator) * example.detach() * 2
-
-
-def reference(graph: Graph, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    """What PyTorch gives in float32."""
-    with torch.inference_mode():
-        outputs = graph.module.eval()(*map(torch.from_numpy, inputs))
-    return [output.numpy() for output in ((outputs,) if isinstance(outputs, Tensor) else outputs)]
-
-
-def largest_difference(wanted: Sequence[NDArray[Any]], given: Sequence[NDArray[Any]]) -> float:
-    """Between outputs, each relative to its largest value, or to 1 where that is less."""
-    pairs = list(zip(wanted, given, strict=True))
-    return max(float(np.abs(a - b).max() / max(np.abs(a).max(), 1)) for a, b in pairs)
 
 
 def _described(names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> tuple[Array, ...]:

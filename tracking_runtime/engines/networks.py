@@ -27,12 +27,12 @@ class Networks:
     graphs: tuple[Graph, ...]
 
 
-def open_networks(model: str, batches: Sequence[int] = (1,), camera: str = "") -> Networks:
+def open_networks(model: str, batches: Sequence[int] = (), camera: str = "") -> Networks:
     """A model's graphs.
 
     Args:
         model: name or path; or ``untrained:`` and a network's name, with random weights, to be measured.
-        batches: for how many targets at once, where that matters.
+        batches: sizes of its graphs: targets at once, or tiles of active pixels; none: the usual.
         camera: known by name, where the model fits any.
 
     Raises:
@@ -44,7 +44,8 @@ def open_networks(model: str, batches: Sequence[int] = (1,), camera: str = "") -
     if manifest.architecture not in points:
         known = ", ".join(sorted(points)) or "none"
         raise ModelError(f"model {model}: no graphs of architecture {manifest.architecture}; known: {known}")
-    graphs = points[manifest.architecture].load()(model, tuple(batches), camera)
+    make = points[manifest.architecture].load()
+    graphs = make(model, tuple(batches), camera=camera) if batches else make(model, camera=camera)
     return Networks(manifest, tuple(graphs))
 
 

@@ -19,6 +19,7 @@ from tracking_runtime.engines.cache import EngineCache, graph_key
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.program import export_program
 from tracking_runtime.engines.protocol import EngineSettings, Graph
+from tracking_runtime.engines.verification import verify
 
 PRECISIONS = ("float16", "float32", "bfloat16")
 
@@ -73,7 +74,7 @@ class TensorRTEngine:
         with EngineCache().obtain(key, label, partial(_build, typed)) as kept:
             self._module = torch_tensorrt.load(str(kept / _FILE)).module()
         self.description = f"{version} on {gpu}, {precision}"
-        self.run(*(example.numpy(force=True) for example in graph.examples))
+        verify(graph, self, precision)
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         with torch.inference_mode():

@@ -17,12 +17,14 @@ from tracking_runtime.engines import onnx
 from tracking_runtime.engines.cache import EngineCache, graph_key
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.protocol import EngineError, EngineSettings, Graph
+from tracking_runtime.engines.verification import verify
 
 if TYPE_CHECKING:
     import tensorrt_rtx
 
 FAMILIES = {"sm75": (75,), "sm80-sm120": (80, 86, 89, 120)}
-"""Compute capabilities of an engine: Turing's takes many times the memory, and has one of its own."""
+"""Compute capabilities of an engine: Turing's takes many times the memory, and has one of its own. It has no
+products of matrices in float32: SPAX is for it in float16 alone."""
 
 PRECISIONS = ("float16", "float32")
 """Not bfloat16: ONNX files have convolutions with weights in float32 in it, which TensorRT does not take."""
@@ -49,7 +51,14 @@ def build_engine(network: bytes, capabilities: Sequence[int] = ()) -> bytes:
     """
     import tensorrt_rtx as trt
 
-    logger = trt.Logger(trt.Logger.INTERNAL_ERROR)
+    said: list[str] = []
+
+    class Listener(trt.ILogger):
+        def log(self, severity: Any, text: str) -> None:
+            if severity <= trt.ILogger.Severity.ERROR and "Cuda Runtime" not in text:
+                said.append(text)
+
+    logger = Listener()
     builder = trt.Builder(logger)
     definition = builder.create_network(0)
     parser = trt.OnnxParser(definition, logger)
@@ -63,7 +72,10 @@ def build_engine(network: bytes, capabilities: Sequence[int] = ()) -> bytes:
         config.set_compute_capability(capability, index)
     engine = builder.build_serialized_network(definition, config)
     if engine is None:
-        raise EngineError(f"TensorRT for RTX {trt.__version__} compiles no engine for {list(capabilities)}")
+        reason = "; ".join(said)
+        raise EngineError(
+            f"TensorRT for RTX {trt.__version__} does not compile it for {capabilities}: {reason}"
+        )
     return bytes(engine)
 
 
@@ -99,7 +111,7 @@ class TensorRTRTXEngine:
         for name, tensor in zip(names, (*self._inputs, *self._outputs), strict=True):
             self._context.set_tensor_address(name, tensor.data_ptr())
         self.description = f"{version} on {gpu}, {precision}"
-        self.run(*(example.numpy(force=True) for example in graph.examples))
+        verify(graph, self, precision)
 
     def _buffer(self, trt: tensorrt_rtx, name: str) -> torch.Tensor:
         dtype = torch.from_numpy(np.empty(0, trt.nptype(self._engine.get_tensor_dtype(name)))).dtype

@@ -1,0 +1,211 @@
+"""What this machine has, what of it works here, and how to mend what does not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from tracking_runtime.engines import BACKENDS
+from tracking_runtime.engines.cache import EngineCache, default_folder
+from tracking_runtime.engines.export import FORMATS
+from tracking_runtime.models import search_path
+from tracking_runtime.reports.machine import this_machine
+from tracking_runtime.transport import PROFILE_VARIABLES, shared_memory_profile
+
+State = Literal["good", "missing", "wrong"]
+
+_NEEDED_SHM_MB = 256  # the shipped profile takes 128 MB a process, and there are at least two
+_NEEDED_DISK_MB = 1000
+_PACKAGES = ("openvino", "nncf", "onnx", "onnxscript", "torch-tensorrt", "tensorrt", "tensorrt-rtx-cu12")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        area: what it belongs to.
+        subject: what was looked at.
+        state: good; missing, which is fine unless one wants it; or wrong.
+        found: what is there, or why not.
+        fix: what to do; empty where nothing is to be done.
+    """
+
+    area: str
+    subject: str
+    state: State
+    found: str
+    fix: str = ""
+
+
+def examine() -> Iterator[Finding]:
+    """Everything, one after the other; nothing is changed."""
+    yield from _machine()
+    yield from _graphics()
+    yield from _engines()
+    yield from _formats()
+    yield from _ros()
+    yield shared_memory(Path("/dev/shm"))
+    yield engine_cache(default_folder())
+    yield from _models()
+
+
+def _machine() -> Iterator[Finding]:
+    machine = this_machine()
+    described = f"{machine.processor}, {machine.cores} cores, {machine.memory_gb:.0f} GB"
+    yield Finding("machine", "system", "good", f"{machine.system}; {described}")
+    yield Finding("machine", "arithmetic", "good", _arithmetic(Path("/proc/cpuinfo")))
+    for name in dict.fromkeys((*machine.versions, *_PACKAGES)):
+        known = machine.versions.get(name) or _version(name)
+        yield Finding("packages", name, "good" if known else "missing", known or "not installed")
+
+
+def _arithmetic(information: Path) -> str:
+    """What of a processor makes precisions fast."""
+    text = information.read_text() if information.is_file() else ""
+    flags = {"bfloat16": ("avx512_bf16", "amx_bf16", "bf16"), "int8": ("avx512_vnni", "avx_vnni", "amx_int8")}
+    fast = [name for name, names in flags.items() if any(re.search(rf"\b{flag}\b", text) for flag in names)]
+    return f"fast in float32{''.join(f', {name}' for name in fast)}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _graphics() -> Iterator[Finding]:
+    driver = Path("/proc/driver/nvidia/version")
+    jetson = Path("/etc/nv_tegra_release")
+    has_gpu = driver.is_file() or jetson.is_file()
+    if not has_gpu:
+        yield Finding("GPU", "NVIDIA driver", "missing", "none: networks run on the processor")
+        return
+    found = (driver if driver.is_file() else jetson).read_text().splitlines()[0]
+    yield Finding("GPU", "NVIDIA driver", "good", found)
+    if torch.cuda.is_available():
+        major, minor = torch.cuda.get_device_capability()
+        name = torch.cuda.get_device_name()
+        yield Finding("GPU", "PyTorch", "good", f"{name}, compute capability {major}.{minor}")
+    else:
+        cuda = torch.version.cuda
+        reason = "built without CUDA" if cuda is None else f"CUDA {cuda} does not work"
+        fix = "install the build of torch for this driver's CUDA, see pytorch.org"
+        yield Finding("GPU", "PyTorch", "wrong", reason, fix)
+    yield from torch_tensorrt_fits(_version("torch"), _version("torch-tensorrt"))
+
+
+def torch_tensorrt_fits(torch_version: str, torch_tensorrt_version: str) -> Iterator[Finding]:
+    """Whether torch-tensorrt, if it is there, is of torch's own version."""
+    ours, theirs = (".".join(name.split(".")[:2]) for name in (torch_version, torch_tensorrt_version))
+    if torch_tensorrt_version and ours != theirs:
+        yield Finding(
+            "GPU",
+            "torch-tensorrt",
+            "wrong",
+            f"{torch_tensorrt_version} with torch {torch_version}",
+            f"pip install 'torch-tensorrt=={ours}.*'",
+        )
+
+
+def _engines() -> Iterator[Finding]:
+    chosen = next((backend.name for backend in BACKENDS if backend.unavailable() is None), "")
+    for backend in BACKENDS:
+        reason = backend.unavailable()
+        if reason is None:
+            taken = "; what auto takes" if backend.name == chosen else ""
+            yield Finding("engines", backend.name, "good", f"in {', '.join(backend.precisions)}{taken}")
+        else:
+            yield _explained("engines", backend.name, reason)
+    if not chosen:
+        yield Finding("engines", "all", "wrong", "none works", "pip install torch")
+
+
+def _formats() -> Iterator[Finding]:
+    for name, kind in FORMATS.items():
+        reason = kind.unavailable()
+        if reason is None:
+            yield Finding("export", name, "good", f"in {', '.join(kind.precisions)}")
+        else:
+            yield _explained("export", name, reason)
+
+
+def _explained(area: str, subject: str, reason: str) -> Finding:
+    """Of a reason with the fix in brackets."""
+    found, _, fix = reason.partition(" (")
+    return Finding(area, subject, "missing", found, fix.rstrip(")"))
+
+
+def _ros() -> Iterator[Finding]:
+    if importlib.util.find_spec("rclpy") is None:
+        fix = "source a ROS 2 set-up, or .venv/setup.bash; everything but the nodes works without"
+        yield Finding("ROS", "rclpy", "missing", "cannot be imported", fix)
+        return
+    yield Finding("ROS", "distribution", "good", os.environ.get("ROS_DISTRO", "from Python packages"))
+    middleware = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp, by default")
+    domain = os.environ.get("ROS_DOMAIN_ID", "0, by default")
+    yield Finding("ROS", "middleware", "good", f"{middleware}; domain {domain}")
+    settings = [os.environ[name] for name in PROFILE_VARIABLES if name in os.environ]
+    if not settings:
+        fix = f"export {PROFILE_VARIABLES[0]}={shared_memory_profile()}; launch files and rstrack demo do it"
+        yield Finding("ROS", "large images", "missing", "DDS as it comes: slow beyond 1 MB", fix)
+    elif not Path(settings[0]).is_file():
+        fix = f"unset {' '.join(PROFILE_VARIABLES)}"
+        yield Finding("ROS", "large images", "wrong", f"no file {settings[0]}", fix)
+    else:
+        yield Finding("ROS", "large images", "good", settings[0])
+
+
+def shared_memory(folder: Path) -> Finding:
+    """Whether there is room for images that go from process to process."""
+    if not folder.is_dir():
+        return Finding("ROS", str(folder), "wrong", "there is none", "images go by the network, slowly")
+    size_mb = shutil.disk_usage(folder).total / 1e6
+    found = f"{size_mb:.0f} MB"
+    if size_mb < _NEEDED_SHM_MB:
+        fix = "docker run --shm-size=1g, or mount a larger tmpfs"
+        return Finding("ROS", str(folder), "wrong", found, fix)
+    return Finding("ROS", str(folder), "good", found)
+
+
+def engine_cache(folder: Path) -> Finding:
+    """Whether engines can be kept, and those that are kept are whole."""
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not os.access(existing, os.W_OK) or not existing.is_dir():
+        fix = "set RSTRACK_ENGINE_CACHE to a folder of your own; until then each start makes engines anew"
+        return Finding("engines", "cache", "wrong", f"{existing} cannot be written", fix)
+    free_mb = shutil.disk_usage(existing).free / 1e6
+    entries = EngineCache(folder).entries()
+    damaged = sum(bool(entry.damage) for entry in entries)
+    found = f"{folder}: {len(entries)} engines, {free_mb / 1000:.1f} GB free"
+    if damaged:
+        return Finding("engines", "cache", "wrong", f"{found}, {damaged} damaged", "rstrack engine clear")
+    if free_mb < _NEEDED_DISK_MB:
+        return Finding("engines", "cache", "wrong", found, "make room, or set RSTRACK_ENGINE_CACHE elsewhere")
+    return Finding("engines", "cache", "good", found)
+
+
+def _models() -> Iterator[Finding]:
+    folders = search_path()
+    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    places = ", ".join(map(str, folders))
+    if names:
+        yield Finding("models", "found", "good", f"{', '.join(names)} in {places}")
+    else:
+        fix = "set RSTRACK_MODEL_PATH to their folder"
+        yield Finding("models", "found", "wrong", f"none in {places}", fix)
+    for point in entry_points(group="remote_sensing_tracking.trackers"):
+        try:
+            point.load()
+        except Exception as error:
+            yield Finding("packages", point.value, "wrong", str(error), "reinstall the package")
