@@ -111,7 +111,7 @@ class TrackerSettings:
     certain_score: float = 0.75
     lost_score: float = 0.5
     lost_after: int = 5
-    found_score: float = 0.98
+    found_score: float = 0.995
     redetection_crops: int = 3
     redetection_places: int = 9
     peaks: int = 4
