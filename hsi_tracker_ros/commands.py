@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tracking_runtime.errors import ModelError, SourceError
 
 PRESETS = ("hanet_edge", "hanet_r50")
+_LOG_WIDTH = 130  # of tables that go into a file
 
 
 @click.command("hanet")
@@ -301,7 +302,7 @@ def bench_hsi(
     from tracking_runtime.engines import EngineError
     from tracking_runtime.errors import ModelError, SourceError
 
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
     _tell_missing(console, missing_opencv_trackers())
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     lineup = Lineup(model, rgb_models, engine, only)
