@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tracking_runtime.datasets.conversion import is_converted, read_converted
+from tracking_runtime.datasets.conversion import converted_video
 from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequence, VideoSequence
 from tracking_runtime.ground_truth import FILE_NAMES, read_ground_truth
 from tracking_runtime.rows import Malformed
@@ -37,9 +37,8 @@ def video_folders(
         rate_hz: frames a second.
     """
     return [
-        read_converted(name, folder, images)
-        if is_converted(folder)
-        else ImageSequence(
+        converted_video(name, folder, images)
+        or ImageSequence(
             name,
             images,
             _TruthFile(_truth_of(folder, root), len(images), tuple(class_names), malformed),
