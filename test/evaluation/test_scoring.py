@@ -125,6 +125,11 @@ def test_tracks_whose_classes_are_unknown_have_figures_by_class_only_where_there
     answer = [ScoredBoxes(np.array([1, 2]), as_boxes([BOX, FAR]), np.ones(2), np.array([-1, -1]))]
     several = score_video("a", [GroundTruth(np.array([1, 2]), kinds, as_boxes([BOX, FAR]))], answer)
     assert summarise([several]).by_class == {}
+    swapped = [ScoredBoxes(np.array([1, 2]), as_boxes([BOX, FAR]), np.ones(2), kinds[::-1].astype(np.int64))]
+    numbered_otherwise = score_video(
+        "c", [GroundTruth(np.array([1, 2]), kinds, as_boxes([BOX, FAR]))], swapped
+    )
+    assert summarise([numbered_otherwise]).by_class == {}
     one = score_video("b", [truth_of(BOX, FAR)], answer, class_names=("airplane",))
     assert summarise([several, one]).by_class == {"airplane": pytest.approx(one.figures)}
 

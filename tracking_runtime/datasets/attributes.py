@@ -1,8 +1,8 @@
 """What makes each video of a benchmark hard, by its abbreviations (OCC, SV, …).
 
-``attributes.yaml`` maps videos to lists of names. Or a folder ``att``, as in OTB's toolkit and others after it,
-holds a ``NAME.txt`` of zeros and ones for each video, in the order that ``names.txt`` in it says; without that
-one, eleven are in the order of OTB's toolkit.
+``attributes.yaml`` maps videos to lists of names. Or a folder ``att``, as in OTB's toolkit and later ones,
+holds a ``NAME.txt`` of zeros and ones for each video, in the order that ``names.txt`` in it says; without
+it, eleven are in the order of OTB's toolkit.
 """
 
 from __future__ import annotations
