@@ -115,7 +115,7 @@ def test_classes_by_hand():
         "ship": (0, 2),
     }
     assert scores.figures["MOTA"] == 1 and by_class["ship"]["MOTA"] == 0.5
-    assert by_class["car"]["challenge"] == pytest.approx((0.5 + 2 * 4 / (4 + 6)) / 2)
+    assert by_class["car"]["challenge_score"] == pytest.approx((0.5 + 2 * 4 / (4 + 6)) / 2)
     again = VideoScores.from_json(json.loads(json.dumps(scores.as_json(), allow_nan=False)))
     assert summarise([again, again]).by_class == by_class
 

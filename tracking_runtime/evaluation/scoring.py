@@ -54,7 +54,7 @@ ONE_TARGET_FIGURES = {
 MANY_OBJECTS_FIGURES = {
     "MOTA": "1 - (misses + false tracks + identity switches) / objects",
     "IDF1": "identities kept",
-    "challenge": "(MOTA + IDF1) / 2, by which the SatVideoDT challenge ranks",
+    "challenge_score": "(MOTA + IDF1) / 2, by which the SatVideoDT challenge ranks",
     "HOTA": "detection and association, mean over thresholds 0.05 to 0.95",
     "recall": "objects matched",
     "precision": "tracks that match",
@@ -389,7 +389,7 @@ def _many_objects_figures(details: Sequence[Mapping[str, Any]]) -> dict[str, flo
     if "motmetrics" in details[0]:
         counted = py_motmetrics.combined([each["motmetrics"] for each in details])
         figures.update({name: counted[theirs] for name, theirs in py_motmetrics.FIGURES.items()})
-    figures["challenge"] = (figures["MOTA"] + figures["IDF1"]) / 2
+    figures["challenge_score"] = (figures["MOTA"] + figures["IDF1"]) / 2
     figures["detection_F1"] = _mean_of_known(details, "f1")
     figures["detection_AP"] = _mean_of_known(details, "average_precision")
     return {name: figures[name] for name in MANY_OBJECTS_FIGURES}
