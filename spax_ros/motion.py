@@ -126,7 +126,7 @@ def check_same_size(previous: GrayImage, gray: GrayImage) -> None:
         raise ValueError(f"frame of {gray.shape}, after frames of {previous.shape}")
 
 
-def cell_maxima(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+def cell_maxima(values: NDArray[Any], side: int) -> NDArray[Any]:
     """``(ceil(height / side), ceil(width / side))`` the largest of each square cell, none below 0.
 
     Two passes over slices are thirty times as fast as one reduction over both axes.
@@ -134,7 +134,7 @@ def cell_maxima(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     height, width = values.shape
     padded = cv2.copyMakeBorder(values, 0, -height % side, 0, -width % side, cv2.BORDER_CONSTANT)
     rows = padded.reshape(-1, side, padded.shape[1]).max(axis=1)
-    return np.asarray(np.maximum.reduce([rows[:, k::side] for k in range(side)]), np.float32)
+    return np.asarray(np.maximum.reduce([rows[:, k::side] for k in range(side)]))
 
 
 def hot_cells(
@@ -185,7 +185,7 @@ class MotionMask:
         residual = self._residual(gray)
         self._history.append((gray, IDENTITY))
         mask, saturated = self._threshold(residual, previous_heat, transform)
-        return MotionFrame(mask, residual, transform, float(mask.mean()), saturated)
+        return MotionFrame(mask, residual, transform, np.count_nonzero(mask) / mask.size, saturated)
 
     def _residual(self, gray: GrayImage) -> NDArray[np.float32]:
         count = len(self._history)
@@ -210,12 +210,12 @@ class MotionMask:
         surroundings = (settings.surroundings_px, settings.surroundings_px)
         contrast = cv2.absdiff(difference, cv2.blur(difference, surroundings))
         noise = max(1.0, 1.4826 * float(np.median(contrast[::4, ::4])))
-        unrest = cv2.blur(np.minimum(contrast, np.float32(4 * noise)), surroundings)
+        unrest = cv2.blur(cv2.min(contrast, 4 * noise), surroundings)
         smooth = cv2.blur(background, (3, 3))
-        edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
-        return contrast / (
-            np.maximum(np.float32(1.25) * unrest, np.float32(noise)) + settings.edge_tolerance_px * edges
-        )
+        edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+        unit = cv2.max(cv2.multiply(unrest, 1.25, dst=unrest), noise, dst=unrest)
+        cv2.addWeighted(unit, 1, edges, settings.edge_tolerance_px, 0, dst=unit, dtype=cv2.CV_32F)
+        return np.asarray(cv2.divide(contrast, unit, dst=contrast), np.float32)
 
     def _threshold(
         self, residual: NDArray[np.float32], heat: NDArray[Any] | None, transform: NDArray[np.float64]

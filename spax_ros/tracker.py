@@ -16,12 +16,12 @@ from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
 from spax_ros.detection import Detections, decode, no_detections
 from spax_ros.inputs import Inputs, as_bgr, brightness, white_level
 from spax_ros.models import SpaxModel, load_spax
-from spax_ros.motion import IDENTITY, MotionMask, MotionSettings
+from spax_ros.motion import IDENTITY, MotionFrame, MotionMask, MotionSettings
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift, shift_at
 from spax_ros.network.memory import CarriedState, Memory, SlidingWindow
 from spax_ros.packed.grid import TILE, PackedGrid
-from spax_ros.packed.limit import bucket, strongest_tiles
+from spax_ros.packed.limit import active_tiles, bucket, strongest_tiles
 from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.timing import StageTimes
 
@@ -123,10 +123,9 @@ class SpaxTracker:
         gray = brightness(bgr)
         with self._times.stage("mask"):
             motion = self._motion.update(gray, self._heat)
-            energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
-            mask = strongest_tiles(motion.mask, energy, TILE, self._settings.most_tiles)
+            mask = self._within_room(motion)
         self.camera_motion = motion.transform
-        self.motion_mask, self.active_share = mask, float(mask.mean())
+        self.motion_mask, self.active_share = mask, np.count_nonzero(mask) / mask.size
         self.saturated = motion.saturated or mask is not motion.mask
         self.remark = remark_on(gray, self._previous, saturated=self.saturated)
         self._previous = gray
@@ -136,6 +135,13 @@ class SpaxTracker:
             return self._association.update(
                 found.boxes, found.scores, found.class_ids, stamp_ns, camera_motion=motion.transform
             )
+
+    def _within_room(self, motion: MotionFrame) -> NDArray[np.bool_]:
+        """The mask, or its strongest tiles where there are more than the largest bucket holds."""
+        if active_tiles(motion.mask, TILE) <= self._settings.most_tiles:
+            return motion.mask
+        energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
+        return strongest_tiles(motion.mask, energy, TILE, self._settings.most_tiles)
 
     @torch.inference_mode()
     def _detect(
