@@ -210,10 +210,11 @@ class MotionMask:
         surroundings = (settings.surroundings_px, settings.surroundings_px)
         contrast = cv2.absdiff(difference, cv2.blur(difference, surroundings))
         noise = max(1.0, 1.4826 * float(np.median(contrast[::4, ::4])))
-        unrest = cv2.blur(cv2.min(contrast, 4 * noise), surroundings)
+        unit = cv2.blur(np.minimum(contrast, np.float32(4 * noise)), surroundings)
+        unit *= np.float32(1.25)
+        np.maximum(unit, np.float32(noise), out=unit)
         smooth = cv2.blur(background, (3, 3))
         edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-        unit = cv2.max(cv2.multiply(unrest, 1.25, dst=unrest), noise, dst=unrest)
         cv2.addWeighted(unit, 1, edges, settings.edge_tolerance_px, 0, dst=unit, dtype=cv2.CV_32F)
         return np.asarray(cv2.divide(contrast, unit, dst=contrast), np.float32)
 
