@@ -238,7 +238,7 @@ def test_follows_the_car_of_the_real_clip() -> None:
 
 
 def test_a_heat_map_that_is_warm_everywhere_is_bounded(clip: list[NDArray[np.uint8]]) -> None:
-    """Tens of thousands of peaks at once: the best are kept, whatever the settings before them let through."""
+    """Tens of thousands of peaks at once: the best are kept."""
     model = load_tracker("spax_small").model
     model.network.head("hm").out.bias.add_(20)
     settings = replace(TrackerSettings(), most_detections=300)
