@@ -6,7 +6,7 @@ import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -256,6 +256,7 @@ def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
     help="Another tracker on false colour, as rstrack import siamban or nanotrack made it; may be repeated.",
 )
 @click.option("--engine", default="auto", show_default=True, help="That runs the models.")
+@click.option("--only", multiple=True, help="Measure only this contender, by its name; may be repeated.")
 @click.option("--seeds", type=click.IntRange(0), default=36, show_default=True, help="Simulated videos.")
 @click.option(
     "--first-seed", type=click.IntRange(0), default=1_000_000, show_default=True, help="Of the first of them."
@@ -275,6 +276,7 @@ def bench_hsi(
     model: str,
     rgb_models: tuple[str, ...],
     engine: str,
+    only: tuple[str, ...],
     seeds: int,
     first_seed: int,
     frames: int,
@@ -300,15 +302,9 @@ def bench_hsi(
     from tracking_runtime.errors import ModelError, SourceError
 
     console = Console()
-    missing = missing_opencv_trackers()
-    if missing:
-        console.print(
-            f"[yellow]left out: {', '.join(missing)}; this OpenCV has no contrib modules: take "
-            "opencv-contrib-python-headless in place of opencv-python-headless",
-            soft_wrap=True,
-        )
+    _tell_missing(console, missing_opencv_trackers())
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    lineup = Lineup(model, rgb_models, engine)
+    lineup = Lineup(model, rgb_models, engine, only)
     try:
         videos = [
             *benchmark_videos(seeds, frames, first=first_seed),
@@ -322,12 +318,7 @@ def bench_hsi(
             runs = run(videos, lineup, output, jobs=jobs, on_video=lambda: progress.advance(task))
     except (ModelError, SourceError, EngineError, ValueError) as error:
         raise click.ClickException(str(error)) from error
-    settings = {
-        "model": model,
-        "rgb_models": rgb_models,
-        "engine": engine,
-        "videos": [video.name for video in videos],
-    }
+    settings = {**asdict(lineup), "videos": [video.name for video in videos]}
     report.write(output, runs, measured, settings, shlex.join(["rstrack", *sys.argv[1:]]))
     for table in report.tables(runs, measured):
         console.print(report.printed(table))
@@ -337,3 +328,12 @@ def bench_hsi(
         console.print(f"[red]{name}, {escape(result.name)}: {escape(result.error)}", soft_wrap=True)
     if failed:
         raise click.exceptions.Exit(1)
+
+
+def _tell_missing(console: Console, trackers: Sequence[str]) -> None:
+    if trackers:
+        console.print(
+            f"[yellow]left out: {', '.join(trackers)}; this OpenCV has no contrib modules: take "
+            "opencv-contrib-python-headless in place of opencv-python-headless",
+            soft_wrap=True,
+        )

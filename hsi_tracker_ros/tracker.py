@@ -106,7 +106,7 @@ class TrackerSettings:
     motion_rate: float = 0.7
     minimum_side: float = 3.0
     online_interval: int = 10
-    online_weight: float = 0.25
+    online_weight: float = 0.5
     online_score: float = 0.99
     certain_score: float = 0.75
     lost_score: float = 0.5

@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.errors import ModelError, SourceError
+
+if TYPE_CHECKING:
+    from spax_ros.training import Trainer
 
 OFFICIAL_VARIANTS = ("base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
 VARIANTS = ("small", *OFFICIAL_VARIANTS)
@@ -38,6 +43,14 @@ VARIANTS = ("small", *OFFICIAL_VARIANTS)
     help="Sequence with ground truth to learn from (folder:PATH, bag:PATH); may be repeated. "
     "folder:PATH?class_names=car,airplane,ship,train gives the order of the file's class numbers.",
 )
+@click.option(
+    "--dataset",
+    "datasets",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="Benchmark to learn from (SatVideoDT, SatMTB, VISO, SDM-Car, bags); may be repeated.",
+)
+@click.option("--class-names", help="Names, by commas, of the classes that its text files number from 1.")
 @click.option(
     "--simulated",
     type=click.IntRange(0),
@@ -70,6 +83,8 @@ def train_spax(
     variant: str,
     clips: Path,
     sources: tuple[str, ...],
+    datasets: tuple[Path, ...],
+    class_names: str | None,
     simulated: int,
     folder: Path,
     name: str | None,
@@ -79,12 +94,17 @@ def train_spax(
     seed: int | None,
     save_every: float,
 ) -> None:
-    """Train SPAX on prepared clips; interrupt it at any time and start it again to go on."""
+    """Train SPAX on prepared clips; interrupt it at any time and start it again to go on.
+
+    On several processes: torchrun --nproc-per-node 2 -m tracking_runtime.cli train spax ...; each learns from
+    batches of its own.
+    """
     from spax_ros import training
-    from spax_ros.datasets import clips_in, prepare_clips
+    from spax_ros.datasets import clips_in, prepare_clips, prepare_videos
     from spax_ros.inputs import Inputs
     from spax_ros.models import save_spax
     from spax_ros.network.config import VARIANTS as CONFIGS
+    from tracking_runtime.torchrun import is_first, joined, wait_for_all
 
     console = Console()
     config = CONFIGS[variant]
@@ -92,37 +112,55 @@ def train_spax(
     given = {"steps": steps, "batch": batch, "seed": seed}
     recipe = replace(recipe, **{key: value for key, value in given.items() if value is not None})
     checkpoint = folder / "checkpoint.pt"
+    names = tuple(class_names.split(",")) if class_names else ()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress:
-        preparing = progress.add_task("preparing clips", total=len(sources) + simulated)
-        for done in prepare_clips(clips, Inputs(config.inputs), sources=sources, simulated=simulated):
-            progress.update(preparing, completed=done)
-
-        paths = clips_in(clips)
-        trainer = training.Trainer(config, recipe, lambda: paths)
-        if checkpoint.is_file():
-            trainer.resume(checkpoint)
-        board = training.open_board(folder)
-        task = progress.add_task("training", total=recipe.steps, completed=trainer.step)
-        saved = time.monotonic()
-        try:
-            for losses in trainer.run():
-                if not losses:
-                    continue
-                progress.update(
-                    task, completed=trainer.step, description=f"training, loss {losses['total']:.3f}"
-                )
-                if board is not None:
-                    for key, value in losses.items():
-                        board.add_scalar(f"loss/{key}", value, trainer.step)
-                if time.monotonic() - saved > save_every:
-                    trainer.save(checkpoint)
-                    saved = time.monotonic()
-        finally:
-            trainer.save(checkpoint)
-    described = {"data": [*sources, f"{simulated} simulated clips"], **trainer.describe()}
+    try:
+        videos = [video for place in datasets for video in open_dataset(place, class_names=names)]
+        with joined("cpu"), Progress(*columns, console=console, disable=not is_first()) as progress:
+            first = is_first()
+            if first:
+                preparing = progress.add_task("preparing clips", total=len(videos) + len(sources) + simulated)
+                inputs = Inputs(config.inputs)
+                for done in prepare_videos(clips, inputs, config.classes, videos):
+                    progress.update(preparing, completed=done)
+                for done in prepare_clips(clips, inputs, sources=sources, simulated=simulated):
+                    progress.update(preparing, completed=len(videos) + done)
+            wait_for_all()
+            paths = clips_in(clips)
+            trainer = training.Trainer(config, recipe, lambda: paths)
+            if checkpoint.is_file():
+                trainer.resume(checkpoint)
+            _train(trainer, checkpoint, save_every, progress, first=first)
+    except (ModelError, SourceError) as error:
+        raise click.ClickException(str(error)) from error
+    if not first:
+        return
+    data = [*map(str, datasets), *sources, f"{simulated} simulated clips"]
+    described = {"data": data, **trainer.describe()}
     path = save_spax(models, name or f"spax_{variant}", config, trainer.averaged, training=described)
     console.print(f"wrote {path}")
+
+
+def _train(trainer: Trainer, checkpoint: Path, save_every: float, progress: Progress, *, first: bool) -> None:
+    """Train to the end; the first process keeps checkpoints and TensorBoard events."""
+    from spax_ros import training
+
+    board = training.open_board(checkpoint.parent) if first else None
+    task = progress.add_task("training", total=trainer.settings.steps, completed=trainer.step)
+    saved = time.monotonic()
+    try:
+        for losses in trainer.run():
+            description = f"training, loss {losses['total']:.3f}"
+            progress.update(task, completed=trainer.step, description=description)
+            if board is not None:
+                for key, value in losses.items():
+                    board.add_scalar(f"loss/{key}", value, trainer.step)
+            if first and time.monotonic() - saved > save_every:
+                trainer.save(checkpoint)
+                saved = time.monotonic()
+    finally:
+        if first:
+            trainer.save(checkpoint)
 
 
 @click.command("spax")

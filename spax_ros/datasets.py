@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,13 @@ from spax_ros.inputs import Inputs, as_bgr, brightness
 from spax_ros.motion import MotionMask, MotionSettings
 from spax_ros.network.grid import shift_at
 from spax_ros.simulation import SatelliteScene
+from tracking_runtime.datasets.results import comparable
+from tracking_runtime.datasets.sequences import VideoSequence
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.sources import open_source
 
+PIECE_FRAMES = 40  # of a clip of a long video
 TRUTH_MARGIN_PX = 6.0  # around an object that the previous frame's heat would have kept active
 
 
@@ -42,6 +46,37 @@ class ClipFrame:
 
 
 @dataclass(frozen=True)
+class PreparedFrame:
+    """A clip's frame and the height and width of its image."""
+
+    size: tuple[int, int]
+    frame: ClipFrame
+
+
+def prepared_frames(
+    source: Iterable[Frame], inputs: Inputs, motion: MotionSettings
+) -> Iterator[PreparedFrame]:
+    """Register and mask the frames of a source, as the tracker does, one by one."""
+    mask = MotionMask(motion)
+    for frame in source:
+        height, width = frame.image.shape[:2]
+        bgr = as_bgr(frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image)
+        moving = mask.update(brightness(bgr))
+        truth = frame.truth or GroundTruth()
+        pixels = np.flatnonzero(moving.mask | _around(truth, height, width))
+        yield PreparedFrame(
+            (height, width),
+            ClipFrame(
+                pixels=pixels.astype(np.int32),
+                moved=moving.mask.reshape(-1)[pixels],
+                inputs=inputs.channels(bgr, moving.residual, pixels).astype(np.float16),
+                shift=shift_at(moving.transform, height, width),
+                truth=truth,
+            ),
+        )
+
+
+@dataclass(frozen=True)
 class Clip:
     """A sequence ready for training."""
 
@@ -52,25 +87,14 @@ class Clip:
     @classmethod
     def prepare(cls, source: Iterable[Frame], inputs: Inputs, motion: MotionSettings) -> Clip:
         """Register and mask the frames of a source, as the tracker does."""
-        mask, frames = MotionMask(motion), []
-        height = width = 0
-        for frame in source:
-            height, width = frame.image.shape[:2]
-            bgr = as_bgr(frame.image)
-            moving = mask.update(brightness(bgr))
-            truth = frame.truth or GroundTruth()
-            near = _around(truth, height, width)
-            pixels = np.flatnonzero(moving.mask | near)
-            frames.append(
-                ClipFrame(
-                    pixels=pixels.astype(np.int32),
-                    moved=moving.mask.reshape(-1)[pixels],
-                    inputs=inputs.channels(bgr, moving.residual, pixels).astype(np.float16),
-                    shift=shift_at(moving.transform, height, width),
-                    truth=truth,
-                )
-            )
-        return cls(height, width, tuple(frames))
+        frames = tuple(prepared_frames(source, inputs, motion))
+        return cls.of(frames)
+
+    @classmethod
+    def of(cls, frames: Sequence[PreparedFrame]) -> Clip:
+        """A clip of prepared frames of one size."""
+        height, width = frames[0].size
+        return cls(height, width, tuple(each.frame for each in frames))
 
     def save(self, path: Path) -> None:
         """Write the clip to one file."""
@@ -166,6 +190,68 @@ def _around(truth: GroundTruth, height: int, width: int) -> NDArray[np.bool_]:
         high = (int(x + w + TRUTH_MARGIN_PX), int(y + h + TRUTH_MARGIN_PX))
         cv2.rectangle(near, low, high, 1, cv2.FILLED)
     return near.astype(bool)
+
+
+def prepare_videos(
+    folder: Path, inputs: Inputs, classes: Sequence[str], videos: Sequence[VideoSequence]
+) -> Iterator[int]:
+    """Add a benchmark's videos to a folder of clips, as far as it lacks them; yields how many are there.
+
+    Long videos become several clips. Classes are told apart by name, whatever their numbers in a benchmark.
+
+    Args:
+        folder: made if need be.
+        inputs: of the network that will be trained on them.
+        classes: of that network.
+        videos: with ground truth.
+
+    Raises:
+        SourceError: a video has no truth, or classes that the network does not know.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, video in enumerate(videos):
+        name = f"{inputs.kind}-video-{number:04d}-{comparable(video.name)}"
+        done = folder / f"{name}.done"
+        if not done.exists():
+            renumbered = class_numbers(video, classes)
+            frames = prepared_frames(_renumbered(video, renumbered), inputs, MotionSettings())
+            for piece in count():
+                some = list(islice(frames, PIECE_FRAMES))
+                if len(some) < 2:
+                    break
+                Clip.of(some).save(folder / f"{name}-{piece:04d}.npz")
+            done.touch()
+        yield number + 1
+
+
+def class_numbers(video: VideoSequence, classes: Sequence[str]) -> NDArray[np.uint8]:
+    """For each class number of a video that of a network; a video of one nameless class has the first.
+
+    Raises:
+        SourceError: the video has no truth, or a class whose name is not among the network's.
+    """
+    if not any(truth is not None for truth in video.truth):
+        raise SourceError(f"{video.name} has no ground truth to learn from")
+    names = video.class_names
+    if tuple(names) == ("object",):
+        return np.zeros(1, np.uint8)
+    unknown = sorted(set(names) - set(classes))
+    if unknown:
+        raise SourceError(
+            f"{video.name} has the classes {', '.join(names)}; the network knows {', '.join(classes)}: "
+            "say with --class-names what the numbers stand for"
+        )
+    return np.array([list(classes).index(name) for name in names], np.uint8)
+
+
+def _renumbered(video: VideoSequence, numbers: NDArray[np.uint8]) -> Iterator[Frame]:
+    for frame in video:
+        truth = frame.truth
+        yield (
+            frame
+            if truth is None
+            else replace(frame, truth=replace(truth, class_ids=numbers[truth.class_ids]))
+        )
 
 
 def prepare_clips(

@@ -137,6 +137,17 @@ def cell_maxima(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     return np.asarray(np.maximum.reduce([rows[:, k::side] for k in range(side)]), np.float32)
 
 
+def hot_cells(
+    heat: NDArray[Any], least: float, transform: NDArray[np.float64], side: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the cells that pixels of at least some heat are in after a transform."""
+    height, width = heat.shape
+    y, x = np.divmod(np.flatnonzero(heat >= least), width)
+    column, row = np.floor(transform @ np.stack([x + 0.5, y + 0.5, np.ones(len(x))])).astype(np.int64)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    return row[inside] // side, column[inside] // side
+
+
 def median_of_seven(images: list[GrayImage]) -> GrayImage:
     """The median of seven images, pixel by pixel."""
     values = list(images)
@@ -214,8 +225,7 @@ class MotionMask:
         side = settings.cell_px
         cells = cell_maxima(residual, side)
         if heat is not None:
-            moved = cv2.warpAffine(heat.astype(np.float32), transform, (width, height))
-            cells[cell_maxima(np.asarray(moved, np.float32), side) >= settings.heat] = 1e3
+            cells[hot_cells(heat, settings.heat, transform, side)] = 1e3
         active, saturated = self._within_budget(cells)
         size = (cells.shape[1] * side, cells.shape[0] * side)
         mask = cv2.resize(active, size, interpolation=cv2.INTER_NEAREST)

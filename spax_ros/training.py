@@ -16,9 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.distributed
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from spax_ros.datasets import Clip, CropFrame, crop
 from spax_ros.network.config import SpaxConfig
@@ -181,8 +183,69 @@ def regression_loss(predicted: Tensor, target: Tensor) -> Tensor:
     return (predicted - target)[known].abs().sum() / (known.sum() + 1e-4)
 
 
+class Unrolled(nn.Module):
+    """A network through some frames of a batch, to its losses.
+
+    Attributes:
+        state: after the last frame, without its history.
+    """
+
+    def __init__(self, network: SpaxNetwork, settings: TrainingSettings) -> None:
+        super().__init__()
+        self.network, self._settings = network, settings
+        self.state: State | None = None
+
+    def forward(
+        self, chunk: Sequence[Sequence[CropFrame]], before: Sequence[CropFrame] | None, state: State | None
+    ) -> Tensor:
+        """``(5,)`` the parts of ``Losses``, means over the frames; 0 where too little is active anywhere."""
+        losses = []
+        for time_index in range(len(chunk[0])):
+            frames = [lane[time_index] for lane in chunk]
+            found, state = self._frame(frames, before, state)
+            if found is not None:
+                losses.append(torch.stack([getattr(found, name) for name in Losses.__annotations__]))
+            before = frames
+        self.state = state.detach() if state is not None else None
+        if losses:
+            return torch.stack(losses).mean(dim=0)
+        nothing = torch.stack([weight.sum() for weight in self.network.parameters()]).sum() * 0
+        return nothing.expand(len(Losses.__annotations__))
+
+    def _frame(
+        self, frames: Sequence[CropFrame], before: Sequence[CropFrame] | None, state: State | None
+    ) -> tuple[Losses | None, State | None]:
+        network = self.network
+        grid = PackedGrid(np.stack([frame.mask for frame in frames]), network.config.levels)
+        if grid.levels[0].count < 32:
+            return None, None
+        x = grid.pack(torch.from_numpy(np.stack([frame.inputs for frame in frames])))
+        shift = np.stack([frame.shift for frame in frames])
+        step = network.step(x, grid, state and state.at(grid, shift))
+        targets = targets_of(frames, before, grid, len(network.config.classes), self._settings.least_radius)
+        centres = targets.centres
+        displacement = x.new_zeros(())
+        if step.pair is not None and len(centres):
+            paired = network.pair(step.pair, grid, 0)
+            displacement = regression_loss(
+                network.head("dis").at(centres, paired, grid), targets.displacements
+            )
+        return (
+            Losses(
+                heat=focal_loss(network.head("hm")(step.features, grid), targets.heat),
+                size=regression_loss(network.head("wh").at(centres, step.features, grid), targets.sizes),
+                offset=regression_loss(network.head("reg").at(centres, step.features, grid), targets.offsets),
+                displacement=displacement,
+                mask=focal_loss(step.mask_logits, targets.heat.amax(dim=1, keepdim=True)),
+            ),
+            step.state,
+        )
+
+
 class Trainer:
     """Trains one network; stops and goes on where it was, with the clips that would have come next.
+
+    In a process group of ``torch.distributed`` each process draws its own batches, and all learn the same.
 
     Args:
         config: of the network.
@@ -197,6 +260,12 @@ class Trainer:
         self.config, self.settings = config, settings
         self.network = SpaxNetwork(config)
         self.averaged = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self._unrolled = Unrolled(self.network, settings)
+        self._parallel: nn.Module = self._unrolled
+        self._processes, self._process = 1, 0
+        if torch.distributed.is_initialized():
+            self._processes, self._process = torch.distributed.get_world_size(), torch.distributed.get_rank()
+            self._parallel = DistributedDataParallel(self._unrolled, find_unused_parameters=True)
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=settings.learning_rate)
         self.step = 0
         self.clips_seen = 0
@@ -255,14 +324,14 @@ class Trainer:
 
     def _draw(self) -> list[list[CropFrame]]:
         settings = self.settings
-        rng = np.random.default_rng([settings.seed, self.clips_seen])
+        rng = np.random.default_rng([settings.seed, self.clips_seen + self._process * settings.batch])
         paths = self._clips()
         lanes = []
         for _ in range(settings.batch):
             clip = Clip.load(paths[int(rng.integers(len(paths)))])
             length = min(settings.unroll * settings.stretches, len(clip.frames))
             lanes.append(crop(clip, settings.crop, length, rng))
-        self.clips_seen += settings.batch
+        self.clips_seen += settings.batch * self._processes
         return lanes
 
     def _learn(
@@ -272,56 +341,16 @@ class Trainer:
         self.network.train()
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate(self.step)
-        losses = []
-        for time_index in range(len(chunk[0])):
-            frames = [lane[time_index] for lane in chunk]
-            found, state = self._frame(frames, before, state)
-            if found is not None:
-                losses.append(found)
-            before = frames
-        if not losses:
-            return {}, None
-        means = Losses(
-            *(torch.stack([getattr(part, n) for part in losses]).mean() for n in Losses.__annotations__)
-        )
-        total = means.total(settings.size_weight)
+        parts = self._parallel(chunk, before, state)
+        total = Losses(*parts).total(settings.size_weight)
         self.optimiser.zero_grad()
         total.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 10.0)
         self.optimiser.step()
         self._average()
         self.step += 1
-        figures = {name: float(getattr(means, name).detach()) for name in Losses.__annotations__}
-        return {"total": float(total.detach()), **figures}, state.detach() if state is not None else None
-
-    def _frame(
-        self, frames: Sequence[CropFrame], before: Sequence[CropFrame] | None, state: State | None
-    ) -> tuple[Losses | None, State | None]:
-        network = self.network
-        grid = PackedGrid(np.stack([frame.mask for frame in frames]), self.config.levels)
-        if grid.levels[0].count < 32:
-            return None, None
-        x = grid.pack(torch.from_numpy(np.stack([frame.inputs for frame in frames])))
-        shift = np.stack([frame.shift for frame in frames])
-        step = network.step(x, grid, state and state.at(grid, shift))
-        targets = targets_of(frames, before, grid, len(self.config.classes), self.settings.least_radius)
-        centres = targets.centres
-        displacement = x.new_zeros(())
-        if step.pair is not None and len(centres):
-            paired = network.pair(step.pair, grid, 0)
-            displacement = regression_loss(
-                network.head("dis").at(centres, paired, grid), targets.displacements
-            )
-        return (
-            Losses(
-                heat=focal_loss(network.head("hm")(step.features, grid), targets.heat),
-                size=regression_loss(network.head("wh").at(centres, step.features, grid), targets.sizes),
-                offset=regression_loss(network.head("reg").at(centres, step.features, grid), targets.offsets),
-                displacement=displacement,
-                mask=focal_loss(step.mask_logits, targets.heat.amax(dim=1, keepdim=True)),
-            ),
-            step.state,
-        )
+        figures = dict(zip(Losses.__annotations__, parts.tolist(), strict=True))
+        return {"total": float(total.detach()), **figures}, self._unrolled.state
 
     def _average(self) -> None:
         """Keep a running mean of the weights, which scores better than the last ones."""

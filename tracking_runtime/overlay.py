@@ -105,6 +105,14 @@ def to_bgr(image: NDArray[Any], encoding: str) -> BgrImage:
     return np.array(image[..., 2::-1] if encoding.startswith("rgb") else image[..., :3], order="C")
 
 
+def reduced(picture: BgrImage, side: int) -> BgrImage:
+    """A picture whose longer side is ``side`` pixels at most."""
+    scale = side / max(picture.shape[:2])
+    if scale >= 1:
+        return picture
+    return np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+
+
 def draw_overlay(
     picture: BgrImage,
     marks: Marks,

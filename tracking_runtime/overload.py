@@ -44,6 +44,8 @@ class _Frame:
 class Easing:
     """By how many levels a stream's work is eased.
 
+    One thread judges; others may look.
+
     Args:
         deepest: the highest level; 0: there is nothing to be eased.
         settings: when.
@@ -62,13 +64,15 @@ class Easing:
     @property
     def load(self) -> float:
         """Share of the time between frames that a frame takes, of late; above 1 some have to be dropped."""
-        return float(np.median([f.busy_ms / f.period_ms for f in self._latest])) if self._frames else 0.0
+        latest = self._latest
+        return float(np.median([frame.busy_ms / frame.period_ms for frame in latest])) if latest else 0.0
 
     @property
     def dropped_share(self) -> float:
         """Share of the frames dropped, of late."""
-        dropped = sum(f.dropped for f in self._latest)
-        return dropped / (dropped + len(self._latest)) if self._frames else 0.0
+        latest = self._latest
+        dropped = sum(frame.dropped for frame in latest)
+        return dropped / (dropped + len(latest)) if latest else 0.0
 
     @property
     def overloaded(self) -> bool:
@@ -112,7 +116,7 @@ class Easing:
 
     @property
     def _cost_ms(self) -> float:
-        return float(np.median([f.busy_ms for f in self._latest]))
+        return float(np.median([frame.busy_ms for frame in self._latest]))
 
     def _go_to(self, level: int) -> None:
         self.level = level

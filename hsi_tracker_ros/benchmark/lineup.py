@@ -34,18 +34,30 @@ class Lineup:
         model: of HA-Net, by name or path.
         rgb_models: further trackers on false colour, by name or path of their models.
         engine: that runs the models.
+        only: names of the contenders that are wanted; empty: all.
     """
 
     model: str = "hanet_edge_vis16"
     rgb_models: tuple[str, ...] = ()
     engine: str = "auto"
+    only: tuple[str, ...] = ()
 
     def contenders(self) -> list[Contender]:
-        """Everyone that can run here; the first is ``REFERENCE``.
+        """Those of everyone that are wanted.
 
         Raises:
             ModelError: there is no such model, or it is of another kind.
+            ValueError: there is no such contender.
         """
+        everyone = self.everyone()
+        unknown = set(self.only) - {contender.name for contender in everyone}
+        if unknown:
+            there = ", ".join(contender.name for contender in everyone)
+            raise ValueError(f"no contender {', '.join(sorted(unknown))}; there: {there}")
+        return [contender for contender in everyone if not self.only or contender.name in self.only]
+
+    def everyone(self) -> list[Contender]:
+        """Everyone that can run here; the first is ``REFERENCE``. Raises ModelError."""
         ours = tuned_settings(_hanet(self.model).config)
         rgb = [self._on_false_color(name, Path(name).stem) for name in self.rgb_models]
         return [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,10 @@ def _draw(path: Path, runs: Sequence[Run]) -> None:
             draw_chart(next(places), chart)
         by_attribute = next((each for each in bars(runs) if each.title == "By attribute"), None)
         if by_attribute is not None:
-            draw_bars(next(places), by_attribute)
+            axes = next(places)
+            draw_bars(axes, replace(by_attribute, title="Success by attribute, colours as before"))
+            if axes.get_legend() is not None:
+                axes.get_legend().remove()
         for empty in places:
             empty.set_axis_off()
         figure.savefig(path, dpi=120)

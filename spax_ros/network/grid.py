@@ -11,7 +11,7 @@ semantics of SPAX's sparse execution.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -52,9 +52,6 @@ class Grid(Protocol):
 
     def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int, stride: int = 1) -> Tensor:
         """Centred convolution, stride 1 or 2, ``(out, in, k, k)`` or by channel ``(C, 1, k, k)``."""
-
-    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:
-        """Several convolutions of the same features, by weight and bias, with kernels of one size."""
 
     def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``(n, out)`` results of a convolution at level 0 for some pixels only, by number."""
@@ -135,9 +132,6 @@ class DenseGrid:
     def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int, stride: int = 1) -> Tensor:
         groups = x.shape[1] // weight.shape[1]
         return F.conv2d(self._seen(x, level), weight, bias, stride, weight.shape[-1] // 2, groups=groups)
-
-    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:
-        return [self.conv(x, weight, bias, level) for weight, bias in convs]
 
     def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         return self.conv(x, weight, bias, 0).permute(0, 2, 3, 1).flatten(0, 2)[rows]

@@ -146,11 +146,17 @@ class GatedUnit(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor, grid: Grid, level: int) -> Tensor:
         """The new state ``h'``."""
-        both = torch.cat([x, state], dim=1)
-        r, z = grid.convs(both, [(conv.weight, conv.bias) for conv in (self.conv_r, self.conv_z)], level)
-        z1, z2 = torch.sigmoid(z).chunk(2, dim=1)
-        remembered = torch.sigmoid(r) * self.conv_h2(state, grid, level)
+        r, z1, z2 = self._gates(torch.cat([x, state], dim=1), grid, level).chunk(3, dim=1)
+        remembered = r * self.conv_h2(state, grid, level)
         return z1 * torch.tanh(self.conv_h1(x, grid, level) + remembered) + z2 * state
+
+    def _gates(self, both: Tensor, grid: Grid, level: int) -> Tensor:
+        """All three at once: the same features seen by the same kernel size."""
+        assert self.conv_r.bias is not None
+        assert self.conv_z.bias is not None
+        weight = torch.cat([self.conv_r.weight, self.conv_z.weight])
+        bias = torch.cat([self.conv_r.bias, self.conv_z.bias])
+        return torch.sigmoid(grid.conv(both, weight, bias, level))
 
 
 class EdgeEnhancer(nn.Module):

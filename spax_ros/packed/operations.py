@@ -7,13 +7,14 @@ convolved as a small image; at levels whose tiles are single pixels this is one 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from spax_ros.network.grid import Grid, Shift
 from spax_ros.packed.tables import Table, rows_at
 
 
@@ -32,7 +33,7 @@ class Key(NamedTuple):
 
 
 class TableGrid(ABC):
-    """Everything of ``spax_ros.network.grid.Grid`` but ``carry``, for features by rows.
+    """``spax_ros.network.grid.Grid`` for features by rows.
 
     Attributes:
         sides: of the tiles of each level, in pixels.
@@ -49,6 +50,10 @@ class TableGrid(ABC):
     @abstractmethod
     def table(self, key: Key) -> Table:
         """The table that a key names."""
+
+    @abstractmethod
+    def carry(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
+        """As of ``Grid``."""
 
     @abstractmethod
     def mean(self, x: Tensor, level: int) -> Tensor:
@@ -76,11 +81,6 @@ class TableGrid(ABC):
             return _by_rows(F.conv2d(seen, weight, bias, stride, groups=x.shape[1] // weight.shape[1]))
         near = x[:, None] if kernel == 1 else rows_at(x, self.table(Key("patch", level, kernel, stride)))
         return _product(near, weight, bias)
-
-    def convs(self, x: Tensor, convs: Sequence[tuple[Tensor, Tensor | None]], level: int) -> list[Tensor]:
-        weight = torch.cat([weight for weight, _ in convs])
-        biases = [weight.new_zeros(len(weight)) if bias is None else bias for weight, bias in convs]
-        return list(self.conv(x, weight, torch.cat(biases), level).split([len(w) for w, _ in convs], dim=1))
 
     def conv_at(self, rows: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         self.operations += len(rows) * weight.numel()

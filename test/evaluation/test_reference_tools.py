@@ -11,6 +11,7 @@ import trackeval
 from click.testing import CliRunner
 
 from tracking_runtime.commands.evaluate import evaluate
+from tracking_runtime.evaluation.py_motmetrics import FIGURES
 
 FRAMES = 30
 VIDEOS = ("001", "002")
@@ -75,6 +76,30 @@ def by_trackeval(files: Path, threshold: float) -> dict:
     )
     results, _ = evaluator.evaluate([dataset], metrics)
     return results["MotChallenge2DBox"]["ours"]["COMBINED_SEQ"]["pedestrian"]
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.4])
+def test_figures_are_those_of_py_motmetrics_own_reader(files, threshold, monkeypatch):
+    """As SPAX and MP2Net call it, with distances up to 1 - threshold."""
+    motmetrics = pytest.importorskip("motmetrics", reason="needs the extra motmetrics")
+    monkeypatch.setattr(np, "asfarray", lambda values: np.asarray(values, float), raising=False)
+    seen = []
+    for video in VIDEOS:
+        truth = motmetrics.io.loadtxt(files / "gt" / video / "gt" / "gt.txt", fmt="mot16")
+        tracked = motmetrics.io.loadtxt(files / "trackers" / "ours" / "data" / f"{video}.txt", fmt="mot16")
+        seen.append(motmetrics.utils.compare_to_groundtruth(truth, tracked, "iou", distth=1 - threshold))
+    host = motmetrics.metrics.create()
+    theirs = host.compute_many(seen, metrics=list(FIGURES.values()), generate_overall=True).loc["OVERALL"]
+    arguments = [files / "gt", "--results", files / "trackers" / "ours", "--matching", f"iou{threshold}"]
+    arguments += ["--clear-by", "motmetrics", "--output", files / "out"]
+    result = CliRunner().invoke(evaluate, [*map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    ours = json.loads((files / "out" / "ours" / "scores.json").read_text())["summary"]["figures"]
+    assert 0 < ours["MOTA"] < 1 and ours["IDs"] > 0 and ours["FP"] > 0
+    assert {name: ours[name] for name in FIGURES} == pytest.approx(
+        {name: theirs[own] for name, own in FIGURES.items()}, abs=1e-12
+    )
+    assert "CLEAR and identity by py-motmetrics" in (files / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(("matching", "threshold"), [("iou0.3", 0.3), ("iou0.4", 0.4), ("any-overlap", 1e-7)])

@@ -42,7 +42,7 @@ def test_processes_side_by_side_one_of_which_dies(tmp_path):
         videos.append(Video(name, TruthSequence(name, tmp_path, read)))
     videos.append(Video("dies", TruthSequence("dies", tmp_path, partial(os._exit, 3))))
     answers = ResultFiles(tmp_path / "results")
-    jobs = make_jobs(videos, answers, robustness="one-pass", matching="iou0.3")
+    jobs = make_jobs(videos, answers, robustness="one-pass")
     results = {result.name: result for result in run_jobs(jobs, tmp_path / "run", processes(2))}
     assert {name for name, result in results.items() if result.error} == {"dies"}
     assert "its process died" in results["dies"].error

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tracking_runtime.evaluation.detection import score_detections
 from tracking_runtime.evaluation.multi_object import CENTRE_5PX, FrameBoxes, ScoredBoxes, combined, count
-from tracking_runtime.evaluation.scoring import VideoScores, score_video, summarise
+from tracking_runtime.evaluation.scoring import Rules, VideoScores, score_video, summarise
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.geometry import as_boxes
 
@@ -99,6 +99,36 @@ def test_summaries_of_many_objects_are_of_all_boxes_together():
     json.dumps(empty.as_json(), allow_nan=False)
 
 
+def test_classes_by_hand():
+    """Two cars, one found; one ship, found but called a car in the second frame."""
+    car, ship = 0, 2
+    truth = [GroundTruth(np.array([1, 2]), np.array([car, ship], np.uint8), as_boxes([BOX, FAR]))] * 2
+    answer = [
+        ScoredBoxes(np.array([1, 2]), as_boxes([BOX, FAR]), np.ones(2), np.array([car, kind]))
+        for kind in (ship, car)
+    ]
+    names = ("car", "airplane", "ship")
+    scores = score_video("001", truth, answer, class_names=names)
+    by_class = summarise([scores, scores]).by_class
+    assert {name: (each["FP"], each["FN"]) for name, each in by_class.items()} == {
+        "car": (2, 0),
+        "ship": (0, 2),
+    }
+    assert scores.figures["MOTA"] == 1 and by_class["ship"]["MOTA"] == 0.5
+    assert by_class["car"]["challenge"] == pytest.approx((0.5 + 2 * 4 / (4 + 6)) / 2)
+    again = VideoScores.from_json(json.loads(json.dumps(scores.as_json(), allow_nan=False)))
+    assert summarise([again, again]).by_class == by_class
+
+
+def test_tracks_whose_classes_are_unknown_have_figures_by_class_only_where_there_is_one():
+    kinds = np.array([0, 2], np.uint8)
+    answer = [ScoredBoxes(np.array([1, 2]), as_boxes([BOX, FAR]), np.ones(2), np.array([-1, -1]))]
+    several = score_video("a", [GroundTruth(np.array([1, 2]), kinds, as_boxes([BOX, FAR]))], answer)
+    assert summarise([several]).by_class == {}
+    one = score_video("b", [truth_of(BOX, FAR)], answer, class_names=("airplane",))
+    assert summarise([several, one]).by_class == {"airplane": pytest.approx(one.figures)}
+
+
 def test_a_doubled_id_is_refused_with_the_video_s_name():
     with pytest.raises(ValueError, match="001: id 5 is twice in frame 0"):
         score_video("001", [truth_of(BOX)], [seen((5, BOX, 1.0), (5, FAR, 1.0))])
@@ -128,7 +158,7 @@ def test_average_precision_with_500_objects_in_a_frame_and_by_centres():
 def test_scores_go_through_json_without_loss(seed):
     rng = np.random.default_rng(seed)
     truth, answer = random_video(rng)
-    many = score_video("a", truth, answer, attributes=("OCC",), matching="centre5px")
+    many = score_video("a", truth, answer, attributes=("OCC",), rules=Rules("centre5px"))
     one = score_video("b", [truth_of(BOX)] * 5, as_boxes(BOX + rng.normal(0, 5, (5, 4))))
     for scores in (many, one):
         again = VideoScores.from_json(json.loads(json.dumps(scores.as_json(), allow_nan=False)))

@@ -99,7 +99,7 @@ def test_what_was_measured_is_not_measured_again(measured: tuple[Path, Path, Res
 def test_a_video_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
     place = hot_folder(tmp_path, 3)
     (place / "car" / "HSI" / "0002.png").write_bytes(b"nothing")
-    result = bench(place, *ANY_CAMERA, "--seeds", 1, "--frames", 3, "--output", tmp_path / "out")
+    result = bench(place, "--only", "MIL", "--seeds", 1, "--frames", 3, "--output", tmp_path / "out")
     content = json.loads((tmp_path / "out" / "hsi.json").read_text())
     assert all("0002.png" in each["failed"][0] and each["videos"] == 1 for each in content["results"])
     assert "0002.png" in result.output and result.exit_code == 1
@@ -110,6 +110,8 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     assert nothing.exit_code == 2 and "nothing to measure" in nothing.output
     trained = bench("--first-seed", 5, "--output", tmp_path)
     assert trained.exit_code == 1 and "may have been trained on" in trained.output
+    nobody = bench("--only", "HA-Net", "--only", "somebody", "--output", tmp_path)
+    assert nobody.exit_code == 1 and "no contender somebody; there: HA-Net, without" in nobody.output
     unknown = bench("--model", "nobody", "--output", tmp_path)
     assert unknown.exit_code == 1 and "nobody" in unknown.output
     rgb = save_network(tmp_path, "rgb", load_network("hanet_edge_vis16").rgb_alone())

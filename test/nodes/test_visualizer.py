@@ -188,6 +188,26 @@ def test_frame_that_cannot_be_shown_is_refused_with_its_reason(stage, ros, wait_
     )
 
 
+def test_preview_is_small_and_seldom(stage, ros, wait_for):
+    scene = stage("satellite", preview_side=80, preview_rate=0.01)
+    previews = ros.listen(CompressedImage, "/visualizer/preview", 10)
+    wait_for(scene.images.get_subscription_count, what="wish for images")
+    wait_for(scene.tracks.get_subscription_count)
+    for frame in range(3):
+        scene.images.publish(image(frame))
+        scene.tracks.publish(tracks(frame))
+    values = wait_for(
+        lambda: (
+            scene.client.diagnosis
+            and scene.client.diagnosis.values.get("stage.publish.count")
+            and scene.client.diagnosis.values
+        ),
+        what="a picture",
+    )
+    assert (values["drawn"], values["unpaired"], len(previews)) == ("1", "0", 1)
+    assert decompress(previews[0])[0].shape == (60, 80, 3)
+
+
 def test_frames_without_tracks_are_counted(stage, ros, wait_for):
     scene = stage("satellite")
     overlays = ros.listen(Image, "/visualizer/overlay", 10)

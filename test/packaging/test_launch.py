@@ -248,6 +248,50 @@ def test_recording_is_replayed_from_its_own_ground_truth(launch: Any, tmp_path: 
 
 
 @needs_launch
+def test_only_what_the_ground_needs_goes_over_the_link(launch: Any, ros: Any, wait_for: Any) -> None:
+    from remote_sensing_tracking.msg import TrackArray
+    from sensor_msgs.msg import CompressedImage, Image
+
+    from spax_ros.simulation import SatelliteScene
+    from tracking_runtime.cdr import serialize_image
+    from tracking_runtime.ros import qos
+    from tracking_runtime.ros.clients import LifecycleClient
+    from tracking_runtime.ros.processes import free_domain
+    from tracking_runtime.ros.session import RosSession
+
+    with free_domain() as domain, RosSession("ground", domain) as ground:
+        run = launch("spax_tracker.launch.py", transport_profile="link", link_domain=str(domain))
+        tracks = ground.listen(TrackArray, "/spax_tracker/tracks", qos.track())
+        previews = ground.listen(CompressedImage, "/visualizer/preview")
+        link = LifecycleClient(ground, "/link")
+        camera = ros.node.create_publisher(Image, "/image", 10)
+        wait_for(lambda: camera.get_subscription_count() == 2, 120, "tracker and visualizer")
+        wait_for(lambda: ground.node.count_publishers("/visualizer/preview"), 60, "the link")
+
+        def arrived() -> bool:
+            camera.publish(serialize_image(next(frames)))
+            return bool(tracks and previews and link.diagnosis)
+
+        frames = iter(SatelliteScene(1_000_009, frames=600, size=(256, 256)))
+        wait_for(arrived, 60, "tracks, a preview and diagnoses on the ground")
+        crossed = {name for name, _ in ground.node.get_topic_names_and_types()}
+        assert "/image" not in crossed
+        assert run.interrupt() == 0
+
+
+@needs_launch
+def test_engines_are_built_and_nothing_more(launch: Any, tmp_path: Path) -> None:
+    run = launch("ground_station.launch.py", build_only="true", visualize="overlay", hsi_engine="openvino")
+    assert run.process.wait(180) == 0, run.log
+    assert run.log.count("process started with pid") == run.log.count("process has finished cleanly") == 2
+    absent = str(tmp_path / "absent.yaml")
+    failing = launch("spax_tracker.launch.py", build_only="true", model=absent)
+    assert failing.process.wait(60) == 1
+    assert "could not build" in failing.log
+    assert f"no model manifest at {absent}" in failing.log
+
+
+@needs_launch
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [

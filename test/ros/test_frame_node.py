@@ -289,10 +289,21 @@ def test_overload_shrinks_the_search_until_there_is_room(loaded: Any) -> None:
 
 def test_overload_falls_back_to_a_lighter_model_until_there_is_room(loaded: Any, tmp_path: Path) -> None:
     load, camera = loaded(overload="light", light_model=str(tmp_path / "light"))
-    load.run(100, until=lambda _, message: "light_model is used" in message)
+    load.run(
+        100, until=lambda values, message: "light_model" in message and values["model"].endswith("/light")
+    )
     load.run(20, until=lambda values, message: values["eased"] == "0" and message == "tracking")
     numbers = [tracks.ids[0] for tracks in camera.tracks]
     assert numbers == list(range(1, len(numbers) + 1)), "each model went on where the other was"
+
+
+@pytest.mark.parametrize(("model", "status"), [("", 0), ("/absent", 1)])
+def test_node_that_is_only_to_be_built_ends_configured(
+    brightness: Callable[..., NodeProcess], model: str, status: int
+) -> None:
+    process = brightness(build_only=True, autostart=True, model=model)
+    assert process.wait(60) == status
+    assert ("no model /absent" in process.log) == bool(status)
 
 
 def test_light_model_has_to_be_named(ros: RosSession, brightness: Callable[..., NodeProcess]) -> None:

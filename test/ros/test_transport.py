@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from tracking_runtime.commands.transport import BenchmarkFailed, Latency, Load, measure_transport
-from tracking_runtime.transport import shared_memory_environment
+from tracking_runtime.ros.processes import NodeProcess, local_environment
+from tracking_runtime.ros.waiting import wait_for
+from tracking_runtime.transport import free_abandoned_memory, shared_memory_environment
+
+MEGABYTE = 1 << 20
 
 
 def test_every_cube_arrives_within_the_budget(ros_domain: int) -> None:
@@ -27,3 +35,39 @@ def test_middleware_without_settings_still_carries_small_images(ros_domain: int)
 def test_failure_says_what_the_processes_said(ros_domain: int) -> None:
     with pytest.raises(BenchmarkFailed, match="rmw_absent"):
         measure_transport(Load(frames=1), {"RMW_IMPLEMENTATION": "rmw_absent"}, ros_domain)
+
+
+def test_what_a_killed_node_left_in_shared_memory_is_freed_and_no_other(
+    ros_domain: int, tmp_path: Path
+) -> None:
+    def segments_of(process: NodeProcess) -> set[Path]:
+        opened = [fd.readlink() for fd in Path(f"/proc/{process.pid}/fd").iterdir() if fd.is_symlink()]
+        named = {
+            path.with_name(path.name[:-3])
+            for path in opened
+            if path.match("/dev/shm/fast*_????????????????_el")
+        }
+        return {path for path in named if path.exists()}
+
+    def start(name: str) -> tuple[NodeProcess, set[Path]]:
+        environment = local_environment(ros_domain) | shared_memory_environment()
+        process = NodeProcess(
+            "tracking_runtime.nodes.recorder", name, tmp_path / name, environment=environment
+        )
+        process.start()
+
+        def large() -> set[Path]:
+            found = segments_of(process)
+            return found if any(path.stat().st_size > MEGABYTE for path in found) else set()
+
+        return process, wait_for(large, 60, "a segment of shared memory")
+
+    killed, left = start("killed")
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.stop()
+    living, held = start("living")
+    assert all(path.exists() for path in left)
+    assert free_abandoned_memory(older_than_s=0) > MEGABYTE
+    assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in held)
+    assert living.stop() == 0

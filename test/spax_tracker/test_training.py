@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from spax_ros.datasets import Clip, ClipFrame, clips_in, crop, prepare_clips
+from spax_ros.datasets import Clip, ClipFrame, clips_in, crop, prepare_clips, prepare_videos
 from spax_ros.inputs import Inputs
 from spax_ros.models import load_spax, save_spax
 from spax_ros.network.config import VARIANTS
 from spax_ros.packed.grid import PackedGrid
 from spax_ros.training import Trainer, TrainingSettings, focal_loss, gaussian_radius, heat_map, targets_of
+from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.errors import ModelError, SourceError
 from tracking_runtime.frames import GroundTruth
 
@@ -69,6 +74,65 @@ def test_simulated_clips_are_made_once(tmp_path: Path) -> None:
     list(prepare_clips(tmp_path, Inputs("bgr"), simulated=1, frames=3))
     assert path.stat().st_mtime_ns == made
     assert Clip.load(path).frames[-1].inputs.shape[1] == 3
+
+
+def satvideodt(root: Path, frames: int, class_number: int) -> Path:
+    """A video as SatVideoDT keeps it: img1/000001.jpg and gt.txt with top-left boxes."""
+    images = root / "val_data" / "001" / "img1"
+    images.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    ground = rng.integers(90, 110, (96, 96), np.uint8)
+    lines = []
+    for index in range(frames):
+        image = ground.copy()
+        image[40:45, 20 + index : 28 + index] = 230
+        cv2.imwrite(str(images / f"{index + 1:06d}.jpg"), image)
+        lines.append(f"{index + 1},7,{20 + index},40,8,5,1,{class_number},1")
+    (images.parent / "gt.txt").write_text("\n".join(lines) + "\n")
+    return root / "val_data"
+
+
+@pytest.mark.parametrize(
+    ("order", "number"), [("car,airplane,ship,train", 1), ("airplane,car,ship,train", 2)]
+)
+def test_a_benchmark_becomes_clips_whatever_its_order_of_classes(
+    tmp_path: Path, order: str, number: int
+) -> None:
+    videos = open_dataset(satvideodt(tmp_path, 43, number), class_names=order.split(","))
+    inputs, classes = Inputs("gray_residual"), ("train", "car", "ship", "airplane")
+    assert list(prepare_videos(tmp_path / "clips", inputs, classes, videos)) == [1]
+    first, second = map(Clip.load, clips_in(tmp_path / "clips"))
+    assert (len(first.frames), len(second.frames)) == (40, 3)
+    truth = second.frames[0].truth
+    assert (truth.ids.tolist(), truth.class_ids.tolist()) == ([7], [1])
+    np.testing.assert_allclose(truth.boxes, [[60, 40, 8, 5]])
+    made = [path.stat().st_mtime_ns for path in clips_in(tmp_path / "clips")]
+    list(prepare_videos(tmp_path / "clips", inputs, classes, videos))
+    assert [path.stat().st_mtime_ns for path in clips_in(tmp_path / "clips")] == made
+
+
+def test_classes_that_the_network_does_not_know_are_named(tmp_path: Path) -> None:
+    videos = open_dataset(satvideodt(tmp_path, 2, 1), class_names=("tank",))
+    with pytest.raises(SourceError, match="tank"):
+        list(prepare_videos(tmp_path / "clips", Inputs("bgr"), ("car",), videos))
+
+
+def test_two_processes_learn_together(folder: Path, tmp_path: Path) -> None:
+    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    command += ["tracking_runtime.cli", "train", "spax", "--clips", str(folder), "--simulated", "0"]
+    command += ["--steps", "2", "--batch", "1", "--folder", str(tmp_path / "run"), "--name", "both"]
+    done = subprocess.run(
+        [sys.executable, *command, "--models", str(tmp_path / "models")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("wrote") == 1
+    assert load_spax(tmp_path / "models" / "both.yaml").config == VARIANTS["small"]
+    content = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert (content["step"], content["clips_seen"]) == (2, 2)
+    assert list((tmp_path / "run").glob("events.out.tfevents.*"))
 
 
 @pytest.mark.parametrize("seed", range(6))

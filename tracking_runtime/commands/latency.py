@@ -18,7 +18,7 @@ from rich.progress import Progress, track
 from rich.table import Table
 
 from tracking_runtime.cdr import serialize_image
-from tracking_runtime.commands.lifecycle import parsed_assignments
+from tracking_runtime.commands.lifecycle import parsed_assignments, told_why
 from tracking_runtime.commands.parameters import NODES
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame
@@ -73,7 +73,8 @@ def latency(
         raise click.ClickException(str(error)) from error
     parameters = _first_target(points[node], shown) | parsed_assignments(assignments)
     output.mkdir(parents=True, exist_ok=True)
-    passage = _run(points[node], shown, frames, rate or opened.rate_hz, idle, parameters, output)
+    with told_why():
+        passage = _run(points[node], shown, frames, rate or opened.rate_hz, idle, parameters, output)
     besides = passage.besides_engine_ms
     (output / "latency.json").write_text(
         json.dumps(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from importlib.metadata import EntryPoint, entry_points
 from itertools import islice
@@ -61,7 +61,8 @@ def lifecycle(
     except SourceError as error:
         raise click.ClickException(str(error)) from error
     output.mkdir(parents=True, exist_ok=True)
-    lives = _run(points[node], times, images, parsed_assignments(assignments), output)
+    with told_why():
+        lives = _run(points[node], times, images, parsed_assignments(assignments), output)
 
     from tracking_runtime.ros.lives import Growth
 
@@ -99,7 +100,21 @@ def _run(
 def parsed_assignments(assignments: Sequence[str]) -> dict[str, object]:
     """Parameters given as NAME=VALUE, with values as in YAML."""
     pairs = [assignment.partition("=") for assignment in assignments]
+    if wrong := [name for name, separator, _ in pairs if not separator]:
+        raise click.ClickException(f"--set {wrong[0]}: a parameter is given as NAME=VALUE")
     return {name: yaml.safe_load(value) for name, _, value in pairs}
+
+
+@contextmanager
+def told_why() -> Iterator[None]:
+    """What a node refuses, or does not do in time, as the message of the command that fails."""
+    from tracking_runtime.ros.clients import RequestRefused
+    from tracking_runtime.ros.session import ServiceError
+
+    try:
+        yield
+    except (RequestRefused, ServiceError, TimeoutError) as error:
+        raise click.ClickException(str(error)) from error
 
 
 def _leaks(growth: Growth) -> bool:

@@ -92,7 +92,7 @@ def read_tracks(
     """The objects of each frame.
 
     Args:
-        path: of the file; an empty one has no objects.
+        path: of the file; an empty one has no objects. Class ids are -1 where it tells none.
         frames: how many frames the sequence has; None: as many as the file names.
         malformed: ``skip`` leaves out rows that cannot be believed.
 
@@ -141,10 +141,14 @@ def write_tracks(
 def _track_lines(number: int, frame: ScoredBoxes, ending: str) -> list[str]:
     return [
         ",".join([str(number), str(int(ident)), *map(_shortest, box)])
-        + ending.format(score=_shortest(score), kind=int(kind) + 1)
+        + ending.format(score=_shortest(score), kind=_class_number(kind))
         + "\n"
         for ident, box, score, kind in zip(frame.ids, frame.boxes, frame.scores, frame.class_ids, strict=True)
     ]
+
+
+def _class_number(kind: int) -> int:
+    return int(kind) + 1 if kind >= 0 else -1
 
 
 def find_results(place: Path, videos: Sequence[str]) -> dict[str, Path]:
@@ -235,8 +239,13 @@ def _objects(rows: list[tuple[float, ...]]) -> ScoredBoxes:
         ids=np.array([row[1] for row in rows], np.int64),
         boxes=as_boxes([row[2:6] for row in rows]),
         scores=np.array([row[6] if len(row) > 6 else 1.0 for row in rows], np.float64),
-        class_ids=np.array([max(row[7] - 1, 0) if len(row) > 7 else 0 for row in rows], np.int64),
+        class_ids=np.array([_class_id(row) for row in rows], np.int64),
     )
+
+
+def _class_id(row: tuple[float, ...]) -> int:
+    """Classes count from 1 in files; -1 where none is told."""
+    return int(row[7]) - 1 if len(row) > 7 and row[7] >= 1 else -1
 
 
 def _mat_boxes(path: Path) -> Boxes:

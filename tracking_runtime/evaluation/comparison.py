@@ -89,6 +89,8 @@ def _pairs(first: Run, second: Run) -> list[tuple[VideoScores, VideoScores]]:
         raise ValueError(f"one of {first.name} and {second.name} is of one target, the other of many objects")
     if first.matching != second.matching:
         raise ValueError(f"{first.name} is matched by {first.matching}, {second.name} by {second.matching}")
+    if first.clear_by != second.clear_by:
+        raise ValueError(f"{first.name} is counted by {first.clear_by}, {second.name} by {second.clear_by}")
     differing = [name for name in common if ones[name].frames != others[name].frames]
     if differing:
         raise ValueError(f"{differing[0]} was scored on {ones[differing[0]].frames} frames in {first.name}, "

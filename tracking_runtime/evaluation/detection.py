@@ -16,6 +16,7 @@ from pycocotools.cocoeval import COCOeval
 from tracking_runtime.evaluation.multi_object import IOU_03, FrameBoxes, Matching, ScoredBoxes, frame_matches
 
 _CATEGORY = 1
+_ACCUMULATED = ("dtScores", "dtMatches", "dtIgnore", "gtIgnore")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,8 @@ class _AnyMatching(COCOeval):
         self._gts = {key: [_annotation(k + 1, 0.0) for k in range(len(actual.ids))]}
         self._dts = {key: [_annotation(k + 1, float(claimed.scores[at])) for k, at in enumerate(order)]}
         self.ious = {key: self._matching.similarity(claimed.boxes[order], actual.boxes)}
-        return self.evaluateImg(number, _CATEGORY, self.params.areaRng[0], self.params.maxDets[0])
+        matched = self.evaluateImg(number, _CATEGORY, self.params.areaRng[0], self.params.maxDets[0])
+        return matched and {name: np.asarray(matched[name]) for name in _ACCUMULATED}
 
 
 def _annotation(number: int, score: float) -> dict[str, Any]:

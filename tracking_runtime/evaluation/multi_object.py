@@ -1,7 +1,8 @@
 """Figures of multi-object tracking by TrackEval, with the matching rules of the field as presets.
 
 Only tracks that were seen in a frame count there: coasting and tentative ones are no claims, as in the
-official results. Figures of several sequences are of all their boxes together, as TrackEval combines them.
+official results. Figures of several sequences are of all their boxes together, as TrackEval combines them; so
+are those of the groups of identities that a long sequence falls into.
 
 One definition differs between the field's tools: TrackEval, and so this module, calls an object mostly
 tracked that is matched in more than 80 % of its frames, py-motmetrics one matched in 80 % or more.
@@ -9,7 +10,7 @@ tracked that is matched in more than 80 % of its frames, py-motmetrics one match
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from trackeval.metrics import CLEAR, HOTA, Identity
 
+from tracking_runtime.evaluation.identities import LARGEST_TABLE, groups_apart, names_of
 from tracking_runtime.geometry import Boxes, as_boxes, centres, intersection_over_union
 
 Similarity = Callable[[Boxes, Boxes], NDArray[np.float64]]
@@ -155,8 +157,20 @@ class Counts:
         )
 
 
-def count(truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching = IOU_03) -> Counts:
+def count(
+    truth: Sequence[FrameBoxes],
+    tracked: Sequence[FrameBoxes],
+    matching: Matching = IOU_03,
+    *,
+    largest_table: int = LARGEST_TABLE,
+) -> Counts:
     """TrackEval's results of one sequence, its frames in order.
+
+    Args:
+        truth: of each frame.
+        tracked: in each frame.
+        matching: when a track is the object.
+        largest_table: see ``groups_apart``.
 
     Raises:
         ValueError: the two have different lengths, or a frame has an id twice.
@@ -165,10 +179,15 @@ def count(truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: 
         raise ValueError(f"{len(tracked)} tracked frames for {len(truth)} true ones")
     data = _trackeval_data(truth, tracked, matching)
     options = {"THRESHOLD": matching.threshold, "PRINT_CONFIG": False}
+    identity, hota = Identity(options), HOTA()
+    parts = []
+    for part in _apart(truth, tracked, data["similarity_scores"], largest_table):
+        apart = _trackeval_data(*part, matching)
+        parts.append((identity.eval_sequence(apart), hota.eval_sequence(apart)))
     return Counts(
         clear=CLEAR(options).eval_sequence(data),
-        identity=Identity(options).eval_sequence(data),
-        hota=HOTA().eval_sequence(data),
+        identity=_together(identity, [found for found, _ in parts]),
+        hota=_together(hota, [found for _, found in parts]),
         objects=data["num_gt_ids"],
     )
 
@@ -186,12 +205,13 @@ def evaluate(
 
 def combined(sequences: Sequence[Counts]) -> Counts:
     """Several sequences as one, by TrackEval."""
-    by_name = dict(enumerate(sequences))
     options = {"PRINT_CONFIG": False}
     return Counts(
-        clear=CLEAR(options).combine_sequences({k: c.clear for k, c in by_name.items()}),
-        identity=Identity(options).combine_sequences({k: c.identity for k, c in by_name.items()}),
-        hota=HOTA().combine_sequences({k: c.hota for k, c in by_name.items()}),
+        clear=CLEAR(options).combine_sequences(dict(enumerate(counts.clear for counts in sequences))),
+        identity=Identity(options).combine_sequences(
+            dict(enumerate(counts.identity for counts in sequences))
+        ),
+        hota=HOTA().combine_sequences(dict(enumerate(counts.hota for counts in sequences))),
         objects=sum(counts.objects for counts in sequences),
     )
 
@@ -255,6 +275,31 @@ def coverage(
     return Coverage(frames, len(ids), len(counts), int(counts.max(initial=0)))
 
 
+def _apart(
+    truth: Sequence[FrameBoxes],
+    tracked: Sequence[FrameBoxes],
+    similarities: Sequence[NDArray[np.float64]],
+    largest_table: int,
+) -> Iterator[tuple[list[FrameBoxes], list[FrameBoxes]]]:
+    """A sequence as one, or if it has very many identities as several, whose identities never meet."""
+    true_ids, tracked_ids = ([frame.ids for frame in frames] for frames in (truth, tracked))
+    for parts in groups_apart(true_ids, tracked_ids, similarities, largest=largest_table):
+        yield (
+            [_chosen(truth[part.frame], part.true) for part in parts],
+            [_chosen(tracked[part.frame], part.tracked) for part in parts],
+        )
+
+
+def _chosen(frame: FrameBoxes, which: NDArray[np.bool_]) -> FrameBoxes:
+    return FrameBoxes(frame.ids[which], frame.boxes[which])
+
+
+def _together(metric: Any, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """What a metric of TrackEval makes of the parts of one sequence; a single one stays as it is."""
+    combined: Mapping[str, Any] = metric.combine_sequences(dict(enumerate(parts)))
+    return combined if len(parts) > 1 else parts[0]
+
+
 def _trackeval_data(
     truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching
 ) -> dict[str, Any]:
@@ -293,5 +338,5 @@ def _consecutive(frames: Sequence[FrameBoxes]) -> tuple[list[NDArray[np.int64]],
         names, counts = np.unique(frame.ids, return_counts=True)
         if (counts > 1).any():
             raise ValueError(f"id {names[counts > 1][0]} is twice in frame {number}")
-    names = np.unique(np.concatenate([np.zeros(0, np.int64), *(frame.ids for frame in frames)]))
+    names = names_of([frame.ids for frame in frames])
     return [np.searchsorted(names, frame.ids) for frame in frames], names

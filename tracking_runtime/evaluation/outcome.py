@@ -19,14 +19,13 @@ from tracking_runtime.evaluation.runs import VideoResult, file_name, read_result
 from tracking_runtime.evaluation.scoring import (
     MANY_OBJECTS_FIGURES,
     ONE_TARGET_FIGURES,
+    SCHEMA,
     Summary,
     VideoScores,
     plain,
     summarise,
 )
 from tracking_runtime.reports.results import Machine
-
-SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,11 @@ class Run:
         return self.scored[0].matching if self.scored else ""
 
     @property
+    def clear_by(self) -> str:
+        """Whose CLEAR and identity figures these are; empty for one target."""
+        return self.scored[0].clear_by if self.scored else ""
+
+    @property
     def ran(self) -> Mapping[str, str]:
         """What ran, by the first video that tells."""
         return next((result.ran for result in self.results if result.ran), {})
@@ -104,7 +108,8 @@ def write_run(run: Run, machine: Machine, created: str, command: str) -> None:
     failed = [{"name": result.name, "error": result.error} for result in run.failed]
     _write_json(
         run.folder / "scores.json",
-        {"schema": SCHEMA, "name": run.name, "matching": run.matching, "summary": summary, "videos": videos,
+        {"schema": SCHEMA, "name": run.name, "matching": run.matching,
+         "clear_by": run.clear_by, "summary": summary, "videos": videos,
          "failed": failed},
     )  # fmt: skip
     _write_json(
@@ -139,6 +144,8 @@ def read_run(folder: Path) -> Run:
     path = folder / "scores.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        if content["schema"] != SCHEMA:
+            raise ValueError("another version of rstrack has written it; evaluate anew")
         names = [entry["name"] for entry in (*content["videos"], *content["failed"])]
         return Run(content["name"], folder, tuple(read_result(folder, name) for name in names))
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -12,6 +12,7 @@ from tracking_runtime.datasets.results import find_results
 from tracking_runtime.datasets.sequences import BagSequence, TruthSequence, VideoSequence
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.runs import Answers, Job, ResultFiles
+from tracking_runtime.evaluation.scoring import DEFAULT_RULES, Rules
 from tracking_runtime.evaluation.starts import ONE_PASS, Robustness, Start, starts
 
 
@@ -70,7 +71,7 @@ def make_jobs(
     answers: Answers,
     *,
     robustness: Robustness = "one-pass",
-    matching: str = "iou0.3",
+    rules: Rules = DEFAULT_RULES,
 ) -> list[Job]:
     """A job for each video and start.
 
@@ -86,7 +87,7 @@ def make_jobs(
             video.sequence,
             answers,
             start,
-            matching,
+            rules,
             video.bag,
             published.get(video.sequence.name),
         )

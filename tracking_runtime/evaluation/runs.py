@@ -30,7 +30,15 @@ from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.multi_object import ScoredBoxes
 from tracking_runtime.evaluation.recorded import read_recorded
 from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker, replay
-from tracking_runtime.evaluation.scoring import Answer, VideoScores, plain, score_video
+from tracking_runtime.evaluation.scoring import (
+    DEFAULT_RULES,
+    SCHEMA,
+    Answer,
+    Rules,
+    VideoScores,
+    plain,
+    score_video,
+)
 from tracking_runtime.evaluation.starts import ONE_PASS, Start
 from tracking_runtime.evaluation.worst import picture_of_worst
 from tracking_runtime.frames import GroundTruth
@@ -100,7 +108,7 @@ class Job:
         video: with its truth.
         answers: where the tracker's answers come from.
         start: of a tracker of one target.
-        matching: a key of ``MATCHINGS``.
+        rules: by which many objects are scored.
         bag: the video's recording, if it is one.
         result: the video's published result, if there is one.
     """
@@ -109,7 +117,7 @@ class Job:
     video: VideoSequence
     answers: Answers
     start: Start = ONE_PASS
-    matching: str = "iou0.3"
+    rules: Rules = DEFAULT_RULES
     bag: Path | None = None
     result: Path | None = None
 
@@ -121,8 +129,8 @@ class Job:
     @property
     def fingerprint(self) -> str:
         """Changes with everything that the figures depend on, as far as it is known before."""
-        known = [self.name, repr(self.answers), repr(self.start), self.matching, _contents(self)]
-        return hashlib.sha256("\n".join(known).encode()).hexdigest()
+        known = [SCHEMA, self.name, repr(self.answers), repr(self.start), repr(self.rules), _contents(self)]
+        return hashlib.sha256("\n".join(map(str, known)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -273,7 +281,8 @@ def _evaluated(job: Job, folder: Path) -> VideoResult:
         answered.truth,
         answered.answer,
         attributes=job.video.attributes,
-        matching=job.matching,
+        class_names=job.video.class_names,
+        rules=job.rules,
     )
     result = VideoResult(job.name, job.fingerprint, "", scores, answered.speed, answered.ran)
     drawn = picture_of_worst(job.video, answered.truth, answered.answer, scores, answered.first)

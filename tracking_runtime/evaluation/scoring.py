@@ -7,19 +7,20 @@ be compared.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracking_runtime.datasets.sequences import Truths
+from tracking_runtime.evaluation import py_motmetrics
 from tracking_runtime.evaluation.detection import score_detections
 from tracking_runtime.evaluation.multi_object import (
     MATCHINGS,
     Counts,
-    FrameBoxes,
     ScoredBoxes,
     combined,
     count,
@@ -34,6 +35,7 @@ from tracking_runtime.evaluation.one_pass import (
     one_pass_errors,
     score,
 )
+from tracking_runtime.frames import GroundTruth
 from tracking_runtime.geometry import Boxes
 
 Answer = Boxes | list[ScoredBoxes]
@@ -50,17 +52,45 @@ ONE_TARGET_FIGURES = {
 MANY_OBJECTS_FIGURES = {
     "MOTA": "1 - (misses + false tracks + identity switches) / objects",
     "IDF1": "identities kept",
+    "challenge": "(MOTA + IDF1) / 2, by which the SatVideoDT challenge ranks",
     "HOTA": "detection and association, mean over thresholds 0.05 to 0.95",
     "recall": "objects matched",
     "precision": "tracks that match",
     "IDs": "identity switches",
     "FP": "tracks that match nothing",
     "FN": "objects that nothing matches",
-    "MT": "objects tracked in more than 80 % of their frames",
+    "MT": "objects tracked in more than 80 % of their frames; by py-motmetrics in 80 % or more",
     "ML": "objects tracked in less than 20 % of their frames",
     "detection_F1": "harmonic mean of precision and recall, matched frame by frame without identities",
     "detection_AP": "COCO's average precision at the matching's threshold",
 }
+
+
+SCHEMA = 2
+"""Of what is kept of a video and of a run; other versions' are not read."""
+
+ClearBy = Literal["trackeval", "motmetrics"]
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How many objects are scored.
+
+    Attributes:
+        matching: when a track is an object, a key of ``MATCHINGS``.
+        clear_by: whose CLEAR and identity figures.
+    """
+
+    matching: str = "iou0.3"
+    clear_by: ClearBy = "trackeval"
+
+    def __post_init__(self) -> None:
+        """Raise SourceError where the library that is to count is not installed."""
+        if self.clear_by == "motmetrics":
+            py_motmetrics.check_installed()
+
+
+DEFAULT_RULES = Rules()
 
 
 @dataclass(frozen=True)
@@ -73,6 +103,7 @@ class VideoScores:
         figures: by name, see ``ONE_TARGET_FIGURES`` and ``MANY_OBJECTS_FIGURES``.
         attributes: what makes the video hard.
         matching: by which objects and tracks were matched; empty for one target.
+        clear_by: whose CLEAR and identity figures these are.
         details: what figures of several videos are made of.
         badness: ``(frames,)`` how wrong each frame is; NaN where nothing is known.
     """
@@ -82,6 +113,7 @@ class VideoScores:
     figures: Mapping[str, float]
     attributes: tuple[str, ...] = ()
     matching: str = ""
+    clear_by: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
     badness: tuple[float, ...] = ()
 
@@ -106,17 +138,25 @@ class Summary:
         videos: that count.
         figures: means over videos for one target, of all boxes together for many objects.
         by_attribute: the same of the videos that have an attribute.
+        by_class: the same of the objects of a class, where videos have many objects.
         curves: success and precision over their thresholds, for one target.
     """
 
     videos: int
     figures: Mapping[str, float]
     by_attribute: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    by_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def score_video(
-    name: str, truth: Truths, answer: Answer, *, attributes: tuple[str, ...] = (), matching: str = "iou0.3"
+    name: str,
+    truth: Truths,
+    answer: Answer,
+    *,
+    attributes: tuple[str, ...] = (),
+    class_names: Sequence[str] = (),
+    rules: Rules = DEFAULT_RULES,
 ) -> VideoScores:
     """Figures of one video.
 
@@ -125,7 +165,8 @@ def score_video(
         truth: of each frame; a frame without does not count.
         answer: the tracker's, of as many frames.
         attributes: of the video.
-        matching: a key of ``MATCHINGS``, for many objects.
+        class_names: of the truth's classes, by index.
+        rules: for many objects.
 
     Raises:
         ValueError: the two have different lengths, or one target is scored against a truth of several.
@@ -134,7 +175,7 @@ def score_video(
         raise ValueError(f"{name}: answers for {len(answer)} frames, but there are {len(truth)}")
     if isinstance(answer, np.ndarray):
         return _score_one_target(name, truth, answer, attributes)
-    return _score_many_objects(name, truth, answer, attributes, matching)
+    return _score_many_objects(name, truth, answer, attributes, class_names, rules)
 
 
 def summarise(videos: Sequence[VideoScores]) -> Summary:
@@ -150,7 +191,9 @@ def summarise(videos: Sequence[VideoScores]) -> Summary:
         attribute: figures_of([video for video in counted if attribute in video.attributes])
         for attribute in sorted({attribute for video in counted for attribute in video.attributes})
     }
-    return Summary(len(counted), figures_of(counted), by_attribute, _curves_of(counted))
+    return Summary(
+        len(counted), figures_of(counted), by_attribute, _figures_by_class(counted), _curves_of(counted)
+    )
 
 
 def plain(value: Any) -> Any:
@@ -192,32 +235,104 @@ def _score_one_target(name: str, truth: Truths, answer: Boxes, attributes: tuple
     details["mean_overlap"] = float(errors.overlaps.mean())
     badness = 1 - frame_overlaps(answer, boxes)
     return VideoScores(
-        name, len(errors.overlaps), _one_target_figures([details]), attributes, "", plain(details),
-        tuple(float(value) for value in badness),
-    )  # fmt: skip
+        name,
+        len(errors.overlaps),
+        _one_target_figures([details]),
+        attributes,
+        details=plain(details),
+        badness=tuple(float(value) for value in badness),
+    )
 
 
 def _score_many_objects(
-    name: str, truth: Truths, answer: list[ScoredBoxes], attributes: tuple[str, ...], matching: str
+    name: str,
+    truth: Truths,
+    answer: list[ScoredBoxes],
+    attributes: tuple[str, ...],
+    class_names: Sequence[str],
+    rules: Rules,
 ) -> VideoScores:
-    rule = MATCHINGS[matching]
-    known = [index for index, objects in enumerate(truth) if objects is not None]
+    known = [(index, objects) for index, objects in enumerate(truth) if objects is not None]
+    nothing = VideoScores(name, 0, {}, attributes, rules.matching, rules.clear_by)
     if not known:
-        return VideoScores(name, 0, {}, attributes, matching)
-    actual = [FrameBoxes(found.ids, found.boxes) for found in truth if found is not None]
-    claimed = [answer[index] for index in known]
+        return nothing
+    actual = [_found(objects) for _, objects in known]
+    claimed = [answer[index] for index, _ in known]
     try:
-        counts = count(actual, claimed, rule)
+        together = _counted(actual, claimed, rules)
+        by_class = _counted_by_class(actual, claimed, together, class_names, rules)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
-    detection = score_detections(actual, claimed, rule)
-    details = {"counts": asdict(counts), "detection": asdict(detection)}
     badness = np.full(len(truth), np.nan)
-    badness[known] = frame_errors(actual, claimed, rule)
-    return VideoScores(
-        name, len(known), _many_objects_figures([details]), attributes, matching, plain(details),
-        tuple(float(value) for value in badness),
-    )  # fmt: skip
+    badness[[index for index, _ in known]] = frame_errors(actual, claimed, MATCHINGS[rules.matching])
+    return replace(
+        nothing,
+        frames=len(known),
+        figures=_many_objects_figures([together]),
+        details=plain({**together, "classes": by_class}),
+        badness=tuple(float(value) for value in badness),
+    )
+
+
+def _found(objects: GroundTruth) -> ScoredBoxes:
+    ones = np.ones(len(objects.ids))
+    return ScoredBoxes(objects.ids, objects.boxes, ones, objects.class_ids.astype(np.int64))
+
+
+def _counted(
+    actual: Sequence[ScoredBoxes], claimed: Sequence[ScoredBoxes], rules: Rules
+) -> dict[str, Mapping[str, Any]]:
+    """What the libraries make of some objects."""
+    matching = MATCHINGS[rules.matching]
+    details: dict[str, Mapping[str, Any]] = {
+        "counts": asdict(count(actual, claimed, matching)),
+        "detection": asdict(score_detections(actual, claimed, matching)),
+    }
+    if rules.clear_by == "motmetrics":
+        details["motmetrics"] = py_motmetrics.count(actual, claimed, matching)
+    return details
+
+
+def _counted_by_class(
+    actual: Sequence[ScoredBoxes],
+    claimed: Sequence[ScoredBoxes],
+    together: Mapping[str, Any],
+    class_names: Sequence[str],
+    rules: Rules,
+) -> dict[str, Mapping[str, Any]]:
+    """The same of each class: tracks of it against objects of it, or all tracks where there is one class.
+
+    Tracks whose classes are not known cannot be told apart: there are no figures by class of several then.
+    """
+    true, told = (np.unique(np.concatenate([f.class_ids for f in frames])) for frames in (actual, claimed))
+    if len(true) < 2:
+        return {_class_name(kind, class_names): together for kind in true}
+    if len(told) and told.max() < 0:
+        return {}
+    return {
+        _class_name(kind, class_names): _counted(_of_class(actual, kind), _of_class(claimed, kind), rules)
+        for kind in np.union1d(true, told[told >= 0])
+    }
+
+
+def _of_class(frames: Sequence[ScoredBoxes], kind: int) -> list[ScoredBoxes]:
+    chosen = [frame.class_ids == kind for frame in frames]
+    return [
+        ScoredBoxes(frame.ids[which], frame.boxes[which], frame.scores[which], frame.class_ids[which])
+        for frame, which in zip(frames, chosen, strict=True)
+    ]
+
+
+def _class_name(kind: int, class_names: Sequence[str]) -> str:
+    return class_names[kind] if 0 <= kind < len(class_names) else f"class {kind + 1}"
+
+
+def _figures_by_class(videos: Sequence[VideoScores]) -> dict[str, dict[str, float]]:
+    found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
+    for video in videos:
+        for name, details in video.details.get("classes", {}).items():
+            found[name].append(details)
+    return {name: _many_objects_figures(found[name]) for name in sorted(found)}
 
 
 def figures_of(videos: Sequence[VideoScores]) -> dict[str, float]:
@@ -242,8 +357,7 @@ def _one_target_figures(details: Sequence[Mapping[str, Any]]) -> dict[str, float
 def _many_objects_figures(details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Of all boxes together; detection as its papers have it, the mean over videos."""
     scores = combined([_counts(each["counts"]) for each in details]).scores
-    detection = {name: _mean_of_known(details, name) for name in ("f1", "average_precision")}
-    return {
+    figures = {
         "MOTA": scores.mota,
         "IDF1": scores.idf1,
         "HOTA": scores.hota,
@@ -254,9 +368,14 @@ def _many_objects_figures(details: Sequence[Mapping[str, Any]]) -> dict[str, flo
         "FN": scores.misses,
         "MT": scores.mostly_tracked,
         "ML": scores.mostly_lost,
-        "detection_F1": detection["f1"],
-        "detection_AP": detection["average_precision"],
     }
+    if "motmetrics" in details[0]:
+        counted = py_motmetrics.combined([each["motmetrics"] for each in details])
+        figures.update({name: counted[theirs] for name, theirs in py_motmetrics.FIGURES.items()})
+    figures["challenge"] = (figures["MOTA"] + figures["IDF1"]) / 2
+    figures["detection_F1"] = _mean_of_known(details, "f1")
+    figures["detection_AP"] = _mean_of_known(details, "average_precision")
+    return {name: figures[name] for name in MANY_OBJECTS_FIGURES}
 
 
 def _mean_of_known(details: Sequence[Mapping[str, Any]], name: str) -> float:

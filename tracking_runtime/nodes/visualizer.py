@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ from tracking_runtime.frames import Frame
 from tracking_runtime.geometry import Boxes
 from tracking_runtime.nodes.markers import TrackMarkers, to_image_marker
 from tracking_runtime.nodes.marks import marks_of_targets, marks_of_tracks
-from tracking_runtime.overlay import Marks, Trails, draw_overlay, to_bgr
+from tracking_runtime.overlay import Marks, Trails, draw_overlay, reduced, to_bgr
 from tracking_runtime.pairing import StampPairs
 from tracking_runtime.ros import qos
 from tracking_runtime.ros.diagnostics import Diagnosis, Level, stage_values
@@ -46,6 +47,15 @@ class VisualizerParameters(NodeParameters):
         1, "how many times to enlarge the overlay", minimum=1, maximum=8, change=Change.ALWAYS
     )
     jpeg_quality: int = parameter(80, "of ~/overlay/compressed", minimum=1, maximum=100, change=Change.ALWAYS)
+    preview_rate: float = parameter(
+        1.0, "[Hz] pictures a second on ~/preview at most", minimum=0.01, change=Change.ALWAYS
+    )
+    preview_side: int = parameter(
+        320, "[px] longer side of ~/preview", minimum=32, maximum=4096, change=Change.ALWAYS
+    )
+    preview_quality: int = parameter(
+        50, "of ~/preview, as jpeg_quality", minimum=1, maximum=100, change=Change.ALWAYS
+    )
     trail: int = parameter(30, "[frames] length of the trails", minimum=1, maximum=1000)
     truth: bool = parameter(True, "draw ground truth, where it is published", change=Change.ALWAYS)
     pixel_size: float = parameter(0.01, "[m] of a pixel in the markers", minimum=1e-6)
@@ -77,6 +87,7 @@ class Visualizer(TrackingNode[VisualizerParameters]):
         """Advertise."""
         self._overlay = self.advertise(Image, "~/overlay", QoSProfile(depth=5))
         self._compressed = self.advertise(CompressedImage, "~/overlay/compressed", QoSProfile(depth=5))
+        self._preview = self.advertise(CompressedImage, "~/preview", QoSProfile(depth=5))
         self._markers = self.advertise(MarkerArray, "~/markers", QoSProfile(depth=5))
         self._annotations = self.advertise(ImageMarker, "~/annotations", QoSProfile(depth=5))
 
@@ -86,6 +97,7 @@ class Visualizer(TrackingNode[VisualizerParameters]):
         self._trails = Trails(self.parameters.trail)
         self._track_markers = TrackMarkers(self.parameters.pixel_size, self.parameters.marker_frame)
         self._epoch: int | None = None
+        self._preview_due_s = 0.0
         self._pairs.clear()
         self._images = None
         self.subscribe(message_type, "tracks", self._take_tracks, qos.track())
@@ -107,7 +119,8 @@ class Visualizer(TrackingNode[VisualizerParameters]):
 
     def _follow_listeners(self) -> None:
         """Receive images for as long as somebody looks at them."""
-        wanted = any(each.get_subscription_count() for each in (self._overlay, self._compressed))
+        pictures = (self._overlay, self._compressed, self._preview)
+        wanted = any(each.get_subscription_count() for each in pictures)
         if wanted and self._images is None:
             self._images = self.subscribe(Image, "image", self._take_image, qos.sensor())
         elif not wanted and self._images is not None:
@@ -157,6 +170,12 @@ class Visualizer(TrackingNode[VisualizerParameters]):
     def _draw(self, pair: tuple[Frame, _Tracked] | None) -> None:
         if pair is None:
             return
+        overlay, compressed = (
+            bool(each.get_subscription_count()) for each in (self._overlay, self._compressed)
+        )
+        preview = time.monotonic() >= self._preview_due_s and bool(self._preview.get_subscription_count())
+        if not (overlay or compressed or preview):
+            return
         frame, tracked = pair
         with self._times.stage("draw"):
             picture = draw_overlay(
@@ -168,12 +187,16 @@ class Visualizer(TrackingNode[VisualizerParameters]):
                 scale=self.parameters.scale,
             )
         with self._times.stage("publish"):
-            if self._overlay.get_subscription_count():
+            if overlay:
                 shown = Frame(frame.stamp_ns, picture, "bgr8", frame.frame_id)
                 self._overlay.publish(serialize_image(shown))
-            if self._compressed.get_subscription_count():
-                header = Header(stamp=to_time(frame.stamp_ns), frame_id=frame.frame_id)
+            header = Header(stamp=to_time(frame.stamp_ns), frame_id=frame.frame_id)
+            if compressed:
                 self._compressed.publish(compress(picture, self.parameters.jpeg_quality, header))
+            if preview:
+                small = reduced(picture, self.parameters.preview_side)
+                self._preview.publish(compress(small, self.parameters.preview_quality, header))
+                self._preview_due_s = time.monotonic() + 1 / self.parameters.preview_rate
         self._drawn += 1
 
     def _truth_of(self, stamp: int) -> Boxes | None:

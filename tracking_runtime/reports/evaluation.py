@@ -52,7 +52,8 @@ def write_report(
         machine=this_machine(),
         runs=runs,
         meanings=_meanings(runs),
-        matching=next((MATCHINGS[run.matching].name for run in runs if run.matching), ""),
+        rules=next((_rules(run) for run in runs if run.matching), ""),
+        by_class=list(_by_class(runs)),
         summary=list(_summary(runs)),
         charts=charts(runs),
         bars=bars(runs),
@@ -109,6 +110,29 @@ def _summary(runs: Sequence[Run]) -> Iterator[tuple[str, list[Cell]]]:
     for attribute in _attributes(runs):
         figures = [run.summary.by_attribute.get(attribute, {}) if run.summary else {} for run in runs]
         yield f"{headline}, {attribute}", _compared(headline, figures)
+
+
+def _rules(run: Run) -> str:
+    """By which many objects were scored."""
+    tool = {"trackeval": "TrackEval", "motmetrics": "py-motmetrics"}[run.clear_by]
+    return f"{MATCHINGS[run.matching].name}, CLEAR and identity by {tool}"
+
+
+def by_class(runs: Sequence[Run]) -> list[str]:
+    """The classes that any run has figures of, if there are several."""
+    names = sorted({name for run in runs if run.summary for name in run.summary.by_class})
+    return names if len(names) > 1 else []
+
+
+def _by_class(runs: Sequence[Run]) -> Iterator[list[Cell]]:
+    """A row for each class and run, with all figures."""
+    for name in by_class(runs):
+        for run in runs:
+            figures = run.summary.by_class.get(name, {}) if run.summary else {}
+            cells = [figures.get(figure, math.nan) for figure in _meanings(runs)]
+            texts = [number_text(figure, value) for figure, value in zip(_meanings(runs), cells, strict=True)]
+            label = f"{name}, {run.name}" if len(runs) > 1 else name
+            yield [Cell(label, label), *(Cell(text, value) for text, value in zip(texts, cells, strict=True))]
 
 
 def _attributes(runs: Sequence[Run]) -> list[str]:

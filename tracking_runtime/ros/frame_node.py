@@ -60,6 +60,9 @@ class FrameNodeParameters(NodeParameters):
         choices=_OVERLOAD,
     )
     light_model: str = parameter("", "model to fall back to, with overload: light; kept ready beside model")
+    build_only: bool = parameter(
+        False, "configure, which builds and keeps what runs the network, and end", change=Change.NEVER
+    )
 
 
 class Tracker(Protocol):
@@ -157,6 +160,11 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     # The lifecycle
 
+    @property
+    def build_only(self) -> bool:
+        """Whether to end as soon as the node is configured."""
+        return self.parameters.build_only
+
     def load(self) -> None:
         """Open the model and offer the services."""
         self._forget()
@@ -193,7 +201,9 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             "eased": self._easing.level,
             "load": round(self._easing.load, 3),
         }
-        values |= {"model": self.model, "age_ms": round(self._age_ms, 3)}
+        fallen_back = self.parameters.overload == "light" and self._easing.level
+        values["model"] = self.parameters.light_model if fallen_back else self.model
+        values["age_ms"] = round(self._age_ms, 3)
         values |= self.describe_tracker() if hasattr(self, "tracker") else {}
         values |= stage_values(self.times.summary())
         now = time.monotonic()

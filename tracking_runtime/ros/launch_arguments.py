@@ -24,13 +24,25 @@ _USUAL = (
     Argument("autostart", "true", "configure and activate the nodes as soon as they run", YES_NO),
     Argument("use_respawn", "false", "start a node again, up to active, should its process end", YES_NO),
     Argument("log_level", "info", "least severity to log", ("debug", "info", "warn", "error", "fatal")),
-    Argument(
-        "transport_profile",
-        "shared_memory",
-        "how images come from processes of this machine; the camera driver needs the same environment",
-        ("shared_memory", "default"),
-    ),
 )
+_LOCAL_TRANSPORT = Argument(
+    "transport_profile",
+    "shared_memory",
+    "how images come from processes of this machine, the camera driver in the same environment: through "
+    "shared memory, or as the middleware does by default",
+    ("shared_memory", "default"),
+)
+_TRANSPORT = (
+    replace(
+        _LOCAL_TRANSPORT,
+        description=_LOCAL_TRANSPORT.description
+        + "; link: through shared memory, and nothing but tracks, diagnostics and small previews leaves this "
+        "machine, into link_domain",
+        choices=(*_LOCAL_TRANSPORT.choices, "link"),
+    ),
+    Argument("link_domain", "10", "ROS domain that the ground is in, with transport_profile:=link"),
+)
+_BUILD_ONLY = Argument("build_only", "false", "build and keep what runs the network, then end", YES_NO)
 _IMAGE = Argument("image", "image", "topic of the camera's images; spectral_info is looked for beside it")
 _CAMERA = Argument(
     "camera", "", "name of a hyperspectral camera, or path of its file; empty: as spectral_info says"
@@ -52,22 +64,49 @@ _VISUALIZE = Argument(
     ("none", "overlay", "rviz", "foxglove"),
 )
 
-SPAX_TRACKER = (*_USUAL, _IMAGE, _MODEL, _ENGINE, _RECORD, _OUTPUT, _VISUALIZE)
-HSI_TRACKER = (*_USUAL, _IMAGE, _CAMERA, _MODEL, _ENGINE, _RECORD, _OUTPUT, _VISUALIZE)
+_MODELS = (_MODEL, _ENGINE)
+_AROUND = (_RECORD, _OUTPUT, _VISUALIZE)
+
+SPAX_TRACKER = (
+    *_USUAL,
+    *_TRANSPORT,
+    _BUILD_ONLY,
+    _IMAGE,
+    _MODEL,
+    _ENGINE,
+    _RECORD,
+    _OUTPUT,
+    _VISUALIZE,
+)
+HSI_TRACKER = (
+    *_USUAL,
+    *_TRANSPORT,
+    _BUILD_ONLY,
+    _IMAGE,
+    _CAMERA,
+    _MODEL,
+    _ENGINE,
+    _RECORD,
+    _OUTPUT,
+    _VISUALIZE,
+)
 GROUND_STATION = (
     *_USUAL,
+    *_TRANSPORT,
+    _BUILD_ONLY,
     Argument("hsi_cameras", "hsi", "namespaces of the hyperspectral cameras, separated by spaces"),
     Argument("spax_cameras", "satellite", "namespaces of the satellite cameras, separated by spaces"),
     replace(_IMAGE, description="topic of the images in each camera's namespace"),
     _CAMERA,
-    *(replace(each, name=f"hsi_{each.name}") for each in (_MODEL, _ENGINE)),
-    *(replace(each, name=f"spax_{each.name}") for each in (_MODEL, _ENGINE)),
+    *(replace(each, name=f"hsi_{each.name}") for each in _MODELS),
+    *(replace(each, name=f"spax_{each.name}") for each in _MODELS),
     _RECORD,
     replace(_OUTPUT, description="folder for a recording of each camera; empty: recording_DATE_TIME"),
     _VISUALIZE,
 )
 REPLAY = (
     *(each for each in _USUAL if each.name not in ("autostart", "use_respawn", "use_sim_time")),
+    _LOCAL_TRANSPORT,
     Argument("bag", None, "recording with images; its ground truth is played beside them"),
     Argument("topic", "", "the images' topic in the recording; empty: its only one"),
     Argument("tracker", "hsi_tracker", "what to run on them", ("hsi_tracker", "spax_tracker")),

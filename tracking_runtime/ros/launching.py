@@ -26,7 +26,7 @@ from launch.actions import (
 )
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown, matches_action
-from launch.events.process import SignalProcess
+from launch.events.process import ProcessExited, SignalProcess
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import LifecycleNode, Node
 
@@ -42,6 +42,7 @@ _RESPAWN_DELAY_S = 2.0
 _PATIENCE_S = "30"  # after SIGINT: a recorder finishes its bag, a tracker its frame
 _REPLAY_PATIENCE_S = 180.0  # the first frame waits for a model that is loaded for its camera
 _MARKER_FRAME = "image"
+_ON_BOARD = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 _LOSSLESS = {"reliability": "reliable", "depth": 50}
 
 
@@ -130,7 +131,9 @@ class Camera:
     ) -> LifecycleNode:
         """One of this package's nodes."""
         values = self.values
-        shared = values["transport_profile"] == "shared_memory"
+        profile = values["transport_profile"]
+        environment = {} if profile == "default" else shared_memory_environment()
+        environment |= _ON_BOARD if profile == "link" else {}
         switches = {name: values.get(name, "false") == "true" for name in ("use_sim_time", "autostart")}
         return LifecycleNode(
             package=PACKAGE,
@@ -141,7 +144,7 @@ class Camera:
             remappings=[*remappings, *(pair for pair in self.remappings if pair[0] not in dict(remappings))],
             respawn=respawn and values["use_respawn"] == "true",
             respawn_delay=_RESPAWN_DELAY_S,
-            additional_env=shared_memory_environment() if shared else None,
+            additional_env=environment or None,
             ros_arguments=["--log-level", values["log_level"]],
             output="screen",
             sigterm_timeout=_PATIENCE_S,
@@ -175,14 +178,13 @@ def description(
 
 def one_camera(tracker: Tracker, values: Values) -> list[Action]:
     """A tracker with its recorder and views."""
-    camera = Camera(tracker, values)
-    return [tracker_node(camera), *recorder(camera), *views(camera), *_bridge(values)]
+    return _stations([Camera(tracker, values)])
 
 
 def ground_station(values: Values) -> list[Action]:
     """Both trackers, each for several cameras, every camera in its namespace."""
     output = values["output"] or _dated_name()
-    actions: list[Action] = []
+    cameras = []
     for tracker, kind in ((HSI_TRACKER, "hsi"), (SPAX_TRACKER, "spax")):
         for name in values[f"{kind}_cameras"].split():
             own = {
@@ -191,9 +193,48 @@ def ground_station(values: Values) -> list[Action]:
                 "model": values[f"{kind}_model"],
                 "engine": values[f"{kind}_engine"],
             }
-            camera = Camera(tracker, {**values, **own})
-            actions += [tracker_node(camera), *recorder(camera), *views(camera)]
-    return [*actions, *_bridge(values)]
+            cameras.append(Camera(tracker, {**values, **own}))
+    return _stations(cameras)
+
+
+def _stations(cameras: Sequence[Camera]) -> list[Action]:
+    """What is wanted for each of several cameras, and what all of them share."""
+    if not cameras:
+        return []
+    values = cameras[0].values
+    if values["build_only"] == "true":
+        return [action for camera in cameras for action in _build(camera)]
+    actions = [
+        action for camera in cameras for action in (tracker_node(camera), *recorder(camera), *views(camera))
+    ]
+    return [*actions, *_link(cameras), *_bridge(values)]
+
+
+def _build(camera: Camera) -> list[Action]:
+    """A tracker that builds what runs its network, and ends; the launch fails if it cannot."""
+    node = tracker_node(camera, {"build_only": True}, respawn=False)
+
+    def check(event: ProcessExited, _: LaunchContext) -> None:
+        if event.returncode:
+            raise RuntimeError(f"{event.process_name} could not build: see what it says above")
+
+    return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=check))]
+
+
+def _link(cameras: Sequence[Camera]) -> list[Action]:
+    """The node that carries to the ground what it needs of all cameras, if there is a link."""
+    values = cameras[0].values
+    if values["transport_profile"] != "link":
+        return []
+    down = [name for camera in cameras for name in (camera.tracks, camera.topic("visualizer/preview"))]
+    up = [
+        camera.topic(name)
+        for camera in cameras
+        if camera.tracker.takes_targets
+        for name in ("clicked_point", "clicked_box")
+    ]
+    parameters = {"domain": int(values["link_domain"]), "down": down, **({"up": up} if up else {})}
+    return [cameras[0].node("link", parameters, respawn=True)]
 
 
 def replay(values: Values) -> list[Action]:
@@ -231,10 +272,12 @@ def replay(values: Values) -> list[Action]:
     ]
 
 
-def tracker_node(camera: Camera, parameters: Mapping[str, Any] | None = None) -> LifecycleNode:
-    """The tracker of a camera, with more parameters."""
+def tracker_node(
+    camera: Camera, parameters: Mapping[str, Any] | None = None, *, respawn: bool = True
+) -> LifecycleNode:
+    """The tracker of a camera, with more parameters; ``respawn`` where that is wished for."""
     given = {name: camera.values[name] for name in camera.tracker.switches if camera.values[name]}
-    return camera.node(camera.tracker.name, {**given, **(parameters or {})}, respawn=True)
+    return camera.node(camera.tracker.name, {**given, **(parameters or {})}, respawn=respawn)
 
 
 def recorder(camera: Camera, *, own: bool = False) -> list[Action]:
@@ -268,7 +311,7 @@ def views(camera: Camera) -> list[Action]:
     Raises:
         RuntimeError: the program that shows them is not installed.
     """
-    if camera.values["visualize"] == "none":
+    if camera.values["visualize"] == "none" and camera.values["transport_profile"] != "link":
         return []
     drawn = [("image", camera.topic(camera.tracker.picture))] if camera.tracker.picture else []
     view = {"tracker": camera.tracker.view, "marker_frame": _MARKER_FRAME}

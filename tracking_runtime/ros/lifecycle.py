@@ -38,6 +38,7 @@ from tracking_runtime.ros import diagnostics, qos
 from tracking_runtime.ros.diagnostics import Diagnosis, Level
 from tracking_runtime.ros.parameters import NodeParameters, ParameterServer
 from tracking_runtime.ros.processes import end_with_parent
+from tracking_runtime.transport import free_abandoned_memory
 
 P = TypeVar("P", bound=NodeParameters)
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
@@ -105,6 +106,11 @@ class TrackingNode(LifecycleNode, Generic[P]):
     def state(self) -> str:
         """The lifecycle's: unconfigured, inactive, active, finalized, or a transition's in between."""
         return str(self._state_machine.current_state[1])
+
+    @property
+    def build_only(self) -> bool:
+        """Whether to end as soon as the node is configured."""
+        return False
 
     @property
     def scope(self) -> ExitStack:
@@ -309,13 +315,15 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
     """Run one node until SIGINT or SIGTERM, then shut it down; a second signal ends the process at once.
 
     Returns:
-        the exit status: 0, or 2 if a parameter's value at the start is not allowed.
+        the exit status: 0, 1 if it should only be built and cannot be, or 2 if a parameter's value at the
+        start is not allowed.
     """
     signalled = Future()
     threading.Thread(
         target=_await_signals, args=[_signal_pipe(), signalled], name="signals", daemon=True
     ).start()
     end_with_parent()
+    free_abandoned_memory()
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
         try:
@@ -323,6 +331,10 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
         except (ValueError, InvalidParameterTypeException, InvalidParameterValueException) as error:
             print(error, file=sys.stderr)
             return 2
+        if node.build_only:
+            built = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+            node.shut_down()
+            return 0 if built else 1
         executor = SingleThreadedExecutor()
         executor.add_node(node)
         if node.parameters.autostart:

@@ -102,7 +102,7 @@ def end_with_parent() -> None:
 class NodeProcess:
     """One node in its own process, from ``with`` to the end of the block.
 
-    A node ends with the process that started it, even where that is killed (``end_with_parent``).
+    A node ends with the thread that started it, even where its process is killed (``end_with_parent``).
 
     Attributes:
         module: run as ``python -m module``.
