@@ -447,7 +447,7 @@ class HsiTracker:
     def _places(self, target: _Target, view: _View) -> list[SquareCrop]:
         """Where to look for a target: around its last box; if it is lost, where its spectrum fits as well."""
         settings = self.settings
-        crops = [_square(target.box, search_side(target.box)).moved(*target.motion)]
+        crops = [_square(target.box, search_side(target.box)).moved(*target.motion).settled()]
         if target.status is TargetStatus.LOST and settings.redetection_crops:
             size, places = target.box[2:], settings.redetection_places
             likely = likely_places(view.pixels, size, target.signature, view.black, view.means, places)
