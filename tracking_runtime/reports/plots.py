@@ -114,7 +114,7 @@ def draw_bars(axes: Axes, bars: Bars) -> None:
     axes.set(xlabel=bars.x_label)
     if several:
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=3, fontsize=8.5)
-        axes.get_figure().suptitle(bars.title, x=0.02, ha="left", fontsize=11, fontweight="bold")
+        axes.figure.suptitle(bars.title, x=0.02, ha="left", fontsize=11, fontweight="bold")
     else:
         axes.set_title(bars.title)
 
