@@ -24,6 +24,7 @@ PALETTE = (
 _INK = "#010203"  # stands for the page's text colour, which it becomes in the SVG
 _FONTS = ["DejaVu Sans"]
 _DARKER = 0.82
+_LEGEND_COLUMNS, _LEGEND_LINE_PT = 3, 14
 
 
 @contextmanager
@@ -112,11 +113,15 @@ def draw_bars(axes: Axes, bars: Bars) -> None:
     axes.set_ylim(len(bars.rows) - 0.4, -0.6)
     axes.grid(several, axis="y")
     axes.set(xlabel=bars.x_label)
+    axes.set_title(bars.title, pad=6 + _LEGEND_LINE_PT * _legend_lines(bars))
     if several:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=3, fontsize=8.5)
-        axes.figure.suptitle(bars.title, x=0.02, ha="left", fontsize=11, fontweight="bold")
-    else:
-        axes.set_title(bars.title)
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=_LEGEND_COLUMNS, fontsize=8.5
+        )
+
+
+def _legend_lines(bars: Bars) -> int:
+    return math.ceil(len(bars.series) / _LEGEND_COLUMNS) if len(bars.series) > 1 else 0
 
 
 def chart_svg(chart: Chart) -> str:
@@ -138,8 +143,7 @@ def ways_svg(ways: WayMap) -> str:
 
 def bars_svg(bars: Bars) -> str:
     """Bars as an SVG element."""
-    legend = 0.2 * math.ceil(len(bars.series) / 3) if len(bars.series) > 1 else 0
-    height = 1.0 + legend + 0.25 * len(bars.rows)
+    height = 1.0 + _LEGEND_LINE_PT / 72 * _legend_lines(bars) + 0.25 * len(bars.rows)
     return _svg(lambda axes: draw_bars(axes, bars), bars.title, (4.6, height))
 
 
