@@ -111,7 +111,7 @@ class TrackerSettings:
     certain_score: float = 0.75
     lost_score: float = 0.5
     lost_after: int = 5
-    found_score: float = 0.98
+    found_score: float = 0.995
     redetection_crops: int = 3
     redetection_places: int = 9
     peaks: int = 4
@@ -447,7 +447,7 @@ class HsiTracker:
     def _places(self, target: _Target, view: _View) -> list[SquareCrop]:
         """Where to look for a target: around its last box; if it is lost, where its spectrum fits as well."""
         settings = self.settings
-        crops = [_square(target.box, search_side(target.box)).moved(*target.motion)]
+        crops = [_square(target.box, search_side(target.box)).moved(*target.motion).settled()]
         if target.status is TargetStatus.LOST and settings.redetection_crops:
             size, places = target.box[2:], settings.redetection_places
             likely = likely_places(view.pixels, size, target.signature, view.black, view.means, places)

@@ -126,7 +126,7 @@ def check_same_size(previous: GrayImage, gray: GrayImage) -> None:
         raise ValueError(f"frame of {gray.shape}, after frames of {previous.shape}")
 
 
-def cell_maxima(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+def cell_maxima(values: NDArray[Any], side: int) -> NDArray[Any]:
     """``(ceil(height / side), ceil(width / side))`` the largest of each square cell, none below 0.
 
     Two passes over slices are thirty times as fast as one reduction over both axes.
@@ -134,18 +134,7 @@ def cell_maxima(values: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     height, width = values.shape
     padded = cv2.copyMakeBorder(values, 0, -height % side, 0, -width % side, cv2.BORDER_CONSTANT)
     rows = padded.reshape(-1, side, padded.shape[1]).max(axis=1)
-    return np.asarray(np.maximum.reduce([rows[:, k::side] for k in range(side)]), np.float32)
-
-
-def hot_cells(
-    heat: NDArray[Any], least: float, transform: NDArray[np.float64], side: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the cells that pixels of at least some heat are in after a transform."""
-    height, width = heat.shape
-    y, x = np.divmod(np.flatnonzero(heat >= least), width)
-    column, row = np.floor(transform @ np.stack([x + 0.5, y + 0.5, np.ones(len(x))])).astype(np.int64)
-    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    return row[inside] // side, column[inside] // side
+    return np.asarray(np.maximum.reduce([rows[:, k::side] for k in range(side)]))
 
 
 def median_of_seven(images: list[GrayImage]) -> GrayImage:
@@ -185,7 +174,7 @@ class MotionMask:
         residual = self._residual(gray)
         self._history.append((gray, IDENTITY))
         mask, saturated = self._threshold(residual, previous_heat, transform)
-        return MotionFrame(mask, residual, transform, float(mask.mean()), saturated)
+        return MotionFrame(mask, residual, transform, np.count_nonzero(mask) / mask.size, saturated)
 
     def _residual(self, gray: GrayImage) -> NDArray[np.float32]:
         count = len(self._history)
@@ -210,12 +199,13 @@ class MotionMask:
         surroundings = (settings.surroundings_px, settings.surroundings_px)
         contrast = cv2.absdiff(difference, cv2.blur(difference, surroundings))
         noise = max(1.0, 1.4826 * float(np.median(contrast[::4, ::4])))
-        unrest = cv2.blur(np.minimum(contrast, np.float32(4 * noise)), surroundings)
+        unit = cv2.blur(np.minimum(contrast, np.float32(4 * noise)), surroundings)
+        unit *= np.float32(1.25)
+        np.maximum(unit, np.float32(noise), out=unit)
         smooth = cv2.blur(background, (3, 3))
-        edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)).astype(np.float32)
-        return contrast / (
-            np.maximum(np.float32(1.25) * unrest, np.float32(noise)) + settings.edge_tolerance_px * edges
-        )
+        edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+        cv2.addWeighted(unit, 1, edges, settings.edge_tolerance_px, 0, dst=unit, dtype=cv2.CV_32F)
+        return np.asarray(cv2.divide(contrast, unit, dst=contrast), np.float32)
 
     def _threshold(
         self, residual: NDArray[np.float32], heat: NDArray[Any] | None, transform: NDArray[np.float64]
@@ -225,7 +215,8 @@ class MotionMask:
         side = settings.cell_px
         cells = cell_maxima(residual, side)
         if heat is not None:
-            cells[hot_cells(heat, settings.heat, transform, side)] = 1e3
+            moved = cv2.warpAffine(heat.astype(np.float32), transform, (width, height))
+            cells[cell_maxima(np.asarray(moved, np.float32), side) >= settings.heat] = 1e3
         active, saturated = self._within_budget(cells)
         size = (cells.shape[1] * side, cells.shape[0] * side)
         mask = cv2.resize(active, size, interpolation=cv2.INTER_NEAREST)

@@ -16,7 +16,7 @@ from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
 from spax_ros.detection import Detections, decode, no_detections
 from spax_ros.inputs import Inputs, as_bgr, brightness, white_level
 from spax_ros.models import SpaxModel, load_spax
-from spax_ros.motion import IDENTITY, MotionMask, MotionSettings
+from spax_ros.motion import IDENTITY, MotionFrame, MotionMask, MotionSettings
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift, shift_at
 from spax_ros.network.memory import CarriedState, Memory, SlidingWindow
@@ -147,13 +147,11 @@ class SpaxTracker:
         gray = brightness(bgr)
         with self._times.stage("mask"):
             motion = self._motion.update(gray, self._heat)
-            energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
-            allowed = strongest_tiles(motion.mask, energy, TILE, self._settings.most_tiles)
-            share = -(-active_tiles(allowed, TILE) >> self._easing)
-            mask = strongest_tiles(allowed, energy, TILE, share)
+            active = active_tiles(motion.mask, TILE)
+            mask = self._within_room(motion, active)
         self.camera_motion = motion.transform
-        self.motion_mask, self.active_share = mask, float(mask.mean())
-        self.saturated = motion.saturated or allowed is not motion.mask
+        self.motion_mask, self.active_share = mask, np.count_nonzero(mask) / mask.size
+        self.saturated = motion.saturated or active > self._settings.most_tiles
         self.remark = remark_on(gray, self._previous, saturated=self.saturated)
         self._previous = gray
         found = self._detect(bgr, motion.residual, mask, motion.transform)
@@ -162,6 +160,14 @@ class SpaxTracker:
             return self._association.update(
                 found.boxes, found.scores, found.class_ids, stamp_ns, camera_motion=motion.transform
             )
+
+    def _within_room(self, motion: MotionFrame, active: int) -> NDArray[np.bool_]:
+        """The mask, or its strongest tiles where there are more than the largest bucket or easing leaves."""
+        room = min(self._settings.most_tiles, -(-active >> self._easing))
+        if active <= room:
+            return motion.mask
+        energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
+        return strongest_tiles(motion.mask, energy, TILE, room)
 
     @torch.inference_mode()
     def _detect(

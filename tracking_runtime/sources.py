@@ -35,6 +35,7 @@ from tracking_runtime.cdr import (
     read_truth,
     stamp_ns,
 )
+from tracking_runtime.described import TRUTH_FILE, find_description
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, FrameSource, GroundTruth
 from tracking_runtime.ground_truth import find_ground_truth, read_ground_truth
@@ -47,6 +48,7 @@ SPECTRAL_INFO_FILE = "spectral_info.yaml"
 _TIFF = {".tif", ".tiff"}
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", *_TIFF}
 _IMAGE_FOLDERS = ("img", "img1", "HSI")
+_RATE_HZ = 10.0
 _LONGEST_WAIT_FOR_TRUTH = 16  # images in the order of the recording
 
 
@@ -78,11 +80,12 @@ class FolderSource:
 
     Images are taken in natural order of their names (``2.png`` before ``10.png``). The folder may also be the
     one above, with the images in ``img``, ``img1`` or ``HSI``. Ground truth is looked for under its usual
-    names, the bands in ``spectral_info.yaml``, whose keys are the attributes of ``SpectralInfo``.
+    names, the bands in ``spectral_info.yaml``, whose keys are the attributes of ``SpectralInfo``. What
+    ``rstrack convert --to folder`` wrote has its stamps, classes and encoding as well.
 
     Args:
         folder: with the images.
-        rate: frames a second; stamps are multiples of its inverse.
+        rate: frames a second; stamps are multiples of its inverse. None: as described, else 10.
         classes: names, separated by commas, of the classes that the ground truth numbers from 1.
         malformed: see ``read_ground_truth``.
 
@@ -91,20 +94,24 @@ class FolderSource:
     """
 
     def __init__(
-        self, folder: str | Path, *, rate: float = 10.0, classes: str = "", malformed: Malformed = "raise"
+        self,
+        folder: str | Path,
+        *,
+        rate: float | None = None,
+        classes: str = "",
+        malformed: Malformed = "raise",
     ) -> None:
-        if rate <= 0:
+        if rate is not None and rate <= 0:
             raise SourceError(f"rate {rate} of {folder} is not a number of frames a second")
         self._folder, self._paths = _image_paths(Path(folder))
-        self._rate_hz = float(rate)
+        self._described = find_description(self._folder, len(self._paths))
+        self._rate_hz = float(rate or (self._described.rate_hz if self._described else _RATE_HZ))
+        self._stamps_ns = [round(index * 1e9 / self._rate_hz) for index in range(1, len(self._paths) + 1)]
+        if self._described and rate is None:
+            self._stamps_ns = list(self._described.stamps_ns)
         names = tuple(name for name in str(classes).split(",") if name)
-        self._class_names = names or ("object",)
-        self._truth: list[GroundTruth | None] = [None] * len(self._paths)
-        truth_path = find_ground_truth(self._folder)
-        if truth_path:
-            self._truth = read_ground_truth(
-                truth_path, len(self._paths), class_names=names, malformed=malformed
-            )
+        self._class_names = names or (self._described.class_names if self._described else ("object",))
+        self._truth = self._read_truth(names, malformed)
         self._spectral_info = find_spectral_info(self._folder)
 
     @property
@@ -134,9 +141,19 @@ class FolderSource:
 
     def __iter__(self) -> Iterator[Frame]:
         """The images, each read when it is asked for."""
-        for index, (path, truth) in enumerate(zip(self._paths, self._truth, strict=True), start=1):
+        for path, stamp, truth in zip(self._paths, self._stamps_ns, self._truth, strict=True):
             image, encoding = read_image_file(path)
-            yield Frame(round(index * 1e9 / self._rate_hz), image, encoding, truth=truth)
+            if self._described:
+                image, encoding = self._described.decoded(image), self._described.encoding
+            yield Frame(stamp, image, encoding, truth=truth)
+
+    def _read_truth(self, class_names: tuple[str, ...], malformed: Malformed) -> list[GroundTruth | None]:
+        path = find_ground_truth(self._folder)
+        if path is None:
+            return [None] * len(self._paths)
+        if self._described and path == self._folder.parent / TRUTH_FILE and not class_names:
+            return self._described.read_truth(path)
+        return read_ground_truth(path, len(self._paths), class_names=class_names, malformed=malformed)
 
 
 class BagSource:

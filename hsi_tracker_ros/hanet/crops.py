@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hsi_tracker_ros.hanet.config import HANetConfig
 
 CONTEXT = 0.5
+_STEPS = 8  # per pixel
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,15 @@ class SquareCrop:
     def moved(self, dx: float, dy: float) -> SquareCrop:
         """The same square in an image whose origin is elsewhere."""
         return SquareCrop(self.x + dx, self.y + dy, self.side)
+
+    def settled(self) -> SquareCrop:
+        """The square at the nearest eighths of a pixel.
+
+        Crops jump with their place, by whole grey levels, and engines differ in the last bits of a box: such
+        bits do not move what is looked at, so that tracks do not depend on the engine.
+        """
+        x, y, side = (round(value * _STEPS) / _STEPS for value in (self.x, self.y, self.side))
+        return SquareCrop(x, y, max(side, 1 / _STEPS))
 
     def window(self, height: int, width: int) -> tuple[slice, slice]:
         """Rows and columns of an image that the square covers, and a pixel of rim; empty if none."""

@@ -90,10 +90,9 @@ class State:
     @classmethod
     def of(cls, grid: Grid, features: Mapping[str, Tensor]) -> State:
         """A state of these parts; parts that are left out have no channels."""
-        nothing = {
-            name: features["input1" if name == "p1" else "input0"][:, :0]
-            for name in ("p0", "p1", "p2", "mask")
-        }
+        like = features["input0"]
+        levels = {"p0": 0, "p1": 1, "p2": 2, "mask": 0}
+        nothing = {name: grid.zeros(like, level, 0) for name, level in levels.items()}
         parts = nothing | dict(features)
         pyramid = Pyramid(parts["p0"], parts["p1"], parts["p2"])
         return cls(grid, parts["input0"], parts["input1"], parts["fused"], pyramid, parts["mask"])

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from spax_ros.motion import cell_maxima
 
 
 def bucket(count: int, smallest: int = 64) -> int:
@@ -16,7 +20,7 @@ def bucket(count: int, smallest: int = 64) -> int:
 
 def active_tiles(mask: NDArray[np.bool_], tile: int) -> int:
     """How many tiles of a mask ``(H, W)`` hold active pixels."""
-    return int(np.count_nonzero(_sums(mask.astype(np.float32), tile)))
+    return int(np.count_nonzero(cell_maxima(mask.view(np.uint8), tile)))
 
 
 def strongest_tiles(
@@ -30,10 +34,9 @@ def strongest_tiles(
         tile: side of a tile, in pixels.
         limit: tiles kept at most.
     """
-    counts = _sums(mask.astype(np.float32), tile)
-    if np.count_nonzero(counts) <= limit:
+    if active_tiles(mask, tile) <= limit:
         return mask
-    sums = np.where(counts > 0, _sums(np.where(mask, energy, 0), tile), -1)
+    sums = np.where(_sums(mask, tile) > 0, _sums(np.where(mask, energy, 0), tile), -1)
     kept = np.zeros(sums.size, np.uint8)
     kept[np.argpartition(sums.reshape(-1), sums.size - limit)[sums.size - limit :]] = 1
     height, width = mask.shape
@@ -42,7 +45,7 @@ def strongest_tiles(
     return mask & pixels[:height, :width].astype(bool)
 
 
-def _sums(values: NDArray[np.float32], tile: int) -> NDArray[np.float32]:
+def _sums(values: NDArray[Any], tile: int) -> NDArray[np.float32]:
     height, width = values.shape
     padded = np.pad(values, ((0, -height % tile), (0, -width % tile)))
     return np.asarray(padded.reshape(padded.shape[0] // tile, tile, -1, tile).sum(axis=(1, 3)), np.float32)

@@ -22,6 +22,7 @@ from tracking_runtime.encodings import parse_encoding
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.recording import record
+from tracking_runtime.sources import open_source
 from tracking_runtime.spectral import SpectralInfo
 
 NAMES = ("car", "ship")
@@ -92,6 +93,9 @@ def test_folder_to_bag_to_folder_loses_nothing(made):
         list(write_folder(Made(made), root / "first"))
         (folder,) = open_dataset(root / "first")
         assert_same(list(folder), made)
+        camera = open_source(f"folder:{root / 'first'}")
+        assert_same(list(camera), made)
+        assert (camera.rate_hz, camera.class_names) == (folder.rate_hz, NAMES)
         list(record(folder, root / "bag"))
         (bag,) = open_dataset(root / "bag")
         assert_same(list(bag), made)

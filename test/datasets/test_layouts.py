@@ -169,6 +169,18 @@ def test_one_folder_of_frames_with_otb_text_and_attributes(tmp_path):
     assert (video.name, video.attributes, boxes_of(video)) == ("ball", ("OCC",), [[[1, 2, 3, 4]], []])
 
 
+def test_attributes_as_zeros_and_ones(tmp_path):
+    write(tmp_path / "Car.txt", "1 2 3 4\n")
+    write(tmp_path / "att" / "car.txt", "1,0,0,1,0,0,0,0,0,0,1\n")
+    (video,) = open_dataset(tmp_path)
+    assert (video.name, video.attributes) == ("Car", ("IV", "OCC", "LR"))
+    write(tmp_path / "att" / "names.txt", "BC\nDEF\n")
+    with pytest.raises(SourceError, match=r"car\.txt: 2 zeros and ones are expected, of BC, DEF"):
+        open_dataset(tmp_path)
+    write(tmp_path / "att" / "car.txt", "0\t1\n")
+    assert open_dataset(tmp_path)[0].attributes == ("DEF",)
+
+
 def test_frames_are_read_one_at_a_time(tmp_path):
     images(tmp_path / "img", 5)
     (video,) = open_dataset(tmp_path)

@@ -161,6 +161,7 @@ def test_boxes_of_the_otb_toolkit(tmp_path):
         ("HSI-NIR/car.txt", "nir/car"),
         ("car.txt", "vis/car"),
         ("car/001.txt", "car"),
+        ("1-2.txt", "train/1-2"),
     ],
 )
 def test_results_are_found_by_name(tmp_path, file, video):
@@ -180,6 +181,12 @@ def test_what_lies_beside_the_boxes_is_passed_over(tmp_path):
     for companion in ("car_SEE-Net_time.txt", "car_SEE-Net_confidence.txt"):
         written(tmp_path, "0.1\n", companion)
     assert find_results(tmp_path, ["car"]) == {"car": path}
+
+
+def test_one_result_is_not_taken_for_two_videos(tmp_path):
+    written(tmp_path, "1 2 3 4\n", "ball.txt")
+    with pytest.raises(SourceError, match=r"ball\.txt may be the result of nir/ball and of vis/ball"):
+        find_results(tmp_path, ["nir/ball", "vis/ball"])
 
 
 def test_two_possible_results_are_refused(tmp_path):

@@ -115,7 +115,7 @@ def test_classes_by_hand():
         "ship": (0, 2),
     }
     assert scores.figures["MOTA"] == 1 and by_class["ship"]["MOTA"] == 0.5
-    assert by_class["car"]["challenge"] == pytest.approx((0.5 + 2 * 4 / (4 + 6)) / 2)
+    assert by_class["car"]["challenge_score"] == pytest.approx((0.5 + 2 * 4 / (4 + 6)) / 2)
     again = VideoScores.from_json(json.loads(json.dumps(scores.as_json(), allow_nan=False)))
     assert summarise([again, again]).by_class == by_class
 
@@ -125,6 +125,11 @@ def test_tracks_whose_classes_are_unknown_have_figures_by_class_only_where_there
     answer = [ScoredBoxes(np.array([1, 2]), as_boxes([BOX, FAR]), np.ones(2), np.array([-1, -1]))]
     several = score_video("a", [GroundTruth(np.array([1, 2]), kinds, as_boxes([BOX, FAR]))], answer)
     assert summarise([several]).by_class == {}
+    swapped = [ScoredBoxes(np.array([1, 2]), as_boxes([BOX, FAR]), np.ones(2), kinds[::-1].astype(np.int64))]
+    numbered_otherwise = score_video(
+        "c", [GroundTruth(np.array([1, 2]), kinds, as_boxes([BOX, FAR]))], swapped
+    )
+    assert summarise([numbered_otherwise]).by_class == {}
     one = score_video("b", [truth_of(BOX, FAR)], answer, class_names=("airplane",))
     assert summarise([several, one]).by_class == {"airplane": pytest.approx(one.figures)}
 

@@ -14,7 +14,6 @@ from spax_ros.motion import (
     MotionSettings,
     cell_maxima,
     compose,
-    hot_cells,
     median_of_seven,
     register,
 )
@@ -174,11 +173,3 @@ def test_the_real_car_stays_in_the_mask() -> None:
             inside.append(motion.mask[int(y + height / 2), int(x + width / 2)])
     assert np.mean(inside) >= 0.97
     assert np.mean(shares) <= 0.06
-
-
-def test_heat_keeps_the_cells_active_that_it_moves_to() -> None:
-    heat = np.zeros((40, 64), np.float32)
-    heat[10, 15], heat[10, 3], heat[39, 63] = 0.9, 0.1, 0.5
-    shift = np.array([[1.0, 0.0, 0.6], [0.0, 1.0, 6.0]])  # x by 0.6: column 15 becomes 16
-    rows, columns = hot_cells(heat, 0.2, shift, 8)
-    assert list(zip(rows.tolist(), columns.tolist(), strict=True)) == [(2, 2)]

@@ -259,3 +259,14 @@ def test_follows_the_car_of_the_real_clip() -> None:
             present += 1
             covered += bool(len(distance)) and distance.min() <= 5
     assert covered >= 0.6 * present
+
+
+def test_a_heat_map_that_is_warm_everywhere_is_bounded(clip: list[NDArray[np.uint8]]) -> None:
+    """Tens of thousands of peaks at once: the best are kept."""
+    model = load_tracker("spax_small").model
+    model.network.head("hm").out.bias.add_(20)
+    settings = replace(TrackerSettings(), most_detections=300)
+    tracker = SpaxTracker(model, settings)
+    results = follow(tracker, clip[:12])
+    assert len(tracker.detections) <= 300
+    assert max(map(len, results)) <= 12 * 300

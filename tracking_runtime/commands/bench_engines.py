@@ -58,7 +58,11 @@ def engines(
     content = {"machine": asdict(this_machine()), "measurements": [asdict(each) for each in found]}
     (output / "engines.json").write_text(json.dumps(content, indent=1))
     _plot([each for each in found if not each.problem]).savefig(output / "engines.png", dpi=150)
-    Console().print(_table(found))
+    console = Console()
+    console.print(_table([each for each in found if not each.problem]))
+    for each in found:
+        if each.problem:
+            console.print(f"not run: {each.problem}", soft_wrap=True, markup=False)
 
 
 def _calibrate_on_noise(networks: Networks) -> None:
@@ -86,9 +90,6 @@ def _table(measurements: Sequence[Measurement]) -> Table:
     table = Table(*columns)
     eager = {each.graph: each.p50_ms for each in measurements if each.engine == "pytorch:float32"}
     for each in measurements:
-        if each.problem:
-            table.add_row(each.graph, each.engine, each.problem)
-            continue
         table.add_row(
             each.graph,
             each.engine,

@@ -68,7 +68,11 @@ from tracking_runtime.rows import Malformed
     show_default=True,
     help="Which frames of the HOT challenge.",
 )
-@click.option("--classes", default="", help="Names, separated by commas, of the classes in text files.")
+@click.option(
+    "--classes",
+    default="",
+    help="Names, separated by commas, of the classes in text files, whose numbers count from 1.",
+)
 @click.option(
     "--matching",
     type=click.Choice(["iou0.3", "iou0.4", "any-overlap", "centre5px"]),

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
-import dacite
 import numpy as np
 import tifffile
 import yaml
@@ -20,36 +20,15 @@ from numpy.typing import NDArray
 
 from tracking_runtime.datasets.results import write_tracks
 from tracking_runtime.datasets.sequences import ImageSequence, Truths
+from tracking_runtime.described import TRUTH_FILE, VIDEO_FILE, VideoDescription, find_description
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.multi_object import ScoredBoxes
 from tracking_runtime.frames import FrameSource, GroundTruth
-from tracking_runtime.ground_truth import read_ground_truth
 from tracking_runtime.sources import SPECTRAL_INFO_FILE, find_spectral_info, read_image_file
 from tracking_runtime.spectral import SpectralInfo
 
-VIDEO_FILE = "video.yaml"
-
-_IMAGES, _TRUTH = "img", "gt.txt"
+_IMAGES = "img"
 _AS_PNG = ("mono8", "mono16", "bgr8", "rgb8")
-
-
-@dataclass(frozen=True)
-class _Description:
-    """What ``video.yaml`` says.
-
-    Attributes:
-        rate_hz: frames a second.
-        encoding: of the images.
-        class_names: of the classes that ``gt.txt`` numbers from 1.
-        without_truth: numbers, from 1, of the frames of which nothing is known.
-        stamps_ns: of all frames.
-    """
-
-    rate_hz: float
-    encoding: str
-    class_names: tuple[str, ...]
-    without_truth: tuple[int, ...]
-    stamps_ns: tuple[int, ...]
 
 
 def write_folder(source: FrameSource, folder: Path) -> Iterator[int]:
@@ -76,38 +55,28 @@ def write_folder(source: FrameSource, folder: Path) -> Iterator[int]:
         truths.append(frame.truth)
         stamps.append(frame.stamp_ns)
         yield frame.stamp_ns
-    write_tracks(folder / _TRUTH, [_objects(truth) for truth in truths])
+    write_tracks(folder / TRUTH_FILE, [_objects(truth) for truth in truths])
     if source.spectral_info is not None:
         _write_yaml(folder / SPECTRAL_INFO_FILE, _plain_info(source.spectral_info))
     unknown = tuple(number for number, truth in enumerate(truths, start=1) if truth is None)
-    description = _Description(source.rate_hz, encoding, source.class_names, unknown, tuple(stamps))
+    description = VideoDescription(source.rate_hz, encoding, source.class_names, unknown, tuple(stamps))
     _write_yaml(folder / VIDEO_FILE, _plain(asdict(description)))
 
 
-def is_converted(images: Path) -> bool:
-    """Whether a folder of images was written by ``write_folder``."""
-    return (images.parent / VIDEO_FILE).is_file()
-
-
-def read_converted(name: str, folder: Path, images: tuple[Path, ...]) -> ImageSequence:
-    """The video whose images ``write_folder`` has put into a folder.
+def converted_video(name: str, folder: Path, images: tuple[Path, ...]) -> ImageSequence | None:
+    """The video whose images ``write_folder`` has put into a folder; None if it was not that.
 
     Raises:
         SourceError: what is beside them does not belong to them.
     """
-    path = folder.parent / VIDEO_FILE
-    try:
-        rules = dacite.Config(strict=True, cast=[tuple, float])
-        described = dacite.from_dict(_Description, yaml.safe_load(path.read_text()), rules)
-    except (yaml.YAMLError, dacite.DaciteError, TypeError, ValueError, AttributeError) as error:
-        raise SourceError(f"{path} does not describe a video: {error}") from error
-    if len(described.stamps_ns) != len(images):
-        raise SourceError(f"{path}: {len(described.stamps_ns)} stamps for {len(images)} images")
+    described = find_description(folder, len(images))
+    if described is None:
+        return None
     return ImageSequence(
         name,
         images,
-        _Truth(folder.parent / _TRUTH, len(images), described.class_names, described.without_truth),
-        _ReadImage(described.encoding),
+        partial(described.read_truth, folder.parent / TRUTH_FILE),
+        partial(_read_image, described),
         class_names=described.class_names,
         spectral_info=find_spectral_info(folder),
         rate_hz=described.rate_hz,
@@ -115,29 +84,9 @@ def read_converted(name: str, folder: Path, images: tuple[Path, ...]) -> ImageSe
     )
 
 
-@dataclass(frozen=True)
-class _Truth:
-    path: Path
-    frames: int
-    class_names: tuple[str, ...]
-    without: tuple[int, ...]
-
-    def __call__(self) -> Truths:
-        known: Truths = [GroundTruth() for _ in range(self.frames)]
-        if self.path.stat().st_size:
-            known = read_ground_truth(self.path, self.frames, class_names=self.class_names)
-        return [None if number in self.without else truth for number, truth in enumerate(known, start=1)]
-
-
-@dataclass(frozen=True)
-class _ReadImage:
-    encoding: str
-
-    def __call__(self, path: Path) -> tuple[NDArray[Any], str]:
-        image, _ = read_image_file(path)
-        if self.encoding == "rgb8":
-            image = np.ascontiguousarray(image[..., ::-1])
-        return image, self.encoding
+def _read_image(described: VideoDescription, path: Path) -> tuple[NDArray[Any], str]:
+    image, _ = read_image_file(path)
+    return described.decoded(image), described.encoding
 
 
 def _write_image(stem: Path, image: NDArray[Any], encoding: str) -> None:

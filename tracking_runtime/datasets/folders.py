@@ -10,7 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from tracking_runtime.datasets.conversion import is_converted, read_converted
+from tracking_runtime.datasets.attributes import ATTRIBUTES_FOLDER
+from tracking_runtime.datasets.conversion import converted_video
 from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequence, VideoSequence
 from tracking_runtime.ground_truth import FILE_NAMES, read_ground_truth
 from tracking_runtime.rows import Malformed
@@ -37,9 +38,8 @@ def video_folders(
         rate_hz: frames a second.
     """
     return [
-        read_converted(name, folder, images)
-        if is_converted(folder)
-        else ImageSequence(
+        converted_video(name, folder, images)
+        or ImageSequence(
             name,
             images,
             _TruthFile(_truth_of(folder, root), len(images), tuple(class_names), malformed),
@@ -59,6 +59,7 @@ def truth_files(
     without any, every text file is the truth of the video that it is named like: ``car.txt``, ``car_gt.txt``.
     """
     paths = [root] if root.is_file() else _in_order(root, root.rglob("*.txt"))
+    paths = [path for path in paths if path.parent != root / ATTRIBUTES_FOLDER]
     usual = [path for path in paths if path.name in _USUAL_NAMES and path != root]
     named = {_truth_name(path, root): path for path in reversed(usual or paths)}
     return [

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import yaml
-
+from tracking_runtime.datasets.attributes import read_attributes
 from tracking_runtime.datasets.coco import coco_sequences
 from tracking_runtime.datasets.folders import truth_files, video_folders
 from tracking_runtime.datasets.hot import View, hot_sequences, is_hot
@@ -25,7 +24,6 @@ from tracking_runtime.rows import Malformed
 
 Layout = Literal["auto", "bag", "coco", "hot", "folders", "truth"]
 LAYOUTS: tuple[Layout, ...] = ("auto", "bag", "coco", "hot", "folders", "truth")
-ATTRIBUTES_FILE = "attributes.yaml"
 
 
 def open_dataset(
@@ -66,22 +64,6 @@ def open_dataset(
     if not found:
         raise SourceError(f"no videos, and no text files with ground truth, in {place}")
     return _with_attributes(found, read_attributes(place))
-
-
-def read_attributes(place: Path) -> Mapping[str, tuple[str, ...]]:
-    """The attributes of each video, by its comparable name: ``attributes.yaml``, videos to lists of names.
-
-    Raises:
-        SourceError: the file is not that.
-    """
-    path = place / ATTRIBUTES_FILE
-    if not path.is_file():
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text())
-        return {comparable(str(name)): tuple(map(str, values)) for name, values in content.items()}
-    except (yaml.YAMLError, AttributeError, TypeError) as error:
-        raise SourceError(f"{path} does not map videos to lists of attributes: {error}") from error
 
 
 def _with_attributes(

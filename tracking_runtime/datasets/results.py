@@ -176,31 +176,37 @@ def find_results(place: Path, videos: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for fits in (_is_whole, _is_stem, _is_decorated, _is_within):
         free = {path: name for path, name in files.items() if path not in found.values()}
+        claimed: dict[Path, str] = {}
         for video in (name for name in videos if name not in found):
-            named = [path for path, name in free.items() if fits(path, name, comparable(video))]
+            named = [path for path, name in free.items() if fits(path, name, video)]
             if len(named) > 1:
                 both = f"{named[0].relative_to(place)} and {named[1].relative_to(place)}"
                 raise SourceError(f"{place}: {both} may both be the result of {video}")
+            if named and named[0] in claimed:
+                both = f"{claimed[named[0]]} and of {video}"
+                raise SourceError(f"{place}: {named[0].relative_to(place)} may be the result of {both}")
             if named:
-                found[video] = named[0]
+                claimed[named[0]] = video
+        found.update({video: path for path, video in claimed.items()})
     return found
 
 
 def _is_whole(path: Path, name: str, video: str) -> bool:  # noqa: ARG001 - as the others
-    return name == video
+    return name == comparable(video)
 
 
 def _is_stem(path: Path, name: str, video: str) -> bool:  # noqa: ARG001 - as the others
-    return comparable(path.stem) == video
+    return comparable(path.stem) == comparable(video)
 
 
 def _is_decorated(path: Path, name: str, video: str) -> bool:
-    return name.endswith(f"_{video}") or comparable(path.stem).startswith(f"{video}_")
+    wanted = comparable(video)
+    return name.endswith(f"_{wanted}") or comparable(path.stem).startswith(f"{wanted}_")
 
 
 def _is_within(path: Path, name: str, video: str) -> bool:
     """Whether the path names the video's last part, or its folder does."""
-    return comparable(path.parent.name) == video or name == video.rpartition("_")[2]
+    return comparable(path.parent.name) == comparable(video) or name == comparable(video.rpartition("/")[2])
 
 
 def comparable(name: str) -> str:

@@ -82,18 +82,22 @@ class Run:
 
     @property
     def speed(self) -> Mapping[str, float]:
-        """Frames, frames a second, share of the time outside of the tracker, and dropped frames."""
+        """Frames, frames a second, share of the time outside of the tracker, and dropped frames.
+
+        Reading and decoding count as outside of the tracker as far as it waited for them, scoring entirely.
+        """
         told = [result.speed for result in self.results if "tracking_seconds" in result.speed]
         dropped = sum(result.speed.get("dropped", 0) for result in self.results)
         if not told:
             return {"dropped": dropped} if dropped else {}
-        frames, seconds, tracking = (
-            sum(speed[name] for speed in told) for name in ("frames", "seconds", "tracking_seconds")
+        frames, seconds, tracking, scoring = (
+            sum(speed[name] for speed in told)
+            for name in ("frames", "seconds", "tracking_seconds", "scoring_seconds")
         )
         return {
             "frames": frames,
             "frames per second": (frames - dropped) / seconds if seconds else 0.0,
-            "outside of the tracker": 1 - tracking / seconds if seconds else 0.0,
+            "outside of the tracker": 1 - tracking / (seconds + scoring) if seconds else 0.0,
             "dropped": dropped,
         }
 

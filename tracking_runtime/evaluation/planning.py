@@ -80,7 +80,7 @@ def make_jobs(
     """
     published: dict[str, Path] = {}
     if isinstance(answers, ResultFiles):
-        published = find_results(answers.path, [video.sequence.name for video in videos])
+        published = find_results(answers.path, [video.name for video in videos])
     return [
         Job(
             video.name,
@@ -89,7 +89,7 @@ def make_jobs(
             start,
             rules,
             video.bag,
-            published.get(video.sequence.name),
+            published.get(video.name),
         )
         for video in videos
         for start in _starts(video.sequence, robustness)

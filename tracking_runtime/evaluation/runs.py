@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -142,7 +143,7 @@ class VideoResult:
         fingerprint: of the job.
         error: why there are no figures; empty if there are.
         scores: of the video.
-        speed: frames, seconds, tracking_seconds and dropped frames; empty if nothing ran.
+        speed: frames, seconds, tracking_seconds, scoring_seconds and dropped frames; empty if nothing ran.
         ran: what ran: model, sha256, engine.
         picture: file of the worst frame, in the run's folder; empty if there is none.
         caption: of the picture.
@@ -276,6 +277,7 @@ def _evaluated(job: Job, folder: Path) -> VideoResult:
         answered = _published(job, job.answers)
     else:
         answered = _recorded(job, job.answers)
+    began = time.perf_counter()
     scores = score_video(
         job.name,
         answered.truth,
@@ -284,7 +286,8 @@ def _evaluated(job: Job, folder: Path) -> VideoResult:
         class_names=job.video.class_names,
         rules=job.rules,
     )
-    result = VideoResult(job.name, job.fingerprint, "", scores, answered.speed, answered.ran)
+    speed = {**answered.speed, "scoring_seconds": time.perf_counter() - began} if answered.speed else {}
+    result = VideoResult(job.name, job.fingerprint, "", scores, speed, answered.ran)
     drawn = picture_of_worst(job.video, answered.truth, answered.answer, scores, answered.first)
     if drawn is None:
         return result

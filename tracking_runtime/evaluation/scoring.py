@@ -21,10 +21,12 @@ from tracking_runtime.evaluation.detection import score_detections
 from tracking_runtime.evaluation.multi_object import (
     MATCHINGS,
     Counts,
+    Matching,
     ScoredBoxes,
     combined,
     count,
     frame_errors,
+    frame_matches,
 )
 from tracking_runtime.evaluation.one_pass import (
     MATLAB,
@@ -52,7 +54,7 @@ ONE_TARGET_FIGURES = {
 MANY_OBJECTS_FIGURES = {
     "MOTA": "1 - (misses + false tracks + identity switches) / objects",
     "IDF1": "identities kept",
-    "challenge": "(MOTA + IDF1) / 2, by which the SatVideoDT challenge ranks",
+    "challenge_score": "(MOTA + IDF1) / 2, by which the SatVideoDT challenge ranks",
     "HOTA": "detection and association, mean over thresholds 0.05 to 0.95",
     "recall": "objects matched",
     "precision": "tracks that match",
@@ -302,17 +304,32 @@ def _counted_by_class(
 ) -> dict[str, Mapping[str, Any]]:
     """The same of each class: tracks of it against objects of it, or all tracks where there is one class.
 
-    Tracks whose classes are not known cannot be told apart: there are no figures by class of several then.
+    There are no figures by class of several where the tracks' classes are not known, or where most tracks
+    that match are of another class than their object: their numbers mean other classes then.
     """
     true, told = (np.unique(np.concatenate([f.class_ids for f in frames])) for frames in (actual, claimed))
     if len(true) < 2:
         return {_class_name(kind, class_names): together for kind in true}
-    if len(told) and told.max() < 0:
+    if len(told) and (told.max() < 0 or not _classes_agree(actual, claimed, true, MATCHINGS[rules.matching])):
         return {}
     return {
         _class_name(kind, class_names): _counted(_of_class(actual, kind), _of_class(claimed, kind), rules)
         for kind in np.union1d(true, told[told >= 0])
     }
+
+
+def _classes_agree(
+    actual: Sequence[ScoredBoxes],
+    claimed: Sequence[ScoredBoxes],
+    kinds: NDArray[np.int64],
+    matching: Matching,
+) -> bool:
+    """Whether at least half of the tracks that match are of their object's class."""
+    alike = sum(
+        int(frame_matches(_of_class(actual, kind), _of_class(claimed, kind), matching).sum())
+        for kind in kinds
+    )
+    return 2 * alike >= int(frame_matches(actual, claimed, matching).sum())
 
 
 def _of_class(frames: Sequence[ScoredBoxes], kind: int) -> list[ScoredBoxes]:
@@ -372,7 +389,7 @@ def _many_objects_figures(details: Sequence[Mapping[str, Any]]) -> dict[str, flo
     if "motmetrics" in details[0]:
         counted = py_motmetrics.combined([each["motmetrics"] for each in details])
         figures.update({name: counted[theirs] for name, theirs in py_motmetrics.FIGURES.items()})
-    figures["challenge"] = (figures["MOTA"] + figures["IDF1"]) / 2
+    figures["challenge_score"] = (figures["MOTA"] + figures["IDF1"]) / 2
     figures["detection_F1"] = _mean_of_known(details, "f1")
     figures["detection_AP"] = _mean_of_known(details, "average_precision")
     return {name: figures[name] for name in MANY_OBJECTS_FIGURES}

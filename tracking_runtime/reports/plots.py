@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +17,10 @@ from tracking_runtime.overlay import color_of
 from tracking_runtime.reports.results import Bars, Chart, WayMap
 from tracking_runtime.timing import StageSummary
 
-PALETTE = ("#2f7ed8", "#e8710a", "#12a370", "#b54fc4", "#d43f3a", "#8a6d1f", "#1aa7b8", "#7d8590")
+PALETTE = (
+    *("#2f7ed8", "#e8710a", "#12a370", "#b54fc4", "#d43f3a"),
+    *("#8a6d3b", "#e377c2", "#7f8c8d", "#a3b51a", "#17a2b8"),
+)
 _INK = "#010203"  # stands for the page's text colour, which it becomes in the SVG
 _FONTS = ["DejaVu Sans"]
 _DARKER = 0.82
@@ -95,17 +99,24 @@ def draw_ways(axes: Axes, ways: WayMap) -> None:
 
 
 def draw_bars(axes: Axes, bars: Bars) -> None:
-    """A group of horizontal bars for each row, a bar for each series."""
-    height = 0.8 / max(len(bars.series), 1)
+    """A horizontal bar for each row, or where there are several series a dot for each of them."""
+    rows = range(len(bars.rows))
+    several = len(bars.series) > 1
     for index, (label, values) in enumerate(bars.series.items()):
-        places = [row + (index + 0.5) * height - 0.4 for row in range(len(bars.rows))]
-        axes.barh(places, values, height=height, color=PALETTE[index % len(PALETTE)], label=label)
-    axes.set_yticks(range(len(bars.rows)), bars.rows)
-    axes.invert_yaxis()
-    axes.grid(False, axis="y")
-    axes.set(xlabel=bars.x_label, title=bars.title)
-    if len(bars.series) > 1:
-        axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, ncols=3, fontsize=8.5)
+        color = PALETTE[index % len(PALETTE)]
+        if several:
+            axes.plot(values, rows, "o", color=color, markersize=5.5, alpha=0.85, label=label)
+        else:
+            axes.barh(rows, values, height=0.8, color=color)
+    axes.set_yticks(rows, bars.rows)
+    axes.set_ylim(len(bars.rows) - 0.4, -0.6)
+    axes.grid(several, axis="y")
+    axes.set(xlabel=bars.x_label)
+    if several:
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=3, fontsize=8.5)
+        axes.figure.suptitle(bars.title, x=0.02, ha="left", fontsize=11, fontweight="bold")
+    else:
+        axes.set_title(bars.title)
 
 
 def chart_svg(chart: Chart) -> str:
@@ -127,7 +138,8 @@ def ways_svg(ways: WayMap) -> str:
 
 def bars_svg(bars: Bars) -> str:
     """Bars as an SVG element."""
-    height = 1.0 + len(bars.rows) * (0.12 + 0.16 * len(bars.series))
+    legend = 0.2 * math.ceil(len(bars.series) / 3) if len(bars.series) > 1 else 0
+    height = 1.0 + legend + 0.25 * len(bars.rows)
     return _svg(lambda axes: draw_bars(axes, bars), bars.title, (4.6, height))
 
 

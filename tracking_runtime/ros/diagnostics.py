@@ -12,6 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from tracking_runtime.timing import StageSummary
 
 TOPIC = "/diagnostics"
+BESIDES_ENGINE = "besides_engine"  # of the stages, the sum of all but waiting and engine
 Value = str | int | float | bool
 
 

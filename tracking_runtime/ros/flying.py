@@ -20,7 +20,7 @@ from tracking_runtime.geometry import Boxes
 from tracking_runtime.reports.results import Accounting
 from tracking_runtime.ros import qos
 from tracking_runtime.ros.clients import HsiTrackerClient, LifecycleClient, RequestRefused
-from tracking_runtime.ros.diagnostics import stages_of
+from tracking_runtime.ros.diagnostics import BESIDES_ENGINE, stages_of
 from tracking_runtime.ros.processes import NodeProcess, free_domain, local_environment, set_environment
 from tracking_runtime.ros.session import RosSession, ServiceError
 from tracking_runtime.ros.waiting import wait_for
@@ -296,7 +296,7 @@ def _accounting(player: Mapping[str, str], tracker: Mapping[str, str]) -> Accoun
 
 def _stages(tracker: Mapping[str, str]) -> dict[str, StageSummary]:
     """The durations in a diagnosis, in its order, the total last."""
-    stages = stages_of(tracker)
+    stages = {name: stage for name, stage in stages_of(tracker).items() if name != BESIDES_ENGINE}
     return {name: stages[name] for name in sorted(stages, key=lambda name: name == "total")}
 
 

@@ -24,7 +24,7 @@ from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.overload import Easing
 from tracking_runtime.ros import images, qos
 from tracking_runtime.ros.accounts import FrameAccount
-from tracking_runtime.ros.diagnostics import Diagnosis, Level, Value, stage_values
+from tracking_runtime.ros.diagnostics import BESIDES_ENGINE, Diagnosis, Level, Value, stage_values
 from tracking_runtime.ros.lifecycle import TrackingNode
 from tracking_runtime.ros.messages import FrameFacts, stamp_ns
 from tracking_runtime.ros.parameters import Change, NodeParameters, parameter
@@ -344,7 +344,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             self._account.processed += 1
             done_ns, engine_ms = time.monotonic_ns(), self.times.spent_ms(_ENGINE) - engine_ms
             busy_ms = (done_ns - begun_ns) / 1e6
-            self.times.add("besides_engine", busy_ms - engine_ms)
+            self.times.add(BESIDES_ENGINE, busy_ms - engine_ms)
             self.times.add("total", (done_ns - arrival.arrived_ns) / 1e6)
             self._age_ms = (self.get_clock().now().nanoseconds - stamp) / 1e6
             self._judge_load(busy_ms)
