@@ -27,7 +27,7 @@ from tracking_runtime.evaluation.runs import (
     processes,
     read_result,
 )
-from tracking_runtime.evaluation.scoring import score_video, target_boxes
+from tracking_runtime.evaluation.scoring import SCHEMA, score_video, target_boxes
 from tracking_runtime.evaluation.worst import picture_of_worst
 from tracking_runtime.frames import Frame
 from tracking_runtime.geometry import as_boxes
@@ -64,8 +64,8 @@ class Job:
     def fingerprint(self, contender: Contender) -> str:
         """Changes with what the contender is made of, and with the video."""
         video = self.video.path if isinstance(self.video, BagSequence) else self.video
-        known = repr(video), repr(sorted(contender.ran.items()))
-        return hashlib.sha256("\n".join(known).encode()).hexdigest()
+        known = SCHEMA, repr(video), repr(sorted(contender.ran.items()))
+        return hashlib.sha256("\n".join(map(str, known)).encode()).hexdigest()
 
 
 def run(
