@@ -42,7 +42,7 @@ class Protocol:
 
 
 def _matlab_steps(count: int) -> NDArray[np.float64]:
-    """``1/count`` to 1 as MATLAB's ``0:1/count:1`` counts them: from 0 up to the middle, from 1 down after it.
+    """``1/count`` to 1 as MATLAB's ``0:1/count:1`` has them: from 0 up to the middle, from 1 down after it.
 
     The last bit of a threshold decides about boxes of whole pixels, which often overlap by just as much.
     """
