@@ -42,6 +42,15 @@ def test_exactly_20_px_is_precise_for_otb_and_not_for_matlab() -> None:
     assert score(errors, MATLAB).precision == 0.0
 
 
+@pytest.mark.parametrize(
+    ("overlapping", "passed"), [(3, 15), (6, 30), (7, 35), (9, 45)], ids=lambda count: str(count)
+)
+def test_overlaps_on_a_matlab_threshold(overlapping: int, passed: int) -> None:
+    """Evenly spaced numbers miss 0.3 and 0.7 by a bit; MATLAB's don't."""
+    errors = one_pass_errors([[0, 0, 10, 1]], [[0, 0, overlapping, 1]])
+    assert score(errors, MATLAB).success == passed / 50
+
+
 @PROTOCOLS
 def test_impossible_predictions_are_failures(protocol: Protocol) -> None:
     errors = one_pass_errors([ABSENT, [0, 0, 0, 0], [0, 0, -3, 5], BOX], [BOX] * 4)

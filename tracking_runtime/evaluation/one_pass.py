@@ -41,8 +41,17 @@ class Protocol:
     within: bool
 
 
+def _matlab_steps(count: int) -> NDArray[np.float64]:
+    """``1/count`` to 1 as MATLAB's ``0:1/count:1`` has them: from 0 up to the middle, from 1 down after it.
+
+    The last bit of a threshold decides about boxes of whole pixels, which often overlap by just as much.
+    """
+    step, numbers = 1 / count, np.arange(1, count + 1)
+    return np.where(numbers <= count // 2, numbers * step, 1 - (count - numbers) * step)
+
+
 OTB = Protocol("OTB", np.linspace(0, 1, 21), inclusive=False, within=True)
-MATLAB = Protocol("MATLAB", np.linspace(0.02, 1, 50), inclusive=True, within=False)
+MATLAB = Protocol("MATLAB", _matlab_steps(50), inclusive=True, within=False)
 
 
 @dataclass(frozen=True)
