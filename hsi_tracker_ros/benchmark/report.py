@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -126,18 +126,13 @@ def write(
 def _draw(path: Path, runs: Sequence[Run]) -> None:
     """Success and precision over their thresholds, and success by attribute."""
     with plot_style("#222222"):
-        figure = Figure(figsize=(15, 5), layout="constrained")
-        places = iter(figure.subplots(1, 3))
-        for chart in charts(runs):
-            draw_chart(next(places), chart)
-        by_attribute = next((each for each in bars(runs) if each.title == "By attribute"), None)
-        if by_attribute is not None:
-            axes = next(places)
-            draw_bars(axes, replace(by_attribute, title="Success by attribute, colours as before"))
-            if axes.get_legend() is not None:
-                axes.get_legend().remove()
-        for empty in places:
-            empty.set_axis_off()
+        figure = Figure(figsize=(16, 5.5), layout="constrained")
+        curves, attributes = figure.subfigures(1, 2, width_ratios=(2, 1))
+        for axes, chart in zip(curves.subplots(1, 2), charts(runs), strict=False):
+            draw_chart(axes, chart)
+        for each in bars(runs):
+            if each.title == "By attribute":
+                draw_bars(attributes.subplots(), each)
         figure.savefig(path, dpi=120)
 
 

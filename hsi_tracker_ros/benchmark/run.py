@@ -175,7 +175,8 @@ class _Account:
         known = lost_and_found(boxes, self.lost, target_boxes(truth[first:]))
         scores = replace(scores, details={**scores.details, "lost_and_found": asdict(known)})
         tracked = len(boxes) - 1
-        speed = {"frames": tracked, "seconds": self.seconds, "tracking_seconds": self.seconds, "dropped": 0}
+        times = {"seconds": self.seconds, "tracking_seconds": self.seconds, "scoring_seconds": 0.0}
+        speed = {"frames": tracked, **times, "dropped": 0}
         result = replace(result, scores=scores, speed=speed)
         drawn = picture_of_worst(_InFalseColor(name, frames), truth[first:], boxes, scores, first)
         if drawn is None:
