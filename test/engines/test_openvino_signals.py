@@ -17,7 +17,7 @@ from tracking_runtime.engines.openvino import OpenVINOEngine
 
 signal.signal(signal.SIGINT, lambda *_: print("heard"))
 graph = Graph("conv", torch.nn.Conv2d(3, 4, 3).eval(), (torch.zeros(1, 3, 16, 16),), ("x",), ("y",))
-first, second = (OpenVINOEngine(graph, EngineSettings()) for _ in range(2))
+first, second = (OpenVINOEngine(graph, EngineSettings(precision="float32")) for _ in range(2))
 del first
 gc.collect()
 del second

@@ -16,7 +16,6 @@ from tracking_runtime.engines.program import export_program
     ("model", "batches", "camera"),
     [
         ("hanet_edge_vis16", (2,), ""),
-        ("hanet_edge_any", (1,), "nir25"),
         ("untrained:hanet_r50", (1,), "vis16"),
         ("spax_small", (64,), ""),
     ],

@@ -17,8 +17,6 @@ from tracking_runtime.engines.tensorrt_rtx import FAMILIES, build_engine
 pytest.importorskip("onnx", reason="needs ONNX")
 pytest.importorskip("tensorrt_rtx", reason="needs TensorRT for RTX")
 
-BATCHES = {"hanet_edge_vis16": (1,), "spax_small": (64,)}
-
 
 def compiled(graph: Graph, folder: Path) -> list[int]:
     """Sizes of a graph's engines in bytes, one for each family of GPUs."""
@@ -27,26 +25,15 @@ def compiled(graph: Graph, folder: Path) -> list[int]:
     return [len(build_engine(path.read_bytes(), capabilities)) for capabilities in FAMILIES.values()]
 
 
-@pytest.mark.parametrize(
-    ("model", "batches", "camera"),
-    [
-        ("hanet_edge_vis16", (1, 4), ""),
-        ("hanet_edge_any", (1,), "nir25"),
-        ("untrained:hanet_r50", (1,), "nir25"),
-    ],
-)
-def test_every_network_compiles_for_every_gpu(
-    model: str, batches: tuple[int, ...], camera: str, tmp_path: Path
-) -> None:
-    graphs = open_networks(model, batches, camera).graphs
-    for graph in graphs[:1] if model.startswith("untrained:") else graphs:  # it takes long, and has no others
-        assert min(compiled(graph, tmp_path)) > 1e6
+@pytest.mark.parametrize(("model", "batch"), [("hanet_edge_vis16", 4), ("spax_small", 64)])
+def test_every_network_that_ships_compiles_for_every_gpu(model: str, batch: int, tmp_path: Path) -> None:
+    for graph in open_networks(model, (batch,)).graphs:
+        assert min(compiled(in_precision(graph, torch.float16), tmp_path)) > 1e6
 
 
-@pytest.mark.parametrize("model", ["hanet_edge_vis16", "spax_small"])
-def test_half_precision_compiles_for_every_gpu(model: str, tmp_path: Path) -> None:
-    graph = open_networks(model, BATCHES[model]).graphs[0]
-    assert min(compiled(in_precision(graph, torch.float16), tmp_path)) > 1e6
+def test_the_published_network_compiles_for_every_gpu_in_float32(tmp_path: Path) -> None:
+    template, _ = open_networks("untrained:hanet_r50", camera="nir25").graphs
+    assert min(compiled(template, tmp_path)) > 1e8
 
 
 def test_what_a_gpu_cannot_do_is_named(tmp_path: Path) -> None:
