@@ -43,7 +43,8 @@ def intersection_over_union(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     right_bottom = np.minimum(a_corners[..., 2:], b_corners[..., 2:])
     intersection = np.clip(right_bottom - left_top, 0, None).prod(axis=-1)
     union = as_boxes(a)[:, None, 2:].prod(axis=-1) + as_boxes(b)[None, :, 2:].prod(axis=-1) - intersection
-    return np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    overlap = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
+    return np.minimum(overlap, 1.0)  # rounding of tiny boxes far from the origin
 
 
 def clip_to_image(boxes: ArrayLike, width: float, height: float) -> Boxes:
