@@ -128,25 +128,20 @@ def test_the_rgb_branch_sees_no_spectra() -> None:
     frames = list(scene)
     box = frames[0].truth.boxes[0]
     hidden = _invisible(camera.wavelengths_nm)
-    answers: dict[str, list[np.ndarray]] = {}
-    for name in (REFERENCE, SIAMBAN_RULES):
-        for change in (0.0, 0.25):
-            tracker = contenders[name].make(camera)
-            said = []
-            for index, frame in enumerate(frames):
-                cube = frame.image.astype(np.float32)
-                cube = cube + change * cube.mean(axis=2, keepdims=True) * hidden * (index > 0)
-                shown = Shown(cube.astype(np.float32), camera, frame.stamp_ns)
-                if index == 0:
-                    tracker.start(shown, box)
-                else:
-                    said.append(tracker.track(shown).box)
-            answers.setdefault(name, []).append(np.array(said))
-    assert np.abs(answers[SIAMBAN_RULES][0] - answers[SIAMBAN_RULES][1]).max() < 1.0
-    assert (
-        np.abs(answers[REFERENCE][0] - answers[REFERENCE][1]).max()
-        > np.abs(answers[SIAMBAN_RULES][0] - answers[SIAMBAN_RULES][1]).max()
-    )
+    answers = []
+    for change in (0.0, 0.25):
+        tracker = contenders[SIAMBAN_RULES].make(camera)
+        said = []
+        for index, frame in enumerate(frames):
+            cube = frame.image.astype(np.float32)
+            cube += change * cube.mean(axis=2, keepdims=True) * hidden * (index > 0)
+            shown = Shown(cube, camera, frame.stamp_ns)
+            if index == 0:
+                tracker.start(shown, box)
+            else:
+                said.append(tracker.track(shown).box)
+        answers.append(np.array(said))
+    np.testing.assert_allclose(answers[0], answers[1], atol=1.0)
 
 
 def _invisible(wavelengths_nm: tuple[float, ...]) -> np.ndarray:
