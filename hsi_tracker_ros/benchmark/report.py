@@ -127,7 +127,7 @@ def _draw(path: Path, runs: Sequence[Run]) -> None:
     """Success and precision over their thresholds, and success by attribute."""
     with plot_style("#222222"):
         figure = Figure(figsize=(16, 5.5), layout="constrained")
-        curves, attributes = figure.subfigures(1, 2, width_ratios=(2, 1))
+        curves, attributes = figure.subfigures(1, 2, squeeze=False, width_ratios=(2, 1))[0]
         for axes, chart in zip(curves.subplots(1, 2), charts(runs), strict=False):
             draw_chart(axes, chart)
         for each in bars(runs):
