@@ -127,12 +127,12 @@ def _draw(path: Path, runs: Sequence[Run]) -> None:
     """Success and precision over their thresholds, and success by attribute."""
     with plot_style("#222222"):
         figure = Figure(figsize=(16, 5.5), layout="constrained")
-        success, precision, attributes = figure.subplots(1, 3)
-        for axes, chart in zip((success, precision), charts(runs), strict=False):
+        curves, attributes = figure.subfigures(1, 2, squeeze=False, width_ratios=(2, 1))[0]
+        for axes, chart in zip(curves.subplots(1, 2), charts(runs), strict=False):
             draw_chart(axes, chart)
         for each in bars(runs):
             if each.title == "By attribute":
-                draw_bars(attributes, each)
+                draw_bars(attributes.subplots(), each)
         figure.savefig(path, dpi=120)
 
 
