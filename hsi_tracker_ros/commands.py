@@ -249,7 +249,7 @@ def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
 
 @click.command("hsi")
 @click.argument("places", nargs=-1, metavar="[PLACE]...", type=click.Path(path_type=Path))
-@click.option("--model", default="hanet_edge_vis16", show_default=True, help="Of HA-Net: name, or manifest.")
+@click.option("--model", default="hanet_edge_any", show_default=True, help="Of HA-Net: name, or manifest.")
 @click.option(
     "--rgb-model",
     "rgb_models",

@@ -37,7 +37,7 @@ class Lineup:
         only: names of the contenders that are wanted; empty: all.
     """
 
-    model: str = "hanet_edge_vis16"
+    model: str = "hanet_edge_any"
     rgb_models: tuple[str, ...] = ()
     engine: str = "auto"
     only: tuple[str, ...] = ()

@@ -59,11 +59,13 @@ def test_many_objects_a_line_each(items):
         assert found.class_ids.tolist() == [item[3] - 1 for item in here]
 
 
-def test_corners_become_the_upright_box(tmp_path):
-    path = written(tmp_path, "0,10,20,0,30,15,12,30\n", "groundtruth.txt")
-    (truth,) = read_ground_truth(path, 1)
-    assert truth is not None
-    np.testing.assert_array_equal(truth.boxes, [[0, 0, 30, 30]])
+def test_corners_become_the_upright_box_of_the_same_area(tmp_path):
+    path = written(tmp_path, "10,0,20,10,10,20,0,10\n3,4,13,4,13,9,3,9\n5,5,5,5,5,5,5,5\n", "groundtruth.txt")
+    turned, upright, nothing = read_ground_truth(path, 3, malformed="skip")
+    side = np.sqrt(200)
+    np.testing.assert_allclose(turned.boxes, [[10 - side / 2, 10 - side / 2, side, side]])
+    np.testing.assert_allclose(upright.boxes, [[3, 4, 10, 5]])
+    assert nothing is None
 
 
 def test_nan_means_absent_and_confidence_zero_is_not_scored(tmp_path):
