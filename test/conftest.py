@@ -25,6 +25,15 @@ def engine_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def torchrun(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
+    """Arguments of Python that start so many processes of a module, which meet on the loopback interface."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    meeting = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
+    return lambda count: ["-m", "torch.distributed.run", *meeting, f"--nproc-per-node={count}"]
+
+
 @pytest.fixture(scope="session")
 def ros_domain() -> Iterator[int]:
     """A domain id that no other test run uses; this process and its children stay in it, on this machine."""

@@ -148,11 +148,8 @@ def test_the_paper_trains_the_rgb_branch_first_and_the_spectral_branch_after(cli
     assert changed("spectral.", *second)
 
 
-def rstrack_train(*arguments, torchrun=0):
-    start = [sys.executable, "-m"]
-    if torchrun:
-        start += ["torch.distributed.run", "--standalone", f"--nproc-per-node={torchrun}", "-m"]
-    command = [*start, "tracking_runtime.cli", "train", "hanet", *map(str, arguments)]
+def rstrack_train(*arguments, start=()):
+    command = [sys.executable, *start, "-m", "tracking_runtime.cli", "train", "hanet", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
@@ -198,10 +195,10 @@ def test_recordings_without_spectra_are_named(tmp_path):
     assert "bands" in done.stderr
 
 
-def test_two_processes_train_one_model_from_recordings(hot_folder, tmp_path):
+def test_two_processes_train_one_model_from_recordings(hot_folder, tmp_path, torchrun):
     places = ["--data", hot_folder, "--clips", tmp_path / "clips", "--folder", tmp_path / "run"]
     sizes = ["--count", 0, "--steps", 2, "--batch", 2]
-    done = rstrack_train(*places, *sizes, "--models", tmp_path, "--name", "ours", torchrun=2)
+    done = rstrack_train(*places, *sizes, "--models", tmp_path, "--name", "ours", start=torchrun(2))
     assert done.returncode == 0, done.stderr
     manifest = read_manifest(tmp_path / "ours.yaml")
     assert manifest.training["steps_done"] == 2

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,15 +117,24 @@ def test_classes_that_the_network_does_not_know_are_named(tmp_path: Path) -> Non
         list(prepare_videos(tmp_path / "clips", Inputs("bgr"), ("car",), videos))
 
 
-def test_two_processes_learn_together(folder: Path, tmp_path: Path) -> None:
-    command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
-    command += ["tracking_runtime.cli", "train", "spax", "--clips", str(folder), "--simulated", "0"]
-    command += ["--steps", "2", "--batch", "1", "--folder", str(tmp_path / "run"), "--name", "both"]
+def test_two_processes_learn_together(
+    folder: Path, tmp_path: Path, torchrun: Callable[[int], list[str]]
+) -> None:
+    command = [*torchrun(2), "-m", "tracking_runtime.cli", "train", "spax", "--clips", str(folder)]
+    command += [
+        "--simulated",
+        "0",
+        "--steps",
+        "2",
+        "--batch",
+        "1",
+        "--folder",
+        str(tmp_path / "run"),
+        "--name",
+        "both",
+    ]
     done = subprocess.run(
-        [sys.executable, *command, "--models", str(tmp_path / "models")],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [sys.executable, *command, "--models", str(tmp_path / "models")], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("wrote") == 1
