@@ -304,4 +304,4 @@ def bench_sparsity(variants: tuple[str, ...], size: int, active: float, growth: 
                 progress.advance(task)
     sparsity.write(output, savings, points)
     console.print(sparsity.table(savings))
-    console.print(f"wrote {output}/sparsity.json and sparsity.png")
+    console.print(f"wrote {output}/sparsity.json" + (" and sparsity.png" if growth else ""))

@@ -189,7 +189,7 @@ def line(points: Sequence[Point]) -> tuple[float, float]:
 
 
 def write(folder: Path, savings: Sequence[Saving], points: Sequence[Point]) -> None:
-    """Write ``sparsity.json`` and ``sparsity.png``."""
+    """Write ``sparsity.json``, and where growth was measured ``sparsity.png``."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {
         "machine": asdict(this_machine()),
@@ -197,6 +197,8 @@ def write(folder: Path, savings: Sequence[Saving], points: Sequence[Point]) -> N
         "growth": [asdict(point) for point in points],
     }
     (folder / "sparsity.json").write_text(json.dumps(content, indent=2) + "\n")
+    if not points:
+        return
     with plot_style("#222222"):
         figure = Figure(figsize=(5.5, 4.2), layout="constrained")
         axes = figure.subplots()
