@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tracking_runtime.commands.options import imports_checkpoint
 from tracking_runtime.errors import ModelError, SourceError
 
 PRESETS = ("hanet_edge", "hanet_r50")
@@ -191,21 +192,8 @@ def _gather_clips(
             progress.update(cutting, advance=1, description=f"cutting clips, {name}")
 
 
-_checkpoint = click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-_name = click.option("-o", "--name", required=True, help="Name of the model.")
-_models = click.option(
-    "--models",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("models"),
-    show_default=True,
-    help="Folder it is written to.",
-)
-
-
 @click.command("siamban")
-@_checkpoint
-@_name
-@_models
+@imports_checkpoint
 @click.option(
     "--tuning",
     type=click.Choice(("vot2018", "vot2019", "otb100")),
@@ -229,9 +217,7 @@ def import_siamban(checkpoint: Path, name: str, models: Path, tuning: str) -> No
 
 
 @click.command("nanotrack")
-@_checkpoint
-@_name
-@_models
+@imports_checkpoint
 def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
     """Turn an official NanoTrack checkpoint, of version 1, 2 or 3, into a model.
 

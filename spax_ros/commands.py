@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tracking_runtime.commands.options import imports_checkpoint
 from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.errors import ModelError, SourceError
 
@@ -164,17 +165,9 @@ def _train(trainer: Trainer, checkpoint: Path, save_every: float, progress: Prog
 
 
 @click.command("spax")
-@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@imports_checkpoint
 @click.option(
     "--variant", type=click.Choice(OFFICIAL_VARIANTS), required=True, help="Network of the checkpoint."
-)
-@click.option("-o", "--name", required=True, help="Name of the model.")
-@click.option(
-    "--models",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("models"),
-    show_default=True,
-    help="Folder it is written to.",
 )
 def import_spax(checkpoint: Path, variant: str, name: str, models: Path) -> None:
     """Turn an official SPAX checkpoint into a model.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,6 +14,7 @@ from spax_ros.network.config import VARIANTS, SpaxConfig
 from spax_ros.network.network import SpaxNetwork
 from tracking_runtime.checkpoints import read_state_dict
 from tracking_runtime.errors import ModelError
+from tracking_runtime.models import check_free, provenance
 
 _CONV_NORM = {"0": "conv", "1": "norm"}
 _UNUSED = re.compile(r"backbone\.fc\.|.*\.num_batches_tracked$")
@@ -136,16 +136,10 @@ def import_official(checkpoint: Path, variant: str, folder: Path, name: str) -> 
     Raises:
         ModelError: the checkpoint cannot be used, or there is a model of this name.
     """
-    if (folder / f"{name}.yaml").exists():
-        raise ModelError(f"{folder / name}.yaml exists: give another name, or remove that model")
+    check_free(folder, name)
     config, weights = read_official(checkpoint, variant)
-    provenance = {
-        "imported_from": checkpoint.name,
-        "imported_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        "variant": variant,
-        "by": "the authors of SPAX; trained and measured by them, not here",
-    }
-    return save_spax(folder, name, replace(config, memory="window"), weights, training=provenance)
+    told = {**provenance(checkpoint, "the authors of SPAX"), "variant": variant}
+    return save_spax(folder, name, replace(config, memory="window"), weights, training=told)
 
 
 def _filled(here: str, match: re.Match[str]) -> str:

@@ -111,6 +111,26 @@ def load_model(name_or_path: str | Path, architecture: str) -> Model:
     return Model(manifest, weights, path)
 
 
+def check_free(folder: Path, name: str) -> None:
+    """Raise ModelError where there is a model of this name."""
+    if (folder / f"{name}.yaml").exists():
+        raise ModelError(f"{folder / name}.yaml exists: give another name, or remove that model")
+
+
+def provenance(checkpoint: Path, by: str) -> dict[str, str]:
+    """Where the weights of a published checkpoint come from, as a manifest tells it.
+
+    Args:
+        checkpoint: the file.
+        by: its authors.
+    """
+    return {
+        "imported_from": checkpoint.name,
+        "imported_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+        "by": f"{by}; trained and measured by them, not here",
+    }
+
+
 def save_model(
     folder: Path,
     name: str,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,6 +16,7 @@ from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from hsi_tracker_ros.hanet.storage import save_network
 from tracking_runtime.checkpoints import read_state_dict
 from tracking_runtime.errors import ModelError
+from tracking_runtime.models import check_free, provenance
 
 SIAMBAN_TUNING: Mapping[str, tuple[float, float, float]] = {
     "vot2018": (0.463253, 0.085136, 0.444182),
@@ -79,14 +79,9 @@ def import_tracker(network: SiameseNetwork, checkpoint: Path, authors: str, fold
     Raises:
         ModelError: there is a model of this name.
     """
-    if (folder / f"{name}.yaml").exists():
-        raise ModelError(f"{folder / name}.yaml exists: give another name, or remove that model")
-    provenance = {
-        "imported_from": checkpoint.name,
-        "imported_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        "by": f"{authors}; trained and measured by them, not here",
-    }
-    return save_network(folder, name, network, precision=torch.float32, training=provenance)
+    check_free(folder, name)
+    told = provenance(checkpoint, authors)
+    return save_network(folder, name, network, precision=torch.float32, training=told)
 
 
 def with_rgb_branch(config: HANetConfig, rgb: SiameseNetwork) -> HANet:
