@@ -143,7 +143,7 @@ class TableGrid(ABC):
         patch = side + kernel - 1
         tile, place = torch.div(rows, side**2, rounding_mode="floor"), rows % side**2
         y, x = torch.div(place, side, rounding_mode="floor"), place % side
-        steps = torch.arange(kernel)
+        steps = torch.arange(kernel, device=rows.device)
         around = ((tile * patch + y) * patch + x)[:, None] + (steps[:, None] * patch + steps).flatten()
         numbers = self.table(Key("patch", 0, kernel)).numbers.flatten()
         return numbers.index_select(0, around.flatten()).view(around.shape)

@@ -15,10 +15,9 @@ from spax_ros.network.config import VARIANTS, SpaxConfig
 from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.buckets import (
     BucketStep,
+    Ports,
     bucket_graph,
-    bucket_inputs,
     model_graphs,
-    read_outputs,
 )
 from spax_ros.packed.grid import TILE, PackedGrid
 from tracking_runtime.engines import EngineSettings, load_engine
@@ -64,7 +63,7 @@ def frame(network: SpaxNetwork, seed: int) -> Tensor:
 def test_an_exported_bucket_says_what_the_packed_network_says(
     network: SpaxNetwork, program: torch.export.ExportedProgram
 ) -> None:
-    levels = network.config.levels
+    levels, ports = network.config.levels, Ports.of(network)
     exact: State | None = None
     padded: State | None = None
     for seed, mask in enumerate(masks()):
@@ -75,8 +74,8 @@ def test_an_exported_bucket_says_what_the_packed_network_says(
             padded = network.step(roomy.pack(image), roomy, None).state
             continue
         expected = network.step(grid.pack(image), grid, exact.at(grid, STILL))
-        outputs = program.module()(*bucket_inputs(roomy.pack(image), roomy, padded.at(roomy, STILL), network))
-        peaks, padded = read_outputs(outputs, roomy, network)
+        outputs = program.module()(*ports.inputs(roomy.pack(image), roomy, padded.at(roomy, STILL)))
+        peaks, padded = ports.read(outputs, roomy)
         exact = expected.state
         for name in network.remembered:
             level = {"input1": 1, "p1": 1, "p2": 2}.get(name, 0)
