@@ -16,7 +16,7 @@ from tracking_runtime.frames import Frame
 from tracking_runtime.geometry import as_boxes
 from tracking_runtime.spectral import SpectralInfo
 
-COMPOSED = ("BC", "DEF", "FM", "IV", "SLA")
+COMPOSED = ("BC", "DEF", "FM", "IV")
 """Attributes that a scene has from its first frame to its last, because it was made so."""
 
 SCALE_RATIO = 2.0
@@ -84,13 +84,14 @@ class SimulatedVideo:
     def _watched(self) -> tuple[Truths, tuple[str, ...]]:
         """Truth and attributes, for which every frame is rendered once."""
         truth: Truths = []
-        covered, outside = [], []
+        covered, outside, touched = [], [], []
         for index in range(self.frames):
             rendering = self.scene.render(index)
             truth.append(self.scene.truth(rendering))
             covered.append(rendering.covered_share)
             outside.append(rendering.outside_share)
-        seen = measured_attributes(target_boxes(truth), covered, outside)
+            touched.append(rendering.touched)
+        seen = measured_attributes(target_boxes(truth), covered, outside, touched)
         made = {name for name in self.scene.attributes if name in COMPOSED}
         return truth, tuple(name for name in ATTRIBUTES if name in made | seen)
 
@@ -112,17 +113,21 @@ def benchmark_videos(
     return [SimulatedVideo(seed, frames, size) for seed in seeds]
 
 
-def measured_attributes(boxes: ArrayLike, covered: ArrayLike, outside: ArrayLike) -> set[str]:
+def measured_attributes(
+    boxes: ArrayLike, covered: ArrayLike, outside: ArrayLike, touched: ArrayLike
+) -> set[str]:
     """Attributes that the truth shows, by the definitions of OTB and HOT.
 
     Args:
         boxes: ``(frames, 4)`` of the target, NaN where it is absent.
         covered: ``(frames,)`` share of the target in the image that something in front covers.
         outside: ``(frames,)`` share of the target outside the image.
+        touched: ``(frames,)`` whether a look-alike touches the target.
 
     Returns:
         of LR (fewer than ``LOW_RESOLUTION_PX`` pixels in a box), SV (an area more than ``SCALE_RATIO`` times
-        larger or smaller than the first, the target whole in the image), OCC and OV.
+        larger or smaller than the first, the target whole in the image), OCC, OV, and SLA (a look-alike
+        touches the target while it is seen).
     """
     area = as_boxes(boxes)[:, 2:].prod(axis=1)
     whole = np.isfinite(area) & (np.asarray(outside) < EVENT_SHARE)
@@ -132,5 +137,6 @@ def measured_attributes(boxes: ArrayLike, covered: ArrayLike, outside: ArrayLike
         "SV": ((ratio > SCALE_RATIO) | (ratio < 1 / SCALE_RATIO)).any(),
         "LR": (area[whole] < LOW_RESOLUTION_PX).any(),
         "OV": (np.asarray(outside) >= EVENT_SHARE).any(),
+        "SLA": (np.asarray(touched, bool) & np.isfinite(area)).any(),
     }
     return {name for name, holds in shown.items() if holds}

@@ -29,10 +29,21 @@ class Placed:
 
 @dataclass(frozen=True)
 class Cast:
-    """All actors from back to front, the target among them."""
+    """All actors from back to front, the target and its look-alikes among them.
+
+    Attributes:
+        actors: from back to front.
+        target: that is followed.
+        look_alikes: which differ from it in nothing but their spectra.
+    """
 
     actors: tuple[Placed, ...]
     target: Placed
+    look_alikes: tuple[Placed, ...] = ()
+
+    def touched(self, time: int) -> bool:
+        """Whether a look-alike may touch the target in a frame."""
+        return any(not twin.path.clear_of(self.target.path, time) for twin in self.look_alikes)
 
 
 class Casting:
@@ -73,14 +84,21 @@ class Casting:
     def choose(self) -> Cast:
         """The cast; each call gives another."""
         rng = self._rng
-        target = Placed(self._shaped_like_target(self._palette.target), self._target_path())
-        others = [*self._look_alikes(target.path), *self._passers_by(target.path)]
-        nearer = [bool(rng.random() < 0.3) and other.path.clear_of(target.path, 0) for other in others]
-        behind = [other for other, near in zip(others, nearer, strict=True) if not near]
-        front = [other for other, near in zip(others, nearer, strict=True) if near]
+        usual = self._target_path()
+        path = _leaving(usual, rng, self._size) if "OV" in self._attributes else usual
+        path, usual = self._in_world(path), self._in_world(usual)
+        target = Placed(self._shaped_like_target(self._palette.target), path)
+        look_alikes = self._look_alikes(usual)
+        passers_by = self._passers_by(path)
+        behind: list[Placed] = []
+        front: list[Placed] = []
+        for others, in_front in ((look_alikes, 0.5), (passers_by, 0.3)):
+            for other in others:
+                near = bool(rng.random() < in_front) and other.path.clear_of(target.path, 0)
+                (front if near else behind).append(other)
         if "OCC" in self._attributes:
             front += self._obstacles(target.path)
-        return Cast((*behind, target, *front), target)
+        return Cast((*behind, target, *front), target, tuple(look_alikes))
 
     def _shaped_like_target(self, reflectances: Spectra) -> Actor:
         """The target's shape, texture and movement in other materials."""
@@ -88,8 +106,9 @@ class Casting:
         return make_actor(reflectances @ self._responses.T, geometry, self._texture_px, self._deformation)
 
     def _target_path(self) -> Trajectory:
+        """Where the target goes in the image as long as it stays in it."""
         rng = self._rng
-        path = wandering(
+        return wandering(
             rng,
             self._length,
             self._size,
@@ -99,22 +118,21 @@ class Casting:
             scale_change=0.45 if "SV" in self._attributes else 0.12,
             turn=float(rng.choice([0.1, 0.4, 1.0])),
         )
-        if "OV" in self._attributes:
-            path = _leaving(path, rng, self._size)
+
+    def _in_world(self, path: Trajectory) -> Trajectory:
+        """The path in the world of something that is seen on this one in the image."""
         world = self._camera_path.to_world(np.stack([path.x, path.y], axis=1))
         return path.moved(world[:, 0] - path.x, world[:, 1] - path.y)
 
     def _look_alikes(self, path: Trajectory) -> list[Placed]:
-        """Things that differ from the target in nothing but their spectra, and come close to it."""
+        """Things that differ from the target in nothing but their spectra, and get in its way."""
         if "SLA" not in self._attributes:
             return []
         result = []
         for _ in range(int(self._rng.integers(2, 4))):
             chance = np.random.default_rng(self._rng.integers(1 << 31))
             twins = [spectra.metamer(r, self._light, self._camera, chance) for r in self._palette.target]
-            result.append(
-                Placed(self._shaped_like_target(np.stack(twins)), self._companion(path, meets=True))
-            )
+            result.append(Placed(self._shaped_like_target(np.stack(twins)), self._crossing(path)))
         return result
 
     def _passers_by(self, path: Trajectory) -> list[Placed]:
@@ -143,6 +161,31 @@ class Casting:
         dx = path.x[moment] + gap * np.cos(angle) - companion.x[moment]
         dy = path.y[moment] + gap * np.sin(angle) - companion.y[moment]
         return companion.moved(np.full(self._length, dx), np.full(self._length, dy))
+
+    def _crossing(self, path: Trajectory) -> Trajectory:
+        """A path of a thing of the target's size, which for a while goes beside it and changes sides.
+
+        Where the target is out of view meanwhile, it goes where the target would be.
+        """
+        rng = self._rng
+        half = self._half[0] * rng.uniform(0.85, 1.15), self._half[1] * rng.uniform(0.85, 1.15)
+        own = wandering(rng, self._length, self._size, half, speed=float(rng.uniform(0.2, 2.5)))
+        event, moment = self._moment()
+        size, angle = max(self._half), rng.uniform(0, 2 * np.pi)
+        along, aside = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+        apart = rng.uniform(5.0, 9.0) * size * aside
+        own = own.moved(
+            np.full(self._length, path.x[moment] + apart[0] - own.x[moment]),
+            np.full(self._length, path.y[moment] + apart[1] - own.y[moment]),
+        )
+        stay, travel = int(rng.integers(15, 45)), int(rng.integers(15, 30))
+        start = max(event - stay // 2 - travel, 0)
+        crossed = np.interp(np.arange(self._length), [start + travel, start + travel + stay], [-1, 1])
+        reach, miss = rng.uniform(1.5, 3.0) * size, rng.uniform(0.0, 0.6) * size
+        beside_x = path.x + reach * crossed * along[0] + miss * aside[0]
+        beside_y = path.y + reach * crossed * along[1] + miss * aside[1]
+        joined = away(start, stay, travel, self._length)
+        return own.moved(joined * (beside_x - own.x), joined * (beside_y - own.y))
 
     def _moment(self) -> tuple[int, int]:
         """When something happens to the target, not at the beginning, and the last frame up to then.

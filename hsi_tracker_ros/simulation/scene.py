@@ -46,12 +46,14 @@ class Rendering:
         silhouette: ``(height, width)`` bool, the target's as if nothing were in front of it.
         visible: ``(height, width)`` bool, what of it is seen.
         whole_area: pixels of its silhouette if no image border cut it.
+        touched: whether a look-alike may touch it.
     """
 
     light: NDArray[np.float32]
     silhouette: NDArray[np.bool_]
     visible: NDArray[np.bool_]
     whole_area: int
+    touched: bool
 
     @property
     def visible_share(self) -> float:
@@ -229,7 +231,7 @@ class HyperspectralScene:
             cube = np.asarray(
                 cv2.GaussianBlur(cube, (0, 0), self._blur, borderType=cv2.BORDER_REFLECT), np.float32
             )
-        return Rendering(cube, silhouette, visible, self._whole_area(time))
+        return Rendering(cube, silhouette, visible, self._whole_area(time), self._cast.touched(time))
 
     def _whole_area(self, time: int) -> int:
         """Pixels of the target's silhouette if no image border cut it."""

@@ -106,6 +106,14 @@ def test_occlusion_covers_the_target_somewhere() -> None:
         assert all(d.silhouette.any() for d in drawn)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_look_alikes_pass_over_the_target_but_not_at_once(seed: int) -> None:
+    scene = HyperspectralScene(seed, attributes="SLA", frames=150, size=(160, 96))
+    touched = [scene.render(index).touched for index in range(0, 150, 3)]
+    assert not any(touched[:3])
+    assert sum(touched) >= 3
+
+
 def test_low_resolution_targets_are_small() -> None:
     for seed in range(4):
         box = HyperspectralScene(seed, attributes="LR", frames=1).frame(0).truth.boxes[0]
