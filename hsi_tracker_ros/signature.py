@@ -1,8 +1,9 @@
 """The spectral signature of a target: whether a box holds it, and where in a frame it may be.
 
 Spectra are relative to the mean of their frame in each band, so that a change of the light's colour or
-strength changes them little. They are compared by the spectral angle (Kruse et al., Remote Sensing of
-Environment, 1993).
+strength changes them little. A box's is compared by the spectral angle (Kruse et al., Remote Sensing of
+Environment, 1993). In a whole frame the target is what differs from it least where the frame itself varies
+least: a Mahalanobis distance by the frame's own covariance, as in the RX detector (Reed and Yu, 1990).
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 Floats = NDArray[np.float32]
 
 _CORE = 0.6
 _SMALLEST_CELL = 4
+_DARKEST = 1e-3
+_LOADING = 1e-3
+"""Share of the mean variance that every direction of a frame's covariance has at least."""
 
 
 class Signature:
@@ -28,6 +33,19 @@ class Signature:
     def angles(self, spectra: NDArray[Any]) -> NDArray[np.float64]:
         """Angle in radians between the target's spectrum and each of ``(..., bands)``."""
         return spectral_angle(spectra, self._reference)
+
+    def distances(self, spectra: NDArray[Any]) -> NDArray[np.float64]:
+        """Between the target's spectrum and each of ``(n, bands)``, in deviations among them all.
+
+        Logarithms are compared, of which a change of light takes a constant.
+        """
+        logs = np.log(np.maximum(spectra, _DARKEST, dtype=np.float64))
+        covariance = np.atleast_2d(np.cov(logs.T, bias=True))
+        spread = covariance.trace() / len(covariance)
+        loaded = covariance + max(_LOADING * spread, _DARKEST**2) * np.eye(len(covariance))
+        reference = np.log(np.maximum(self._reference, _DARKEST))
+        inverse = np.linalg.inv(loaded)
+        return np.asarray(cdist(logs, reference[None], "mahalanobis", VI=inverse))[:, 0]
 
     def learn(self, spectrum: Floats, rate: float) -> None:
         """Follow the slow change of a target that is surely seen, by this share of the newest spectrum."""
@@ -84,11 +102,12 @@ def likely_places(
     cell = int(np.clip(size.min() / 2, _SMALLEST_CELL, min(height, width)))
     rows, columns = height // cell, width // cell
     blocks = cube[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell, bands)
-    angles = signature.angles((blocks.mean(axis=(1, 3), dtype=np.float32) - black) / means)
+    spectra = (blocks.mean(axis=(1, 3), dtype=np.float32) - black) / means
+    misfit = signature.distances(spectra.reshape(-1, bands)).reshape(rows, columns)
     apart = max(math.ceil(size.max() / cell), 1)
     places: list[tuple[float, float]] = []
-    while len(places) < count and np.isfinite(angles).any():
-        row, column = np.unravel_index(int(angles.argmin()), angles.shape)
+    while len(places) < count and np.isfinite(misfit).any():
+        row, column = np.unravel_index(int(misfit.argmin()), misfit.shape)
         places.append(((column + 0.5) * cell, (row + 0.5) * cell))
-        angles[max(row - apart + 1, 0) : row + apart, max(column - apart + 1, 0) : column + apart] = np.inf
+        misfit[max(row - apart + 1, 0) : row + apart, max(column - apart + 1, 0) : column + apart] = np.inf
     return np.array(places, dtype=np.float64).reshape(-1, 2)

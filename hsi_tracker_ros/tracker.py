@@ -96,6 +96,7 @@ class TrackerSettings:
         score_offset: log odds that a box holds the target, where response and spectrum say nothing.
         score_logit: what each logit of the response adds to them.
         score_angle: what each radian between its spectrum and the target's takes from them.
+        score_elsewhere: what it takes from them that a LOST target is seen elsewhere than where it was last.
         signature_rate: share of a certain frame's spectrum in the target's.
     """
 
@@ -111,13 +112,14 @@ class TrackerSettings:
     certain_score: float = 0.75
     lost_score: float = 0.5
     lost_after: int = 5
-    found_score: float = 0.995
+    found_score: float = 0.95
     redetection_crops: int = 3
     redetection_places: int = 9
     peaks: int = 4
     score_offset: float = 2.3
     score_logit: float = 0.8
     score_angle: float = 20.0
+    score_elsewhere: float = 1.7
     signature_rate: float = 0.05
 
 
@@ -464,7 +466,7 @@ class HsiTracker:
         peaks = [
             peak
             for row, crop in enumerate(crops)
-            for peak in self._peaks(target, view, crop, logits[row], maps.loc[row])
+            for peak in self._peaks(target, view, crop, logits[row], maps.loc[row], elsewhere=row > 0)
         ]
         top = max(peak.evidence for peak in peaks)
         held = self._held(target)
@@ -480,7 +482,14 @@ class HsiTracker:
         return 0.0 if target.status is TargetStatus.LOST else self.settings.window_influence
 
     def _peaks(
-        self, target: _Target, view: _View, crop: SquareCrop, logits: Floats, loc: Floats
+        self,
+        target: _Target,
+        view: _View,
+        crop: SquareCrop,
+        logits: Floats,
+        loc: Floats,
+        *,
+        elsewhere: bool,
     ) -> Iterator[_Match]:
         """SiamBAN's ranking of responses: penalised for change of size, held by a cosine window."""
         settings = self.settings
@@ -505,6 +514,7 @@ class HsiTracker:
             spectrum = view.spectrum(box)
             angle = float(target.signature.angles(spectrum))
             odds = settings.score_offset + evidence[at] - settings.score_angle * angle
+            odds -= settings.score_elsewhere * elsewhere
             yield _Match(float(odds), float(penalty[at]), float(self._window[at]), box, spectrum, logits)
 
     def _update(self, target: _Target, match: _Match, *, width: int, height: int) -> None:

@@ -50,3 +50,14 @@ def test_likely_places_hold_what_has_the_spectrum(size):
     if max(size) < 64:
         assert 60 <= places[0, 0] <= 76
         assert 40 <= places[0, 1] <= 56
+
+
+def test_distances_count_less_where_the_frame_itself_varies():
+    rng = np.random.default_rng(0)
+    noise = rng.normal(0, [0.3, 0.02], (500, 2))
+    off_in_noisy, off_in_quiet = np.exp([0.2, 0.0]), np.exp([0.0, 0.2])
+    spectra = np.concatenate([[off_in_noisy, off_in_quiet], np.exp(noise)])
+    noisy, quiet = Signature(np.ones(2, np.float32)).distances(spectra)[:2]
+    assert quiet > 5 * noisy
+    twice = Signature(np.full(2, 2, np.float32)).distances(2 * spectra)[:2]
+    assert twice == pytest.approx([noisy, quiet])
