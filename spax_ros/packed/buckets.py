@@ -38,7 +38,7 @@ from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift
 from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.grid import TILE, PackedGrid
-from spax_ros.packed.limit import bucket
+from spax_ros.packed.limit import bucket, bucket_sizes
 from spax_ros.packed.operations import Key, TableGrid
 from spax_ros.packed.tables import Table
 from tracking_runtime.engines.protocol import Graph
@@ -206,14 +206,18 @@ def _graph(network: SpaxNetwork, tiles: int, name: str) -> Graph:
     return Graph(name, module, examples, ports.input_names, ports.output_names)
 
 
-def model_graphs(model: str, batches: Sequence[int] = (768,), camera: str = "") -> list[Graph]:  # noqa: ARG001
-    """The graphs of a model, by name or path, one for each number of tiles in ``batches``.
+def model_graphs(
+    model: str,
+    batches: Sequence[int] = (128, 768, 3072),
+    camera: str = "",  # noqa: ARG001
+) -> list[Graph]:
+    """The graphs of a model, by name or path, one for each number of tiles in ``batches``; none: all buckets.
 
     Raises:
         ModelError: there is no such model, or it runs over a window.
     """
     loaded = load_spax(model)
-    return [bucket_graph(loaded.network, tiles, loaded.name) for tiles in batches]
+    return [bucket_graph(loaded.network, tiles, loaded.name) for tiles in batches or bucket_sizes()]
 
 
 def _example_grid(config: SpaxConfig, tiles: int) -> PackedGrid:
