@@ -18,13 +18,15 @@ places, boxes. A stream's first frame has no state, and what has more tiles than
 graph: both run on ``SpaxNetwork.step`` and ``spax_ros.detection.best_peaks``, with a ``PackedGrid`` of its
 own size (``spax_ros.runners`` does all this). The graph has one top-k, of a constant number of peaks (450;
 TensorRT takes 3840 at most), integer fetches, convolutions, products of matrices and arithmetic; nothing in
-it depends on data.
+it depends on data, and the program is the same for every bucket: what is made of it once, an OpenVINO or ONNX
+file, is given the shapes of the others (``Graph.pattern``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
 
 import numpy as np
 import torch
@@ -36,6 +38,7 @@ from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift
 from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.grid import TILE, PackedGrid
+from spax_ros.packed.limit import bucket, bucket_sizes
 from spax_ros.packed.operations import Key, TableGrid
 from spax_ros.packed.tables import Table
 from tracking_runtime.engines.protocol import Graph
@@ -168,10 +171,7 @@ class BucketStep(nn.Module):
         """Peaks, the mask's probabilities ``(rows, 1)``, and the features of the new state."""
         levels, features, keys = self.network.config.levels, self.ports.features, self.ports.keys
         state, tables = others[: len(features)], others[len(features) :]
-        given = {
-            key: Table(numbers, _source_rows(key, levels, self.tiles))
-            for key, numbers in zip(keys, tables, strict=True)
-        }
+        given = {key: Table(numbers) for key, numbers in zip(keys, tables, strict=True)}
         grid = BucketGrid(self.tiles, levels, given, active, share)
         last = State.of(grid, dict(zip(features, state, strict=True)))
         step = self.network.step(x, grid, last)
@@ -192,36 +192,37 @@ def bucket_graph(network: SpaxNetwork, tiles: int, name: str = "spax") -> Graph:
     """
     if network.config.memory != "carried":
         raise ModelError(f"{name} runs over a window of frames; graphs are for memory: carried")
-    network = network.eval()
-    module, grid = BucketStep(network, tiles), _example_grid(network.config, tiles)
+    pattern = None if tiles == bucket(1) else _graph(network, bucket(1), f"{name} tiles")
+    return replace(_graph(network, tiles, f"{name} {tiles} tiles"), pattern=pattern)
+
+
+def _graph(network: SpaxNetwork, tiles: int, name: str) -> Graph:
+    module, grid = BucketStep(network.eval(), tiles), _example_grid(network.config, tiles)
     with torch.no_grad():
         x = torch.zeros(grid.rows(0), network.config.input_channels)
         state = network.step(x, grid, None).state
-    examples = tuple(tensor.clone() for tensor in module.ports.inputs(x, grid, state))
     ports = module.ports
-    return Graph(f"{name} {tiles} tiles", module, examples, ports.input_names, ports.output_names)
+    examples = tuple(tensor.clone() for tensor in ports.inputs(x, grid, state))
+    return Graph(name, module, examples, ports.input_names, ports.output_names)
 
 
-def model_graphs(model: str, batches: Sequence[int] = (768,), camera: str = "") -> list[Graph]:  # noqa: ARG001
-    """The graphs of a model, by name or path, one for each number of tiles in ``batches``.
+def model_graphs(
+    model: str,
+    batches: Sequence[int] = (128, 768, 3072),
+    camera: str = "",  # noqa: ARG001
+) -> list[Graph]:
+    """The graphs of a model, by name or path, one for each number of tiles in ``batches``; none: all buckets.
 
     Raises:
         ModelError: there is no such model, or it runs over a window.
     """
     loaded = load_spax(model)
-    return [bucket_graph(loaded.network, tiles, loaded.name) for tiles in batches]
+    return [bucket_graph(loaded.network, tiles, loaded.name) for tiles in batches or bucket_sizes()]
 
 
 def _example_grid(config: SpaxConfig, tiles: int) -> PackedGrid:
-    side = max(config.multiple, TILE)
-    mask = np.zeros((1, side, side), bool)
-    mask[0, :TILE, :TILE] = True
-    return PackedGrid(mask, config.levels, TILE, lambda _: tiles)
-
-
-def _source_rows(key: Key, levels: int, tiles: int) -> int:
-    """Rows of what a table looks into."""
-    side = [max(TILE >> level, 1) for level in range(levels)][key.level]
-    if key.kind == "places":
-        return (tiles + 1) * key.size**2
-    return tiles * side**2 * (4 if key.kind == "children" else 1)
+    """An image's in which all tiles move that there is room for."""
+    multiple = max(config.multiple // TILE, 1)
+    side = -(-ceil(sqrt(tiles)) // multiple) * multiple
+    cells = np.arange(side**2).reshape(1, side, side) < tiles
+    return PackedGrid(cells.repeat(TILE, 1).repeat(TILE, 2), config.levels, TILE, lambda _: tiles)

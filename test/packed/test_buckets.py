@@ -20,6 +20,7 @@ from spax_ros.packed.buckets import (
     model_graphs,
 )
 from spax_ros.packed.grid import TILE, PackedGrid
+from spax_ros.packed.limit import bucket_sizes
 from tracking_runtime.engines import EngineSettings, load_engine
 from tracking_runtime.errors import ModelError
 
@@ -120,6 +121,18 @@ def test_openvino_runs_the_shipped_model() -> None:
     active = inputs[1].numpy() > 0
     np.testing.assert_allclose(found["mask_after"][active], expected["mask_after"][active], atol=1e-4)
     np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-4)
+
+
+def test_a_model_has_a_graph_for_each_bucket_of_one_program() -> None:
+    graphs = model_graphs("spax_small", ())
+    assert [graph.name for graph in graphs[:2]] == ["spax_small 64 tiles", "spax_small 80 tiles"]
+    assert [len(graph.examples[0]) for graph in graphs] == [tiles * TILE**2 for tiles in bucket_sizes()]
+    first, second = (torch.export.export(graph.module, graph.examples) for graph in graphs[:2])
+    ones, twos = (
+        [(str(node.target), str(node.args)) for node in program.run_decompositions().graph.nodes]
+        for program in (first, second)
+    )
+    assert ones == twos
 
 
 def test_a_model_that_runs_over_a_window_has_no_graph() -> None:

@@ -45,9 +45,11 @@ class OpenVINOEngine:
         }
         version = openvino.__version__.split("-")[0]
         core = openvino.Core()
-        file = _quantised(graph) if settings.precision == "int8" else _converted(graph)
-        with file as path, _same_signal_stack():
-            compiled = core.compile_model(core.read_model(path), "CPU", properties)
+        int8 = settings.precision == "int8"
+        with _quantised(graph) if int8 else _converted(graph.pattern or graph) as path, _same_signal_stack():
+            network = core.read_model(path)
+            network.reshape({port: list(x.shape) for port, x in enumerate(graph.examples)})
+            compiled = core.compile_model(network, "CPU", properties)
             self._request = compiled.create_infer_request()
         self.description = f"OpenVINO {version} on CPU, {settings.cpu_threads} threads, {settings.precision}"
         self.run(*(example.numpy(force=True) for example in graph.examples))

@@ -26,6 +26,8 @@ class Graph:
         examples: one tensor for each input, of the shape and type that every run will have.
         inputs: name of each input.
         outputs: name of each output.
+        pattern: a graph of the same program for other shapes, which may be converted in its place and then
+            given these shapes: one conversion serves many graphs.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Graph:
     examples: tuple[Tensor, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    pattern: Graph | None = None
 
 
 @dataclass(frozen=True)
