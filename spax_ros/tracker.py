@@ -14,10 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
+from spax_ros.background import IDENTITY
 from spax_ros.detection import MOST_PEAKS, Detections, no_detections, peaks_to_detections
 from spax_ros.inputs import Inputs, as_bgr, brightness, white_level
 from spax_ros.models import SpaxModel, load_spax
-from spax_ros.motion import IDENTITY, MotionFrame, MotionMask, MotionSettings
+from spax_ros.motion import MotionFrame, MotionMask, MotionSettings
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift, shift_at
 from spax_ros.packed.grid import TILE, PackedGrid
@@ -45,7 +46,7 @@ class TrackerSettings:
         most_tiles: of 8 x 8 pixels that the network may be given; where more move, those of most energy.
     """
 
-    motion: MotionSettings = field(default_factory=lambda: MotionSettings(least_contrast=3.0))
+    motion: MotionSettings = field(default_factory=MotionSettings)
     association: AssociationSettings = field(
         default_factory=lambda: AssociationSettings(
             new_score=0.3, certain_score=0.4, least_speed=0.2, classes_apart=False
