@@ -20,21 +20,27 @@ Floats = NDArray[np.float32]
 _CORE = 0.6
 _SMALLEST_CELL = 4
 _DARKEST = 1e-3
+_SURELY_BELOW = 0.95
+"""A mean below this share of the ceiling is of few saturated samples, if any."""
 _LOADING = 1e-3
 """Share of the mean variance that every direction of a frame's covariance has at least."""
 
 
 class Signature:
-    """What a target looks like in all bands: ``(bands,)``, relative to the frame's mean."""
+    """What a target looks like in all bands: ``(bands,)``, relative to the frame's mean.
+
+    ``ceiling`` is always what a saturated sample is in each band, ``(bands,)``: where the target would be
+    brighter than that in a frame, it looks so bright and tells no more.
+    """
 
     def __init__(self, spectrum: Floats) -> None:
         self._reference = spectrum.astype(np.float64)
 
-    def angles(self, spectra: NDArray[Any]) -> NDArray[np.float64]:
+    def angles(self, spectra: NDArray[Any], ceiling: Floats) -> NDArray[np.float64]:
         """Angle in radians between the target's spectrum and each of ``(..., bands)``."""
-        return spectral_angle(spectra, self._reference)
+        return spectral_angle(spectra, np.minimum(self._reference, ceiling))
 
-    def distances(self, spectra: NDArray[Any]) -> NDArray[np.float64]:
+    def distances(self, spectra: NDArray[Any], ceiling: Floats) -> NDArray[np.float64]:
         """Between the target's spectrum and each of ``(n, bands)``, in deviations among them all.
 
         Logarithms are compared, of which a change of light takes a constant.
@@ -43,13 +49,14 @@ class Signature:
         covariance = np.atleast_2d(np.cov(logs.T, bias=True))
         spread = covariance.trace() / len(covariance)
         loaded = covariance + max(_LOADING * spread, _DARKEST**2) * np.eye(len(covariance))
-        reference = np.log(np.maximum(self._reference, _DARKEST))
+        reference = np.log(np.maximum(np.minimum(self._reference, ceiling), _DARKEST))
         inverse = np.linalg.inv(loaded)
         return np.asarray(cdist(logs, reference[None], "mahalanobis", VI=inverse))[:, 0]
 
-    def learn(self, spectrum: Floats, rate: float) -> None:
+    def learn(self, spectrum: Floats, ceiling: Floats, rate: float) -> None:
         """Follow the slow change of a target that is surely seen, by this share of the newest spectrum."""
-        self._reference += rate * (spectrum - self._reference)
+        known = spectrum < _SURELY_BELOW * ceiling
+        self._reference[known] += rate * (spectrum - self._reference)[known]
 
 
 def spectral_angle(spectra: NDArray[Any], reference: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -85,6 +92,7 @@ def likely_places(
     signature: Signature,
     black: float,
     means: Floats,
+    ceiling: Floats,
     count: int,
 ) -> NDArray[np.float64]:
     """Centres ``(n, 2)`` in pixels, best first, of the ``count`` cells of a frame whose spectra fit best.
@@ -96,6 +104,7 @@ def likely_places(
         signature: of the target.
         black: value of no light.
         means: ``(bands,)`` mean of the frame above black.
+        ceiling: ``(bands,)`` what a saturated sample is, relative to the mean.
         count: of places at most.
     """
     height, width, bands = cube.shape
@@ -103,7 +112,7 @@ def likely_places(
     rows, columns = height // cell, width // cell
     blocks = cube[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell, bands)
     spectra = (blocks.mean(axis=(1, 3), dtype=np.float32) - black) / means
-    misfit = signature.distances(spectra.reshape(-1, bands)).reshape(rows, columns)
+    misfit = signature.distances(spectra.reshape(-1, bands), ceiling).reshape(rows, columns)
     apart = max(math.ceil(size.max() / cell), 1)
     places: list[tuple[float, float]] = []
     while len(places) < count and np.isfinite(misfit).any():

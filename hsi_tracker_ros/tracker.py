@@ -92,6 +92,7 @@ class TrackerSettings:
         found_score: a LOST target is found where the score reaches this.
         redetection_crops: further crops per frame in which a LOST target is looked for.
         redetection_places: places with the best fitting spectra that these crops show in turns.
+        redetection_scale: in every second round it is looked for this much larger, in every third smaller.
         peaks: of the responses in a crop, so many are compared by their spectra as well.
         score_offset: log odds that a box holds the target, where response and spectrum say nothing.
         score_logit: what each logit of the response adds to them.
@@ -114,7 +115,8 @@ class TrackerSettings:
     lost_after: int = 5
     found_score: float = 0.95
     redetection_crops: int = 3
-    redetection_places: int = 9
+    redetection_places: int = 6
+    redetection_scale: float = 1.5
     peaks: int = 4
     score_offset: float = 2.3
     score_logit: float = 0.8
@@ -193,6 +195,7 @@ class _View:
         bands: makes the model's bands of the camera's; None: the model takes none.
         black: value of no light.
         means: ``(channels,)`` mean of the frame above black.
+        ceiling: ``(channels,)`` what a saturated sample is, relative to the mean.
         mean_color: ``(3,)`` mean of the frame in BGR.
     """
 
@@ -201,6 +204,7 @@ class _View:
     bands: BandMatcher | None
     black: float
     means: Floats
+    ceiling: Floats
     mean_color: NDArray[np.float64] = field(repr=False)
 
     def crops(self, crop: SquareCrop, sizes: tuple[int, ...]) -> tuple[NDArray[Any], ...]:
@@ -439,24 +443,37 @@ class HsiTracker:
         sample = pixels[::4, ::4].astype(np.float32)
         if self.camera is None:
             means = np.maximum(sample.mean(axis=(0, 1)), 1e-6)
-            return _View(pixels, lambda picture: picture, None, 0.0, means, means.astype(np.float64))
+            ceiling = 255 / means
+            return _View(pixels, lambda picture: picture, None, 0.0, means, ceiling, means.astype(np.float64))
         black, nm = self.camera.black_level, self.camera.wavelengths_nm
         means = np.maximum(sample.mean(axis=(0, 1)) - black, 1e-6)
         color = partial(false_color, wavelengths_nm=nm, white=white_level(pixels, black), black=black)
         mean_color = color(means[None, None] + black)[0, 0].astype(np.float64)
-        return _View(pixels, color, self._bands, black, means, mean_color)
+        ceiling = ((self.camera.saturation_level or np.inf) - black) / means
+        return _View(pixels, color, self._bands, black, means, ceiling, mean_color)
 
     def _places(self, target: _Target, view: _View) -> list[SquareCrop]:
         """Where to look for a target: around its last box; if it is lost, where its spectrum fits as well."""
         settings = self.settings
-        crops = [_square(target.box, search_side(target.box)).moved(*target.motion).settled()]
-        if target.status is TargetStatus.LOST and settings.redetection_crops:
-            size, places = target.box[2:], settings.redetection_places
-            likely = likely_places(view.pixels, size, target.signature, view.black, view.means, places)
-            for step in range(min(settings.redetection_crops, len(likely))):
-                x, y = likely[(target.scan + step) % len(likely)]
-                crops.append(replace(crops[0], x=float(x), y=float(y)))
-            target.scan += settings.redetection_crops
+        around = _square(target.box, search_side(target.box)).moved(*target.motion).settled()
+        if target.status is not TargetStatus.LOST or not settings.redetection_crops:
+            return [around]
+        likely = likely_places(
+            view.pixels,
+            target.box[2:],
+            target.signature,
+            view.black,
+            view.means,
+            view.ceiling,
+            settings.redetection_places,
+        )
+        sizes = (1.0, settings.redetection_scale, 1 / settings.redetection_scale)
+        side = around.side * sizes[target.scan // max(len(likely), 1) % len(sizes)]
+        crops = [replace(around, side=side)]
+        for step in range(min(settings.redetection_crops, len(likely))):
+            x, y = likely[(target.scan + step) % len(likely)]
+            crops.append(SquareCrop(float(x), float(y), side))
+        target.scan += settings.redetection_crops
         return crops
 
     def _match(self, target: _Target, view: _View, crops: Sequence[SquareCrop], maps: Maps) -> _Match:
@@ -512,7 +529,7 @@ class HsiTracker:
             w, h = width[at] * scale, height[at] * scale
             box = np.array([x - w / 2, y - h / 2, w, h], np.float64)
             spectrum = view.spectrum(box)
-            angle = float(target.signature.angles(spectrum))
+            angle = float(target.signature.angles(spectrum, view.ceiling))
             odds = settings.score_offset + evidence[at] - settings.score_angle * angle
             odds -= settings.score_elsewhere * elsewhere
             yield _Match(float(odds), float(penalty[at]), float(self._window[at]), box, spectrum, logits)
@@ -524,7 +541,7 @@ class HsiTracker:
         seen = match.score >= (settings.found_score if lost else settings.certain_score)
         held = match.score >= settings.lost_score
         if seen or (held and not lost):
-            rate = match.penalty * match.score * settings.size_rate
+            rate = 1.0 if lost else match.penalty * match.score * settings.size_rate
             size = (1 - rate) * target.box[2:] + rate * match.box[2:]
             size = np.clip(size, settings.minimum_side, (width, height))
             centre = np.clip(match.box[:2] + match.box[2:] / 2, 0, (width, height))
@@ -552,7 +569,7 @@ class HsiTracker:
         settings = self.settings
         sure = target.status is TargetStatus.TRACKING and match.score >= settings.online_score
         if sure:
-            target.signature.learn(match.spectrum, settings.signature_rate)
+            target.signature.learn(match.spectrum, view.ceiling, settings.signature_rate)
         if not settings.online_interval:
             return
         best = target.candidate.score if target.candidate else settings.online_score

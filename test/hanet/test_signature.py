@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from hsi_tracker_ros.signature import Signature, core_spectrum, likely_places, spectral_angle
 
+NO_CEILING = np.float32(np.inf)
 LIGHT = arrays(np.float64, 6, elements=st.floats(0.01, 10))
 
 
@@ -34,8 +35,8 @@ def test_a_core_is_relative_to_the_frame_and_of_the_part_inside():
 def test_a_signature_learns_what_it_is_shown():
     signature = Signature(np.array([1, 0], np.float32))
     for _ in range(200):
-        signature.learn(np.array([0, 1], np.float32), 0.1)
-    assert signature.angles(np.array([0.0, 1.0])) < 0.01
+        signature.learn(np.array([0, 1], np.float32), NO_CEILING, 0.1)
+    assert signature.angles(np.array([0.0, 1.0]), NO_CEILING) < 0.01
 
 
 @pytest.mark.parametrize("size", [(10.0, 8.0), (3.0, 40.0), (500.0, 400.0)])
@@ -45,7 +46,7 @@ def test_likely_places_hold_what_has_the_spectrum(size):
     cube[40:56, 60:76] = (400, 100, 100, 50)
     means = np.full(4, 100, np.float32)
     signature = Signature(np.array([4, 1, 1, 0.5], np.float32))
-    places = likely_places(cube, np.array(size), signature, 0.0, means, 5)
+    places = likely_places(cube, np.array(size), signature, 0.0, means, np.full(4, np.inf), 5)
     assert 1 <= len(places) <= 5
     if max(size) < 64:
         assert 60 <= places[0, 0] <= 76
@@ -57,7 +58,17 @@ def test_distances_count_less_where_the_frame_itself_varies():
     noise = rng.normal(0, [0.3, 0.02], (500, 2))
     off_in_noisy, off_in_quiet = np.exp([0.2, 0.0]), np.exp([0.0, 0.2])
     spectra = np.concatenate([[off_in_noisy, off_in_quiet], np.exp(noise)])
-    noisy, quiet = Signature(np.ones(2, np.float32)).distances(spectra)[:2]
+    noisy, quiet = Signature(np.ones(2, np.float32)).distances(spectra, NO_CEILING)[:2]
     assert quiet > 5 * noisy
-    twice = Signature(np.full(2, 2, np.float32)).distances(2 * spectra)[:2]
+    twice = Signature(np.full(2, 2, np.float32)).distances(2 * spectra, NO_CEILING)[:2]
     assert twice == pytest.approx([noisy, quiet])
+
+
+def test_what_saturates_is_no_other_spectrum():
+    bright, ceiling = np.array([4, 1, 1], np.float32), np.array([2, 2, 2], np.float32)
+    signature, seen = Signature(bright), np.minimum(bright, ceiling)
+    assert signature.angles(seen, ceiling) == pytest.approx(0, abs=1e-3)
+    assert signature.distances(np.stack([seen, seen / 2, 2 * seen]), ceiling)[0] == pytest.approx(0, abs=1e-3)
+    for _ in range(200):
+        signature.learn(seen * (1, 1, 1.5), ceiling, 0.1)
+    assert signature.angles(bright * (1, 1, 1.5), NO_CEILING) < 0.01
