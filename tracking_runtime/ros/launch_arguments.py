@@ -52,8 +52,8 @@ _ENGINE = Argument("engine", "", "what runs the network; empty: as the parameter
 _RECORD = Argument(
     "record",
     "none",
-    "what to record: nothing, what was found, that and the images, or both of the last seconds on request "
-    "(the service ~/snapshot of rosbag2)",
+    "what to record: nothing, what was found, that and the images, or the last 500 MB of both on request "
+    "(the service rosbag2_recorder/snapshot)",
     ("none", "tracks", "all", "snapshot"),
 )
 _OUTPUT = Argument("output", "", "folder of the recording, which must not exist; empty: recording_DATE_TIME")
