@@ -94,8 +94,10 @@ GROUND_STATION = (
     *_USUAL,
     *_TRANSPORT,
     _BUILD_ONLY,
-    Argument("hsi_cameras", "hsi", "namespaces of the hyperspectral cameras, separated by spaces"),
-    Argument("spax_cameras", "satellite", "namespaces of the satellite cameras, separated by spaces"),
+    Argument("hsi_cameras", "hsi", "namespaces of the hyperspectral cameras, separated by spaces; ' ': none"),
+    Argument(
+        "spax_cameras", "satellite", "namespaces of the satellite cameras, separated by spaces; ' ': none"
+    ),
     replace(_IMAGE, description="topic of the images in each camera's namespace"),
     _CAMERA,
     *(replace(each, name=f"hsi_{each.name}") for each in _MODELS),
