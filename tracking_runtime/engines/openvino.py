@@ -48,7 +48,8 @@ class OpenVINOEngine:
         int8 = settings.precision == "int8"
         with _quantised(graph) if int8 else _converted(graph.pattern or graph) as path, _same_signal_stack():
             network = core.read_model(path)
-            network.reshape({port: list(x.shape) for port, x in enumerate(graph.examples)})
+            if graph.pattern is not None:
+                network.reshape({port: list(x.shape) for port, x in enumerate(graph.examples)})
             compiled = core.compile_model(network, "CPU", properties)
             self._request = compiled.create_infer_request()
         self.description = f"OpenVINO {version} on CPU, {settings.cpu_threads} threads, {settings.precision}"
