@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from spax_ros.training import Trainer
 
 OFFICIAL_VARIANTS = ("base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
-VARIANTS = ("small", *OFFICIAL_VARIANTS)
+VARIANTS = ("small", "light", *OFFICIAL_VARIANTS)
 
 
 @click.command("spax")
@@ -109,7 +109,8 @@ def train_spax(
 
     console = Console()
     config = CONFIGS[variant]
-    recipe = training.SMALL_TRAINING if variant == "small" else training.TrainingSettings()
+    published = variant in OFFICIAL_VARIANTS
+    recipe = training.TrainingSettings() if published else training.SIMULATED_TRAINING
     given = {"steps": steps, "batch": batch, "seed": seed}
     recipe = replace(recipe, **{key: value for key, value in given.items() if value is not None})
     checkpoint = folder / "checkpoint.pt"
