@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,9 +11,10 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
-from tracking_runtime.commands.options import imports_checkpoint
+from tracking_runtime.commands.options import imports_checkpoint, trains_model
+from tracking_runtime.commands.progress import counting
 from tracking_runtime.errors import ModelError, SourceError
 
 PRESETS = ("hanet_edge", "hanet_r50")
@@ -54,36 +54,16 @@ _LOG_WIDTH = 130  # of tables that go into a file
     type=click.Path(path_type=Path, exists=True),
     help="Folder of JPEG photographs, of which every fourth clip is composed.",
 )
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    default=Path("runs/hanet"),
-    show_default=True,
-    help="Checkpoint, history and TensorBoard events; a run found there is resumed.",
-)
-@click.option("--name", help="Name of the model written at the end; default: the preset's.")
-@click.option(
-    "--models",
-    type=click.Path(path_type=Path),
-    default=Path("models"),
-    show_default=True,
-    help="Folder it is written to.",
-)
+@trains_model(Path("runs/hanet"), "the preset's", seed=0)
 @click.option(
     "--rgb",
     help="Model whose RGB branch is taken as it is, like an imported one; only the spectral branch learns.",
 )
 @click.option("--camera", help="Fix the model's bands to this known camera's; default: it fits any camera.")
-@click.option("--steps", type=click.IntRange(1), help="Batches in all, instead of the recipe's.")
-@click.option("--batch", type=click.IntRange(1), help="Pairs per batch, instead of the recipe's.")
-@click.option("--seed", type=int, default=0, show_default=True)
 @click.option(
     "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that prepare batches."
 )
 @click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
-@click.option(
-    "--save-every", type=float, default=120.0, show_default=True, help="Seconds between checkpoints."
-)
 def train_hanet(
     preset: str,
     clips: Path,
@@ -100,7 +80,7 @@ def train_hanet(
     seed: int,
     workers: int,
     device: str,
-    save_every: float,
+    save_every_s: float,
 ) -> None:
     """Train HA-Net on simulated and recorded clips; interrupt it at any time and start it again to go on.
 
@@ -113,17 +93,17 @@ def train_hanet(
     from hsi_tracker_ros.hanet.importing import load_imagenet_backbone, with_rgb_branch
     from hsi_tracker_ros.hanet.network import HANet
     from hsi_tracker_ros.hanet.storage import load_network, save_network
-    from hsi_tracker_ros.training import RECIPES, Trainer, open_board
+    from hsi_tracker_ros.training import RECIPES, Trainer
     from tracking_runtime.torchrun import is_first, joined, wait_for_all
+    from tracking_runtime.training import train
 
     console = Console()
     config, recipe = RECIPES[preset]
     recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch)
     bands = known_camera(camera).wavelengths_nm if camera else None
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     try:
         branch = load_network(rgb) if rgb else None
-        with joined(device) as own, Progress(*columns, console=console, disable=not is_first()) as progress:
+        with joined(device) as own, counting(console, shown=is_first()) as progress:
             if is_first():
                 _gather_clips(clips, count, photographs, data, progress)
             wait_for_all()
@@ -132,31 +112,13 @@ def train_hanet(
                 network = HANet(config)
                 initial = load_imagenet_backbone(network)
             else:
-                network, initial = (
-                    with_rgb_branch(config, branch),
-                    f"RGB branch: model {rgb}; the rest random",
-                )
+                network = with_rgb_branch(config, branch)
+                initial = f"RGB branch: model {rgb}; the rest random"
                 recipe = replace(recipe, stages=(("spectral",),))
             trainer = Trainer(
                 network, read_clips(clips), recipe, folder, seed=seed, workers=workers, device=own
             )
-            board = open_board(folder) if is_first() else None
-            task = progress.add_task("training", total=recipe.total_steps, completed=trainer.step)
-            saved = time.monotonic()
-            try:
-                for losses in trainer.run():
-                    progress.update(
-                        task, completed=trainer.step, description=f"training, loss {losses['fused']:.3f}"
-                    )
-                    trainer.record(losses)
-                    if board is not None:
-                        for part, value in losses.items():
-                            board.add_scalar(f"loss/{part}", value, trainer.step)
-                    if time.monotonic() - saved > save_every:
-                        trainer.save()
-                        saved = time.monotonic()
-            finally:
-                trainer.save()
+            train(trainer, progress, shown="fused", save_every_s=save_every_s)
             if not is_first():
                 return
     except (ModelError, SourceError) as error:
@@ -290,7 +252,6 @@ def bench_hsi(
 
     console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
     _tell_missing(console, missing_opencv_trackers())
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     lineup = Lineup(model, rgb_models, engine, only)
     try:
         videos = [
@@ -300,7 +261,7 @@ def bench_hsi(
         if not videos and not speed:
             raise click.UsageError("there is nothing to measure: --seeds, a PLACE or --speed")
         measured = measure_speed(lineup.tracker, frames) if speed else None
-        with Progress(*columns, console=console) as progress:
+        with counting(console) as progress:
             task = progress.add_task("videos", total=len(videos))
             runs = run(videos, lineup, output, jobs=jobs, on_video=lambda: progress.advance(task))
     except (ModelError, SourceError, EngineError, ValueError) as error:

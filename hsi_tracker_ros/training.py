@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
@@ -19,14 +18,10 @@ from hsi_tracker_ros.datasets import Augmentation, Clip, Pair, PairDataset, stac
 from hsi_tracker_ros.hanet.config import HANET_EDGE, HANET_R50, HANetConfig
 from hsi_tracker_ros.hanet.network import HANet
 from hsi_tracker_ros.hanet.objective import NEGATIVE, Sampling, total_loss
+from tracking_runtime.checkpoints import read_checkpoint, write_checkpoint
 from tracking_runtime.engines.pytorch import channels_last
 from tracking_runtime.errors import ModelError
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
-
-CHECKPOINT = "checkpoint.pt"
-HISTORY = "history.jsonl"
+from tracking_runtime.training import CHECKPOINT
 
 
 @dataclass(frozen=True)
@@ -114,14 +109,13 @@ RECIPES: Mapping[str, tuple[HANetConfig, Recipe]] = {
 class Trainer:
     """One training run in one folder; a folder with a checkpoint is resumed.
 
-    Where ``torch.distributed`` has been set up, as by ``torchrun``, its processes share each batch, and the
-    first of them alone writes.
+    Where ``torch.distributed`` has been set up, as by ``torchrun``, its processes share each batch.
 
     Args:
         network: to be trained, with its initial weights.
         clips: to draw pairs from.
         recipe: how.
-        folder: for the checkpoint and the history.
+        folder: for the checkpoint.
         seed: of all draws.
         workers: processes that prepare batches.
         device: that computes.
@@ -159,6 +153,16 @@ class Trainer:
             AveragedModel(network, multi_avg_fn=averaging, use_buffers=True) if recipe.average else None
         )
         self._resume()
+
+    @property
+    def total_steps(self) -> int:
+        """Batches in all."""
+        return self.recipe.total_steps
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        return self.recipe.rate(self.step)
 
     @property
     def result(self) -> HANet:
@@ -200,9 +204,6 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
-        if self._rank:
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
         state: dict[str, Any] = {
             "step": self.step,
             "network": self._network.state_dict(),
@@ -210,17 +211,7 @@ class Trainer:
             "average": None if self._average is None else self._average.state_dict(),
             "config": json.dumps(self._network.config.to_parameters()),
         }
-        partial = self.folder / f".{CHECKPOINT}.{os.getpid()}"
-        torch.save(state, partial)
-        os.replace(partial, self.folder / CHECKPOINT)
-
-    def record(self, losses: Mapping[str, float]) -> None:
-        """Append a line to the history."""
-        if self._rank:
-            return
-        line = {"step": self.step, "rate": self.recipe.rate(self.step), **losses}
-        with (self.folder / HISTORY).open("a") as file:
-            file.write(json.dumps({key: round(value, 6) for key, value in line.items()}) + "\n")
+        write_checkpoint(self.folder / CHECKPOINT, state)
 
     def describe(self) -> dict[str, Any]:
         """What a manifest says of the training."""
@@ -277,7 +268,7 @@ class Trainer:
         path = self.folder / CHECKPOINT
         if not path.exists():
             return
-        state = torch.load(path, map_location=self._device, weights_only=True)
+        state = read_checkpoint(path)
         if json.loads(state["config"]) != self._network.config.to_parameters():
             raise ModelError(f"{path} is of another network; train in another folder or delete it")
         self._network.load_state_dict(state["network"])
@@ -285,15 +276,6 @@ class Trainer:
         if self._average is not None and state["average"] is not None:
             self._average.load_state_dict(state["average"])
         self.step = state["step"]
-
-
-def open_board(folder: Path) -> SummaryWriter | None:
-    """A TensorBoard event file in this folder, where TensorBoard is installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder))
 
 
 def _channels_last(batch: Tensor) -> Tensor:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tracking_runtime.commands.options import imports_checkpoint
+from tracking_runtime.commands.options import imports_checkpoint, trains_model
+from tracking_runtime.commands.progress import counting
 from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.errors import ModelError, SourceError
-
-if TYPE_CHECKING:
-    from spax_ros.training import Trainer
 
 OFFICIAL_VARIANTS = ("base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
 VARIANTS = ("small", *OFFICIAL_VARIANTS)
@@ -59,27 +54,7 @@ VARIANTS = ("small", *OFFICIAL_VARIANTS)
     show_default=True,
     help="Simulated clips to have as well.",
 )
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path),
-    default=Path("training/spax"),
-    show_default=True,
-    help="Checkpoint and TensorBoard events; a run found there is resumed.",
-)
-@click.option("--name", help="Name of the model written at the end; default: spax_VARIANT.")
-@click.option(
-    "--models",
-    type=click.Path(path_type=Path),
-    default=Path("models"),
-    show_default=True,
-    help="Folder it is written to.",
-)
-@click.option("--steps", type=click.IntRange(1), help="Optimiser steps in all, instead of the recipe's.")
-@click.option("--batch", type=click.IntRange(1), help="Clips side by side, instead of the recipe's.")
-@click.option("--seed", type=int, help="Instead of the recipe's.")
-@click.option(
-    "--save-every", type=float, default=120.0, show_default=True, help="Seconds between checkpoints."
-)
+@trains_model(Path("training/spax"), "spax_VARIANT", seed=317)
 def train_spax(
     variant: str,
     clips: Path,
@@ -92,8 +67,8 @@ def train_spax(
     models: Path,
     steps: int | None,
     batch: int | None,
-    seed: int | None,
-    save_every: float,
+    seed: int,
+    save_every_s: float,
 ) -> None:
     """Train SPAX on prepared clips; interrupt it at any time and start it again to go on.
 
@@ -106,20 +81,17 @@ def train_spax(
     from spax_ros.models import save_spax
     from spax_ros.network.config import VARIANTS as CONFIGS
     from tracking_runtime.torchrun import is_first, joined, wait_for_all
+    from tracking_runtime.training import train
 
     console = Console()
     config = CONFIGS[variant]
     recipe = training.SMALL_TRAINING if variant == "small" else training.TrainingSettings()
-    given = {"steps": steps, "batch": batch, "seed": seed}
-    recipe = replace(recipe, **{key: value for key, value in given.items() if value is not None})
-    checkpoint = folder / "checkpoint.pt"
+    recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch, seed=seed)
     names = tuple(class_names.split(",")) if class_names else ()
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     try:
         videos = [video for place in datasets for video in open_dataset(place, class_names=names)]
-        with joined("cpu"), Progress(*columns, console=console, disable=not is_first()) as progress:
-            first = is_first()
-            if first:
+        with joined("cpu"), counting(console, shown=is_first()) as progress:
+            if is_first():
                 preparing = progress.add_task("preparing clips", total=len(videos) + len(sources) + simulated)
                 inputs = Inputs(config.inputs)
                 for done in prepare_videos(clips, inputs, config.classes, videos):
@@ -128,40 +100,16 @@ def train_spax(
                     progress.update(preparing, completed=len(videos) + done)
             wait_for_all()
             paths = clips_in(clips)
-            trainer = training.Trainer(config, recipe, lambda: paths)
-            if checkpoint.is_file():
-                trainer.resume(checkpoint)
-            _train(trainer, checkpoint, save_every, progress, first=first)
+            trainer = training.Trainer(config, recipe, lambda: paths, folder)
+            train(trainer, progress, shown="total", save_every_s=save_every_s)
+            if not is_first():
+                return
     except (ModelError, SourceError) as error:
         raise click.ClickException(str(error)) from error
-    if not first:
-        return
     data = [*map(str, datasets), *sources, f"{simulated} simulated clips"]
     described = {"data": data, **trainer.describe()}
     path = save_spax(models, name or f"spax_{variant}", config, trainer.averaged, training=described)
     console.print(f"wrote {path}")
-
-
-def _train(trainer: Trainer, checkpoint: Path, save_every: float, progress: Progress, *, first: bool) -> None:
-    """Train to the end; the first process keeps checkpoints and TensorBoard events."""
-    from spax_ros import training
-
-    board = training.open_board(checkpoint.parent) if first else None
-    task = progress.add_task("training", total=trainer.settings.steps, completed=trainer.step)
-    saved = time.monotonic()
-    try:
-        for losses in trainer.run():
-            description = f"training, loss {losses['total']:.3f}"
-            progress.update(task, completed=trainer.step, description=description)
-            if board is not None:
-                for key, value in losses.items():
-                    board.add_scalar(f"loss/{key}", value, trainer.step)
-            if first and time.monotonic() - saved > save_every:
-                trainer.save(checkpoint)
-                saved = time.monotonic()
-    finally:
-        if first:
-            trainer.save(checkpoint)
 
 
 @click.command("spax")
@@ -224,13 +172,12 @@ def bench_satellite(
 
     scenes = [f"scene:satellite?seed={seed + number}&frames={frames}&size={size}" for number in range(clips)]
     console = Console()
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     try:
         everyone = contenders(load_spax(model))
         opened = [open_source(address) for address in (*scenes, *sources)]
         if not opened:
             raise click.UsageError("there is nothing to run over: --clips or --source")
-        with Progress(*columns, console=console) as progress:
+        with counting(console) as progress:
             total = len(everyone) * sum(len(clip) for clip in opened)
             task = progress.add_task("frames of all contenders", total=total)
             results, costs = run(opened, everyone, lambda: progress.advance(task))
@@ -282,9 +229,8 @@ def bench_sparsity(variants: tuple[str, ...], size: int, active: float, growth: 
     from spax_ros.benchmark import sparsity
 
     console = Console()
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     savings, points = [], []
-    with Progress(*columns, console=console) as progress:
+    with counting(console) as progress:
         task = progress.add_task("networks", total=len(variants))
         for variant in variants:
             progress.update(task, description=variant)

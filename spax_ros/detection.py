@@ -14,6 +14,9 @@ from spax_ros.packed.grid import PackedGrid
 from spax_ros.packed.operations import TableGrid
 from tracking_runtime.geometry import Boxes
 
+MOST_PEAKS = 450
+"""Of a frame (SPAX: K = 450)."""
+
 
 @dataclass(frozen=True)
 class Detections:
@@ -55,6 +58,12 @@ class Peaks:
     rows: Tensor
     sizes: Tensor
     offsets: Tensor
+
+    def best(self, most: int) -> Peaks:
+        """No more than so many."""
+        return Peaks(
+            *(values[:most] for values in (self.scores, self.classes, self.rows, self.sizes, self.offsets))
+        )
 
 
 def best_peaks(network: SpaxNetwork, features: Tensor, grid: TableGrid, active: Tensor, most: int) -> Peaks:

@@ -26,6 +26,7 @@ class SpaxReplay:
 
     Raises:
         ModelError: the model cannot be loaded.
+        EngineError: the engine does not work.
     """
 
     default_model = "spax_small"

@@ -1,13 +1,12 @@
 """Where anything moves: the mask of active pixels, causal, under a budget, on a drifting platform.
 
 The paper's mask compares a frame with the median of its window as if the camera stood still. Here the window
-is registered first, the difference is weighed against noise and edges, and the threshold follows from how
-many pixels may be active.
+is registered first, the difference is weighed against noise and edges, what is faint counts once it has
+lasted, and the threshold follows from how many pixels may be active.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,27 +14,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-GrayImage = NDArray[Any]
+from spax_ros.background import IDENTITY, Background, GrayImage, Transform
 
-IDENTITY = np.eye(2, 3)
 LEAST_RESPONSE = 0.1  # of phase correlation, 0..1, from which its shift is believed
+REGISTERED_SIDE = 1024  # of an image, from which it is registered at whole fractions of its size
+MOST_NOISE = 20.0  # levels of brightness, beyond which the frame has little to do with those before
+LASTING_FRAMES = 3  # after which something faint counts
 
-# Exchanges after which the middle of seven values is their median (Devillard, "Fast median search", 1998).
-_MEDIAN_OF_7 = (
-    (0, 5),
-    (0, 3),
-    (1, 6),
-    (2, 4),
-    (0, 1),
-    (3, 5),
-    (2, 6),
-    (2, 3),
-    (3, 6),
-    (4, 5),
-    (1, 4),
-    (1, 3),
-    (3, 4),
-)
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -45,7 +31,9 @@ class MotionSettings:
     Attributes:
         window: frames that the background is taken from; every third of them, seven in all.
         budget: largest share of the pixels that may be active.
+        least_budget_px: pixels that may be active in any case: in a small image a share of it is few.
         least_contrast: difference, in units of its own noise, below which nothing counts as motion.
+        certain_contrast: difference that counts at once; a lesser one counts where it lasts.
         edge_tolerance_px: registration error that an edge is forgiven.
         surroundings_px: side of the square whose mean change and unrest a pixel is weighed against.
         heat: previous heat above which a pixel stays active (SPAX: 0.2).
@@ -54,9 +42,11 @@ class MotionSettings:
 
     window: int = 20
     budget: float = 0.06
-    least_contrast: float = 4.0
+    least_budget_px: int = 25_000
+    least_contrast: float = 3.0
+    certain_contrast: float = 4.0
     edge_tolerance_px: float = 0.25
-    surroundings_px: int = 31
+    surroundings_px: int = 20
     heat: float = 0.2
     cell_px: int = 8
 
@@ -70,7 +60,7 @@ class MotionFrame:
         residual: ``(height, width)`` float32, difference from the background in units of its noise.
         transform: ``(2, 3)`` from the previous frame's pixels to this one's.
         active_share: share of the pixels that are active.
-        saturated: whether the budget left out something that moved.
+        saturated: whether the budget left out something that moved, or hardly anything stood still.
     """
 
     mask: NDArray[np.bool_]
@@ -80,7 +70,7 @@ class MotionFrame:
     saturated: bool
 
 
-def register(previous: GrayImage, current: GrayImage) -> NDArray[np.float64]:
+def register(previous: GrayImage, current: GrayImage) -> Transform:
     """Similarity ``(2, 3)`` that takes the previous frame's pixels to the current one's.
 
     Corners spread over the image are followed by Lucas-Kanade; what moves by itself is outvoted (RANSAC).
@@ -111,19 +101,33 @@ def register(previous: GrayImage, current: GrayImage) -> NDArray[np.float64]:
     return np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
 
 
-def compose(second: NDArray[np.float64], first: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The transform that does ``first`` and then ``second``."""
-    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
+def reduced(gray: GrayImage) -> tuple[GrayImage, int]:
+    """An image for registration, and how many of its pixels' sides are one side there.
+
+    Rows and columns that do not fill a pixel are left out.
+    """
+    factor = -(-max(gray.shape) // REGISTERED_SIDE)
+    height, width = (side // factor for side in gray.shape)
+    whole = gray[: height * factor, : width * factor]
+    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), factor
 
 
-def check_same_size(previous: GrayImage, gray: GrayImage) -> None:
-    """Refuse a frame that does not fit a window.
+def enlarged(transform: Transform, factor: int) -> Transform:
+    """A transform between reduced images as one between the images; pixel centres are whole numbers."""
+    middle = (factor - 1) / 2
+    result = transform.copy()
+    result[:, 2] = factor * transform[:, 2] + middle - transform[:, :2] @ [middle, middle]
+    return result
+
+
+def check_same_size(size: tuple[int, ...], gray: GrayImage) -> None:
+    """Refuse a frame that does not fit those before.
 
     Raises:
-        ValueError: it has another size than the one before.
+        ValueError: it has another size.
     """
-    if previous.shape != gray.shape:
-        raise ValueError(f"frame of {gray.shape}, after frames of {previous.shape}")
+    if size != gray.shape:
+        raise ValueError(f"frame of {gray.shape}, after frames of {size}")
 
 
 def cell_maxima(values: NDArray[Any], side: int) -> NDArray[Any]:
@@ -137,12 +141,26 @@ def cell_maxima(values: NDArray[Any], side: int) -> NDArray[Any]:
     return np.asarray(np.maximum.reduce([rows[:, k::side] for k in range(side)]))
 
 
-def median_of_seven(images: list[GrayImage]) -> GrayImage:
-    """The median of seven images, pixel by pixel."""
-    values = list(images)
-    for low, high in _MEDIAN_OF_7:
-        values[low], values[high] = cv2.min(values[low], values[high]), cv2.max(values[low], values[high])
-    return values[3]
+def mean_around(values: NDArray[Any], side: int) -> NDArray[np.float32]:
+    """Mean of about the square of this side around each pixel, as means of its blocks give it."""
+    block = max(1, side // 5)
+    height, width = values.shape
+    coarse = cv2.resize(values, (-(-width // block), -(-height // block)), interpolation=cv2.INTER_AREA)
+    around = cv2.blur(coarse, (5, 5))
+    return np.asarray(cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _cells_of(
+    hot: NDArray[np.bool_], transform: Transform, side: int, shape: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the square cells in which pixels lie that are moved by a transform."""
+    points = cv2.findNonZero(hot.view(np.uint8))
+    if points is None:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    moved = points.reshape(-1, 2) @ transform[:, :2].T + transform[:, 2]
+    columns, rows = np.floor_divide(np.round(moved), side).astype(np.int64).T
+    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    return rows[inside], columns[inside]
 
 
 class MotionMask:
@@ -150,11 +168,15 @@ class MotionMask:
 
     def __init__(self, settings: MotionSettings | None = None) -> None:
         self._settings = settings or MotionSettings()
-        self._history: deque[tuple[GrayImage, NDArray[np.float64]]] = deque(maxlen=self._settings.window)
+        self._background = Background(self._settings.window)
+        self.reset()
 
     def reset(self) -> None:
         """Forget every frame."""
-        self._history.clear()
+        self._background.clear()
+        self._size: tuple[int, ...] | None = None
+        self._reduced: GrayImage | None = None
+        self._lasted: NDArray[np.uint8] | None = None
 
     def update(self, gray: GrayImage, previous_heat: NDArray[Any] | None = None) -> MotionFrame:
         """The mask of a frame.
@@ -166,76 +188,85 @@ class MotionMask:
         Raises:
             ValueError: the frame has another size than the one before.
         """
-        if self._history:
-            check_same_size(self._history[-1][0], gray)
-        transform = register(self._history[-1][0], gray) if self._history else IDENTITY
-        for index, (image, to_previous) in enumerate(self._history):
-            self._history[index] = image, compose(transform, to_previous)
-        residual = self._residual(gray)
-        self._history.append((gray, IDENTITY))
+        transform = self._follow(gray)
+        self._background.move_on(transform)
+        residual, noise = self._in_units_of_noise(gray, self._background.at(gray))
+        self._background.take_in(gray)
         mask, saturated = self._threshold(residual, previous_heat, transform)
+        saturated |= noise > MOST_NOISE
         return MotionFrame(mask, residual, transform, np.count_nonzero(mask) / mask.size, saturated)
 
-    def _residual(self, gray: GrayImage) -> NDArray[np.float32]:
-        count = len(self._history)
-        if count == 0:
-            return np.zeros(gray.shape, np.float32)
-        height, width = gray.shape
-        chosen = np.linspace(0, count - 1, 7).round().astype(int)
-        aligned = {
-            index: cv2.warpAffine(
-                self._history[index][0], self._history[index][1], (width, height), dst=gray.copy(),
-                flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT,
-            )
-            for index in set(chosen.tolist())
-        }  # fmt: skip
-        background = median_of_seven([aligned[index] for index in chosen.tolist()])
-        return self._in_units_of_noise(gray, background)
+    def _follow(self, gray: GrayImage) -> Transform:
+        if self._size is not None:
+            check_same_size(self._size, gray)
+        previous, (self._reduced, factor) = self._reduced, reduced(gray)
+        self._size = gray.shape
+        return IDENTITY if previous is None else enlarged(register(previous, self._reduced), factor)
 
-    def _in_units_of_noise(self, gray: GrayImage, background: GrayImage) -> NDArray[np.float32]:
-        """The difference without what changes slowly across the image (clouds, shadows, light)."""
+    def _in_units_of_noise(self, gray: GrayImage, background: GrayImage) -> tuple[NDArray[np.float32], float]:
+        """The difference without what changes slowly across the image (clouds, shadows, light).
+
+        Also the noise of the image as a whole, in levels of brightness.
+        """
         settings = self._settings
         difference = cv2.blur(cv2.subtract(gray, background, dtype=cv2.CV_32F), (2, 2))
-        surroundings = (settings.surroundings_px, settings.surroundings_px)
-        contrast = cv2.absdiff(difference, cv2.blur(difference, surroundings))
+        contrast = cv2.absdiff(difference, mean_around(difference, settings.surroundings_px))
         noise = max(1.0, 1.4826 * float(np.median(contrast[::4, ::4])))
-        unit = cv2.blur(np.minimum(contrast, np.float32(4 * noise)), surroundings)
+        unit = mean_around(np.minimum(contrast, np.float32(4 * noise)), settings.surroundings_px)
         unit *= np.float32(1.25)
         np.maximum(unit, np.float32(noise), out=unit)
         smooth = cv2.blur(background, (3, 3))
         edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         cv2.addWeighted(unit, 1, edges, settings.edge_tolerance_px, 0, dst=unit, dtype=cv2.CV_32F)
-        return np.asarray(cv2.divide(contrast, unit, dst=contrast), np.float32)
+        return np.asarray(cv2.divide(contrast, unit, dst=contrast), np.float32), noise
 
     def _threshold(
-        self, residual: NDArray[np.float32], heat: NDArray[Any] | None, transform: NDArray[np.float64]
+        self, residual: NDArray[np.float32], heat: NDArray[Any] | None, transform: Transform
     ) -> tuple[NDArray[np.bool_], bool]:
         settings = self._settings
         height, width = residual.shape
         side = settings.cell_px
-        cells = cell_maxima(residual, side)
+        cells = self._lasting(cell_maxima(residual, side))
         if heat is not None:
-            moved = cv2.warpAffine(heat.astype(np.float32), transform, (width, height))
-            cells[cell_maxima(np.asarray(moved, np.float32), side) >= settings.heat] = 1e3
-        active, saturated = self._within_budget(cells)
+            cells[_cells_of(heat >= settings.heat, transform, side, cells.shape)] = 1e3
+        active, saturated = self._within_budget(
+            cells, max(settings.budget, settings.least_budget_px / residual.size)
+        )
         size = (cells.shape[1] * side, cells.shape[0] * side)
         mask = cv2.resize(active, size, interpolation=cv2.INTER_NEAREST)
         return mask[:height, :width].astype(bool), saturated
 
-    def _within_budget(self, cells: NDArray[np.float32]) -> tuple[GrayImage, bool]:
-        neighbours = np.ones((3, 3), np.uint8)
+    def _lasting(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The contrast of cells, 0 where it is faint and was not there, or beside it, in the last frames.
+
+        Noise rarely lasts. Without this the noise of a large image would fill the budget.
+        """
+        settings = self._settings
+        faint = (cells >= settings.least_contrast).astype(np.uint8)
+        lasted = faint
+        if self._lasted is not None:
+            lasted = faint * np.minimum(cv2.dilate(self._lasted, _NEIGHBOURS) + 1, LASTING_FRAMES).astype(
+                np.uint8
+            )
+        self._lasted = lasted
+        counts = (lasted == LASTING_FRAMES) | (cells >= settings.certain_contrast)
+        return np.where(counts, cells, np.float32(0))
+
+    def _within_budget(self, cells: NDArray[np.float32], budget: float) -> tuple[GrayImage, bool]:
+        """Cells that are active, and whether there would be more without the budget (a share)."""
+        least = self._settings.least_contrast
 
         def active(threshold: float) -> GrayImage:
-            return cv2.dilate((cells >= threshold).astype(np.uint8), neighbours)
+            return cv2.dilate((cells >= threshold).astype(np.uint8), _NEIGHBOURS)
 
-        everything = active(self._settings.least_contrast)
-        if everything.mean() <= self._settings.budget:
+        everything = active(least)
+        if everything.mean() <= budget:
             return everything, False
-        ordered = np.unique(cells[cells >= self._settings.least_contrast])
+        ordered = np.unique(cells[cells >= least])
         low, high = 0, len(ordered)
         while low < high:
             middle = (low + high) // 2
-            if active(float(ordered[middle])).mean() <= self._settings.budget:
+            if active(float(ordered[middle])).mean() <= budget:
                 high = middle
             else:
                 low = middle + 1

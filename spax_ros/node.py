@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,10 @@ from remote_sensing_tracking import msg
 from sensor_msgs.msg import Image
 
 from spax_ros.association import Tracks
-from spax_ros.tracker import ENGINES, SpaxTracker, load_tracker
+from spax_ros.packed.limit import bucket_sizes
+from spax_ros.runners import EngineRunner
+from spax_ros.tracker import SpaxTracker, load_tracker
+from tracking_runtime.engines import BACKENDS, EngineSettings
 from tracking_runtime.errors import FrameRefused
 from tracking_runtime.ros import images, messages, qos
 from tracking_runtime.ros.detections import Detections2D, Tracked
@@ -31,8 +35,16 @@ class SpaxTrackerParameters(FrameNodeParameters):
 
     model: str = parameter("spax_small", "name of a model, or path of its manifest")
     engine: str = parameter(
-        "auto", "what runs the network; auto: the fastest that works here", choices=ENGINES
+        "auto",
+        "what runs the network; auto: the fastest that works here",
+        choices=("auto", *(backend.name for backend in BACKENDS)),
     )
+    precision: str = parameter(
+        "auto",
+        "of the network's arithmetic; auto: half on TensorRT, else float32",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    threads: int = parameter(0, "for the network, on a CPU; 0: as many as there are", minimum=0)
 
 
 class SpaxTrackerNode(FrameNode[SpaxTrackerParameters, SpaxTracker, Tracks]):
@@ -43,6 +55,8 @@ class SpaxTrackerNode(FrameNode[SpaxTrackerParameters, SpaxTracker, Tracks]):
 
     def load(self) -> None:
         """Open the model, advertise, and offer the services."""
+        self._makers = ThreadPoolExecutor(1, f"{self.get_name()}_engines")
+        self.scope.callback(self._makers.shutdown, cancel_futures=True)
         super().load()
         self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.track())
         self._detections_2d = Detections2D(self)
@@ -50,12 +64,15 @@ class SpaxTrackerNode(FrameNode[SpaxTrackerParameters, SpaxTracker, Tracks]):
         self._motion_mask = self.advertise(Image, "~/motion_mask", qos.sensor())
 
     def open_tracker(self, model: str) -> SpaxTracker:
-        """A tracker with a model, warmed up by noise."""
-        warm = load_tracker(model, self.parameters.engine)
+        """A tracker with a model, warmed up by noise; with ``build_only`` all its engines are made."""
+        settings = EngineSettings(precision=self.parameters.precision, threads=self.parameters.threads)
+        warm = load_tracker(model, self.parameters.engine, engine_settings=settings, executor=self._makers)
+        if self.build_only and isinstance(warm.runner, EngineRunner):
+            warm.runner.prepare(bucket_sizes())
         noise = np.random.default_rng(0)
         for number in range(_WARM_UP_FRAMES):
             warm.track(noise.integers(0, 255, (256, 256), np.uint8), number * 10**8)
-        return SpaxTracker(warm.model, times=self.times)
+        return SpaxTracker(warm.model, times=self.times, runner=warm.runner)
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
         """One channel, or blue, green and red."""

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.motion import IDENTITY, GrayImage, MotionFrame, check_same_size
+from spax_ros.background import IDENTITY, GrayImage
+from spax_ros.motion import MotionFrame, check_same_size
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class PublishedMotionMask:
             ValueError: the frame has another size than the one before.
         """
         if self._window:
-            check_same_size(self._window[-1], gray)
+            check_same_size(self._window[-1].shape, gray)
         self._window.append(gray)
         chosen = np.stack(list(self._window)[::3])
         middle = (len(chosen) - 1) // 2

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,19 +14,20 @@ import torch
 from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
-from spax_ros.detection import Detections, decode, no_detections
+from spax_ros.background import IDENTITY
+from spax_ros.detection import MOST_PEAKS, Detections, no_detections, peaks_to_detections
 from spax_ros.inputs import Inputs, as_bgr, brightness, white_level
 from spax_ros.models import SpaxModel, load_spax
-from spax_ros.motion import IDENTITY, MotionFrame, MotionMask, MotionSettings
+from spax_ros.motion import MotionFrame, MotionMask, MotionSettings
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift, shift_at
-from spax_ros.network.memory import CarriedState, Memory, SlidingWindow
 from spax_ros.packed.grid import TILE, PackedGrid
-from spax_ros.packed.limit import active_tiles, bucket, strongest_tiles
+from spax_ros.packed.limit import MOST_TILES, active_tiles, bucket, strongest_tiles
+from spax_ros.runners import PyTorchRunner, Runner, open_runner
+from tracking_runtime.engines import EngineSettings
 from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.timing import StageTimes
 
-ENGINES = ("auto", "pytorch")
 SIZE_TOLERANCE_PX = 8
 DEEPEST_EASING = 3
 LEAST_RANGE = 4  # of brightness in an image, 0..255, below which nothing is to be seen in it
@@ -39,36 +41,45 @@ class TrackerSettings:
         motion: how the mask of active pixels is made.
         association: how detections become tracks.
         overlap: IoU from which the weaker of two detections is the same object seen twice.
-        most_detections: per frame (SPAX: K = 450).
+        most_detections: per frame, of ``MOST_PEAKS``.
         least_score: detections below it are not reported.
         most_tiles: of 8 x 8 pixels that the network may be given; where more move, those of most energy.
     """
 
-    motion: MotionSettings = field(default_factory=lambda: MotionSettings(least_contrast=3.0))
+    motion: MotionSettings = field(default_factory=MotionSettings)
     association: AssociationSettings = field(
         default_factory=lambda: AssociationSettings(
             new_score=0.3, certain_score=0.4, least_speed=0.2, classes_apart=False
         )
     )
     overlap: float = 0.4
-    most_detections: int = 450
+    most_detections: int = MOST_PEAKS
     least_score: float = 0.1
-    most_tiles: int = 6144
+    most_tiles: int = MOST_TILES
 
 
 class SpaxTracker:
     """Tracks a stream of images of one size.
 
+    Args:
+        model: its network.
+        settings: how frames become tracks.
+        times: to count the stages' durations in.
+        runner: of the model's network; None: PyTorch.
+
     After every frame ``detections``, ``motion_mask``, ``active_share``, ``saturated``, ``camera_motion`` and
-    ``operations`` (pairs of a multiplication and an addition in the network) say how it went, and ``remark``
-    what is wrong with the images, if anything.
+    ``operations`` (pairs of a multiplication and an addition in the network; 0 where an engine ran it) say
+    how it went, and ``remark`` what is wrong with the images, if anything.
     """
 
     def __init__(
-        self, model: SpaxModel, settings: TrackerSettings | None = None, times: StageTimes | None = None
+        self,
+        model: SpaxModel,
+        settings: TrackerSettings | None = None,
+        times: StageTimes | None = None,
+        runner: Runner | None = None,
     ) -> None:
-        self.model = model
-        self.engine = f"PyTorch {torch.__version__} on CPU, {torch.get_num_threads()} threads, packed"
+        self.model, self.runner = model, runner or PyTorchRunner(model.network)
         self._settings = settings or TrackerSettings()
         self._times = times or StageTimes()
         self.deepest_easing, self.size_tolerance_px = DEEPEST_EASING, SIZE_TOLERANCE_PX
@@ -76,6 +87,11 @@ class SpaxTracker:
         self._motion = MotionMask(self._settings.motion)
         self._association = GaussianTracker(self._settings.association)
         self.reset()
+
+    @property
+    def engine(self) -> str:
+        """What runs the network."""
+        return self.runner.description
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -91,9 +107,7 @@ class SpaxTracker:
         """Forget everything seen; the next frame may have another size."""
         self._motion.reset()
         self._association.reset()
-        network = self.model.network
-        windowed = network.config.memory == "window"
-        self._memory: Memory = SlidingWindow(network) if windowed else CarriedState(network)
+        self._stream = self.runner.stream()
         self._heat: NDArray[np.float32] | None = None
         self._white: float | None = None
         self._size: tuple[int, int] | None = None
@@ -177,18 +191,17 @@ class SpaxTracker:
         mask: NDArray[np.bool_],
         transform: NDArray[np.float64],
     ) -> Detections:
-        settings, network = self._settings, self.model.network
+        settings = self._settings
         with self._times.stage("engine"):
             height, width = mask.shape
-            grid = packed_grid(mask, network.config)
+            grid = packed_grid(mask, self.model.config)
             frame = partial(packed_frame, self.model.inputs, bgr, residual)
-            step = self._memory.step(frame, grid, shift_at(transform, height, width)[None])
+            seen = self._stream.see(frame, grid, shift_at(transform, height, width)[None])
         with self._times.stage("peaks"):
             self._heat = np.zeros(mask.shape, np.float32)
-            self._heat[grid.positions] = step.state.mask[:, 0].numpy()[grid.active]
-            found = decode(
-                network, step, grid, most=settings.most_detections, least_score=settings.least_score
-            )
+            self._heat[grid.positions] = seen.mask[:, 0].numpy()[grid.active]
+            best = seen.peaks.best(settings.most_detections)
+            found = peaks_to_detections(best, grid, settings.least_score)
         self.operations = grid.operations
         return found
 
@@ -253,18 +266,24 @@ def load_tracker(
     engine: str = "auto",
     settings: TrackerSettings | None = None,
     times: StageTimes | None = None,
+    *,
+    engine_settings: EngineSettings | None = None,
+    executor: Executor | None = None,
 ) -> SpaxTracker:
     """A tracker with a model given by name or path.
 
     Args:
         name_or_path: as of ``tracking_runtime.models.find_model``.
-        engine: ``auto`` or ``pytorch``.
+        engine: name of an engine, or ``auto``.
         settings: of the tracker.
         times: to count the stages' durations in.
+        engine_settings: precision and threads; ``engine`` goes before what it says.
+        executor: in which engines are made while frames go on, as of ``spax_ros.runners.EngineRunner``.
 
     Raises:
-        ModelError: the model cannot be loaded, or there is no such engine.
+        ModelError: the model cannot be loaded, or only runs on PyTorch.
+        EngineError: there is no such engine, or it does not work here.
     """
-    if engine not in ENGINES:
-        raise ModelError(f"SPAX runs on the engines {', '.join(ENGINES)}, not on {engine}")
-    return SpaxTracker(load_spax(name_or_path), settings, times)
+    model = load_spax(name_or_path)
+    asked = replace(engine_settings or EngineSettings(), engine=engine)
+    return SpaxTracker(model, settings, times, open_runner(model, asked, executor))

@@ -7,12 +7,11 @@ state handed from one stretch of a clip to the next.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,11 +25,9 @@ from spax_ros.datasets import Clip, CropFrame, crop
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.grid import PackedGrid
-from tracking_runtime.checkpoints import read_checkpoint
+from tracking_runtime.checkpoints import read_checkpoint, write_checkpoint
 from tracking_runtime.errors import ModelError
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
+from tracking_runtime.training import CHECKPOINT
 
 
 @dataclass(frozen=True)
@@ -243,7 +240,7 @@ class Unrolled(nn.Module):
 
 
 class Trainer:
-    """Trains one network; stops and goes on where it was, with the clips that would have come next.
+    """Trains one network; goes on where its folder's checkpoint is, with the clips that would have come next.
 
     In a process group of ``torch.distributed`` each process draws its own batches, and all learn the same.
 
@@ -251,13 +248,21 @@ class Trainer:
         config: of the network.
         settings: how.
         clips: prepared clips to draw from; read again for every batch, so more may be added while it runs.
+        folder: for the checkpoint.
+
+    Raises:
+        ModelError: the checkpoint there cannot be read, or is of another network.
     """
 
     def __init__(
-        self, config: SpaxConfig, settings: TrainingSettings, clips: Callable[[], Sequence[Path]]
+        self,
+        config: SpaxConfig,
+        settings: TrainingSettings,
+        clips: Callable[[], Sequence[Path]],
+        folder: Path,
     ) -> None:
         torch.manual_seed(settings.seed)
-        self.config, self.settings = config, settings
+        self.config, self.settings, self.folder = config, settings, folder
         self.network = SpaxNetwork(config)
         self.averaged = {name: value.clone() for name, value in self.network.state_dict().items()}
         self._unrolled = Unrolled(self.network, settings)
@@ -270,6 +275,17 @@ class Trainer:
         self.step = 0
         self.clips_seen = 0
         self._clips = clips
+        self._resume()
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps in all."""
+        return self.settings.steps
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        return self.settings.rate(self.step)
 
     def run(self, until: float = float("inf")) -> Iterator[dict[str, float]]:
         """Train to the last step or to a time (``time.time``); yields the losses of every step."""
@@ -285,7 +301,7 @@ class Trainer:
                 if self.step >= self.settings.steps:
                     return
 
-    def save(self, path: Path) -> None:
+    def save(self) -> None:
         """Write everything needed to go on."""
         content = {
             "config": self.config.as_parameters(),
@@ -296,31 +312,26 @@ class Trainer:
             "averaged": self.averaged,
             "optimiser": self.optimiser.state_dict(),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        torch.save(content, partial)
-        os.replace(partial, path)
+        write_checkpoint(self.folder / CHECKPOINT, content)
 
-    def resume(self, path: Path) -> None:
-        """Go on from a checkpoint.
+    def describe(self) -> dict[str, Any]:
+        """What a manifest says of the training."""
+        return {"steps": self.step, "clips_seen": self.clips_seen, "settings": asdict(self.settings)}
 
-        Raises:
-            ModelError: it cannot be read, or is of another network.
-        """
+    def _resume(self) -> None:
+        path = self.folder / CHECKPOINT
+        if not path.exists():
+            return
         content = read_checkpoint(path)
         try:
             if SpaxConfig.from_parameters(content["config"]) != self.config:
-                raise ModelError("it is of another configuration")
+                raise ModelError(f"{path} is of another network; train in another folder or delete it")
             self.network.load_state_dict(content["weights"])
             self.averaged = content["averaged"]
             self.optimiser.load_state_dict(content["optimiser"])
             self.step, self.clips_seen = content["step"], content["clips_seen"]
         except (RuntimeError, KeyError, ValueError) as error:
             raise ModelError(f"cannot resume from {path}: {error}") from error
-
-    def describe(self) -> dict[str, Any]:
-        """What a manifest says of the training."""
-        return {"steps": self.step, "clips_seen": self.clips_seen, "settings": asdict(self.settings)}
 
     def _draw(self) -> list[list[CropFrame]]:
         settings = self.settings
@@ -361,15 +372,6 @@ class Trainer:
                 mean.mul_(keep).add_(value, alpha=1 - keep)
             else:
                 mean.copy_(value)
-
-
-def open_board(folder: Path) -> SummaryWriter | None:
-    """A TensorBoard event file in this folder, where TensorBoard is installed."""
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder))
 
 
 SMALL_TRAINING = TrainingSettings(

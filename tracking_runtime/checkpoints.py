@@ -1,7 +1,8 @@
-"""PyTorch checkpoint files, read without running anything that they contain."""
+"""PyTorch checkpoint files, read without running anything that they contain, and written whole."""
 
 from __future__ import annotations
 
+import os
 import pickle
 import struct
 from pathlib import Path
@@ -50,3 +51,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
         raise ModelError(f"{path} holds no state_dict")
     return {key.removeprefix("module."): value for key, value in found.items()}
+
+
+def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Write a checkpoint whole or not at all, its folder too."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    torch.save(content, partial)
+    os.replace(partial, path)

@@ -19,7 +19,7 @@ from tracking_runtime.engines.cache import EngineCache, default_folder
 from tracking_runtime.engines.export import FORMATS
 from tracking_runtime.models import search_path
 from tracking_runtime.reports.machine import this_machine
-from tracking_runtime.transport import PROFILE_VARIABLES, shared_memory_profile
+from tracking_runtime.transport import PROFILE_VARIABLE, shared_memory_profile
 
 State = Literal["good", "missing", "wrong"]
 
@@ -155,15 +155,15 @@ def _ros() -> Iterator[Finding]:
     middleware = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp, by default")
     domain = os.environ.get("ROS_DOMAIN_ID", "0, by default")
     yield Finding("ROS", "middleware", "good", f"{middleware}; domain {domain}")
-    settings = [os.environ[name] for name in PROFILE_VARIABLES if name in os.environ]
-    if not settings:
-        fix = f"export {PROFILE_VARIABLES[0]}={shared_memory_profile()}; launch files and rstrack demo do it"
+    profile = os.environ.get(PROFILE_VARIABLE)
+    if not profile:
+        fix = f"export {PROFILE_VARIABLE}={shared_memory_profile()}; launch files and rstrack demo do it"
         yield Finding("ROS", "large images", "missing", "DDS as it comes: slow beyond 1 MB", fix)
-    elif not Path(settings[0]).is_file():
-        fix = f"unset {' '.join(PROFILE_VARIABLES)}"
-        yield Finding("ROS", "large images", "wrong", f"no file {settings[0]}", fix)
+    elif not Path(profile).is_file():
+        fix = f"unset {PROFILE_VARIABLE}"
+        yield Finding("ROS", "large images", "wrong", f"no file {profile}", fix)
     else:
-        yield Finding("ROS", "large images", "good", settings[0])
+        yield Finding("ROS", "large images", "good", profile)
 
 
 def shared_memory(folder: Path) -> Finding:

@@ -23,7 +23,7 @@ _MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(_MMAP_BYTES), "MALLOC_TRIM_THRESHOLD_":
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of mallopt(3)
 _SHARED_MEMORY = Path("/dev/shm")
 _SEGMENT = re.compile(r"fast(rtps|dds)_[0-9a-f]{16}")
-PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"  # of Fast DDS 2, which Jazzy has; 3 calls it FASTDDS_...
 
 
 def shared_memory_profile() -> Path:
@@ -37,7 +37,7 @@ def shared_memory_profile() -> Path:
 
 def shared_memory_environment() -> dict[str, str]:
     """What to add to the environment of every node's process on one machine."""
-    return dict.fromkeys(PROFILE_VARIABLES, str(shared_memory_profile())) | _MALLOC
+    return {PROFILE_VARIABLE: str(shared_memory_profile())} | _MALLOC
 
 
 def keep_freed_memory() -> None:
@@ -76,4 +76,4 @@ def free_abandoned_memory(folder: Path = _SHARED_MEMORY, *, older_than_s: float 
 
 def without_settings(environment: dict[str, str]) -> dict[str, str]:
     """An environment with the middleware's and malloc's own defaults."""
-    return {k: v for k, v in environment.items() if k not in _MALLOC and k not in PROFILE_VARIABLES}
+    return {k: v for k, v in environment.items() if k not in _MALLOC and k != PROFILE_VARIABLE}

@@ -66,10 +66,9 @@ class Bottleneck(nn.Module):
 
 
 class DilatedResNet50(Backbone):
-    """ResNet-50 as SiamBAN has it; its state_dict has the official keys.
+    """ResNet-50 (He et al., 2016), dilated; its state_dict has torchvision's keys.
 
-    The shortcuts of stages 2 to 4 are 3x3 convolutions; the first block of stages 3 and 4 has half the
-    dilation of the rest.
+    The first block of stages 3 and 4 has half the dilation of the rest, as in SiamBAN.
     """
 
     def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
@@ -88,17 +87,23 @@ class DilatedResNet50(Backbone):
             in_channels = width * 4
         self._stages = len(stages)
 
-    @staticmethod
-    def _stage(in_channels: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
+    @classmethod
+    def _stage(cls, in_channels: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
         first = max(dilation // 2, 1)
         if stride == 1 and dilation == 1:
-            convolution = nn.Conv2d(in_channels, width * 4, 1, bias=False)
+            convolution: nn.Module = nn.Conv2d(in_channels, width * 4, 1, bias=False)
         else:
-            padding = 0 if stride > 1 else first
-            convolution = nn.Conv2d(in_channels, width * 4, 3, stride, padding, first, bias=False)
+            convolution = cls._shortcut(in_channels, width * 4, stride, first)
         shortcut = nn.Sequential(convolution, nn.BatchNorm2d(width * 4))
         rest = [Bottleneck(width * 4, width, 1, dilation, None) for _ in range(blocks - 1)]
         return nn.Sequential(Bottleneck(in_channels, width, stride, first, shortcut), *rest)
+
+    @staticmethod
+    def _shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Module:  # noqa: ARG004
+        """From a stage's input to where its first block is added, dilated as that block."""
+        if stride > 1:
+            return _InnerConvolution(in_channels, out_channels, 1, stride, bias=False)
+        return nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
     def first_stages(self) -> list[nn.Module]:
         return [self.conv1, self.bn1, self.get_submodule("layer1")]
@@ -111,6 +116,22 @@ class DilatedResNet50(Backbone):
             if index in self.levels:
                 outputs.append(features)
         return outputs
+
+
+class _InnerConvolution(nn.Conv2d):
+    """A convolution without the rim of one pixel, which a strided 3x3 without padding has no output for."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x[..., 1:-1, 1:-1])
+
+
+class SiamBANResNet50(DilatedResNet50):
+    """SiamBAN's, with 3x3 shortcuts in stages 2 to 4; its state_dict has the official keys."""
+
+    @staticmethod
+    def _shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Module:
+        padding = 0 if stride > 1 else dilation
+        return nn.Conv2d(in_channels, out_channels, 3, stride, padding, dilation, bias=False)
 
 
 class InvertedResidual(nn.Module):
@@ -247,7 +268,8 @@ class _ResidualUnit(nn.Module):
 
 
 BACKBONES: dict[str, type[DilatedResNet50] | type[DilatedEfficientNetLite0] | type[LightBackbone]] = {
-    "resnet50": DilatedResNet50,
+    "resnet50": SiamBANResNet50,
+    "resnet50_1x1": DilatedResNet50,
     "efficientnet_lite0": DilatedEfficientNetLite0,
     "light": LightBackbone,
 }

@@ -100,7 +100,7 @@ def model_graphs(model: str, batches: Sequence[int] = (1,), camera: str = "") ->
 
     Args:
         model: name or path; ``untrained:`` and a preset: that network with random weights, to be measured.
-        batches: numbers of targets for which there is a search graph.
+        batches: numbers of targets for which there is a search graph; none: for one.
         camera: known camera, for which a model that fits any is fixed; ``rgb``: the RGB branch alone.
 
     Raises:
@@ -111,7 +111,8 @@ def model_graphs(model: str, batches: Sequence[int] = (1,), camera: str = "") ->
     name = Path(model.removeprefix(UNTRAINED)).stem
     if isinstance(network, HANet):
         network, name = _for_camera(network, name, camera)
-    return [template_graph(network, 1, name), *(search_graph(network, batch, name) for batch in batches)]
+    searches = (search_graph(network, batch, name) for batch in batches or (1,))
+    return [template_graph(network, 1, name), *searches]
 
 
 def _for_camera(network: HANet, name: str, camera: str) -> tuple[SiameseNetwork, str]:

@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from spax_ros.detection import Detections
 from spax_ros.models import SpaxModel
 from spax_ros.network.grid import DenseGrid, shift_at
+from spax_ros.network.memory import memory_of
 from spax_ros.network.network import SpaxNetwork, Step
 from spax_ros.tracker import SpaxTracker
 
@@ -27,6 +28,11 @@ class DenseTracker(SpaxTracker):
     def __init__(self, model: SpaxModel, *, masked: bool) -> None:
         super().__init__(model)
         self._masked = masked
+
+    def reset(self) -> None:
+        """Forget everything seen; the next frame may have another size."""
+        super().reset()
+        self._memory = memory_of(self.model.network)
 
     @torch.inference_mode()
     def _detect(

@@ -41,6 +41,11 @@ def shift_at(transform: NDArray[np.float64], height: int, width: int) -> NDArray
     return (np.linalg.solve(transform[:, :2], middle - transform[:, 2]) - middle)[::-1]
 
 
+def as_rows(x: Tensor, *shape: int) -> Tensor:
+    """``(n, *shape)``, as many as there are: ``n`` stays open, so that the program is one for all buckets."""
+    return x.contiguous().view(-1, *shape)
+
+
 class Grid(Protocol):
     """Spatial operations on features; ``level`` is that of the input, at stride ``2 ** level``."""
 

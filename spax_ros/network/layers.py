@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from spax_ros.network.grid import Grid
+from spax_ros.network.grid import Grid, as_rows
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -238,8 +238,16 @@ class MaskPropagation(nn.Module):
         return self.norm(grid.from_windows(attended, level, size) + x)
 
     def _attend(self, now: Tensor, earlier: Tensor) -> Tensor:
-        now, earlier = now.transpose(1, 2), earlier.transpose(1, 2)
+        _, channels, pixels = now.shape
+        now, earlier = (as_rows(x.transpose(1, 2), channels) for x in (now, earlier))
         keys_values = self.kv(earlier).chunk(2, dim=-1)
-        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (self.q(now), *keys_values))
-        attention = ((q @ k.transpose(-2, -1)) * q.shape[-1] ** -0.5).softmax(dim=-1)
-        return self.proj((attention @ v).transpose(1, 2).flatten(2)).transpose(1, 2)
+        q, k, v = (self._by_head(x, pixels) for x in (self.q(now), *keys_values))
+        attention = (torch.bmm(q, k.transpose(1, 2)) * q.shape[-1] ** -0.5).softmax(dim=-1)
+        heads = as_rows(torch.bmm(attention, v), self.heads, pixels, v.shape[-1])
+        joined = self.proj(as_rows(heads.transpose(1, 2), channels))
+        return as_rows(joined, pixels, channels).transpose(1, 2)
+
+    def _by_head(self, x: Tensor, pixels: int) -> Tensor:
+        """``(windows * heads, pixels, channels of a head)``."""
+        width = x.shape[1] // self.heads
+        return as_rows(as_rows(x, pixels, self.heads, width).transpose(1, 2), pixels, width)

@@ -44,8 +44,8 @@ class CarriedState:
 
     def step(self, frame: FrameAt, grid: Grid, shift: FloatShift) -> Step:
         """See :class:`Memory`."""
-        state = self._state and self._state.at(grid, _whole(shift))
-        step = self._network.step(frame(grid, _whole(shift * 0)), grid, state)
+        state = self._state and self._state.at(grid, whole(shift))
+        step = self._network.step(frame(grid, whole(shift * 0)), grid, state)
         features = step.state.features()
         self._state = State.of(grid, {name: features[name] for name in self._network.remembered})
         return step
@@ -80,9 +80,9 @@ class SlidingWindow:
         window = [*earlier, newest][-length:] if earlier else [newest] * length
         steps = run_window(
             self._network,
-            [each.frame(grid, _whole(each.shift)) for each in window],
+            [each.frame(grid, whole(each.shift)) for each in window],
             grid,
-            [each.pyramid and each.pyramid.at(grid, each.grid, _whole(each.shift)) for each in window],
+            [each.pyramid and each.pyramid.at(grid, each.grid, whole(each.shift)) for each in window],
         )
         self._window = [
             replace(each, pyramid=each.pyramid or step.state.pyramid)
@@ -110,5 +110,11 @@ def run_window(
     return steps
 
 
-def _whole(shift: FloatShift) -> Shift:
+def memory_of(network: SpaxNetwork) -> Memory:
+    """A network at the beginning of a sequence, which it goes through as its configuration says."""
+    return SlidingWindow(network) if network.config.memory == "window" else CarriedState(network)
+
+
+def whole(shift: FloatShift) -> Shift:
+    """A shift in whole pixels."""
     return np.round(shift).astype(np.int64)

@@ -5,40 +5,45 @@ its inputs: the frame by rows, the tables of its mask, and the last frame's stat
 a stream, with ``x`` ``(rows, C)`` as of ``PackedGrid.pack`` or ``PackedGrid.spread``:
 
 >>> graph = bucket_graph(network, tiles=768)    # module, example inputs, names of inputs and outputs
+>>> ports = Ports.of(network)                   # the same for every bucket
 >>> grid = PackedGrid(mask[None], levels, TILE, lambda _: 768)  # ValueError with more active tiles
 >>> state = last.at(grid, shift)                # fetched outside of the graph: buckets may differ
->>> outputs = engine.run(*bucket_inputs(x, grid, state, network))
->>> peaks, last = read_outputs(outputs, grid, network)
+>>> outputs = engine.run(*ports.inputs(x, grid, state))
+>>> peaks, last = ports.read(outputs, grid)
 >>> found = peaks_to_detections(peaks, grid, least_score)
 
 Outside of the graph stay the mask and its tables (``PackedGrid``), the state's way to the next frame
 (``State.at``: fetches), and after it ``peaks_to_detections``: dropping peaks below the least score, rows to
 places, boxes. A stream's first frame has no state, and what has more tiles than the largest bucket has no
-graph: both run on ``SpaxNetwork.step`` and ``spax_ros.detection.decode``, with a ``PackedGrid`` of its own
-size. The graph has one top-k, of a constant number of peaks (450; TensorRT takes 3840 at most), integer
-fetches, convolutions, products of matrices and arithmetic; nothing in it depends on data.
+graph: both run on ``SpaxNetwork.step`` and ``spax_ros.detection.best_peaks``, with a ``PackedGrid`` of its
+own size (``spax_ros.runners`` does all this). The graph has one top-k, of a constant number of peaks (450;
+TensorRT takes 3840 at most), integer fetches, convolutions, products of matrices and arithmetic; nothing in
+it depends on data, and the program is the same for every bucket: what is made of it once, an OpenVINO or ONNX
+file, is given the shapes of the others (``Graph.pattern``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, sqrt
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spax_ros.detection import Peaks, best_peaks
+from spax_ros.detection import MOST_PEAKS, Peaks, best_peaks
 from spax_ros.models import load_spax
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift
 from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.grid import TILE, PackedGrid
+from spax_ros.packed.limit import bucket, bucket_sizes
 from spax_ros.packed.operations import Key, TableGrid
 from spax_ros.packed.tables import Table
 from tracking_runtime.engines.protocol import Graph
 from tracking_runtime.errors import ModelError
 
-MOST_PEAKS = 450
 PEAKS = ("scores", "classes", "rows", "sizes", "offsets")
 """What a graph says of the best peaks, each with ``MOST_PEAKS`` rows; see ``spax_ros.detection.Peaks``."""
 
@@ -85,8 +90,73 @@ class BucketGrid(TableGrid):
         return make(a, b) * seen[:, None, None].to(a.dtype)
 
 
+@dataclass(frozen=True)
+class Ports:
+    """What the graphs of a network take and give, whatever their bucket.
+
+    Attributes:
+        features: parts of the state that the next frame uses.
+        keys: of the tables that a frame's network asks for.
+    """
+
+    features: tuple[str, ...]
+    keys: tuple[Key, ...]
+
+    @classmethod
+    def of(cls, network: SpaxNetwork) -> Ports:
+        """Those of a network, found out by a run on a single tile."""
+        grid = _example_grid(network.config, 1)
+        with torch.inference_mode():
+            x = torch.zeros(grid.rows(0), network.config.input_channels)
+            step = network.step(x, grid, network.step(x, grid, None).state)
+            best_peaks(network, step.features, grid, grid.levels[0].active, 1)
+        return cls(network.remembered, grid.made)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """In the order of ``inputs``."""
+        return ("x", "active", "share", *self.features, *(key.name for key in self.keys))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Peaks, the mask's probabilities, and the other features of the new state."""
+        return (*PEAKS, "mask_after", *(f"{name}_after" for name in self._kept))
+
+    def inputs(self, x: Tensor, grid: PackedGrid, state: State) -> tuple[Tensor, ...]:
+        """What a graph is given for a frame.
+
+        Args:
+            x: ``(rows, C)`` the frame on ``grid``.
+            grid: one image's, with room for the graph's tiles.
+            state: the last frame's, at the pixels of ``grid``.
+        """
+        features, level = state.features(), grid.levels[1]
+        _, height, width = level.shape
+        return (
+            x,
+            grid.levels[0].active,
+            level.active / (height * width),
+            *(features[name] for name in self.features),
+            *(grid.table(key).numbers for key in self.keys),
+        )
+
+    def outputs(self, peaks: Peaks, state: State) -> tuple[Tensor, ...]:
+        """What a graph gives."""
+        features = state.features()
+        return (*(getattr(peaks, name) for name in PEAKS), state.mask, *(features[k] for k in self._kept))
+
+    def read(self, outputs: Sequence[Tensor], grid: PackedGrid) -> tuple[Peaks, State]:
+        """Peaks and state from a graph's outputs for a frame on ``grid``."""
+        features = dict(zip(("mask", *self._kept), outputs[len(PEAKS) :], strict=True))
+        return Peaks(*outputs[: len(PEAKS)]), State.of(grid, features)
+
+    @property
+    def _kept(self) -> tuple[str, ...]:
+        return tuple(name for name in self.features if name != "mask")
+
+
 class BucketStep(nn.Module):
-    """A frame's network for a number of tiles: ``bucket_inputs`` to peaks, then mask and state.
+    """A frame's network for a number of tiles: ``Ports.inputs`` to ``Ports.outputs``.
 
     Args:
         network: of any variant; it must have been trained with its state carried.
@@ -95,54 +165,18 @@ class BucketStep(nn.Module):
 
     def __init__(self, network: SpaxNetwork, tiles: int) -> None:
         super().__init__()
-        self.network, self.tiles = network, tiles
-        self.keys = table_keys(network)
-        self.features = network.remembered
+        self.network, self.tiles, self.ports = network, tiles, Ports.of(network)
 
     def forward(self, x: Tensor, active: Tensor, share: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
         """Peaks, the mask's probabilities ``(rows, 1)``, and the features of the new state."""
-        config, count = self.network.config, len(self.features)
-        rows = {key: _source_rows(key, config.levels, self.tiles) for key in self.keys}
-        tables = {
-            key: Table(numbers, rows[key]) for key, numbers in zip(self.keys, others[count:], strict=True)
-        }
-        grid = BucketGrid(self.tiles, config.levels, tables, active, share)
-        state = State.of(grid, dict(zip(self.features, others[:count], strict=True)))
-        step = self.network.step(x, grid, state)
+        levels, features, keys = self.network.config.levels, self.ports.features, self.ports.keys
+        state, tables = others[: len(features)], others[len(features) :]
+        given = {key: Table(numbers) for key, numbers in zip(keys, tables, strict=True)}
+        grid = BucketGrid(self.tiles, levels, given, active, share)
+        last = State.of(grid, dict(zip(features, state, strict=True)))
+        step = self.network.step(x, grid, last)
         peaks = best_peaks(self.network, step.features, grid, active, MOST_PEAKS)
-        after = step.state.features()
-        kept = (after[name] for name in self.features if name != "mask")
-        return (*(getattr(peaks, name) for name in PEAKS), step.state.mask, *kept)
-
-
-def table_keys(network: SpaxNetwork) -> tuple[Key, ...]:
-    """The tables that a frame's network asks for, in the order of a graph's inputs."""
-    grid = _example_grid(network.config, 1)
-    with torch.inference_mode():
-        x = torch.zeros(grid.rows(0), network.config.input_channels)
-        step = network.step(x, grid, network.step(x, grid, None).state)
-        best_peaks(network, step.features, grid, grid.levels[0].active, 1)
-    return grid.made
-
-
-def bucket_inputs(x: Tensor, grid: PackedGrid, state: State, network: SpaxNetwork) -> tuple[Tensor, ...]:
-    """What a graph is given for a frame.
-
-    Args:
-        x: ``(rows, C)`` the frame on ``grid``.
-        grid: one image's, with room for the graph's tiles.
-        state: the last frame's, at the pixels of ``grid``.
-        network: the graph's.
-    """
-    features, level = state.features(), grid.levels[1]
-    _, height, width = level.shape
-    return (
-        x,
-        grid.levels[0].active,
-        level.active / (height * width),
-        *(features[name] for name in network.remembered),
-        *(grid.table(key).numbers for key in table_keys(network)),
-    )
+        return self.ports.outputs(peaks, step.state)
 
 
 def bucket_graph(network: SpaxNetwork, tiles: int, name: str = "spax") -> Graph:
@@ -158,48 +192,37 @@ def bucket_graph(network: SpaxNetwork, tiles: int, name: str = "spax") -> Graph:
     """
     if network.config.memory != "carried":
         raise ModelError(f"{name} runs over a window of frames; graphs are for memory: carried")
-    network = network.eval()
-    module, grid = BucketStep(network, tiles), _example_grid(network.config, tiles)
+    pattern = None if tiles == bucket(1) else _graph(network, bucket(1), f"{name} tiles")
+    return replace(_graph(network, tiles, f"{name} {tiles} tiles"), pattern=pattern)
+
+
+def _graph(network: SpaxNetwork, tiles: int, name: str) -> Graph:
+    module, grid = BucketStep(network.eval(), tiles), _example_grid(network.config, tiles)
     with torch.no_grad():
         x = torch.zeros(grid.rows(0), network.config.input_channels)
         state = network.step(x, grid, None).state
-    kept = tuple(f"{feature}_after" for feature in module.features if feature != "mask")
-    return Graph(
-        f"{name} {tiles} tiles",
-        module,
-        tuple(tensor.clone() for tensor in bucket_inputs(x, grid, state, network)),
-        ("x", "active", "share", *module.features, *(key.name for key in module.keys)),
-        (*PEAKS, "mask_after", *kept),
-    )
+    ports = module.ports
+    examples = tuple(tensor.clone() for tensor in ports.inputs(x, grid, state))
+    return Graph(name, module, examples, ports.input_names, ports.output_names)
 
 
-def read_outputs(outputs: Sequence[Tensor], grid: PackedGrid, network: SpaxNetwork) -> tuple[Peaks, State]:
-    """Peaks and state from a graph's outputs."""
-    names = [name for name in network.remembered if name != "mask"]
-    features = dict(zip(("mask", *names), outputs[len(PEAKS) :], strict=True))
-    return Peaks(*outputs[: len(PEAKS)]), State.of(grid, features)
-
-
-def model_graphs(model: str, batches: Sequence[int] = (768,), camera: str = "") -> list[Graph]:  # noqa: ARG001
-    """The graphs of a model, by name or path, one for each number of tiles in ``batches``.
+def model_graphs(
+    model: str,
+    batches: Sequence[int] = (128, 768, 3072),
+    camera: str = "",  # noqa: ARG001
+) -> list[Graph]:
+    """The graphs of a model, by name or path, one for each number of tiles in ``batches``; none: all buckets.
 
     Raises:
         ModelError: there is no such model, or it runs over a window.
     """
     loaded = load_spax(model)
-    return [bucket_graph(loaded.network, tiles, loaded.name) for tiles in batches]
+    return [bucket_graph(loaded.network, tiles, loaded.name) for tiles in batches or bucket_sizes()]
 
 
 def _example_grid(config: SpaxConfig, tiles: int) -> PackedGrid:
-    side = max(config.multiple, TILE)
-    mask = np.zeros((1, side, side), bool)
-    mask[0, :TILE, :TILE] = True
-    return PackedGrid(mask, config.levels, TILE, lambda _: tiles)
-
-
-def _source_rows(key: Key, levels: int, tiles: int) -> int:
-    """Rows of what a table looks into."""
-    side = [max(TILE >> level, 1) for level in range(levels)][key.level]
-    if key.kind == "places":
-        return (tiles + 1) * key.size**2
-    return tiles * side**2 * (4 if key.kind == "children" else 1)
+    """An image's in which all tiles move that there is room for."""
+    multiple = max(config.multiple // TILE, 1)
+    side = -(-ceil(sqrt(tiles)) // multiple) * multiple
+    cells = np.arange(side**2).reshape(1, side, side) < tiles
+    return PackedGrid(cells.repeat(TILE, 1).repeat(TILE, 2), config.levels, TILE, lambda _: tiles)

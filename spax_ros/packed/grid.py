@@ -60,6 +60,7 @@ class PackedGrid(TableGrid):
             self.levels.append(
                 Level(pyramid[level], tiles, side, len(tiles) if capacity is None else capacity)
             )
+        self._static = room is not None
         self._tables: dict[Key, Table] = {}
         self._carried: dict[tuple[int, int, bytes], Table] = {}
 
@@ -186,7 +187,7 @@ class PackedGrid(TableGrid):
         place = np.searchsorted(present, window) * size * size + (at.y % size) * size + at.x % size
         # Every tile lies in one window, or has a single pixel: there are no more windows than room for tiles,
         # but for the first, which is always there.
-        windows = len(present) if at.capacity == len(at.tiles) else at.capacity + 1
+        windows = at.capacity + 1 if self._static else len(present)
         pixels = np.full(windows * size * size, at.rows, np.int32)
         pixels[place] = at.numbers
         places = np.full(at.rows, len(pixels), np.int32)

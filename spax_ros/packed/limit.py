@@ -10,12 +10,23 @@ from numpy.typing import NDArray
 
 from spax_ros.motion import cell_maxima
 
+MOST_TILES = 6144
+"""Of the largest bucket."""
+
 
 def bucket(count: int, smallest: int = 64) -> int:
     """Tiles that ``count`` is rounded up to: ``smallest`` times 1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, ..."""
     doublings = max(0, (max(count, 1) - 1) // smallest).bit_length()
     step = max(smallest << doublings >> 3, smallest // 4)
     return max(smallest, -(-count // step) * step)
+
+
+def bucket_sizes(most: int = MOST_TILES) -> list[int]:
+    """All buckets, up to the one for so many tiles."""
+    sizes = [bucket(1)]
+    while sizes[-1] < most:
+        sizes.append(bucket(sizes[-1] + 1))
+    return sizes
 
 
 def active_tiles(mask: NDArray[np.bool_], tile: int) -> int:

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from spax_ros.network.grid import Grid, Shift
+from spax_ros.network.grid import Grid, Shift, as_rows
 from spax_ros.packed.tables import Table, rows_at
 
 
@@ -98,16 +98,14 @@ class TableGrid(ABC):
         near = rows_at(x, self.table(Key("patch", level, 3)))
         children = []
         for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
-            seen = near[:, row : row + 2, column : column + 2].flatten(1, 2)
+            seen = as_rows(near[:, row : row + 2, column : column + 2], 4, x.shape[1])
             taps = weight[:, :, [3, 1] if row == 0 else [2, 0]][:, :, :, [3, 1] if column == 0 else [2, 0]]
             children.append(_product(seen, taps if weight.shape[1] == 1 else taps.transpose(0, 1), bias))
-        return rows_at(torch.stack(children, dim=1).flatten(0, 1), self.table(Key("children", level)))
+        fine = as_rows(torch.cat(children, dim=1), children[0].shape[1])
+        return rows_at(fine, self.table(Key("children", level)))
 
     def max_pool(self, x: Tensor, level: int, kernel: int) -> Tensor:
-        table = self.table(Key("patch", level, kernel, 2))
-        near = rows_at(x, table)
-        if kernel == 3:
-            near = near.masked_fill((table.numbers > table.rows)[..., None], -torch.inf)
+        near = rows_at(x, self.table(Key("patch", level, kernel, 2)), outside=-torch.inf)
         return _by_rows(F.max_pool2d(near.permute(0, 3, 1, 2), kernel, 2))
 
     def average_pool(self, x: Tensor, level: int) -> Tensor:
@@ -121,7 +119,8 @@ class TableGrid(ABC):
         return rows_at(x, self.table(Key("windows", level, size))).transpose(1, 2)
 
     def from_windows(self, windows: Tensor, level: int, size: int) -> Tensor:
-        return rows_at(windows.transpose(1, 2).flatten(0, 1), self.table(Key("places", level, size)))
+        pixels = as_rows(windows.transpose(1, 2), windows.shape[1])
+        return rows_at(pixels, self.table(Key("places", level, size)))
 
     def largest_around(self, values: Tensor) -> Tensor:
         """``(rows,)`` the largest of the 3x3 values around each pixel of level 0, none of them negative."""
@@ -131,7 +130,7 @@ class TableGrid(ABC):
     def _tiles(self, x: Tensor, level: int) -> Tensor:
         """``(T, C, side, side)`` the tiles of a level as images."""
         side = self.sides[level]
-        return x.view(len(x) // side**2, side, side, x.shape[1]).permute(0, 3, 1, 2)
+        return as_rows(x, side, side, x.shape[1]).permute(0, 3, 1, 2)
 
     def _patches(self, x: Tensor, level: int, kernel: int, stride: int) -> Tensor:
         """``(T, C, P, P)`` what a kernel sees from each tile of the output."""
@@ -143,24 +142,24 @@ class TableGrid(ABC):
         patch = side + kernel - 1
         tile, place = torch.div(rows, side**2, rounding_mode="floor"), rows % side**2
         y, x = torch.div(place, side, rounding_mode="floor"), place % side
-        steps = torch.arange(kernel)
+        steps = torch.arange(kernel, device=rows.device)
         around = ((tile * patch + y) * patch + x)[:, None] + (steps[:, None] * patch + steps).flatten()
-        numbers = self.table(Key("patch", 0, kernel)).numbers.flatten()
+        numbers = self.table(Key("patch", 0, kernel)).numbers.view(-1)
         return numbers.index_select(0, around.flatten()).view(around.shape)
 
 
 def _by_rows(images: Tensor) -> Tensor:
     """``(T * side * side, C)`` of images of tiles."""
-    return images.permute(0, 2, 3, 1).flatten(0, 2)
+    return as_rows(images.permute(0, 2, 3, 1), images.shape[1])
 
 
 def _product(near: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """What a kernel ``(out, in, ...)`` or, channel by channel, ``(C, 1, ...)`` makes of ``(n, ..., C)``."""
     taps = weight.flatten(2).permute(2, 1, 0)
-    near = near.flatten(1, -2)
-    if weight.shape[1] == 1 and near.shape[2] > 1:
-        result = (near * taps[:, 0]).sum(dim=1)
+    channels = near.shape[-1]
+    if weight.shape[1] == 1 and channels > 1:
+        result = (as_rows(near, len(taps), channels) * taps[:, 0]).sum(dim=1)
         return result if bias is None else result + bias
     matrix = taps.flatten(0, 1)
-    rows = near.flatten(1)
+    rows = as_rows(near, len(matrix))
     return rows @ matrix if bias is None else torch.addmm(bias, rows, matrix)

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -13,11 +14,12 @@ class Table:
     """Which row of a source each place looks at.
 
     Args:
-        numbers: ``(M, K)`` or ``(M,)`` row numbers; those from ``rows`` on stand for no row at all.
-        rows: how many rows the source has.
+        numbers: ``(M, K)`` or ``(M,)`` row numbers; the first after the last row stands for an inactive
+            pixel, the second for one outside the image.
+        rows: how many rows the source has; going backwards needs it.
     """
 
-    def __init__(self, numbers: Tensor, rows: int) -> None:
+    def __init__(self, numbers: Tensor, rows: int = 0) -> None:
         self.numbers, self.rows = numbers, rows
 
     @cached_property
@@ -39,25 +41,22 @@ class _Rows(torch.autograd.Function):
     """Rows by number; backwards it gathers as well, which is much faster than scattering on a CPU."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, table: Table) -> Tensor:
+    def forward(ctx: Any, x: Tensor, table: Table, outside: float) -> Tensor:
         ctx.table = table
-        return _fetch(x, table.numbers)
+        return _fetch(x, table.numbers, outside)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         gradient = gradients[0].reshape(-1, gradients[0].shape[-1])
         padded = torch.cat([gradient, gradient.new_zeros(1, gradient.shape[1])])
-        places = ctx.table.looked_at_from
-        return padded.index_select(0, places.flatten()).view(*places.shape, gradient.shape[1]).sum(
-            dim=1
-        ), None
+        return F.embedding(ctx.table.looked_at_from, padded).sum(dim=1), None, None
 
 
-def rows_at(x: Tensor, table: Table) -> Tensor:
-    """Rows of ``x`` by number; those of inactive pixels and of pixels outside are zero."""
-    return _Rows.apply(x, table) if torch.is_grad_enabled() else _fetch(x, table.numbers)
+def rows_at(x: Tensor, table: Table, outside: float = 0.0) -> Tensor:
+    """Rows of ``x`` by number: zeros for inactive pixels, ``outside`` for those outside the image."""
+    return _Rows.apply(x, table, outside) if torch.is_grad_enabled() else _fetch(x, table.numbers, outside)
 
 
-def _fetch(x: Tensor, numbers: Tensor) -> Tensor:
-    padded = torch.cat([x, x.new_zeros(2, x.shape[1])])
-    return padded.index_select(0, numbers.flatten()).view(*numbers.shape, x.shape[1])
+def _fetch(x: Tensor, numbers: Tensor, outside: float) -> Tensor:
+    channels = x.shape[1]
+    return F.embedding(numbers, torch.cat([x, x.new_zeros(1, channels), x.new_full((1, channels), outside)]))

@@ -208,3 +208,20 @@ def test_the_command_shows_verifies_and_clears(cache, monkeypatch):
     assert broken.exit_code == 1
     assert "network is not as it was written" in broken.output
     assert "1 engines removed" in run("clear").output
+
+
+def test_buckets_of_one_model_are_converted_once(tmp_path, monkeypatch):
+    pytest.importorskip("openvino", reason="needs OpenVINO")
+    monkeypatch.setenv("RSTRACK_ENGINE_CACHE", str(tmp_path))
+
+    def run(*arguments):
+        result = CliRunner().invoke(engine, arguments, env={"COLUMNS": "200"})
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    built = run("build", "spax_small", "--engine", "openvino", "--batch", "80", "--batch", "128")
+    assert "spax_small 80 tiles" in built
+    assert "spax_small 128 tiles" in built
+    assert run("list").count("spax_small tiles, OpenVINO") == 1
+    assert "whole" in run("verify")
+    assert "1 engines removed" in run("clear")

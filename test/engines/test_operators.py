@@ -17,7 +17,7 @@ from tracking_runtime.engines.program import export_program
     [
         ("hanet_edge_vis16", (2,), ""),
         ("untrained:hanet_r50", (1,), "vis16"),
-        ("spax_small", (64,), ""),
+        ("spax_small", (64, 6144), ""),
     ],
 )
 def test_every_operator_of_a_model_is_converted(model: str, batches: tuple[int, ...], camera: str) -> None:

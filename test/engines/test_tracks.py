@@ -10,8 +10,13 @@ import pytest
 from numpy.typing import NDArray
 
 from hsi_tracker_ros.simulation.scene import HyperspectralScene
+from spax_ros.association.tracks import TrackState
+from spax_ros.packed.grid import TILE
+from spax_ros.packed.limit import active_tiles, bucket
+from spax_ros.simulation import SatelliteScene
+from spax_ros.tracker import load_tracker
 from tracking_runtime.calibration import Excerpt
-from tracking_runtime.engines import BACKENDS
+from tracking_runtime.engines import BACKENDS, EngineSettings
 from tracking_runtime.evaluation.replay import find_tracker, replay
 from tracking_runtime.evaluation.scoring import score_video
 
@@ -44,6 +49,26 @@ def test_200_frames_have_the_same_tracks(engine: str) -> None:
     wanted, given = tracks("pytorch:float32"), tracks(f"{engine}:float32")
     assert np.isfinite(wanted).all()
     assert np.abs(wanted - given).max() < 1e-3  # pixels
+
+
+@pytest.mark.parametrize("engine", [backend.name for backend in HERE])
+def test_200_frames_have_the_same_tracks_of_all_that_moves(engine: str) -> None:
+    scene = SatelliteScene(12, frames=FRAMES, size=(384, 384), color=False)
+    settings = EngineSettings(precision="float32", threads=1)
+    by_pytorch, by_engine = (
+        load_tracker("spax_small", name, engine_settings=settings) for name in ("pytorch", engine)
+    )
+    confirmed, buckets = 0, set()
+    for frame in islice(scene, FRAMES):
+        wanted, given = (each.track(frame.image, frame.stamp_ns) for each in (by_pytorch, by_engine))
+        np.testing.assert_array_equal(given.ids, wanted.ids)
+        np.testing.assert_array_equal(given.states, wanted.states)
+        np.testing.assert_allclose(given.boxes, wanted.boxes, atol=1e-3)
+        np.testing.assert_allclose(by_engine.detections.scores, by_pytorch.detections.scores, atol=1e-3)
+        confirmed += np.count_nonzero(wanted.states == TrackState.CONFIRMED)
+        buckets.add(bucket(active_tiles(by_engine.motion_mask, TILE)))
+    assert confirmed > FRAMES
+    assert len(buckets) >= 3
 
 
 @pytest.mark.parametrize(("engine", "precision"), HALVES)

@@ -97,10 +97,12 @@ def test_one_target_is_shown_where_it_first_is_and_the_given_box_is_the_first_an
 
 
 def test_perturbed_starts():
-    assert [start.name for start in starts("spatial", 100)][-4:] == ["x0.8", "x0.9", "x1.1", "x1.2"]
-    assert len(starts("spatial", 100)) == 12
-    assert [start.frame for start in starts("temporal", 40)] == list(range(0, 40, 2))
-    assert [start.frame for start in starts("temporal", 3)] == [0, 1, 2]
+    assert [start.name for start in starts("spatial", range(100))][-4:] == ["x0.8", "x0.9", "x1.1", "x1.2"]
+    assert len(starts("spatial", range(100))) == 12
+    assert [start.frame for start in starts("temporal", range(40))] == list(range(0, 40, 2))
+    assert [start.frame for start in starts("temporal", range(3))] == [0, 1, 2]
+    away_and_back = [*range(10), *range(50, 60)]
+    assert [start.frame for start in starts("temporal", away_and_back)] == away_and_back
     tracker = Echo(True)
     replay(tracker, Video(10), start=Start("right", frame=5, shift=(0.1, 0), scale=0.5))
     x, y, width, height = box_at(5)

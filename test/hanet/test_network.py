@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hsi_tracker_ros.hanet.backbones import DilatedResNet50, SiamBANResNet50, plain_stem
 from hsi_tracker_ros.hanet.config import HANET_EDGE, PRESETS, HANetConfig
 from hsi_tracker_ros.hanet.head import correlate
 from hsi_tracker_ros.hanet.network import HANet
@@ -145,3 +146,19 @@ def test_features_lie_on_the_grid_of_the_response():
     middle = slice(9, 16)
     error = (left[..., middle, 10:17] - right[..., middle, 9:16]).abs().max()
     assert error < 0.05 * np.ptp(left.numpy())
+
+
+@pytest.mark.parametrize(("pixels", "features"), [(127, 15), (255, 31)])
+def test_a_shortcut_of_1x1_is_the_middle_of_one_of_3x3(pixels, features):
+    torch.manual_seed(0)
+    narrow = DilatedResNet50(plain_stem(4), (2, 3)).eval()
+    wide = SiamBANResNet50(plain_stem(4), (2, 3)).eval()
+    weights = narrow.state_dict()
+    for name in ("layer2.0.downsample.0.weight", "layer3.0.downsample.0.weight"):
+        weights[name] = torch.nn.functional.pad(weights[name], (1, 1, 1, 1))
+    wide.load_state_dict(weights)
+    image = torch.rand(1, 4, pixels, pixels)
+    with torch.no_grad():
+        for one, other in zip(narrow(image), wide(image), strict=True):
+            assert one.shape[2:] == (features, features)
+            torch.testing.assert_close(one, other)

@@ -7,16 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 
-from spax_ros.motion import (
-    MotionMask,
-    MotionSettings,
-    cell_maxima,
-    compose,
-    median_of_seven,
-    register,
-)
+from spax_ros.motion import MotionMask, MotionSettings, cell_maxima, enlarged, reduced, register
 from spax_ros.simulation import SatelliteScene
 
 CLIP = Path(__file__).resolve().parents[3] / "shared/data/satellite/car-0001"
@@ -61,18 +53,16 @@ def test_an_image_without_structure_stands_still(level: int) -> None:
     np.testing.assert_allclose(register(flat, flat), np.eye(2, 3), atol=1e-6)
 
 
-def test_transforms_compose_in_order() -> None:
-    first, second = np.array([[0.0, -1, 3], [1, 0, 5]]), np.array([[2.0, 0, 1], [0, 2, -1]])
-    point = np.array([4.0, 7.0])
-    once = first[:, :2] @ point + first[:, 2]
-    both = compose(second, first)
-    np.testing.assert_allclose(both[:, :2] @ point + both[:, 2], second[:, :2] @ once + second[:, 2])
-
-
-@settings(deadline=None)
-@given(arrays(np.uint8, (7, 3, 5)))
-def test_median_of_seven_images(images: np.ndarray) -> None:
-    np.testing.assert_array_equal(median_of_seven(list(images)), np.median(images, axis=0))
+def test_large_images_are_registered_at_a_fraction_of_their_size() -> None:
+    before = ground(3, 1300)
+    true = cv2.getRotationMatrix2D((650, 650), 0.1, 1.0002)
+    true[:, 2] += 5.3, -3.8
+    after = cv2.warpAffine(before, true, (1300, 1300), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    (small_before, factor), (small_after, _) = reduced(before), reduced(after)
+    assert small_before.shape == (650, 650)
+    corners = np.array([[0, 0, 1], [1300, 0, 1], [0, 1300, 1], [1300, 1300, 1]], float)
+    found = enlarged(register(small_before, small_after), factor)
+    np.testing.assert_allclose(corners @ found.T, corners @ true.T, atol=0.15)
 
 
 @settings(deadline=None)
@@ -90,7 +80,7 @@ def test_moving_objects_are_in_the_mask_and_little_else() -> None:
     inside = total = 0
     shares = []
     for seed in (1003, 1006, 1009):
-        mask = MotionMask()
+        mask = MotionMask(MotionSettings(least_budget_px=0))
         for index, frame in enumerate(SatelliteScene(seed, 20, 400)):
             motion = mask.update(brightness(frame.image))
             if index < 6 or frame.truth is None:
@@ -125,7 +115,7 @@ def test_strips_of_ground_newly_seen_are_not_motion() -> None:
 @pytest.mark.parametrize("share", [0.02, 0.1])
 def test_where_everything_moves_the_budget_holds_and_says_so(share: float) -> None:
     rng = np.random.default_rng(0)
-    mask = MotionMask(MotionSettings(budget=share, least_contrast=1))
+    mask = MotionMask(MotionSettings(budget=share, least_budget_px=0, least_contrast=1))
     for _ in range(4):
         motion = mask.update(rng.integers(0, 256, (160, 240), dtype=np.uint8))
     assert motion.active_share <= share
@@ -134,7 +124,7 @@ def test_where_everything_moves_the_budget_holds_and_says_so(share: float) -> No
 
 def test_black_frames_pass_and_tracking_goes_on() -> None:
     frames = [brightness(frame.image) for frame in SatelliteScene(1009, 24, 256, density=100)]
-    mask = MotionMask()
+    mask = MotionMask(MotionSettings(least_budget_px=0))
     for image in [*frames[:10], np.zeros_like(frames[0]), np.zeros_like(frames[0])]:
         mask.update(image)
     for image in frames[12:]:
@@ -150,6 +140,39 @@ def test_previous_heat_keeps_pixels_active() -> None:
     motion = mask.update(image, heat)
     assert motion.mask[100:104, 200:204].all()
     assert motion.active_share < 0.02
+
+
+def test_previous_heat_moves_with_the_platform() -> None:
+    wide, mask = ground(2, 600), MotionMask()
+    mask.update(np.ascontiguousarray(wide[100:500, 100:500]))
+    heat = np.zeros((400, 400), np.float32)
+    heat[200:204, 200:204] = 0.5
+    motion = mask.update(np.ascontiguousarray(wide[70:470, 120:520]), heat)
+    assert motion.mask[230:234, 180:184].all()
+    assert not motion.mask[200:204, 208:212].any()
+
+
+def test_noise_does_not_last() -> None:
+    still, shares = ground(0, 512) // 2 + 64, {}
+    for certain in (3.0, 4.0):
+        rng = np.random.default_rng(0)
+        mask = MotionMask(MotionSettings(certain_contrast=certain))
+        frames = [(still + rng.normal(0, 4, still.shape)).round().astype(np.uint8) for _ in range(12)]
+        shares[certain] = np.mean([mask.update(frame).active_share for frame in frames][6:])
+    assert shares[4.0] < 0.01
+    assert shares[3.0] > 3 * shares[4.0]
+
+
+def test_something_faint_counts_once_it_has_lasted() -> None:
+    rng = np.random.default_rng(1)
+    mask, seen = MotionMask(), []
+    for index in range(24):
+        image = rng.normal(100, 2, (256, 256))
+        if index >= 12:
+            image[128:131, 100 + 2 * index : 103 + 2 * index] += 6
+        motion = mask.update(image.round().astype(np.uint8))
+        seen.append(bool(motion.mask[129, 101 + 2 * index]))
+    assert np.mean(seen[15:]) >= 0.8
 
 
 def test_another_size_is_refused_until_reset() -> None:

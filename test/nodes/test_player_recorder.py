@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mcap.reader import make_reader
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
@@ -88,6 +89,10 @@ class TestTogether:
             np.testing.assert_array_equal(one.truth.boxes, other.truth.boxes)
         with AnyReader([tmp_path / "bag"]) as rosbags:
             assert rosbags.message_count == 3 * FRAMES + 1
+        with (tmp_path / "bag" / "bag_0.mcap").open("rb") as file:
+            in_file = make_reader(file).iter_messages(log_time_order=False)
+            times = [message.log_time for _, _, message in in_file]
+        assert times == sorted(times)
         (info,) = reader.topics["/spectral_info"].qos
         assert info.durability == "transient_local"
 

@@ -137,7 +137,6 @@ def test_camera_is_tracked_shown_and_recorded_until_sigint(
     from spax_ros.simulation import SatelliteScene
     from tracking_runtime.cdr import serialize_image
     from tracking_runtime.ros import qos
-    from tracking_runtime.ros.clients import LifecycleClient
 
     run = launch(
         "spax_tracker.launch.py",
@@ -149,12 +148,10 @@ def test_camera_is_tracked_shown_and_recorded_until_sigint(
     )
     tracks = ros.listen(TrackArray, "/sat/spax_tracker/tracks", qos.track())
     overlays = ros.listen(Image, "/sat/visualizer/overlay")
-    recorder = LifecycleClient(ros, "/sat/recorder")
     camera = ros.node.create_publisher(Image, "/camera/image_raw", 10)
     wait_for(lambda: camera.get_subscription_count() == 2, 120, "tracker and visualizer")
-    wait_for(
-        lambda: recorder.diagnosis and "tracks" not in recorder.diagnosis.values.get("awaited", "tracks"), 60
-    )
+    listeners = ros.node.get_subscriptions_info_by_topic
+    wait_for(lambda: len(listeners("/sat/spax_tracker/tracks")) == 3, 60, "visualizer and recorder")
     for number, frame in enumerate(SatelliteScene(1_000_009, frames=5, size=(256, 256)), start=1):
         camera.publish(serialize_image(frame))
         wait_for(lambda number=number: len(tracks) == number, 60, f"tracks of frame {number}")

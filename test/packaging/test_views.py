@@ -37,7 +37,8 @@ def test_foxglove_shows_annotations_markers_and_diagnostics(node: str) -> None:
     assert list(annotated["annotations"]) == ["/visualizer/annotations"]
     assert panels["Image!overlay"]["imageMode"]["imageTopic"] == "/visualizer/overlay"
     assert panels[f"3D!{node}"]["publish"]["pointTopic"] == "/clicked_point"
-    assert panels[f"DiagnosticStatusPanel!{node}"]["topicToRender"] == "/diagnostics"
+    summary = panels[f"DiagnosticSummary!{node}"]  # of all hosts: the status panel shows one, by its name
+    assert (summary["topicToRender"], summary["hardwareIdFilter"]) == ("/diagnostics", "")
 
 
 def _panels(layout: Any) -> list[str]:

@@ -15,12 +15,12 @@ from spax_ros.network.config import VARIANTS, SpaxConfig
 from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.buckets import (
     BucketStep,
+    Ports,
     bucket_graph,
-    bucket_inputs,
     model_graphs,
-    read_outputs,
 )
 from spax_ros.packed.grid import TILE, PackedGrid
+from spax_ros.packed.limit import bucket_sizes
 from tracking_runtime.engines import EngineSettings, load_engine
 from tracking_runtime.errors import ModelError
 
@@ -64,7 +64,7 @@ def frame(network: SpaxNetwork, seed: int) -> Tensor:
 def test_an_exported_bucket_says_what_the_packed_network_says(
     network: SpaxNetwork, program: torch.export.ExportedProgram
 ) -> None:
-    levels = network.config.levels
+    levels, ports = network.config.levels, Ports.of(network)
     exact: State | None = None
     padded: State | None = None
     for seed, mask in enumerate(masks()):
@@ -75,8 +75,8 @@ def test_an_exported_bucket_says_what_the_packed_network_says(
             padded = network.step(roomy.pack(image), roomy, None).state
             continue
         expected = network.step(grid.pack(image), grid, exact.at(grid, STILL))
-        outputs = program.module()(*bucket_inputs(roomy.pack(image), roomy, padded.at(roomy, STILL), network))
-        peaks, padded = read_outputs(outputs, roomy, network)
+        outputs = program.module()(*ports.inputs(roomy.pack(image), roomy, padded.at(roomy, STILL)))
+        peaks, padded = ports.read(outputs, roomy)
         exact = expected.state
         for name in network.remembered:
             level = {"input1": 1, "p1": 1, "p2": 2}.get(name, 0)
@@ -121,6 +121,18 @@ def test_openvino_runs_the_shipped_model() -> None:
     active = inputs[1].numpy() > 0
     np.testing.assert_allclose(found["mask_after"][active], expected["mask_after"][active], atol=1e-4)
     np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-4)
+
+
+def test_a_model_has_a_graph_for_each_bucket_of_one_program() -> None:
+    graphs = model_graphs("spax_small", ())
+    assert [graph.name for graph in graphs[:2]] == ["spax_small 64 tiles", "spax_small 80 tiles"]
+    assert [len(graph.examples[0]) for graph in graphs] == [tiles * TILE**2 for tiles in bucket_sizes()]
+    first, second = (torch.export.export(graph.module, graph.examples) for graph in graphs[:2])
+    ones, twos = (
+        [(str(node.target), str(node.args)) for node in program.run_decompositions().graph.nodes]
+        for program in (first, second)
+    )
+    assert ones == twos
 
 
 def test_a_model_that_runs_over_a_window_has_no_graph() -> None:

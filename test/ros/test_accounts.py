@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ def test_every_published_frame_is_received_or_lost(arrives: list[bool]) -> None:
         if is_received:
             account.arrive(number)
     assert account.received + account.lost == len(arrives) + 2
+    assert account.lost_share * (len(arrives) + 2) == pytest.approx(account.lost)
 
 
 def test_a_pause_loses_nothing() -> None:

@@ -358,9 +358,11 @@ def test_operator_is_told_of_no_camera_and_of_two(
     def told(what: str) -> None:
         wait_for(lambda: node.diagnosis and node.diagnosis.message.startswith(what), what=what)
 
-    told("no frames on /image")
+    told("no frames on /image: nobody publishes there")
     assert node.diagnosis.level == Level.WARN
-    north, south = make_camera("/brightness", TrackArray), make_camera("/brightness", TrackArray)
+    north = make_camera("/brightness", TrackArray)
+    told("no frames on /image: its publisher is silent, or all are lost in transport")
+    south = make_camera("/brightness", TrackArray)
     told("2 cameras publish on /image: remap it to the topic of one")
     frames = [
         camera.answer(camera.message(spot(1, 1, size=size), "mono8", number * SECOND))

@@ -13,7 +13,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 from tracking_runtime.commands.transport import BenchmarkFailed, Latency, Load, measure_transport
 from tracking_runtime.ros.processes import NodeProcess, local_environment
 from tracking_runtime.ros.waiting import wait_for
-from tracking_runtime.transport import free_abandoned_memory, shared_memory_environment
+from tracking_runtime.transport import PROFILE_VARIABLE, free_abandoned_memory, shared_memory_environment
 
 MEGABYTE = 1 << 20
 
@@ -30,6 +30,11 @@ def test_middleware_without_settings_still_carries_small_images(ros_domain: int)
     latency = measure_transport(Load(frames=10, height=32, width=32), {}, ros_domain)
     assert isinstance(latency, Latency)
     assert latency.received == 10
+
+
+def test_documents_name_the_variable_that_is_used() -> None:
+    for document in ("README.md", "config/fastdds_shm.xml"):
+        assert f"{PROFILE_VARIABLE}=" in (Path(__file__).parents[2] / document).read_text()
 
 
 def test_failure_says_what_the_processes_said(ros_domain: int) -> None:

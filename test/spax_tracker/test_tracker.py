@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 from spax_ros.association import Tracks, TrackState
 from spax_ros.detection import Detections, no_detections
 from spax_ros.inputs import as_bgr, white_level
+from spax_ros.models import load_spax
 from spax_ros.packed.grid import TILE
 from spax_ros.packed.limit import active_tiles
 from spax_ros.tracker import SpaxTracker, TrackerSettings, load_tracker, strongest
+from tracking_runtime.engines import EngineError
 from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.geometry import centres
 
@@ -89,7 +91,7 @@ def assert_cars_are_followed(results: list[Tracks]) -> None:
 
 
 def test_follows_what_moves(clip: list[NDArray[np.uint8]]) -> None:
-    tracker = load_tracker("spax_small")
+    tracker = load_tracker("spax_small", "pytorch")
     results = follow(tracker, clip)
     assert_cars_are_followed(results)
     assert tracker.motion_mask.shape == (240, 320)
@@ -99,7 +101,7 @@ def test_follows_what_moves(clip: list[NDArray[np.uint8]]) -> None:
 
 
 def test_eased_work_keeps_the_strongest_of_the_active_pixels(clip: list[NDArray[np.uint8]]) -> None:
-    usual, eased = load_tracker("spax_small"), load_tracker("spax_small")
+    usual, eased = load_tracker("spax_small", "pytorch"), load_tracker("spax_small", "pytorch")
     follow(usual, clip[:10])
     follow(eased, clip[:10])
     eased.ease(2)
@@ -113,7 +115,7 @@ def test_eased_work_keeps_the_strongest_of_the_active_pixels(clip: list[NDArray[
 
 
 def test_another_model_takes_tracks_over(clip: list[NDArray[np.uint8]]) -> None:
-    full, light = load_tracker("spax_small"), load_tracker("spax_small")
+    full, light = load_tracker("spax_small", "pytorch"), load_tracker("spax_small", "pytorch")
     results = follow(full, clip[:12])
     light.take_over(full)
     results += [light.track(frame, stamp(12 + index)) for index, frame in enumerate(clip[12:])]
@@ -122,11 +124,11 @@ def test_another_model_takes_tracks_over(clip: list[NDArray[np.uint8]]) -> None:
 
 def test_sixteen_bits_say_what_eight_bits_say(clip: list[NDArray[np.uint8]]) -> None:
     twelve_bits = [(frame.astype(np.uint16) << 4) + (frame >> 4) for frame in clip]
-    assert_cars_are_followed(follow(load_tracker("spax_small"), twelve_bits))
+    assert_cars_are_followed(follow(load_tracker("spax_small", "pytorch"), twelve_bits))
 
 
 def test_after_a_reset_everything_begins_anew(clip: list[NDArray[np.uint8]]) -> None:
-    tracker = load_tracker("spax_small")
+    tracker = load_tracker("spax_small", "pytorch")
     first = follow(tracker, clip[:8])
     tracker.reset()
     again = follow(tracker, clip[:8])
@@ -139,7 +141,7 @@ def test_after_a_reset_everything_begins_anew(clip: list[NDArray[np.uint8]]) -> 
 
 def test_a_still_or_black_scene_has_no_tracks(clip: list[NDArray[np.uint8]]) -> None:
     for frame in (clip[0], np.zeros_like(clip[0])):
-        results = follow(load_tracker("spax_small"), [frame] * 6)
+        results = follow(load_tracker("spax_small", "pytorch"), [frame] * 6)
         assert all(len(tracks) == 0 for tracks in results)
 
 
@@ -166,7 +168,7 @@ def test_tracking_resumes_after_bad_frames(
         "frozen": np.stack([frames[8]] * 3),
         "noise": np.random.default_rng(0).integers(0, 255, (3, *shape), np.uint8),
     }[interruption]
-    tracker = load_tracker("spax_small")
+    tracker = load_tracker("spax_small", "pytorch")
     follow(tracker, frames[:9])
     assert not tracker.remark
     for index in (9, 10, 11):
@@ -182,7 +184,7 @@ def test_tracking_resumes_after_bad_frames(
 
 
 def test_time_that_goes_back_does_not_disturb(clip: list[NDArray[np.uint8]]) -> None:
-    tracker = load_tracker("spax_small")
+    tracker = load_tracker("spax_small", "pytorch")
     results = [tracker.track(frame, stamp(index) - (index > 8) * 10**9) for index, frame in enumerate(clip)]
     assert_cars_are_followed(results)
 
@@ -192,7 +194,7 @@ def test_threads_do_not_change_the_tracks(clip: list[NDArray[np.uint8]]) -> None
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            results.append(follow(load_tracker("spax_small"), clip[:10]))
+            results.append(follow(load_tracker("spax_small", "pytorch"), clip[:10]))
     finally:
         torch.set_num_threads(before)
     for one, two in zip(*results, strict=True):
@@ -201,7 +203,7 @@ def test_threads_do_not_change_the_tracks(clip: list[NDArray[np.uint8]]) -> None
 
 
 def test_more_movement_than_the_limit_is_bounded_and_said(clip: list[NDArray[np.uint8]]) -> None:
-    tracker = SpaxTracker(load_tracker("spax_small").model, replace(TrackerSettings(), most_tiles=8))
+    tracker = SpaxTracker(load_spax("spax_small"), replace(TrackerSettings(), most_tiles=8))
     rng = np.random.default_rng(0)
     follow(tracker, [*clip[:3], rng.integers(0, 255, clip[0].shape, np.uint8)])
     assert tracker.motion_mask.sum() <= 8 * 64
@@ -218,7 +220,7 @@ def test_more_movement_than_the_limit_is_bounded_and_said(clip: list[NDArray[np.
     ],
 )
 def test_refuses_and_goes_on(clip: list[NDArray[np.uint8]], bad: NDArray[np.generic], reason: str) -> None:
-    disturbed, calm = load_tracker("spax_small"), load_tracker("spax_small")
+    disturbed, calm = load_tracker("spax_small", "pytorch"), load_tracker("spax_small", "pytorch")
     follow(disturbed, clip[:4])
     follow(calm, clip[:4])
     with pytest.raises(FrameRefused, match=reason):
@@ -228,11 +230,11 @@ def test_refuses_and_goes_on(clip: list[NDArray[np.uint8]], bad: NDArray[np.gene
 
 def test_a_row_more_or_less_is_no_new_stream(clip: list[NDArray[np.uint8]]) -> None:
     uneven = [frame[: 240 - index % 3] for index, frame in enumerate(clip)]
-    assert_cars_are_followed(follow(load_tracker("spax_small"), uneven))
+    assert_cars_are_followed(follow(load_tracker("spax_small", "pytorch"), uneven))
 
 
 def test_unknown_engines_and_models_are_named() -> None:
-    with pytest.raises(ModelError, match="abacus"):
+    with pytest.raises(EngineError, match=r"no engine named abacus; known: auto, .*openvino, pytorch"):
         load_tracker("spax_small", engine="abacus")
     with pytest.raises(ModelError, match="no model named spax_none"):
         load_tracker("spax_none")
@@ -247,7 +249,7 @@ def test_white_is_the_end_of_the_bits_in_use() -> None:
 @pytest.mark.skipif(not REAL_CLIP.is_dir(), reason=f"no real clip at {REAL_CLIP}")
 def test_follows_the_car_of_the_real_clip() -> None:
     truth = np.loadtxt(REAL_CLIP / "gt.txt")[:50]
-    tracker = load_tracker("spax_small")
+    tracker = load_tracker("spax_small", "pytorch")
     covered = present = 0
     for index, box in enumerate(truth):
         frame = cv2.imread(str(REAL_CLIP / "img" / f"{index + 1:06d}.jpg"))
@@ -263,7 +265,7 @@ def test_follows_the_car_of_the_real_clip() -> None:
 
 def test_a_heat_map_that_is_warm_everywhere_is_bounded(clip: list[NDArray[np.uint8]]) -> None:
     """Tens of thousands of peaks at once: the best are kept."""
-    model = load_tracker("spax_small").model
+    model = load_tracker("spax_small", "pytorch").model
     model.network.head("hm").out.bias.add_(20)
     settings = replace(TrackerSettings(), most_detections=300)
     tracker = SpaxTracker(model, settings)

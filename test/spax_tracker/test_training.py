@@ -192,38 +192,35 @@ def test_focal_loss_wants_peaks_and_nothing_else() -> None:
 
 
 def test_resumed_training_is_uninterrupted_training(folder: Path, tmp_path: Path) -> None:
-    def trainer(steps: int) -> Trainer:
-        return Trainer(CONFIG, replace(SETTINGS, steps=steps), lambda: clips_in(folder))
+    def trainer(run: str) -> Trainer:
+        return Trainer(CONFIG, replace(SETTINGS, steps=4), lambda: clips_in(folder), tmp_path / run)
 
-    whole = trainer(4)
+    whole = trainer("whole")
     losses = [figures["total"] for figures in whole.run()]
     assert len(losses) == 4
 
-    first = trainer(4)
+    first = trainer("halves")
     run = first.run()
     begun = [next(run)["total"] for _ in range(2)]
-    checkpoint = tmp_path / "run" / "checkpoint.pt"
-    first.save(checkpoint)
-    second = trainer(4)
-    second.resume(checkpoint)
+    first.save()
+    second = trainer("halves")
+    assert second.step == 2
     assert begun + [figures["total"] for figures in second.run()] == pytest.approx(losses)
     for name, value in whole.averaged.items():
         torch.testing.assert_close(second.averaged[name], value)
 
 
 def test_a_checkpoint_of_another_network_is_refused(folder: Path, tmp_path: Path) -> None:
-    trainer = Trainer(CONFIG, SETTINGS, lambda: clips_in(folder))
-    trainer.save(tmp_path / "checkpoint.pt")
-    other = Trainer(replace(CONFIG, head_width=8), SETTINGS, lambda: clips_in(folder))
+    Trainer(CONFIG, SETTINGS, lambda: clips_in(folder), tmp_path).save()
     with pytest.raises(ModelError, match=r"checkpoint\.pt"):
-        other.resume(tmp_path / "checkpoint.pt")
-    (tmp_path / "junk.pt").write_bytes(b"junk")
-    with pytest.raises(ModelError, match=r"junk\.pt"):
-        trainer.resume(tmp_path / "junk.pt")
+        Trainer(replace(CONFIG, head_width=8), SETTINGS, lambda: clips_in(folder), tmp_path)
+    (tmp_path / "checkpoint.pt").write_bytes(b"junk")
+    with pytest.raises(ModelError, match=r"checkpoint\.pt"):
+        Trainer(CONFIG, SETTINGS, lambda: clips_in(folder), tmp_path)
 
 
 def test_trained_weights_become_a_model(folder: Path, tmp_path: Path) -> None:
-    trainer = Trainer(CONFIG, replace(SETTINGS, steps=1), lambda: clips_in(folder))
+    trainer = Trainer(CONFIG, replace(SETTINGS, steps=1), lambda: clips_in(folder), tmp_path / "run")
     list(trainer.run())
     path = save_spax(tmp_path / "models", "tiny", CONFIG, trainer.averaged, training=trainer.describe())
     assert load_spax(path).config == CONFIG

@@ -34,7 +34,7 @@ class Topic:
 
 
 class Record(NamedTuple):
-    """One recorded message: its bytes (CDR, with header) and when it was received and published."""
+    """One recorded message: its bytes (CDR, with header) and when it was recorded and published."""
 
     topic: str
     data: bytes

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tracking_runtime.bags import Compression
+from tracking_runtime.commands.progress import counting
 from tracking_runtime.datasets.conversion import write_folder
 from tracking_runtime.datasets.hot import View
 from tracking_runtime.datasets.opening import LAYOUTS, Layout, open_dataset
@@ -59,7 +59,6 @@ def convert(
     spectral_info; a folder img/, gt.txt (MOT), spectral_info.yaml and video.yaml.
     """
     names = tuple(name for name in classes.split(",") if name)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     try:
         videos = open_dataset(
             place,
@@ -68,7 +67,7 @@ def convert(
             class_names=names,
             malformed="skip" if skip_malformed else "raise",
         )
-        with Progress(*columns) as progress:
+        with counting() as progress:
             task = progress.add_task("", total=sum(len(video) for video in videos))
             for video in videos:
                 progress.update(task, description=video.name)

@@ -40,7 +40,7 @@ def engine() -> None:
     "batches",
     type=click.IntRange(1),
     multiple=True,
-    help="Sizes of graphs: HA-Net: targets at once (default: 1), SPAX: tiles (default: 768); may repeat.",
+    help="Sizes of graphs: HA-Net: targets at once (default: 1), SPAX: tiles (all buckets); may repeat.",
 )
 @click.option("--camera", default="", help="HA-Net: known camera, for a model that fits any.")
 @click.option("--calibration", "calibrate_on", help="int8: address of frames to calibrate on.")
@@ -63,7 +63,7 @@ def build(
     numbers. How well it tracks before and after is told, and kept beside the engine.
     """
     try:
-        networks = open_networks(model, batches, camera)
+        networks = open_networks(model, batches, camera, every=True)
         if precision == "int8" and calibrate_on:
             name = "openvino"
             _calibrate(networks, model, calibrate_on, validation or calibrate_on, frames)

@@ -13,9 +13,9 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tracking_runtime.commands.progress import counting
 from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.datasets.results import Submission
 from tracking_runtime.errors import ModelError, SourceError
@@ -217,9 +217,8 @@ def _pool(jobs: int, fleet: str | None) -> MakePool | None:
 
 def _run(name: str, work: Sequence[Job], output: Path, pool: MakePool | None) -> Run:
     folder = output / file_name(name)
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     done: list[VideoResult] = []
-    with Progress(*columns) as progress:
+    with counting() as progress:
         task = progress.add_task(name, total=len(work))
         for result in run_jobs(work, folder, pool):
             done.append(result)

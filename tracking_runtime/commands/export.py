@@ -42,7 +42,7 @@ from tracking_runtime.errors import ModelError, SourceError
     "batches",
     type=click.IntRange(1),
     multiple=True,
-    help="Sizes of graphs: HA-Net: targets at once (default: 1), SPAX: tiles (default: 768); may repeat.",
+    help="Sizes of graphs: HA-Net: targets at once (default: 1), SPAX: tiles (128, 768, 3072); may repeat.",
 )
 @click.option(
     "--camera",

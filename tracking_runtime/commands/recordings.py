@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from tracking_runtime.bags import BagReader, Compression
 from tracking_runtime.bags import repair as repair_bag
+from tracking_runtime.commands.progress import counting
 from tracking_runtime.errors import SourceError
 from tracking_runtime.recording import record
 from tracking_runtime.sources import open_source, scene_names
@@ -40,7 +40,7 @@ def simulate(source: str, output: Path, namespace: str, compression: Compression
     try:
         frames = open_source(f"scene:{source}" if is_scene else source)
         written = record(frames, output, namespace=namespace, compression=compression)
-        with _progress() as progress:
+        with counting() as progress:
             task = progress.add_task(frames.name, total=len(frames))
             for _ in written:
                 progress.advance(task)
@@ -87,9 +87,3 @@ def repair(bag: Path) -> None:
     except SourceError as error:
         raise click.ClickException(str(error)) from error
     Console().print(f"{count} messages in {bag}", soft_wrap=True)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    )

@@ -27,13 +27,16 @@ class Networks:
     graphs: tuple[Graph, ...]
 
 
-def open_networks(model: str, batches: Sequence[int] = (), camera: str = "") -> Networks:
+def open_networks(
+    model: str, batches: Sequence[int] = (), camera: str = "", *, every: bool = False
+) -> Networks:
     """A model's graphs.
 
     Args:
         model: name or path; or ``untrained:`` and a network's name, with random weights, to be measured.
         batches: sizes of its graphs: targets at once, or tiles of active pixels; none: the usual.
         camera: known by name, where the model fits any.
+        every: without ``batches`` all sizes that its tracker uses, not the usual.
 
     Raises:
         ModelError: there is no such model, or nothing here knows its architecture.
@@ -45,7 +48,7 @@ def open_networks(model: str, batches: Sequence[int] = (), camera: str = "") -> 
         known = ", ".join(sorted(points)) or "none"
         raise ModelError(f"model {model}: no graphs of architecture {manifest.architecture}; known: {known}")
     make = points[manifest.architecture].load()
-    graphs = make(model, tuple(batches), camera=camera) if batches else make(model, camera=camera)
+    graphs = make(model, tuple(batches), camera=camera) if batches or every else make(model, camera=camera)
     return Networks(manifest, tuple(graphs))
 
 

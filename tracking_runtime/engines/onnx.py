@@ -25,6 +25,13 @@ def unavailable() -> str | None:
 
 def write_onnx(graph: Graph, path: Path) -> None:
     """Write a graph's file, with its names of inputs and outputs, and its weights in it."""
+    path.write_bytes(as_onnx(graph))
+
+
+def as_onnx(graph: Graph) -> bytes:
+    """A graph's file; made of its pattern's, if it has one."""
+    if graph.pattern is not None:
+        return with_shapes(as_onnx(graph.pattern), graph)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of libraries that nothing here needs
     made = torch.onnx.export(
         export_program(graph),
@@ -37,4 +44,18 @@ def write_onnx(graph: Graph, path: Path) -> None:
         verbose=False,
     )
     assert made is not None, "export by dynamo gives a program"
-    made.save(path)
+    return bytes(made.model_proto.SerializeToString())
+
+
+def with_shapes(network: bytes, graph: Graph) -> bytes:
+    """The file of a graph's pattern as that of the graph."""
+    import onnx
+
+    model = onnx.load_from_string(network)
+    del model.graph.value_info[:]
+    for port, example in zip(model.graph.input, graph.examples, strict=True):
+        for dimension, size in zip(port.type.tensor_type.shape.dim, example.shape, strict=True):
+            dimension.dim_value = size
+    for port in model.graph.output:
+        port.type.tensor_type.ClearField("shape")
+    return bytes(onnx.shape_inference.infer_shapes(model, strict_mode=True).SerializeToString())

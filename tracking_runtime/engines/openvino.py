@@ -1,4 +1,7 @@
-"""OpenVINO on a CPU: the same network compiled, two to five times as fast as eager PyTorch."""
+"""OpenVINO on a CPU: the same network compiled, two to five times as fast as eager PyTorch.
+
+Convolutions of many channels take Winograd's algorithm, but for int8, which would lose too many bits by it.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from numpy.typing import NDArray
 from tracking_runtime.engines.cache import EngineCache, graph_key
 from tracking_runtime.engines.program import export_program
 from tracking_runtime.engines.protocol import EngineError, EngineSettings, Graph
+from tracking_runtime.engines.winograd import with_fewer_products
 
 _FILE = "network.xml"
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
@@ -41,9 +45,11 @@ class OpenVINOEngine:
         }
         version = openvino.__version__.split("-")[0]
         core = openvino.Core()
-        file = _quantised(graph) if settings.precision == "int8" else _converted(graph)
-        with file as path, _same_signal_stack():
-            compiled = core.compile_model(core.read_model(path), "CPU", properties)
+        int8 = settings.precision == "int8"
+        with _quantised(graph) if int8 else _converted(graph.pattern or graph) as path, _same_signal_stack():
+            network = core.read_model(path)
+            network.reshape({port: list(x.shape) for port, x in enumerate(graph.examples)})
+            compiled = core.compile_model(network, "CPU", properties)
             self._request = compiled.create_infer_request()
         self.description = f"OpenVINO {version} on CPU, {settings.cpu_threads} threads, {settings.precision}"
         self.run(*(example.numpy(force=True) for example in graph.examples))
@@ -142,7 +148,7 @@ def uncalibratable() -> str | None:
 
 
 def _convert(graph: Graph, folder: Path) -> None:
-    write_openvino(graph, folder / _FILE)
+    write_openvino(with_fewer_products(graph), folder / _FILE)
 
 
 def write_openvino(graph: Graph, path: Path) -> None:

@@ -32,4 +32,7 @@ def in_precision(graph: Graph, dtype: torch.dtype) -> Graph:
 
     Its module must itself cast what is not floating point to the type of what is.
     """
-    return graph if dtype == torch.float32 else replace(graph, module=_In(graph.module, dtype).eval())
+    if dtype == torch.float32:
+        return graph
+    pattern = None if graph.pattern is None else in_precision(graph.pattern, dtype)
+    return replace(graph, module=_In(graph.module, dtype).eval(), pattern=pattern)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ class Graph:
         examples: one tensor for each input, of the shape and type that every run will have.
         inputs: name of each input.
         outputs: name of each output.
+        pattern: a graph of the same program for other shapes, which may be converted in its place and then
+            given these shapes: one conversion serves many graphs.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Graph:
     examples: tuple[Tensor, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    pattern: Graph | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,18 @@ class EngineSettings:
     def cpu_threads(self) -> int:
         """Threads to use on a CPU."""
         return self.threads or len(os.sched_getaffinity(0))
+
+    def parsed(self) -> EngineSettings:
+        """The same, with a precision that was given with the engine's name in its own place.
+
+        Raises:
+            EngineError: there is no such precision.
+        """
+        name, _, precision = self.engine.partition(":")
+        parsed = replace(self, engine=name, precision=precision or self.precision)
+        if parsed.precision not in PRECISIONS:
+            raise EngineError(f"no precision {parsed.precision}; known: {', '.join(PRECISIONS)}")
+        return parsed
 
 
 class Engine(Protocol):

@@ -45,7 +45,8 @@ class PyTorchEngine:
         with torch.inference_mode(), self._autocast:
             outputs = self._module(*(self._tensor(array) for array in arrays))
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
-        return tuple(output.float().numpy(force=True) for output in outputs)
+        floats = (output.float() if output.is_floating_point() else output for output in outputs)
+        return tuple(output.numpy(force=True) for output in floats)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         tensor = torch.from_numpy(array).to(self._device)

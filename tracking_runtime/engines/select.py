@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from tracking_runtime.engines.observation import watched
 from tracking_runtime.engines.openvino import OpenVINOBackend
 from tracking_runtime.engines.protocol import (
-    PRECISIONS,
     Backend,
     Engine,
     EngineError,
@@ -46,7 +45,7 @@ def load_engine(
     Raises:
         EngineError: no such engine or precision, or none works; the message gives the reason for each.
     """
-    settings = _parsed(settings or EngineSettings())
+    settings = (settings or EngineSettings()).parsed()
     if settings.engine == "auto":
         return watched(graph.name, FallbackEngine(graph, settings, backends))
     chosen = {backend.name: backend for backend in backends}.get(settings.engine)
@@ -62,15 +61,6 @@ def load_engine(
         raise EngineError(f"engine {chosen.name} failed to load {graph.name}: {error}") from error
     _log.info("%s runs on %s, as asked for", graph.name, engine.description)
     return watched(graph.name, engine)
-
-
-def _parsed(settings: EngineSettings) -> EngineSettings:
-    """The settings with a precision that was given with the engine's name."""
-    name, _, precision = settings.engine.partition(":")
-    parsed = replace(settings, engine=name, precision=precision or settings.precision)
-    if parsed.precision not in PRECISIONS:
-        raise EngineError(f"no precision {parsed.precision}; known: {', '.join(PRECISIONS)}")
-    return parsed
 
 
 def unusable(backend: Backend, settings: EngineSettings) -> str | None:

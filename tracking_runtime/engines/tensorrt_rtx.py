@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import tensorrt_rtx
 
 FAMILIES = {"sm75": (75,), "sm80-sm120": (80, 86, 89, 120)}
-"""Compute capabilities of an engine: Turing's takes many times the memory, and has one of its own. It has no
-products of matrices in float32: SPAX is for it in float16 alone."""
+"""Compute capabilities of an engine: Turing's takes many times the memory, and has one of its own. NVIDIA's
+support matrix gives it no products of matrices in float32: SPAX is for it in float16 alone."""
 
 PRECISIONS = ("float16", "float32")
 """Not bfloat16: ONNX files have convolutions with weights in float32 in it, which TensorRT does not take."""
@@ -73,6 +73,8 @@ def build_engine(network: bytes, capabilities: Sequence[int] = ()) -> bytes:
     engine = builder.build_serialized_network(definition, config)
     if engine is None:
         reason = "; ".join(said)
+        if 75 in capabilities and "FP32 GEMM" in reason:
+            reason = f"compute capability 7.5 takes it in float16 only, its compiler says: {reason}"
         raise EngineError(
             f"TensorRT for RTX {trt.__version__} does not compile it for {capabilities}: {reason}"
         )

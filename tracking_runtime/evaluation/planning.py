@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from tracking_runtime.datasets.opening import find_bags
 from tracking_runtime.datasets.results import find_results
 from tracking_runtime.datasets.sequences import BagSequence, TruthSequence, VideoSequence
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.runs import Answers, Job, ResultFiles
-from tracking_runtime.evaluation.scoring import DEFAULT_RULES, Rules
+from tracking_runtime.evaluation.scoring import DEFAULT_RULES, Rules, target_boxes
 from tracking_runtime.evaluation.starts import ONE_PASS, Robustness, Start, starts
 
 
@@ -97,11 +99,14 @@ def make_jobs(
 
 
 def _starts(video: VideoSequence, robustness: Robustness) -> Sequence[Start]:
-    """The starts of a video; one for a video that cannot be read, whose job will say so."""
-    try:
-        return (ONE_PASS,) if robustness == "one-pass" else starts(robustness, len(video))
-    except SourceError:
+    """The starts of a video; one for a video without a target that can be read, whose job will say so."""
+    if robustness == "one-pass":
         return (ONE_PASS,)
+    try:
+        present = np.flatnonzero(np.isfinite(target_boxes(video.truth)[:, 0]))
+    except (SourceError, ValueError):
+        return (ONE_PASS,)
+    return starts(robustness, present.tolist()) if len(present) else (ONE_PASS,)
 
 
 def _with_images(bag: Path) -> VideoSequence:

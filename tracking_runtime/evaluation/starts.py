@@ -1,7 +1,8 @@
 """Where a tracker of one target starts: one pass, and perturbed starts as OTB measures robustness with.
 
 Spatial robustness (SRE): twelve first boxes, moved by a tenth of the target's size in eight directions, and
-scaled by 0.8, 0.9, 1.1 and 1.2. Temporal robustness (TRE): twenty starts spread evenly over the video.
+scaled by 0.8, 0.9, 1.1 and 1.2. Temporal robustness (TRE): twenty starts spread evenly over the frames that
+have the target.
 """
 
 from __future__ import annotations
@@ -59,13 +60,14 @@ class Start:
 ONE_PASS = Start()
 
 
-def starts(robustness: Robustness, frames: int) -> Sequence[Start]:
-    """The starts of a video of so many frames."""
+def starts(robustness: Robustness, present: Sequence[int]) -> Sequence[Start]:
+    """The starts of a video whose target is present in some frames, given by their indices in order."""
     if robustness == "one-pass":
         return (ONE_PASS,)
     if robustness == "temporal":
-        segments = min(_SEGMENTS, frames)
-        return [Start(f"from {k * frames // segments + 1}", k * frames // segments) for k in range(segments)]
+        segments = min(_SEGMENTS, len(present))
+        frames = [int(present[k * len(present) // segments]) for k in range(segments)]
+        return [Start(f"from {frame + 1}", frame) for frame in frames]
     moved = [
         Start(name, shift=(_SHIFT * right, _SHIFT * down)) for name, (right, down) in _DIRECTIONS.items()
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
@@ -112,7 +113,7 @@ class Taps:
             last = self._last_sequence.get(name, sequence - 1)
             self.lost[name] += max(0, sequence - last - 1)
             self._last_sequence[name] = sequence
-        self._put(Record(name, data, information["received_timestamp"], information["source_timestamp"]))
+        self._put(Record(name, data, time.time_ns(), information["source_timestamp"]))
 
 
 def message_class(type_name: str) -> Any:

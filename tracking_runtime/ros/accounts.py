@@ -5,10 +5,18 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tracking_runtime.ros.diagnostics import Value
 
 _RATE_WINDOW_S = 5.0
+
+
+class _Arrival(NamedTuple):
+    """When a frame came, and how many before it were lost."""
+
+    time_s: float
+    lost_before: int
 
 
 @dataclass
@@ -38,15 +46,17 @@ class FrameAccount:
     last_refusal: str = ""
     last_refusal_s: float = -float("inf")
     last_failure_s: float = -float("inf")
-    _arrivals: deque[float] = field(default_factory=lambda: deque(maxlen=200), repr=False)
+    _arrivals: deque[_Arrival] = field(default_factory=lambda: deque(maxlen=200), repr=False)
     _last_number: int | None = field(default=None, repr=False)
 
     def arrive(self, number: int | None) -> None:
         """Count a frame that came; ``number`` as its only publisher counts, None if there are several."""
         self.received += 1
-        self._arrivals.append(time.monotonic())
+        lost = 0
         if number is not None and self._last_number is not None and number > self._last_number:
-            self.lost += number - self._last_number - 1
+            lost = number - self._last_number - 1
+        self.lost += lost
+        self._arrivals.append(_Arrival(time.monotonic(), lost))
         self._last_number = number
 
     def pause(self) -> None:
@@ -66,14 +76,24 @@ class FrameAccount:
     @property
     def silence_s(self) -> float:
         """Seconds since the last frame came; infinite if none ever did."""
-        return time.monotonic() - self._arrivals[-1] if self._arrivals else float("inf")
+        return time.monotonic() - self._arrivals[-1].time_s if self._arrivals else float("inf")
 
     @property
     def rate_hz(self) -> float:
         """Frames a second that came of late; 0 after a silence."""
+        recent = self._recent()
+        return (len(recent) - 1) / (recent[-1].time_s - recent[0].time_s) if len(recent) > 1 else 0.0
+
+    @property
+    def lost_share(self) -> float:
+        """Of the frames published of late, those that never came."""
+        recent = self._recent()
+        lost = sum(arrival.lost_before for arrival in recent)
+        return lost / (lost + len(recent)) if recent else 0.0
+
+    def _recent(self) -> list[_Arrival]:
         now = time.monotonic()
-        recent = [arrival for arrival in list(self._arrivals) if now - arrival < _RATE_WINDOW_S]
-        return (len(recent) - 1) / (recent[-1] - recent[0]) if len(recent) > 1 else 0.0
+        return [arrival for arrival in list(self._arrivals) if now - arrival.time_s < _RATE_WINDOW_S]
 
     def values(self) -> dict[str, Value]:
         """The counts as diagnostics."""

@@ -35,6 +35,8 @@ _TRANSPORTS = ("raw", "compressed")
 _OVERLOAD = ("skip", "shrink", "light")
 _JOB_TIMEOUT_S = 10.0
 _RECENTLY_S = 5.0
+_TOLERATED_LOSS = 0.1
+_LOSS_CURE = "start their publisher with the transport profile, see Large images in the README"
 _ENGINE = "engine"  # the stage in which trackers run their network
 
 
@@ -217,10 +219,20 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
                 Level.WARN, f"{cameras} cameras publish on {topic}: remap it to the topic of one", values
             )
         if self._worker is not None and account.silence_s > _RECENTLY_S:
-            return Diagnosis(Level.WARN, f"no frames on {self.resolve_topic_name(self.image_topic)}", values)
+            return Diagnosis(Level.WARN, self._silence(), values)
+        if self._worker is not None and (share := account.lost_share) > _TOLERATED_LOSS:
+            loss = f"{share:.0%} of the frames are lost in transport: {_LOSS_CURE}"
+            return Diagnosis(Level.WARN, loss, values)
         if self._worker is not None and (burden := self._burden()):
             return Diagnosis(Level.WARN, burden, values)
         return Diagnosis(Level.OK, "tracking" if self._worker else self.state, values)
+
+    def _silence(self) -> str:
+        """What an operator is told when no frames come."""
+        topic = self.resolve_topic_name(self.image_topic)
+        if not self._subscription.get_publisher_count():
+            return f"no frames on {topic}: nobody publishes there"
+        return f"no frames on {topic}: its publisher is silent, or all are lost in transport: {_LOSS_CURE}"
 
     def _burden(self) -> str:
         """What an operator is told of overload; empty if there is none."""

@@ -52,8 +52,8 @@ _ENGINE = Argument("engine", "", "what runs the network; empty: as the parameter
 _RECORD = Argument(
     "record",
     "none",
-    "what to record: nothing, what was found, that and the images, or both of the last seconds on request "
-    "(the service ~/snapshot of rosbag2)",
+    "what to record: nothing, what was found, that and the images, or the last 500 MB of both on request "
+    "(the service rosbag2_recorder/snapshot)",
     ("none", "tracks", "all", "snapshot"),
 )
 _OUTPUT = Argument("output", "", "folder of the recording, which must not exist; empty: recording_DATE_TIME")
@@ -94,8 +94,10 @@ GROUND_STATION = (
     *_USUAL,
     *_TRANSPORT,
     _BUILD_ONLY,
-    Argument("hsi_cameras", "hsi", "namespaces of the hyperspectral cameras, separated by spaces"),
-    Argument("spax_cameras", "satellite", "namespaces of the satellite cameras, separated by spaces"),
+    Argument("hsi_cameras", "hsi", "namespaces of the hyperspectral cameras, separated by spaces; ' ': none"),
+    Argument(
+        "spax_cameras", "satellite", "namespaces of the satellite cameras, separated by spaces; ' ': none"
+    ),
     replace(_IMAGE, description="topic of the images in each camera's namespace"),
     _CAMERA,
     *(replace(each, name=f"hsi_{each.name}") for each in _MODELS),

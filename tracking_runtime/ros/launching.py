@@ -33,6 +33,7 @@ from launch_ros.actions import LifecycleNode, Node
 from tracking_runtime.cli import COMMANDS
 from tracking_runtime.resources import PACKAGE, find
 from tracking_runtime.ros.launch_arguments import Argument
+from tracking_runtime.ros.rosbag2 import record_command
 from tracking_runtime.sources import BagSource
 from tracking_runtime.transport import shared_memory_environment
 
@@ -131,9 +132,6 @@ class Camera:
     ) -> LifecycleNode:
         """One of this package's nodes."""
         values = self.values
-        profile = values["transport_profile"]
-        environment = {} if profile == "default" else shared_memory_environment()
-        environment |= _ON_BOARD if profile == "link" else {}
         switches = {name: values.get(name, "false") == "true" for name in ("use_sim_time", "autostart")}
         return LifecycleNode(
             package=PACKAGE,
@@ -144,7 +142,7 @@ class Camera:
             remappings=[*remappings, *(pair for pair in self.remappings if pair[0] not in dict(remappings))],
             respawn=respawn and values["use_respawn"] == "true",
             respawn_delay=_RESPAWN_DELAY_S,
-            additional_env=environment or None,
+            additional_env=_environment(values),
             ros_arguments=["--log-level", values["log_level"]],
             output="screen",
             sigterm_timeout=_PATIENCE_S,
@@ -290,17 +288,16 @@ def recorder(camera: Camera, *, own: bool = False) -> list[Action]:
     if values["record"] == "none":
         return []
     output = values["output"] or _dated_name()
-    snapshot = values["record"] == "snapshot"
     if own or not (is_installed("ros2bag") and is_installed("rosbag2_storage_mcap")):
-        if snapshot:
+        if values["record"] == "snapshot":
             _require("ros2bag", "record:=snapshot")
         return [camera.node("recorder", {"topics": camera.recorded, "output": str(Path(output).absolute())})]
-    command = ["ros2", "bag", "record", "--storage", "mcap", "--output", output]
-    command += ["--snapshot-mode"] if snapshot else []
-    command += ["--use-sim-time"] if values["use_sim_time"] == "true" else []
     return [
         ExecuteProcess(
-            cmd=[*command, "--topics", *camera.recorded], output="screen", sigterm_timeout=_PATIENCE_S
+            cmd=record_command(values, camera.recorded, output),
+            additional_env=_environment(values),
+            output="screen",
+            sigterm_timeout=_PATIENCE_S,
         )
     ]
 
@@ -328,13 +325,19 @@ def _rviz(camera: Camera) -> list[Action]:
     config = find("config", f"{camera.tracker.name}.rviz")
     shown = [(topic, camera.resolve(topic.lstrip("/"))) for topic in _topics_of(config)]
     return [
-        Node(package="tf2_ros", executable="static_transform_publisher", arguments=frame),
+        Node(
+            package="tf2_ros",
+            executable="static_transform_publisher",
+            arguments=frame,
+            additional_env=_environment(camera.values),
+        ),
         Node(
             package="rviz2",
             executable="rviz2",
             namespace=camera.values["namespace"],
             arguments=["-d", str(config)],
             remappings=shown,
+            additional_env=_environment(camera.values),
         ),
     ]
 
@@ -350,7 +353,22 @@ def _bridge(values: Values) -> list[Action]:
     if values["visualize"] != "foxglove":
         return []
     _require("foxglove_bridge", "visualize:=foxglove")
-    return [Node(package="foxglove_bridge", executable="foxglove_bridge", output="screen")]
+    return [
+        Node(
+            package="foxglove_bridge",
+            executable="foxglove_bridge",
+            additional_env=_environment(values),
+            output="screen",
+        )
+    ]
+
+
+def _environment(values: Values) -> dict[str, str] | None:
+    """How the processes of a launch exchange images; also those that are not of this package."""
+    profile = values["transport_profile"]
+    if profile == "default":
+        return None
+    return shared_memory_environment() | (_ON_BOARD if profile == "link" else {})
 
 
 def _bag_address(values: Values) -> str:
