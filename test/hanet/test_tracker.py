@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -212,6 +213,25 @@ def test_a_target_that_is_gone_is_lost_and_found_again(model, frames):
         (state,) = tracker.track(frames[1].image, 0)
     assert state.state is TargetStatus.TRACKING
     assert intersection_over_union(state.box, truth(frames[1]))[0, 0] > 0.4
+
+
+@pytest.mark.parametrize(("scale", "found"), [(1.0, False), (1.5, True)])
+def test_a_target_that_is_twice_as_large_when_it_returns_is_found(model, scale, found):
+    first, second = HyperspectralScene(3, frames=2, attributes="")
+    height, width, _ = first.image.shape
+    corner = np.round(2 * truth(second)[:2] + truth(second)[2:] - (width / 2, height / 2)).astype(int)
+    left, top = np.clip(corner, 0, (width, height))
+    nearer = cv2.resize(second.image, None, fx=2, fy=2)[top : top + height, left : left + width]
+    tracker = HsiTracker(model, TrackerSettings(lost_after=3, redetection_scale=scale))
+    tracker.set_target(first.image, truth(first))
+    for _ in range(4):
+        (state,) = tracker.track(np.full_like(nearer, 200), 0)
+    assert state.state is TargetStatus.LOST
+    for _ in range(6):
+        (state,) = tracker.track(nearer, 0)
+    assert (state.state is TargetStatus.TRACKING) == found
+    expected = 2 * truth(second) - (left, top, 0, 0)
+    assert (intersection_over_union(state.box, expected)[0, 0] > 0.6) == found
 
 
 def test_a_camera_that_misses_bands_is_refused(model):
