@@ -20,6 +20,7 @@ from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.buckets import Ports, bucket_graph
 from spax_ros.packed.grid import PackedGrid
 from spax_ros.packed.limit import bucket
+from tracking_runtime.build_progress import part
 from tracking_runtime.engines import BACKENDS, Backend, Engine, EngineError, EngineSettings, load_engine
 
 MOST_ENGINES = 8
@@ -132,8 +133,9 @@ class EngineRunner:
 
     def prepare(self, sizes: Sequence[int]) -> None:
         """Make the engines of buckets, one after the other, so that they are kept for other starts."""
-        for tiles in sizes:
-            self._load(tiles)
+        for index, tiles in enumerate(sizes):
+            with part(index, len(sizes)):
+                self._load(tiles)
 
     def run(self, tiles: int, inputs: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
         """The outputs of a bucket's graph; None: PyTorch has to do it, its engine is not made (yet).
