@@ -163,6 +163,13 @@ def test_an_engine_asked_for_by_name_is_not_replaced(model: SpaxModel) -> None:
         open_runner(model, EngineSettings("breaking"), backends=(Breaking(most_rows=1),))
 
 
+def test_engines_made_ahead_are_those_asked_for(model: SpaxModel) -> None:
+    runner = EngineRunner(model, EngineSettings(), backends=(Breaking(most_rows=80 * TILE**2),))
+    runner.prepare([64, 80])
+    with pytest.raises(EngineError, match="some 96 tiles: .*too large"):
+        runner.prepare([96])
+
+
 def test_where_no_engine_works_pytorch_does_all_and_says_why(model: SpaxModel) -> None:
     runner = open_runner(model, EngineSettings(), backends=(Breaking(most_rows=1),))
     assert "PyTorch" in runner.description
