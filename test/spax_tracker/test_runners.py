@@ -166,7 +166,7 @@ def test_an_engine_asked_for_by_name_is_not_replaced(model: SpaxModel) -> None:
 def test_engines_made_ahead_are_those_asked_for(model: SpaxModel) -> None:
     runner = EngineRunner(model, EngineSettings(), backends=(Breaking(most_rows=80 * TILE**2),))
     runner.prepare([64, 80])
-    with pytest.raises(EngineError, match="some 96 tiles: .*too large"):
+    with pytest.raises(EngineError, match=r"some 96 tiles: .*too large"):
         runner.prepare([96])
 
 
