@@ -210,9 +210,9 @@ def test_resumed_training_is_uninterrupted_training(folder: Path, tmp_path: Path
         torch.testing.assert_close(second.averaged[name], value)
 
 
-def test_from_some_step_on_normalisation_is_as_after_training(folder: Path) -> None:
+def test_from_some_step_on_normalisation_is_as_after_training(folder: Path, tmp_path: Path) -> None:
     settings = replace(SETTINGS, steps=8, settle_at=0.5)
-    trainer = Trainer(CONFIG, settings, lambda: clips_in(folder))
+    trainer = Trainer(CONFIG, settings, lambda: clips_in(folder), tmp_path)
     statistics = []
     for _ in trainer.run():
         values = trainer.network.state_dict()
