@@ -14,7 +14,7 @@ from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.errors import ModelError, SourceError
 
 OFFICIAL_VARIANTS = ("base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
-VARIANTS = ("small", *OFFICIAL_VARIANTS)
+VARIANTS = ("small", "light", *OFFICIAL_VARIANTS)
 
 
 @click.command("spax")
@@ -85,7 +85,8 @@ def train_spax(
 
     console = Console()
     config = CONFIGS[variant]
-    recipe = training.SMALL_TRAINING if variant == "small" else training.TrainingSettings()
+    published = variant in OFFICIAL_VARIANTS
+    recipe = training.TrainingSettings() if published else training.SIMULATED_TRAINING
     recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch, seed=seed)
     names = tuple(class_names.split(",")) if class_names else ()
     try:

@@ -141,13 +141,12 @@ def cell_maxima(values: NDArray[Any], side: int) -> NDArray[Any]:
     return np.asarray(np.maximum.reduce([rows[:, k::side] for k in range(side)]))
 
 
-def mean_around(values: NDArray[Any], side: int) -> NDArray[np.float32]:
-    """Mean of about the square of this side around each pixel, as means of its blocks give it."""
+def block_means(values: NDArray[Any], side: int) -> NDArray[np.float32]:
+    """Means of the squares of this side around the middle of each block of a fifth of it."""
     block = max(1, side // 5)
     height, width = values.shape
-    coarse = cv2.resize(values, (-(-width // block), -(-height // block)), interpolation=cv2.INTER_AREA)
-    around = cv2.blur(coarse, (5, 5))
-    return np.asarray(cv2.resize(around, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+    blocks = cv2.resize(values, (-(-width // block), -(-height // block)), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.blur(blocks, (5, 5)), np.float32)
 
 
 def _cells_of(
@@ -177,6 +176,7 @@ class MotionMask:
         self._size: tuple[int, ...] | None = None
         self._reduced: GrayImage | None = None
         self._lasted: NDArray[np.uint8] | None = None
+        self._scratch: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
 
     def update(self, gray: GrayImage, previous_heat: NDArray[Any] | None = None) -> MotionFrame:
         """The mask of a frame.
@@ -208,17 +208,22 @@ class MotionMask:
 
         Also the noise of the image as a whole, in levels of brightness.
         """
-        settings = self._settings
-        difference = cv2.blur(cv2.subtract(gray, background, dtype=cv2.CV_32F), (2, 2))
-        contrast = cv2.absdiff(difference, mean_around(difference, settings.surroundings_px))
+        side, size = self._settings.surroundings_px, gray.shape[::-1]
+        if self._scratch is None:
+            self._scratch = np.empty(gray.shape, np.float32), np.empty(gray.shape, np.float32)
+        one, two = self._scratch  # fresh images of this size would be paged in for every frame
+        cv2.subtract(gray, background, dst=one, dtype=cv2.CV_32F)
+        difference = cv2.blur(one, (2, 2), dst=two)
+        around = cv2.resize(block_means(difference, side), size, dst=one, interpolation=cv2.INTER_LINEAR)
+        contrast = cv2.absdiff(difference, around, dst=two)
         noise = max(1.0, 1.4826 * float(np.median(contrast[::4, ::4])))
-        unit = mean_around(np.minimum(contrast, np.float32(4 * noise)), settings.surroundings_px)
-        unit *= np.float32(1.25)
-        np.maximum(unit, np.float32(noise), out=unit)
+        unrest = block_means(np.minimum(contrast, np.float32(4 * noise), out=one), side)
+        coarse = np.maximum(np.float32(1.25) * unrest, np.float32(noise))
+        unit = cv2.resize(coarse, size, dst=one, interpolation=cv2.INTER_LINEAR)
         smooth = cv2.blur(background, (3, 3))
-        edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-        cv2.addWeighted(unit, 1, edges, settings.edge_tolerance_px, 0, dst=unit, dtype=cv2.CV_32F)
-        return np.asarray(cv2.divide(contrast, unit, dst=contrast), np.float32), noise
+        edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, _NEIGHBOURS)
+        cv2.addWeighted(unit, 1, edges, self._settings.edge_tolerance_px, 0, dst=unit, dtype=cv2.CV_32F)
+        return np.asarray(cv2.divide(contrast, unit), np.float32), noise
 
     def _threshold(
         self, residual: NDArray[np.float32], heat: NDArray[Any] | None, transform: Transform

@@ -23,6 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from spax_ros.datasets import Clip, CropFrame, crop
 from spax_ros.network.config import SpaxConfig
+from spax_ros.network.layers import BatchNorm
 from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.grid import PackedGrid
 from tracking_runtime.checkpoints import read_checkpoint, write_checkpoint
@@ -45,6 +46,9 @@ class TrainingSettings:
         stretches: how often the state is handed on before new clips are taken.
         size_weight: of the size loss.
         least_radius: of the heat map's peaks, in pixels.
+        settle_at: share of the steps from which normalisation is as after training, by statistics of all
+            clips and not of the batch, on which a network comes to rely where batches are few small clips.
+            1: never.
         seed: of everything random.
     """
 
@@ -58,6 +62,7 @@ class TrainingSettings:
     stretches: int = 1
     size_weight: float = 0.1
     least_radius: int = 0
+    settle_at: float = 1.0
     seed: int = 317
 
     def rate(self, step: int) -> float:
@@ -350,6 +355,8 @@ class Trainer:
     ) -> tuple[dict[str, float], State | None]:
         settings = self.settings
         self.network.train()
+        if self.step >= settings.settle_at * settings.steps:
+            self._settle()
         for group in self.optimiser.param_groups:
             group["lr"] = settings.rate(self.step)
         parts = self._parallel(chunk, before, state)
@@ -363,6 +370,14 @@ class Trainer:
         figures = dict(zip(Losses.__annotations__, parts.tolist(), strict=True))
         return {"total": float(total.detach()), **figures}, self._unrolled.state
 
+    def _settle(self) -> None:
+        """Normalise by the running mean of the statistics, which no longer changes."""
+        for name, module in self.network.named_modules():
+            if isinstance(module, BatchNorm):
+                module.eval()
+                for statistic, value in module.named_buffers():
+                    value.copy_(self.averaged[f"{name}.{statistic}"])
+
     def _average(self) -> None:
         """Keep a running mean of the weights, which scores better than the last ones."""
         keep = min(0.998, self.step / (self.step + 20))
@@ -374,7 +389,7 @@ class Trainer:
                 mean.copy_(value)
 
 
-SMALL_TRAINING = TrainingSettings(
+SIMULATED_TRAINING = TrainingSettings(
     steps=4000,
     learning_rate=2e-3,
     drop_at=None,
@@ -384,4 +399,5 @@ SMALL_TRAINING = TrainingSettings(
     unroll=4,
     stretches=6,
     least_radius=1,
+    settle_at=0.6,
 )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hsi_tracker_ros.hanet.config import HANetConfig
 from hsi_tracker_ros.hanet.graphs import online_part, search_graph, template_graph
 from hsi_tracker_ros.hanet.network import SiameseNetwork
-from tracking_runtime.engines import Engine, EngineSettings, load_engine
+from tracking_runtime.engines import Engine, EngineSettings, load_engine, load_engines
 
 Floats = NDArray[np.float32]
 Kernels = tuple[Floats, ...]
@@ -63,9 +63,9 @@ class SiameseModel:
         self.wavelengths_nm = None if spectral is None else spectral.wavelengths_nm
         self.grid = network.rgb.grid
         self._network, self._settings, self._name = network.eval(), settings or EngineSettings(), name
-        self._template = load_engine(template_graph(self._network, 1, name), self._settings)
-        self._searches: dict[int, Engine] = {}
-        self.prepare(1)
+        graphs = template_graph(self._network, 1, name), search_graph(self._network, 1, name)
+        self._template, search = load_engines(graphs, self._settings)
+        self._searches: dict[int, Engine] = {1: search}
 
     def crop_sizes(self, side: str) -> tuple[int, ...]:
         """Pixels along the side of each input's crop, of the ``template`` or the ``search`` side."""

@@ -93,6 +93,9 @@ VARIANTS: dict[str, SpaxConfig] = {
     "light_satvideodt": SpaxConfig(fusion="light", widths=(16, 32, 64, 128), depths=(1, 1, 1, 2)),
     "base_satmtb": SpaxConfig(classes=SATMTB_CLASSES, decode_from=4, head_depth=2),
     "light_satmtb": SpaxConfig(classes=SATMTB_CLASSES, fusion="light", decode_from=4, head_depth=2),
+    "light": SpaxConfig(
+        inputs="gray_residual", fusion="light", widths=(16, 32, 64, 128), depths=(1, 1, 1, 2)
+    ),
     "small": SpaxConfig(
         inputs="gray_residual",
         fusion="light",

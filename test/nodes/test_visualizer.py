@@ -132,6 +132,8 @@ def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
     plane, boxes, *others = markers[-1].markers
     assert (plane.type, plane.ns) == (Marker.TRIANGLE_LIST, "plane")
     assert {(p.x, p.y) for p in plane.points} == {(0, 0), (0, -1.2), (1.6, -1.2), (1.6, 0)}
+    triangles = np.array([(p.x, p.y, 1) for p in plane.points]).reshape(2, 3, 3)
+    assert np.linalg.det(triangles) == pytest.approx([1.92, 1.92])  # both face who looks from above
     assert (boxes.type, boxes.ns, len(boxes.points)) == (Marker.LINE_LIST, "boxes", 8 * 3)
     assert boxes.header.frame_id == "image"
     assert (boxes.points[0].x, boxes.points[0].y) == pytest.approx((0.13, -0.12))

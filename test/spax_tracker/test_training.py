@@ -210,6 +210,19 @@ def test_resumed_training_is_uninterrupted_training(folder: Path, tmp_path: Path
         torch.testing.assert_close(second.averaged[name], value)
 
 
+def test_from_some_step_on_normalisation_is_as_after_training(folder: Path, tmp_path: Path) -> None:
+    settings = replace(SETTINGS, steps=8, settle_at=0.5)
+    trainer = Trainer(CONFIG, settings, lambda: clips_in(folder), tmp_path)
+    statistics = []
+    for _ in trainer.run():
+        values = trainer.network.state_dict()
+        statistics.append({name: value.clone() for name, value in values.items() if "running" in name})
+    assert any(not torch.equal(value, statistics[3][name]) for name, value in statistics[0].items())
+    for name, value in statistics[4].items():
+        torch.testing.assert_close(value, statistics[7][name])
+        torch.testing.assert_close(value, trainer.averaged[name])
+
+
 def test_a_checkpoint_of_another_network_is_refused(folder: Path, tmp_path: Path) -> None:
     Trainer(CONFIG, SETTINGS, lambda: clips_in(folder), tmp_path).save()
     with pytest.raises(ModelError, match=r"checkpoint\.pt"):

@@ -10,7 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from tracking_runtime import calibration
-from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, load_engine, openvino
+from tracking_runtime.build_progress import BuildProgress, followed
+from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, load_engines, openvino
 from tracking_runtime.engines.cache import EngineCache
 from tracking_runtime.engines.networks import Networks, open_networks
 from tracking_runtime.engines.protocol import PRECISIONS
@@ -75,12 +76,16 @@ def build(
 
 def _build(networks: Networks, settings: EngineSettings) -> Table:
     table = Table("graph", "engine")
-    with _progress() as progress:
-        task = progress.add_task("building", total=len(networks.graphs))
-        for graph in networks.graphs:
-            progress.update(task, description=f"building {graph.name}")
-            table.add_row(graph.name, load_engine(graph, settings).description)
-            progress.advance(task)
+    with Progress(TextColumn("{task.description}"), BarColumn(), transient=True) as progress:
+        task = progress.add_task("building", total=1.0)
+
+        def tell(build: BuildProgress) -> None:
+            progress.update(task, completed=build.share, description=str(build))
+
+        with followed(tell):
+            engines = load_engines(networks.graphs, settings)
+    for graph, built in zip(networks.graphs, engines, strict=True):
+        table.add_row(graph.name, built.description)
     return table
 
 

@@ -8,7 +8,7 @@ from tracking_runtime.engines.protocol import (
     EngineSettings,
     Graph,
 )
-from tracking_runtime.engines.select import BACKENDS, load_engine
+from tracking_runtime.engines.select import BACKENDS, load_engine, load_engines
 
 __all__ = [
     "BACKENDS",
@@ -19,4 +19,5 @@ __all__ = [
     "EngineSettings",
     "Graph",
     "load_engine",
+    "load_engines",
 ]

@@ -23,12 +23,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tracking_runtime.build_progress import stage
 from tracking_runtime.engines.cache import EngineCache, graph_key
 from tracking_runtime.engines.program import export_program
 from tracking_runtime.engines.protocol import EngineError, EngineSettings, Graph
 from tracking_runtime.engines.winograd import with_fewer_products
 
 _FILE = "network.xml"
+_CONVERSION = 0.8
+"""Share of a build's time that the conversion takes."""
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
 _log = logging.getLogger(__name__)
 
@@ -47,8 +50,10 @@ class OpenVINOEngine:
         core = openvino.Core()
         int8 = settings.precision == "int8"
         with _quantised(graph) if int8 else _converted(graph.pattern or graph) as path, _same_signal_stack():
+            stage(f"{graph.name}: compiling by OpenVINO", _CONVERSION)
             network = core.read_model(path)
-            network.reshape({port: list(x.shape) for port, x in enumerate(graph.examples)})
+            if graph.pattern is not None:
+                network.reshape({port: list(x.shape) for port, x in enumerate(graph.examples)})
             compiled = core.compile_model(network, "CPU", properties)
             self._request = compiled.create_infer_request()
         self.description = f"OpenVINO {version} on CPU, {settings.cpu_threads} threads, {settings.precision}"
@@ -148,6 +153,7 @@ def uncalibratable() -> str | None:
 
 
 def _convert(graph: Graph, folder: Path) -> None:
+    stage(f"{graph.name}: converting for OpenVINO", 0.0)
     write_openvino(with_fewer_products(graph), folder / _FILE)
 
 

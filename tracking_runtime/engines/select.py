@@ -9,6 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from tracking_runtime.build_progress import part, stage
 from tracking_runtime.engines.observation import watched
 from tracking_runtime.engines.openvino import OpenVINOBackend
 from tracking_runtime.engines.protocol import (
@@ -63,6 +64,15 @@ def load_engine(
     return watched(graph.name, engine)
 
 
+def load_engines(graphs: Sequence[Graph], settings: EngineSettings | None = None) -> list[Engine]:
+    """Make several graphs ready, one after the other, as ``load_engine`` does."""
+    engines = []
+    for index, graph in enumerate(graphs):
+        with part(index, len(graphs)):
+            engines.append(load_engine(graph, settings))
+    return engines
+
+
 def unusable(backend: Backend, settings: EngineSettings) -> str | None:
     """Why a backend cannot be used here as the settings ask; None if it can."""
     if settings.precision not in ("auto", *backend.precisions):
@@ -72,6 +82,7 @@ def unusable(backend: Backend, settings: EngineSettings) -> str | None:
 
 def _load(backend: Backend, graph: Graph, settings: EngineSettings) -> Engine:
     chosen = backend.precisions[0] if settings.precision == "auto" else settings.precision
+    stage(f"{graph.name}: loading on {backend.name}", 0.0)
     return backend.load(graph, replace(settings, precision=chosen))
 
 

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tracking_runtime.build_progress import stage
 from tracking_runtime.engines.cache import EngineCache, graph_key
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.program import export_program
@@ -24,6 +25,8 @@ from tracking_runtime.engines.verification import verify
 PRECISIONS = ("float16", "float32", "bfloat16")
 
 _FILE = "network.pt2"
+_EXPORT = 0.05
+"""Share of a build's time that the export takes."""
 
 
 def missing() -> str | None:
@@ -52,8 +55,11 @@ def _build(graph: Graph, folder: Path) -> None:
     import torch_tensorrt
 
     examples = _examples(graph)
+    stage(f"{graph.name}: exporting for TensorRT", 0.0)
+    program = export_program(graph, "cuda")
+    stage(f"{graph.name}: compiling by TensorRT", _EXPORT)
     compiled = torch_tensorrt.dynamo.compile(
-        export_program(graph, "cuda"), arg_inputs=examples, require_full_compilation=True, min_block_size=1
+        program, arg_inputs=examples, require_full_compilation=True, min_block_size=1
     )
     torch_tensorrt.save(compiled, str(folder / _FILE), arg_inputs=examples)
 

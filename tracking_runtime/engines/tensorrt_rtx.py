@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tracking_runtime.build_progress import stage
 from tracking_runtime.engines import onnx
 from tracking_runtime.engines.cache import EngineCache, graph_key
 from tracking_runtime.engines.precision import DTYPES, in_precision
@@ -30,6 +31,8 @@ PRECISIONS = ("float16", "float32")
 """Not bfloat16: ONNX files have convolutions with weights in float32 in it, which TensorRT does not take."""
 
 _FILE = "network.engine"
+_EXPORT = 0.3
+"""Share of a build's time that the export takes."""
 
 
 def unbuildable() -> str | None:
@@ -84,7 +87,9 @@ def build_engine(network: bytes, capabilities: Sequence[int] = ()) -> bytes:
 def _build(graph: Graph, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as aside:
         path = Path(aside) / "network.onnx"
+        stage(f"{graph.name}: exporting for TensorRT for RTX", 0.0)
         onnx.write_onnx(graph, path)
+        stage(f"{graph.name}: compiling by TensorRT for RTX", _EXPORT)
         (folder / _FILE).write_bytes(build_engine(path.read_bytes()))
 
 

@@ -29,7 +29,10 @@ _POINTS = (0.0, 0.625, -0.625, 1.5, -1.5)
 
 
 def with_fewer_products(graph: Graph) -> Graph:
-    """The graph with Winograd's algorithm for its dense 3x3 convolutions of many channels."""
+    """The graph with Winograd's algorithm for its dense 3x3 convolutions of many channels.
+
+    Its shapes are part of it: what is converted from it is for no others.
+    """
     module = copy.deepcopy(graph.module)
     for name, convolution in list(module.named_modules()):
         if _pays(convolution):

@@ -72,8 +72,8 @@ class TrackMarkers:
         marker.scale = Vector3(x=1.0, y=1.0, z=1.0)
         marker.color = _PLANE_COLOR
         marker.pose.position.z = -_LINE_WIDTH_PX * self._pixel_size
-        marker.points = self._points(np.array([[0, 0], [0, height], [width, height]] * 2))
-        marker.points[4] = self._points(np.array([[width, 0]]))[0]
+        around = np.array([[0, 0], [0, height], [width, height], [width, 0]])
+        marker.points = self._points(around[[0, 1, 2, 2, 3, 0]])  # seen, and lit, from above
         return marker
 
     def _boxes(self, header: Header, marks: Marks) -> Marker:

@@ -9,6 +9,7 @@ from enum import IntEnum
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from tracking_runtime.build_progress import BuildProgress
 from tracking_runtime.timing import StageSummary
 
 TOPIC = "/diagnostics"
@@ -59,6 +60,16 @@ def stages_of(values: Mapping[str, Value]) -> dict[str, StageSummary]:
         )
         for name in names
     }
+
+
+def building(progress: BuildProgress) -> Diagnosis:
+    """A node that waits for its engines: ``build.stage``, ``build.share`` and ``build.left_s``."""
+    values: dict[str, Value] = {"state": "configuring", "last_error": ""}
+    values |= {"build.stage": progress.stage, "build.share": round(progress.share, 3)}
+    left = progress.seconds_left
+    if left is not None:
+        values["build.left_s"] = round(left, 1)
+    return Diagnosis(message=f"building {progress}", values=values)
 
 
 def to_message(diagnosis: Diagnosis, name: str, hardware_id: str, stamp: Time) -> DiagnosticArray:

@@ -8,8 +8,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -34,6 +34,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from rclpy.task import Future
 
+from tracking_runtime.build_progress import BuildProgress, followed
 from tracking_runtime.ros import diagnostics, qos
 from tracking_runtime.ros.diagnostics import Diagnosis, Level
 from tracking_runtime.ros.parameters import NodeParameters, ParameterServer
@@ -189,21 +190,19 @@ class TrackingNode(LifecycleNode, Generic[P]):
 
     def report(self, state: str | None = None) -> None:
         """Publish the diagnosis now; ``state`` if the node is about to enter another one."""
-        self._diagnostics.publish(
-            diagnostics.to_message(
-                self._full_diagnosis(state or self.state),
-                self.get_fully_qualified_name(),
-                platform.node(),
-                self.get_clock().now().to_msg(),
-            )
-        )
+        self._publish_diagnosis(self._full_diagnosis(state or self.state))
+
+    def _publish_diagnosis(self, diagnosis: Diagnosis) -> None:
+        name, stamp = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
+        self._diagnostics.publish(diagnostics.to_message(diagnosis, name, platform.node(), stamp))
 
     # The lifecycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:  # noqa: ARG002
         self._last_error = ""
         self._scope = self._loaded
-        return self._attempt("configure", self.load, self._unload, "inactive", "unconfigured")
+        with self._build_reported():
+            return self._attempt("configure", self.load, self._unload, "inactive", "unconfigured")
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:  # noqa: ARG002
         self._last_error = ""
@@ -234,6 +233,33 @@ class TrackingNode(LifecycleNode, Generic[P]):
         if self.state != "finalized":
             self.trigger_shutdown()
         self._diagnostics.wait_for_all_acked(Duration(seconds=1))
+
+    @contextmanager
+    def _build_reported(self) -> Iterator[None]:
+        """Tell in the diagnostics how far the engines are, while the executor waits for them."""
+        told: list[BuildProgress] = []
+        news, ended = threading.Event(), threading.Event()
+
+        def tell(progress: BuildProgress) -> None:
+            told.append(progress)
+            news.set()
+
+        def report() -> None:
+            while not ended.is_set():
+                if told:
+                    self._publish_diagnosis(diagnostics.building(told[-1]))
+                news.wait(_DIAGNOSTICS_PERIOD_S)
+                news.clear()
+
+        reporter = threading.Thread(target=report, name="build progress", daemon=True)
+        reporter.start()
+        try:
+            with followed(tell):
+                yield
+        finally:
+            ended.set()
+            news.set()
+            reporter.join()
 
     def _attempt(
         self, what: str, do: Callable[[], None], undo: Callable[[], None], reached: str, stayed: str
