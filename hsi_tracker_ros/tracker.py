@@ -121,7 +121,7 @@ class TrackerSettings:
     score_offset: float = 2.3
     score_logit: float = 0.8
     score_angle: float = 20.0
-    score_elsewhere: float = 1.7
+    score_elsewhere: float = 2.4
     signature_rate: float = 0.05
 
 
