@@ -242,3 +242,8 @@ def test_trained_weights_become_a_model(folder: Path, tmp_path: Path) -> None:
     path = save_spax(tmp_path / "models", "broken", CONFIG, weights)
     with pytest.raises(ModelError, match=r"(?s)broken\.yaml.*mask_layer"):
         load_spax(path)
+
+
+@pytest.mark.parametrize("variant", ["light", "small"])
+def test_the_shipped_models_are_of_their_variants(variant: str) -> None:
+    assert load_spax(f"spax_{variant}").config == VARIANTS[variant]
