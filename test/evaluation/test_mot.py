@@ -143,3 +143,9 @@ def test_coverage_counts_frames_of_the_object_and_who_covered_them() -> None:
     covered = coverage(truth, tracked)
     assert (covered.frames, covered.covered, covered.identities, covered.longest_identity) == (4, 3, 2, 2)
     assert covered.share == 0.75
+
+
+def test_a_video_in_which_nothing_is_and_nothing_is_tracked():
+    empty = FrameBoxes(np.zeros(0, np.int64), np.zeros((0, 4)))
+    scores = evaluate([empty] * 3, [empty] * 3)
+    assert (scores.truths, scores.false_positives, scores.objects) == (0, 0, 0)

@@ -283,7 +283,8 @@ def _apart(
 ) -> Iterator[tuple[list[FrameBoxes], list[FrameBoxes]]]:
     """A sequence as one, or if it has very many identities as several, whose identities never meet."""
     true_ids, tracked_ids = ([frame.ids for frame in frames] for frames in (truth, tracked))
-    for parts in groups_apart(true_ids, tracked_ids, similarities, largest=largest_table):
+    groups = list(groups_apart(true_ids, tracked_ids, similarities, largest=largest_table))
+    for parts in groups or [[]]:
         yield (
             [_chosen(truth[part.frame], part.true) for part in parts],
             [_chosen(tracked[part.frame], part.tracked) for part in parts],
