@@ -110,7 +110,6 @@ def write(
     """Write ``hsi.json``, ``hsi.png`` and ``report.html``, and the figures of each run into its folder."""
     machine = this_machine()
     created = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-    folder.mkdir(parents=True, exist_ok=True)
     for run in runs:
         write_run(run, machine, created, command)
     content = {

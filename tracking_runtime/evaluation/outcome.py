@@ -104,6 +104,7 @@ class Run:
 
 def write_run(run: Run, machine: Machine, created: str, command: str) -> None:
     """Write a run's figures beside its videos' files."""
+    run.folder.mkdir(parents=True, exist_ok=True)
     summary = None if run.summary is None else asdict(run.summary)
     videos = [
         {"name": v.name, "frames": v.frames, "attributes": v.attributes, "figures": v.figures}
