@@ -29,7 +29,7 @@ class MotionSettings:
     """How the mask is made.
 
     Attributes:
-        window: frames that the background is taken from; every third of them, seven in all.
+        window: frames that the background is taken from, seven of them in all.
         budget: largest share of the pixels that may be active.
         least_budget_px: pixels that may be active in any case: in a small image a share of it is few.
         least_contrast: difference, in units of its own noise, below which nothing counts as motion.

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tracking_runtime.commands.progress import passing
 from tracking_runtime.engines import BACKENDS, openvino
 from tracking_runtime.engines.benchmark import Measurement, measure
 from tracking_runtime.engines.networks import UNTRAINED, Networks, open_networks
@@ -73,8 +73,7 @@ def _calibrate_on_noise(networks: Networks) -> None:
 
 def _measured(networks: Networks, runs: int, threads: int) -> list[Measurement]:
     measurements = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, transient=True) as progress:
+    with passing() as progress:
         for graph in networks.graphs:
             task = progress.add_task(graph.name, total=runs)
             for each in measure(graph, BACKENDS, runs, threads):

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from tracking_runtime import calibration
 from tracking_runtime.build_progress import BuildProgress, followed
+from tracking_runtime.commands.progress import passing
 from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, load_engines, openvino
 from tracking_runtime.engines.cache import EngineCache
 from tracking_runtime.engines.networks import Networks, open_networks
@@ -94,7 +95,7 @@ def _calibrate(networks: Networks, model: str, calibrate_on: str, validation: st
     if reason is not None:
         raise EngineError(f"nothing can be calibrated here: {reason}")
     total = len(networks.graphs) + 3
-    with _progress() as progress:
+    with passing() as progress:
         task = progress.add_task("tracking to calibrate", total=total)
         seen = calibration.watch(networks, model, calibration.excerpt(calibrate_on, frames))
         progress.update(task, advance=1, description="tracking in float32")
@@ -119,11 +120,6 @@ def _compare(before: dict[str, float], after: dict[str, float]) -> None:
     for figure, value in before.items():
         table.add_row(figure, f"{value:.3f}", f"{after[figure]:.3f}", f"{after[figure] - value:+.3f}")
     Console().print(table)
-
-
-def _progress() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, transient=True)
 
 
 @engine.command("list")

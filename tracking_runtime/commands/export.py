@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tracking_runtime.commands.progress import passing
 from tracking_runtime.engines.export import FORMATS, ExportedGraph
 from tracking_runtime.engines.export import export as export_networks
 from tracking_runtime.engines.networks import open_networks
@@ -73,8 +73,7 @@ def export(model: str, to: str, output: Path, precision: str, batches: Sequence[
 def _written(graphs: Iterable[ExportedGraph], total: int) -> Table:
     """Go through the graphs as they are made, showing how far it is; returns what was made."""
     table = Table("graph", "files", "difference from PyTorch", "checked")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, transient=True) as progress:
+    with passing() as progress:
         for graph in progress.track(graphs, total=total, description="exporting"):
             difference = "" if graph.difference is None else f"{graph.difference:.1e}"
             table.add_row(graph.name, "\n".join(graph.files), difference, graph.checked)
