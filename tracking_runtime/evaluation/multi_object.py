@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -283,8 +284,8 @@ def _apart(
 ) -> Iterator[tuple[list[FrameBoxes], list[FrameBoxes]]]:
     """A sequence as one, or if it has very many identities as several, whose identities never meet."""
     true_ids, tracked_ids = ([frame.ids for frame in frames] for frames in (truth, tracked))
-    groups = list(groups_apart(true_ids, tracked_ids, similarities, largest=largest_table))
-    for parts in groups or [[]]:
+    groups = groups_apart(true_ids, tracked_ids, similarities, largest=largest_table)
+    for parts in chain([next(groups, [])], groups):
         yield (
             [_chosen(truth[part.frame], part.true) for part in parts],
             [_chosen(tracked[part.frame], part.tracked) for part in parts],
