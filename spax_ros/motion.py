@@ -20,6 +20,7 @@ LEAST_RESPONSE = 0.1  # of phase correlation, 0..1, from which its shift is beli
 REGISTERED_SIDE = 1024  # of an image, from which it is registered at whole fractions of its size
 MOST_NOISE = 20.0  # levels of brightness, beyond which the frame has little to do with those before
 LASTING_FRAMES = 3  # after which something faint counts
+BEFORE_ANY_MOTION = 1e3  # contrast added where the network saw an object
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 
@@ -233,7 +234,7 @@ class MotionMask:
         side = settings.cell_px
         cells = self._lasting(cell_maxima(residual, side))
         if heat is not None:
-            cells[_cells_of(heat >= settings.heat, transform, side, cells.shape)] = 1e3
+            cells[_cells_of(heat >= settings.heat, transform, side, cells.shape)] += BEFORE_ANY_MOTION
         active, saturated = self._within_budget(
             cells, max(settings.budget, settings.least_budget_px / residual.size)
         )

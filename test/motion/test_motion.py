@@ -152,6 +152,18 @@ def test_previous_heat_moves_with_the_platform() -> None:
     assert not motion.mask[200:204, 208:212].any()
 
 
+def test_what_moves_stays_active_where_heat_is_everywhere() -> None:
+    still, mask = ground(0), MotionMask(MotionSettings(least_budget_px=0))
+    heat = np.full(still.shape, 0.5, np.float32)
+    for column in range(40, 100, 6):
+        image = still.copy()
+        image[60:66, column : column + 6] = 255
+        motion = mask.update(image, heat)
+    assert motion.saturated
+    assert motion.mask[60:66, column : column + 6].all()
+    assert 0 < motion.active_share <= MotionSettings().budget
+
+
 def test_noise_does_not_last() -> None:
     still, shares = ground(0, 512) // 2 + 64, {}
     for certain in (3.0, 4.0):

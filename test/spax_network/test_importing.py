@@ -62,7 +62,7 @@ def test_an_imported_model_tracks(variant: str, tmp_path: Path) -> None:
 
     tracker = load_tracker(tmp_path / "models" / "theirs.yaml")
     assert tracker.class_names == VARIANTS[variant].classes
-    for frame in SatelliteScene(1001, 8, 160, density=100):
+    for frame in SatelliteScene(1001, 8, 160, density=1000):
         tracker.track(frame.image, frame.stamp_ns)
     assert tracker.active_share > 0
     assert tracker.times.summary()["engine"].p50 > 0
