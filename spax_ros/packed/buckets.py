@@ -198,12 +198,20 @@ def bucket_graph(network: SpaxNetwork, tiles: int, name: str = "spax") -> Graph:
 
 def _graph(network: SpaxNetwork, tiles: int, name: str) -> Graph:
     module, grid = BucketStep(network.eval(), tiles), _example_grid(network.config, tiles)
-    with torch.no_grad():
-        x = torch.zeros(grid.rows(0), network.config.input_channels)
-        state = network.step(x, grid, None).state
+    x = torch.zeros(grid.rows(0), network.config.input_channels)
     ports = module.ports
-    examples = tuple(tensor.clone() for tensor in ports.inputs(x, grid, state))
+    examples = tuple(tensor.clone() for tensor in ports.inputs(x, grid, _example_state(network, grid, tiles)))
     return Graph(name, module, examples, ports.input_names, ports.output_names)
+
+
+@torch.no_grad()
+def _example_state(network: SpaxNetwork, grid: PackedGrid, tiles: int) -> State:
+    """What is left by a single tile without anything, for each of so many tiles."""
+    one = _example_grid(network.config, 1)
+    features = network.step(
+        torch.zeros(one.rows(0), network.config.input_channels), one, None
+    ).state.features()
+    return State.of(grid, {name: feature.repeat(tiles, 1) for name, feature in features.items()})
 
 
 def model_graphs(
