@@ -191,6 +191,7 @@ def write_openvino(graph: Graph, path: Path) -> None:
     for ports, names in ((converted.inputs, graph.inputs), (converted.outputs, graph.outputs)):
         for port, name in zip(ports, names, strict=True):
             port.get_tensor().set_names({name})
+    converted.reshape(dict(enumerate(_shapes(graph))))  # conversion forgets them; what is dynamic is slower
     openvino.save_model(converted, path, compress_to_fp16=False)
 
 
