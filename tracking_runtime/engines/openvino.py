@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -108,12 +108,13 @@ def _converted(graph: Graph) -> Iterator[Path]:
 @contextmanager
 def _quantised(graph: Graph) -> Iterator[Path]:
     """The network in int8, which was calibrated before."""
-    with EngineCache().obtain(_int8_key(graph), f"{graph.name}, int8", _refuse) as kept:
+    with EngineCache().obtain(_int8_key(graph), f"{graph.name}, int8", partial(_refuse, graph)) as kept:
         yield kept / _FILE
 
 
-def _refuse(folder: Path) -> None:  # noqa: ARG001 - as every maker
-    raise EngineError("not calibrated: `rstrack engine build MODEL --precision int8 --calibration SOURCE`")
+def _refuse(graph: Graph, folder: Path) -> None:  # noqa: ARG001 - as every maker
+    uncalibrated = "not calibrated: `rstrack engine build MODEL --precision int8 --calibration SOURCE`"
+    raise EngineError(graph.no_int8 or uncalibrated)
 
 
 def _int8_key(graph: Graph) -> str:
@@ -170,8 +171,11 @@ def write_quantised(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]], path
         openvino.save_model(made, path, compress_to_fp16=False)
 
 
-def uncalibratable() -> str | None:
-    """Why nothing can be quantised here; None if it can."""
+def uncalibratable(graphs: Iterable[Graph]) -> str | None:
+    """Why these graphs cannot be quantised here; None if they can."""
+    refusals = [graph.no_int8 for graph in graphs if graph.no_int8]
+    if refusals:
+        return refusals[0]
     if importlib.util.find_spec("nncf") is None:
         return "not installed: nncf (pip install 'remote_sensing_tracking[int8]')"
     return missing()
