@@ -57,7 +57,7 @@ def export(model: str, to: str, output: Path, precision: str, batches: Sequence[
     files, MODEL.FORMAT.yaml says what goes in and out, and how far ONNX and OpenVINO files are from PyTorch.
 
     In int8, files hold what `rstrack engine build MODEL --precision int8` has calibrated, and the
-    manifest has the accuracy before and after.
+    manifest has the accuracy before and after, on OpenVINO.
     """
     try:
         networks = open_networks(model, batches, camera)
