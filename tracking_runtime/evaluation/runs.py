@@ -45,6 +45,7 @@ from tracking_runtime.evaluation.worst import picture_of_worst
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.models import find_model, read_manifest
 from tracking_runtime.rows import Malformed
+from tracking_runtime.spool import padded
 
 _THREADS = "OMP_NUM_THREADS"
 
@@ -329,8 +330,8 @@ def _published(job: Job, answers: ResultFiles) -> _Answered:
     frames = None if isinstance(video, TruthSequence) else len(video)
     objects = read_tracks(path, frames, malformed=answers.malformed)
     last = max(len(video), len(objects))
-    nothing: Truths = [GroundTruth()] * (last - len(video))
-    return _Answered(objects + [ScoredBoxes.none()] * (last - len(objects)), video.truth + nothing, ran=ran)
+    answer, truth = padded(objects, last, ScoredBoxes.none()), padded(video.truth, last, GroundTruth())
+    return _Answered(answer, truth, ran=ran)
 
 
 def _recorded(job: Job, answers: RecordedTracks) -> _Answered:
