@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -194,7 +195,7 @@ class SpaxTracker:
         settings = self._settings
         with self._times.stage("engine"):
             height, width = mask.shape
-            grid = packed_grid(mask, self.model.config)
+            grid = packed_grid(mask, self.model.config, self._stream.room)
             frame = partial(packed_frame, self.model.inputs, bgr, residual)
             seen = self._stream.see(frame, grid, shift_at(transform, height, width)[None])
         with self._times.stage("peaks"):
@@ -224,12 +225,14 @@ def strongest(detections: Detections, overlap: float) -> Detections:
     return Detections(boxes[kept], scores[kept], detections.class_ids[kept])
 
 
-def packed_grid(mask: NDArray[np.bool_], config: SpaxConfig) -> PackedGrid:
-    """The active pixels of an image ``(H, W)`` of any size, in tiles, with room for a bucket of them."""
+def packed_grid(
+    mask: NDArray[np.bool_], config: SpaxConfig, room: Callable[[int], int] = bucket
+) -> PackedGrid:
+    """The active pixels of an image ``(H, W)`` of any size, in tiles, with room as of ``PackedGrid``."""
     multiple = max(config.multiple, TILE)
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))
-    return PackedGrid(padded[None], config.levels, TILE, bucket)
+    return PackedGrid(padded[None], config.levels, TILE, room)
 
 
 def packed_frame(
