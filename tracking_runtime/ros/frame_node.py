@@ -20,6 +20,7 @@ from remote_sensing_tracking.srv import ReloadModel
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
+from tracking_runtime.encodings import decode_image
 from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.overload import Easing
 from tracking_runtime.ros import images, qos
@@ -503,7 +504,7 @@ def _pixels(message: Image | CompressedImage) -> tuple[NDArray[Any], str]:
     """The pixels of an image and their encoding. Raises FrameRefused."""
     if isinstance(message, CompressedImage):
         return images.decompress(message)
-    image = images.to_array(message)
+    image, encoding = decode_image(message)
     if image.dtype == np.float32 and not np.isfinite(image.sum(dtype=np.float64)):
         raise FrameRefused("the image has values that are not finite")
-    return image, message.encoding
+    return image, encoding
