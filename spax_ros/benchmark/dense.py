@@ -75,7 +75,7 @@ class DenseTracker(SpaxTracker):
 def decode_dense(
     network: SpaxNetwork, step: Step, grid: DenseGrid, active: Tensor, *, most: int, least_score: float
 ) -> Detections:
-    """As ``spax_ros.detection.decode``, of whole images: heads at every pixel, peaks at those active.
+    """As ``spax_ros.detection.best_peaks``, of whole images: heads at every pixel, peaks at those active.
 
     Args:
         network: what made the step.
