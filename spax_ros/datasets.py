@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.inputs import Inputs, as_bgr, brightness
+from spax_ros.inputs import Inputs, as_uint8, brightness
 from spax_ros.motion import MotionMask, MotionSettings
 from spax_ros.network.grid import shift_at
 from spax_ros.simulation import SatelliteScene
@@ -60,8 +60,8 @@ def prepared_frames(
     mask = MotionMask(motion)
     for frame in source:
         height, width = frame.image.shape[:2]
-        bgr = as_bgr(frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image)
-        moving = mask.update(brightness(bgr))
+        image = as_uint8(frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image)
+        moving = mask.update(brightness(image))
         truth = frame.truth or GroundTruth()
         pixels = np.flatnonzero(moving.mask | _around(truth, height, width))
         yield PreparedFrame(
@@ -69,7 +69,7 @@ def prepared_frames(
             ClipFrame(
                 pixels=pixels.astype(np.int32),
                 moved=moving.mask.reshape(-1)[pixels],
-                inputs=inputs.channels(bgr, moving.residual, pixels).astype(np.float16),
+                inputs=inputs.channels(image, moving.residual, pixels).astype(np.float16),
                 shift=shift_at(moving.transform, height, width),
                 truth=truth,
             ),

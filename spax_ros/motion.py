@@ -137,7 +137,10 @@ def cell_maxima(values: NDArray[Any], side: int) -> NDArray[Any]:
     Two passes over slices are thirty times as fast as one reduction over both axes.
     """
     height, width = values.shape
-    padded = cv2.copyMakeBorder(values, 0, -height % side, 0, -width % side, cv2.BORDER_CONSTANT)
+    below, right = -height % side, -width % side
+    padded = values
+    if below or right:
+        padded = cv2.copyMakeBorder(values, 0, below, 0, right, cv2.BORDER_CONSTANT)
     rows = padded.reshape(-1, side, padded.shape[1]).max(axis=1)
     return np.asarray(np.maximum.reduce([rows[:, k::side] for k in range(side)]))
 
@@ -148,6 +151,19 @@ def block_means(values: NDArray[Any], side: int) -> NDArray[np.float32]:
     height, width = values.shape
     blocks = cv2.resize(values, (-(-width // block), -(-height // block)), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.blur(blocks, (5, 5)), np.float32)
+
+
+def edges_of(gray: GrayImage, one: GrayImage, two: GrayImage) -> GrayImage:
+    """How much a smoothed image varies from each pixel to its neighbours; the others are written over."""
+    smooth = cv2.blur(gray, (3, 3), dst=one)
+    highest = cv2.dilate(smooth, _NEIGHBOURS, dst=two)
+    return cv2.subtract(highest, cv2.erode(smooth, _NEIGHBOURS, dst=one), dst=two)
+
+
+def _sampled(values: NDArray[Any]) -> NDArray[Any]:
+    """Pixels spread over an image, as many as say how noisy it is."""
+    step = max(4, min(values.shape) // 256)
+    return values[::step, ::step]
 
 
 def _cells_of(
@@ -161,6 +177,19 @@ def _cells_of(
     columns, rows = np.floor_divide(np.round(moved), side).astype(np.int64).T
     inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
     return rows[inside], columns[inside]
+
+
+@dataclass(frozen=True)
+class _Scratch:
+    """Images to be written over for every frame: fresh ones would be paged in each time."""
+
+    floats: tuple[NDArray[np.float32], NDArray[np.float32]]
+    grays: tuple[GrayImage, GrayImage]
+
+    @classmethod
+    def like(cls, gray: GrayImage) -> _Scratch:
+        floats = np.empty(gray.shape, np.float32), np.empty(gray.shape, np.float32)
+        return cls(floats, (np.empty_like(gray), np.empty_like(gray)))
 
 
 class MotionMask:
@@ -177,7 +206,7 @@ class MotionMask:
         self._size: tuple[int, ...] | None = None
         self._reduced: GrayImage | None = None
         self._lasted: NDArray[np.uint8] | None = None
-        self._scratch: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        self._scratch: _Scratch | None = None
 
     def update(self, gray: GrayImage, previous_heat: NDArray[Any] | None = None) -> MotionFrame:
         """The mask of a frame.
@@ -210,19 +239,18 @@ class MotionMask:
         Also the noise of the image as a whole, in levels of brightness.
         """
         side, size = self._settings.surroundings_px, gray.shape[::-1]
-        if self._scratch is None:
-            self._scratch = np.empty(gray.shape, np.float32), np.empty(gray.shape, np.float32)
-        one, two = self._scratch  # fresh images of this size would be paged in for every frame
+        scratch = self._scratch = self._scratch or _Scratch.like(gray)
+        one, two = scratch.floats
         cv2.subtract(gray, background, dst=one, dtype=cv2.CV_32F)
         difference = cv2.blur(one, (2, 2), dst=two)
         around = cv2.resize(block_means(difference, side), size, dst=one, interpolation=cv2.INTER_LINEAR)
         contrast = cv2.absdiff(difference, around, dst=two)
-        noise = max(1.0, 1.4826 * float(np.median(contrast[::4, ::4])))
-        unrest = block_means(np.minimum(contrast, np.float32(4 * noise), out=one), side)
+        noise = max(1.0, 1.4826 * float(np.median(_sampled(contrast))))
+        _, calm = cv2.threshold(contrast, 4 * noise, 0, cv2.THRESH_TRUNC, dst=one)
+        unrest = block_means(calm, side)
         coarse = np.maximum(np.float32(1.25) * unrest, np.float32(noise))
         unit = cv2.resize(coarse, size, dst=one, interpolation=cv2.INTER_LINEAR)
-        smooth = cv2.blur(background, (3, 3))
-        edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, _NEIGHBOURS)
+        edges = edges_of(background, *scratch.grays)
         cv2.addWeighted(unit, 1, edges, self._settings.edge_tolerance_px, 0, dst=unit, dtype=cv2.CV_32F)
         return np.asarray(cv2.divide(contrast, unit), np.float32), noise
 
@@ -240,7 +268,7 @@ class MotionMask:
         )
         size = (cells.shape[1] * side, cells.shape[0] * side)
         mask = cv2.resize(active, size, interpolation=cv2.INTER_NEAREST)
-        return mask[:height, :width].astype(bool), saturated
+        return mask[:height, :width].view(bool), saturated
 
     def _lasting(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
         """The contrast of cells, 0 where it is faint and was not there, or beside it, in the last frames.

@@ -37,7 +37,7 @@ class DenseTracker(SpaxTracker):
     @torch.inference_mode()
     def _detect(
         self,
-        bgr: NDArray[np.uint8],
+        image: NDArray[np.uint8],
         residual: NDArray[np.float32],
         mask: NDArray[np.bool_],
         transform: NDArray[np.float64],
@@ -46,7 +46,7 @@ class DenseTracker(SpaxTracker):
         height, width = mask.shape
         multiple = network.config.multiple
         below, right = -height % multiple, -width % multiple
-        channels = self.model.inputs.channels(bgr, residual, np.arange(mask.size))
+        channels = self.model.inputs.channels(image, residual, np.arange(mask.size))
         x = torch.from_numpy(channels.reshape(1, height, width, -1)).permute(0, 3, 1, 2)
         frame = F.pad(x, (0, right, 0, below))
         active = F.pad(torch.from_numpy(mask)[None], (0, right, 0, below))
@@ -75,7 +75,7 @@ class DenseTracker(SpaxTracker):
 def decode_dense(
     network: SpaxNetwork, step: Step, grid: DenseGrid, active: Tensor, *, most: int, least_score: float
 ) -> Detections:
-    """As ``spax_ros.detection.decode``, of whole images: heads at every pixel, peaks at those active.
+    """As ``spax_ros.detection.best_peaks``, of whole images: heads at every pixel, peaks at those active.
 
     Args:
         network: what made the step.
