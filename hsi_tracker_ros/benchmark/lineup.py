@@ -22,7 +22,7 @@ SIAMBAN_RULES = "RGB branch as SiamBAN"
 OUR_RULES = "RGB branch, our rules"
 NOT_UPDATED = "without online update"
 
-_CODE = (*SHOWING, "hanet", "tracker.py", "signature.py", "benchmark/lineup.py")
+_CODE = (*SHOWING, "hanet", "tracker", "signature.py", "benchmark/lineup.py")
 """Of which answers are made; a change of it makes old ones worthless."""
 
 
