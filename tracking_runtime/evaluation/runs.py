@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from multiprocessing import get_context
@@ -223,9 +224,9 @@ def _fleet(address: str) -> Iterator[Executor]:
 
 
 def evaluate_video(job: Job, folder: Path) -> VideoResult:
-    """Evaluate one video; whatever goes wrong with it is in the result."""
+    """Evaluate one video; whatever goes wrong with it is in the result, and nothing read of it is kept."""
     try:
-        result = _evaluated(job, folder)
+        result = _evaluated(replace(job, video=copy(job.video)), folder)
     except Exception as error:
         result = VideoResult(job.name, job.fingerprint, f"{type(error).__name__}: {error}")
     keep_result(folder, result)
