@@ -111,6 +111,13 @@ def test_summaries_of_many_objects_are_of_all_boxes_together():
     json.dumps(empty.as_json(), allow_nan=False)
 
 
+def test_videos_of_both_kinds_are_not_summed_up():
+    one = score_video("car", [truth_of(BOX)], as_boxes([BOX]))
+    many = score_video("001", [truth_of(BOX)], [seen((1, BOX, 1.0))])
+    with pytest.raises(ValueError, match="car is scored as one target and 001 as many objects"):
+        summarise([many, one])
+
+
 def test_classes_by_hand():
     """Two cars, one found; one ship, found but called a car in the second frame."""
     car, ship = 0, 2

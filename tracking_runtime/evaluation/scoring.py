@@ -185,11 +185,17 @@ def summarise(videos: Sequence[VideoScores]) -> Summary:
     """Figures of many videos, all of one kind.
 
     Raises:
-        ValueError: there is none in which a frame counts.
+        ValueError: there is none in which a frame counts, or some have one target and others many objects.
     """
     counted = [video for video in videos if video.details]
     if not counted:
         raise ValueError("no video has a frame that counts")
+    of_kind = {"counts" in video.details: video.name for video in counted}
+    if len(of_kind) > 1:
+        raise ValueError(
+            f"{of_kind[False]} is scored as one target and {of_kind[True]} as many objects, which have no "
+            "figures in common: evaluate them apart, or see whether a result file has the wrong columns"
+        )
     by_attribute = {
         attribute: figures_of([video for video in counted if attribute in video.attributes])
         for attribute in sorted({attribute for video in counted for attribute in video.attributes})
