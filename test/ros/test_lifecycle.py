@@ -39,6 +39,16 @@ def test_every_transition_and_every_wrong_one_is_answered(ros: RosSession, brigh
     assert node.state() == "unconfigured"
 
 
+@pytest.mark.parametrize("module", ["hsi_tracker_ros.node", "spax_ros.node"])
+def test_tracker_ends_in_order_though_it_was_never_configured(
+    ros: RosSession, node_process: Start, module: str
+) -> None:
+    process = node_process(module, "tracker")
+    assert LifecycleClient(ros, "/tracker").state() == "unconfigured"
+    assert process.stop() == 0
+    assert "Traceback" not in process.log
+
+
 def test_nothing_stays_behind_after_many_lives(ros: RosSession, brightness: Start) -> None:
     process = brightness()
     lives = list(live_often(ros, process, 30))

@@ -156,6 +156,8 @@ def description(
 
     def launched(context: LaunchContext) -> list[Action]:
         values = {each.name: LaunchConfiguration(each.name).perform(context) for each in arguments}
+        if (file := values["params_file"]) and not Path(file).is_file():
+            raise RuntimeError(f"params_file:={file}: there is no such file")
         return list(start(values))
 
     return LaunchDescription(
