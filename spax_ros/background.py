@@ -69,6 +69,14 @@ class _View:
             flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT,
         )  # fmt: skip
 
+    def seen_at(self, x: NDArray[np.float32], y: NDArray[np.float32], otherwise: GrayImage) -> GrayImage:
+        """Its values at places of the newest frame; those given otherwise where it does not show them."""
+        (a, b, right), (c, d, down) = cv2.invertAffineTransform(self.to_newest).astype(np.float32)
+        return cv2.remap(
+            self.image, a * x + b * y + right, c * x + d * y + down, cv2.INTER_LINEAR,
+            dst=otherwise.copy(), borderMode=cv2.BORDER_TRANSPARENT,
+        )  # fmt: skip
+
 
 class Background:
     """Seven frames spread over a window, and their median.
@@ -100,11 +108,28 @@ class Background:
         if not self._samples:
             return gray
         if self._median is None:
-            chosen = np.linspace(0, len(self._samples) - 1, SAMPLES).round().astype(int)
-            aligned = [sample.warped_onto(gray) for sample in self._samples]
-            self._median = _View(median_of_seven([aligned[index] for index in chosen]), 0, IDENTITY)
+            median = self._median_of([sample.warped_onto(gray) for sample in self._samples])
+            self._median = _View(median, 0, IDENTITY)
             return self._median.image
         return self._median.warped_onto(gray)
+
+    def at_places(self, x: NDArray[np.float32], y: NDArray[np.float32], newest: GrayImage) -> GrayImage:
+        """The background at some places of the newest frame alone, from every sample, by what is there now.
+
+        Args:
+            x: of the places, with two axes.
+            y: like it.
+            newest: the frame's values there.
+        """
+        if not self._samples:
+            return newest
+        return self._median_of([sample.seen_at(x, y, newest) for sample in self._samples])
+
+    @staticmethod
+    def _median_of(aligned: list[GrayImage]) -> GrayImage:
+        """The median of up to seven images, spread evenly over seven where there are fewer."""
+        chosen = np.linspace(0, len(aligned) - 1, SAMPLES).round().astype(int)
+        return median_of_seven([aligned[index] for index in chosen])
 
     def take_in(self, gray: GrayImage) -> None:
         """Let the newest frame count from the next one on, if it is its turn."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
@@ -56,8 +57,10 @@ class PreparedFrame:
 def prepared_frames(
     source: Iterable[Frame], inputs: Inputs, motion: MotionSettings
 ) -> Iterator[PreparedFrame]:
-    """Register and mask the frames of a source, as the tracker does, one by one."""
-    mask = MotionMask(motion)
+    """Register and mask the frames of a source, as the tracker does, one by one; never at half their size, as
+    pixels around objects are kept whether anything moves there or not.
+    """
+    mask = MotionMask(replace(motion, halved_side_px=sys.maxsize))
     for frame in source:
         height, width = frame.image.shape[:2]
         image = as_uint8(frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image)

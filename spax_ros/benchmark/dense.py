@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,10 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spax_ros.detection import Detections
 from spax_ros.models import SpaxModel
+from spax_ros.motion import MotionSettings
 from spax_ros.network.grid import DenseGrid, shift_at
 from spax_ros.network.memory import memory_of
 from spax_ros.network.network import SpaxNetwork, Step
-from spax_ros.tracker import SpaxTracker
+from spax_ros.tracker import SpaxTracker, TrackerSettings
 
 
 class DenseTracker(SpaxTracker):
@@ -26,7 +29,8 @@ class DenseTracker(SpaxTracker):
     """
 
     def __init__(self, model: SpaxModel, *, masked: bool) -> None:
-        super().__init__(model)
+        everywhere = MotionSettings(halved_side_px=sys.maxsize)
+        super().__init__(model, TrackerSettings() if masked else TrackerSettings(motion=everywhere))
         self._masked = masked
 
     def reset(self) -> None:
