@@ -49,7 +49,7 @@ class TrackerSettings:
     online_score: float = 0.99
     certain_score: float = 0.75
     lost_score: float = 0.5
-    lost_after: int = 5
+    lost_after: int = 7
     found_score: float = 0.95
     redetection_crops: int = 3
     redetection_places: int = 6
