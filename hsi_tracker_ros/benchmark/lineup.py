@@ -114,7 +114,7 @@ def without_spectra(settings: TrackerSettings) -> TrackerSettings:
         certain_score=0.0,
         lost_score=0.0,
         score_offset=0.0,
-        score_angle=0.0,
+        score_misfit=0.0,
         redetection_crops=0,
     )
 

@@ -19,6 +19,8 @@ from hsi_tracker_ros.tracker.view import View
 Floats = NDArray[np.float32]
 
 _PEAK_WIDTH = 5
+_CLOSEST = 0.2
+"""Deviations of a frame by which spectra of the same thing may differ."""
 
 
 class PeakFinder:
@@ -73,11 +75,10 @@ class PeakFinder:
             y = crop.y + (self._points[1][at] + (lower[at] - upper[at]) / 2) * scale
             w, h = width[at] * scale, height[at] * scale
             box = np.array([x - w / 2, y - h / 2, w, h], np.float64)
-            spectrum = view.spectrum(box)
-            angle = float(target.signature.angles(spectrum, view.ceiling))
-            odds = settings.score_offset + evidence[at] - settings.score_angle * angle
+            misfit = np.log(view.distance(target.signature, box) + _CLOSEST)
+            odds = settings.score_offset + evidence[at] - settings.score_misfit * misfit
             odds -= settings.score_elsewhere * elsewhere
-            yield Sighting(float(odds), float(penalty[at]), float(self._window[at]), box, spectrum, logits)
+            yield Sighting(float(odds), float(penalty[at]), float(self._window[at]), box, logits)
 
 
 def most_likely(sightings: list[Sighting], target: Target, settings: TrackerSettings) -> Sighting:

@@ -34,9 +34,8 @@ class TrackerSettings:
         peaks: of the responses in a crop, so many are compared by their spectra as well.
         score_offset: log odds that a box holds the target, where response and spectrum say nothing.
         score_logit: what each logit of the response adds to them.
-        score_angle: what each radian between its spectrum and the target's takes from them.
+        score_misfit: what the logarithm of the distance between its spectra and the target's takes from them.
         score_elsewhere: what it takes from them that a LOST target is seen elsewhere than where it was last.
-        signature_rate: share of a certain frame's spectrum in the target's.
     """
 
     window_influence: float = 0.35
@@ -50,7 +49,7 @@ class TrackerSettings:
     online_score: float = 0.99
     certain_score: float = 0.75
     lost_score: float = 0.5
-    lost_after: int = 5
+    lost_after: int = 7
     found_score: float = 0.95
     redetection_crops: int = 3
     redetection_places: int = 6
@@ -58,9 +57,8 @@ class TrackerSettings:
     peaks: int = 4
     score_offset: float = 2.3
     score_logit: float = 0.8
-    score_angle: float = 20.0
+    score_misfit: float = 3.0
     score_elsewhere: float = 2.4
-    signature_rate: float = 0.05
 
 
 SIAMBAN = TrackerSettings(
@@ -77,7 +75,7 @@ SIAMBAN = TrackerSettings(
     peaks=1,
     score_offset=0.0,
     score_logit=1.0,
-    score_angle=0.0,
+    score_misfit=0.0,
 )
 """SiamBAN's own tracker, as tuned for VOT2018, and thresholds of ours on its probability."""
 

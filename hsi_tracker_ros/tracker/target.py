@@ -57,7 +57,6 @@ class Sighting:
         penalty: what a change of size and shape leaves of it, 0..1.
         window: of the cosine window there, 0..1.
         box: x, y, width, height in image pixels.
-        spectrum: of the box, relative to the frame.
         response: ``(25, 25)`` logits of its crop.
     """
 
@@ -65,7 +64,6 @@ class Sighting:
     penalty: float
     window: float
     box: NDArray[np.float64]
-    spectrum: Floats
     response: Floats
 
     @property

@@ -100,7 +100,7 @@ class HsiTracker:
         kernels = self.model.encode(*view.crops(crop, self.model.crop_sizes("template")))
         number = self._next_id if target_id is None else target_id
         inside = clip_to_image(checked, cube.shape[1], cube.shape[0])[0]
-        signature = Signature(view.spectrum(inside))
+        signature = Signature(view.spectra(inside))
         target = Target(number, label, checked, kernels, kernels, signature, stamp_ns)
         replaced = {**self._targets, number: target}
         self.model.prepare(len(replaced))
@@ -216,11 +216,9 @@ class HsiTracker:
     def _remember(self, target: Target, view: View, sighting: Sighting, stamp_ns: int) -> None:
         """Online update (paper, section 2.3): every so often the most confident frame is a template."""
         settings = self.settings
-        sure = target.status is TargetStatus.TRACKING and sighting.score >= settings.online_score
-        if sure:
-            target.signature.learn(sighting.spectrum, view.ceiling, settings.signature_rate)
         if not settings.online_interval:
             return
+        sure = target.status is TargetStatus.TRACKING and sighting.score >= settings.online_score
         if sure and (target.candidate is None or sighting.score >= target.candidate.score):
             crops = view.crops(template_area(target.box), self.model.crop_sizes("template"))
             target.candidate = Candidate(sighting.score, crops, stamp_ns)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hsi_tracker_ros.cubes.bands import BandMatcher
 from hsi_tracker_ros.cubes.false_color import false_color, white_level
 from hsi_tracker_ros.hanet.crops import SquareCrop, cut
-from hsi_tracker_ros.signature import Signature, core_spectrum, likely_places
+from hsi_tracker_ros.signature import Precision, Signature, core_spectra, frame_precision, likely_places
 from tracking_runtime.errors import FrameRefused
 from tracking_runtime.spectral import SpectralInfo
 
@@ -31,6 +31,7 @@ class View:
         black: value of no light.
         means: ``(channels,)`` mean of the frame above black.
         ceiling: ``(channels,)`` what a saturated sample is, relative to the mean.
+        precision: ``(channels, channels)`` of its spectra.
         mean_color: ``(3,)`` mean of the frame in BGR.
     """
 
@@ -40,6 +41,7 @@ class View:
     black: float
     means: Floats
     ceiling: Floats
+    precision: Precision
     mean_color: NDArray[np.float64] = field(repr=False)
 
     def crops(self, crop: SquareCrop, sizes: tuple[int, ...]) -> tuple[NDArray[Any], ...]:
@@ -57,15 +59,21 @@ class View:
         relative = self.bands((relative - self.black) / self.means)
         return image, np.ascontiguousarray(relative, np.float32)
 
-    def spectrum(self, box: NDArray[np.float64]) -> Floats:
-        """Of the middle of a box, relative to the frame."""
-        return core_spectrum(self.pixels, box, self.black, self.means)
+    def spectra(self, box: NDArray[np.float64]) -> Floats:
+        """Of the parts of a box's core, relative to the frame."""
+        return core_spectra(self.pixels, box, self.black, self.means)
+
+    def distance(self, signature: Signature, box: NDArray[np.float64]) -> float:
+        """Of what a box holds from a target, in deviations of the frame."""
+        return signature.distance(self.spectra(box), self.ceiling, self.precision)
 
     def likely_places(
         self, signature: Signature, size: NDArray[np.float64], count: int
     ) -> NDArray[np.float64]:
         """Centres ``(n, 2)`` in pixels of places where a target of this size may be by its spectrum."""
-        return likely_places(self.pixels, size, signature, self.black, self.means, self.ceiling, count)
+        return likely_places(
+            self.pixels, size, signature, self.black, self.means, self.ceiling, self.precision, count
+        )
 
 
 class Viewer:
@@ -97,14 +105,16 @@ class Viewer:
         sample = pixels[::4, ::4].astype(np.float32)
         if self._camera is None:
             means = np.maximum(sample.mean(axis=(0, 1)), 1e-6)
-            ceiling = 255 / means
-            return View(pixels, lambda picture: picture, None, 0.0, means, ceiling, means.astype(np.float64))
+            precision = frame_precision(_thin(sample) / means)
+            mean_color = means.astype(np.float64)
+            return View(pixels, lambda picture: picture, None, 0.0, means, 255 / means, precision, mean_color)
         black, nm = self._camera.black_level, self._camera.wavelengths_nm
         means = np.maximum(sample.mean(axis=(0, 1)) - black, 1e-6)
         color = partial(false_color, wavelengths_nm=nm, white=white_level(pixels, black), black=black)
         mean_color = color(means[None, None] + black)[0, 0].astype(np.float64)
         ceiling = ((self._camera.saturation_level or np.inf) - black) / means
-        return View(pixels, color, self._bands, black, means, ceiling, mean_color)
+        precision = frame_precision((_thin(sample) - black) / means)
+        return View(pixels, color, self._bands, black, means, ceiling, precision, mean_color)
 
     def _check(self, pixels: NDArray[Any]) -> None:
         if pixels.ndim != 3 or pixels.shape[2] != self.channels or not pixels.size:
@@ -117,3 +127,8 @@ class Viewer:
             )
         if pixels.dtype == np.float32 and not np.isfinite(pixels.sum(dtype=np.float64)):
             raise FrameRefused("a frame with values that are not finite")
+
+
+def _thin(sample: Floats) -> Floats:
+    """A quarter of the samples ``(n, channels)``: enough for a covariance."""
+    return sample[::2, ::2].reshape(-1, sample.shape[2])
