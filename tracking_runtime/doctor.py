@@ -25,7 +25,10 @@ State = Literal["good", "missing", "wrong"]
 
 _NEEDED_SHM_MB = 256  # the shipped profile takes 128 MB a process, and there are at least two
 _NEEDED_DISK_MB = 1000
-_PACKAGES = ("openvino", "nncf", "onnx", "onnxscript", "torch-tensorrt", "tensorrt", "tensorrt-rtx-cu12")
+_PACKAGES = (
+    "openvino", "nncf", "onnx", "onnxscript", "onnxruntime",
+    "torch-tensorrt", "tensorrt", "tensorrt-rtx-cu12",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

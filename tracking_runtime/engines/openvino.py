@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from tracking_runtime.build_progress import stage
+from tracking_runtime.engines import onnx
 from tracking_runtime.engines.cache import EngineCache, content_key, graph_key
 from tracking_runtime.engines.program import export_program
 from tracking_runtime.engines.protocol import EngineError, EngineSettings, Graph
@@ -126,7 +127,7 @@ def _version() -> str:
 
 
 def quantise(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]]) -> None:
-    """Make a graph's int8 network and keep it, for engines of that precision.
+    """Make a graph's int8 network and keep it, for engines of that precision; as ONNX too, if that can be.
 
     Args:
         graph: to quantise.
@@ -135,7 +136,13 @@ def quantise(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]]) -> None:
     cache, key = EngineCache(), _int8_key(graph)
     cache.forget(key)
     label = f"{graph.name}, {_version()}, int8"
-    with cache.obtain(key, label, lambda folder: write_quantised(graph, inputs, folder / _FILE)):
+
+    def make(folder: Path) -> None:
+        write_quantised(graph, inputs, folder / _FILE)
+        if onnx.unquantisable() is None:
+            onnx.write_quantised(graph, inputs, (folder / _FILE).with_suffix(".onnx"))
+
+    with cache.obtain(key, label, make):
         pass
 
 
@@ -149,11 +156,27 @@ def quantised_facts(graph: Graph) -> dict[str, Any]:
     return EngineCache().facts(_int8_key(graph))
 
 
-def copy_quantised(graph: Graph, path: Path) -> None:
-    """Write a graph's int8 network, which was calibrated before, as OpenVINO's ``.xml`` and ``.bin``."""
+def copy_quantised(graph: Graph, path: Path) -> list[Path]:
+    """Write a graph's int8 network, which was calibrated before.
+
+    Args:
+        graph: that was calibrated.
+        path: of an ``.onnx``, or an ``.xml`` of OpenVINO's, beside which lies its ``.bin``.
+
+    Returns:
+        the files, the main one first.
+
+    Raises:
+        EngineError: it was not calibrated, or where there was no ONNX.
+    """
+    paths = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
     with _quantised(graph) as kept:
-        for source in (kept, kept.with_suffix(".bin")):
-            shutil.copyfile(source, path.with_suffix(source.suffix))
+        for copy in paths:
+            if not kept.with_suffix(copy.suffix).exists():
+                lacking = onnx.unquantisable() or "something was not installed then: calibrate again"
+                raise EngineError(f"{graph.name} was calibrated without ONNX: {lacking}")
+            shutil.copyfile(kept.with_suffix(copy.suffix), copy)
+    return paths
 
 
 def write_quantised(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]], path: Path) -> None:
