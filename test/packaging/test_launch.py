@@ -306,7 +306,7 @@ def test_engines_are_built_and_nothing_more(launch: Any, tmp_path: Path) -> None
     ],
 )
 def test_what_is_not_installed_or_known_is_said(launch: Any, arguments: dict[str, str], reason: str) -> None:
-    from tracking_runtime.ros.launching import is_installed
+    from tracking_runtime.ros.packages import is_installed
 
     package = {"rviz": "rviz2", "foxglove": "foxglove_bridge", "snapshot": "ros2bag"}.get(
         next(iter(arguments.values()))
