@@ -20,6 +20,7 @@ from spax_ros.contrast import FloatImage, Scratch, Surroundings, contrast, contr
 
 LEAST_RESPONSE = 0.1  # of phase correlation, 0..1, from which its shift is believed
 REGISTERED_SIDE = 1024  # of an image, from which it is registered at whole fractions of its size
+CELLS_AT_ONCE = 4096  # of which the difference is taken; OpenCV takes no more than 32767
 MOST_NOISE = 20.0  # levels of brightness, beyond which the frame has little to do with those before
 LASTING_FRAMES = 3  # after which something faint counts
 BEFORE_ANY_MOTION = 1e3  # contrast added where the network saw an object
@@ -247,10 +248,11 @@ class MotionMask:
         """The contrast of a frame at its whole size in some cells, 0 elsewhere, and its maxima by cell."""
         side = self._settings.cell_px
         self._whole_background.move_on(transform)
-        rows, columns = np.nonzero(cells)
+        places = np.argwhere(cells)
         whole = np.zeros((cells.shape[0], side, cells.shape[1], side), np.float32)
         maxima = np.zeros(cells.shape, np.float32)
-        if len(rows):
+        for first in range(0, len(places), CELLS_AT_ONCE):
+            rows, columns = places[first : first + CELLS_AT_ONCE].T
             found = contrast_in_cells(
                 gray, self._whole_background.at_places, surroundings, rows, columns,
                 cell_px=side, edge_tolerance_px=self._settings.edge_tolerance_px,
