@@ -1,9 +1,9 @@
 """The spectral signature of a target: whether a box holds it, and where in a frame it may be.
 
 Spectra are relative to the mean of their frame in each band, so that a change of the light's colour or
-strength changes them little. A box's is compared by the spectral angle (Kruse et al., Remote Sensing of
-Environment, 1993). In a whole frame the target is what differs from it least where the frame itself varies
-least: a Mahalanobis distance by the frame's own covariance, as in the RX detector (Reed and Yu, 1990).
+strength changes them little. What differs from the target least where the frame itself varies least is
+most likely the target: a Mahalanobis distance by the frame's own covariance, as in the RX detector (Reed and
+Yu, 1990).
 """
 
 from __future__ import annotations
@@ -16,60 +16,66 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 Floats = NDArray[np.float32]
+Precision = NDArray[np.float64]
 
 _CORE = 0.6
 _SMALLEST_CELL = 4
 _DARKEST = 1e-3
-_SURELY_BELOW = 0.95
-"""A mean below this share of the ceiling is of few saturated samples, if any."""
-_LOADING = 1e-3
+_LOADING = 1e-2
 """Share of the mean variance that every direction of a frame's covariance has at least."""
 
 
 class Signature:
-    """What a target looks like in all bands: ``(bands,)``, relative to the frame's mean.
+    """What a target looks like in all bands: the spectra of its core's parts ``(parts, bands)``.
+
+    It never changes: what learns from what it follows learns a look-alike as well.
 
     ``ceiling`` is always what a saturated sample is in each band, ``(bands,)``: where the target would be
     brighter than that in a frame, it looks so bright and tells no more.
     """
 
-    def __init__(self, spectrum: Floats) -> None:
-        self._reference = spectrum.astype(np.float64)
+    def __init__(self, spectra: Floats) -> None:
+        self._spectra = spectra.astype(np.float64)
 
-    def angles(self, spectra: NDArray[Any], ceiling: Floats) -> NDArray[np.float64]:
-        """Angle in radians between the target's spectrum and each of ``(..., bands)``."""
-        return spectral_angle(spectra, np.minimum(self._reference, ceiling))
+    def distance(self, spectra: Floats, ceiling: Floats, precision: Precision) -> float:
+        """Of a box ``(parts, bands)`` from the target, in deviations of the frame.
 
-    def distances(self, spectra: NDArray[Any], ceiling: Floats) -> NDArray[np.float64]:
-        """Between the target's spectrum and each of ``(n, bands)``, in deviations among them all.
-
-        Logarithms are compared, of which a change of light takes a constant.
+        The geometric mean of that of the whole cores and of the quarters that are most alike, which something
+        in front of the target may leave uncovered.
         """
-        logs = np.log(np.maximum(spectra, _DARKEST, dtype=np.float64))
-        covariance = np.atleast_2d(np.cov(logs.T, bias=True))
-        spread = covariance.trace() / len(covariance)
-        loaded = covariance + max(_LOADING * spread, _DARKEST**2) * np.eye(len(covariance))
-        reference = np.log(np.maximum(np.minimum(self._reference, ceiling), _DARKEST))
-        inverse = np.linalg.inv(loaded)
-        return np.asarray(cdist(logs, reference[None], "mahalanobis", VI=inverse))[:, 0]
+        pairs = _mahalanobis(spectra, np.minimum(self._spectra, ceiling), precision)
+        return float(np.sqrt(pairs[0, 0] * pairs[1:, 1:].min()))
 
-    def learn(self, spectrum: Floats, ceiling: Floats, rate: float) -> None:
-        """Follow the slow change of a target that is surely seen, by this share of the newest spectrum."""
-        known = spectrum < _SURELY_BELOW * ceiling
-        self._reference[known] += rate * (spectrum - self._reference)[known]
+    def distances(self, spectra: NDArray[Any], ceiling: Floats, precision: Precision) -> NDArray[np.float64]:
+        """Of each of ``(n, bands)`` from the target's whole core, in deviations of the frame."""
+        return _mahalanobis(spectra, np.minimum(self._spectra[:1], ceiling), precision)[:, 0]
 
 
-def spectral_angle(spectra: NDArray[Any], reference: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angle in radians between each of ``(..., bands)`` and ``(bands,)``; pi / 2 where there is no light."""
-    lengths = np.linalg.norm(spectra, axis=-1) * np.linalg.norm(reference)
-    cosines = (spectra @ reference) / np.where(lengths > 0, lengths, np.inf)
-    return np.arccos(np.clip(cosines, -1, 1))
+def frame_precision(spectra: NDArray[Any]) -> Precision:
+    """Inverse covariance ``(bands, bands)`` of the logarithms of a frame's spectra ``(n, bands)``.
+
+    Logarithms are compared, of which a change of light takes a constant.
+    """
+    covariance = np.atleast_2d(np.cov(_logarithms(spectra).T, bias=True))
+    spread = covariance.trace() / len(covariance)
+    inverse: Precision = np.linalg.inv(
+        covariance + max(_LOADING * spread, _DARKEST**2) * np.eye(len(covariance))
+    )
+    return inverse
 
 
-def core_spectrum(cube: NDArray[Any], box: NDArray[np.float64], black: float, means: Floats) -> Floats:
-    """Mean spectrum of the middle of a box, ``(bands,)``, relative to the frame; of the part that is inside.
+def _mahalanobis(spectra: NDArray[Any], others: NDArray[Any], precision: Precision) -> NDArray[np.float64]:
+    return np.asarray(cdist(_logarithms(spectra), _logarithms(others), "mahalanobis", VI=precision))
 
-    It is zero, at a right angle to everything, where the whole middle lies outside the image.
+
+def _logarithms(spectra: NDArray[Any]) -> NDArray[np.float64]:
+    return np.log(np.maximum(spectra, _DARKEST, dtype=np.float64))
+
+
+def core_spectra(cube: NDArray[Any], box: NDArray[np.float64], black: float, means: Floats) -> Floats:
+    """Mean spectra ``(5, bands)`` of the middle of a box and of its quarters, relative to the frame.
+
+    A part that lies outside the image has no light.
 
     Args:
         cube: ``(height, width, bands)``.
@@ -77,12 +83,22 @@ def core_spectrum(cube: NDArray[Any], box: NDArray[np.float64], black: float, me
         black: value of no light.
         means: ``(bands,)`` mean of the frame above black.
     """
-    centre, half = box[:2] + box[2:] / 2, np.maximum(box[2:] * _CORE / 2, 0.5)
+    centre, reach = box[:2] + box[2:] / 2, box[2:] * _CORE / 2
+    whole = [(centre, np.maximum(reach, 0.5))]
+    half = np.maximum(reach / 2, 0.5)
+    quarters = [(centre + np.array([x, y]) * reach / 2, half) for y in (-1, 1) for x in (-1, 1)]
+    spectra = [_mean_spectrum(cube, *part, black, means) for part in (*whole, *quarters)]
+    return np.stack(spectra)
+
+
+def _mean_spectrum(
+    cube: NDArray[Any], centre: NDArray[np.float64], half: NDArray[np.float64], black: float, means: Floats
+) -> Floats:
     (left, top), (right, bottom) = np.floor(centre - half), np.ceil(centre + half)
-    core = cube[max(int(top), 0) : max(int(bottom), 0), max(int(left), 0) : max(int(right), 0)]
-    if not core.size:
+    part = cube[max(int(top), 0) : max(int(bottom), 0), max(int(left), 0) : max(int(right), 0)]
+    if not part.size:
         return np.zeros_like(means)
-    spectrum: Floats = (core.mean(axis=(0, 1), dtype=np.float32) - black) / means
+    spectrum: Floats = (part.mean(axis=(0, 1), dtype=np.float32) - black) / means
     return spectrum
 
 
@@ -93,6 +109,7 @@ def likely_places(
     black: float,
     means: Floats,
     ceiling: Floats,
+    precision: Precision,
     count: int,
 ) -> NDArray[np.float64]:
     """Centres ``(n, 2)`` in pixels, best first, of the ``count`` cells of a frame whose spectra fit best.
@@ -105,6 +122,7 @@ def likely_places(
         black: value of no light.
         means: ``(bands,)`` mean of the frame above black.
         ceiling: ``(bands,)`` what a saturated sample is, relative to the mean.
+        precision: of the frame.
         count: of places at most.
     """
     height, width, bands = cube.shape
@@ -112,7 +130,7 @@ def likely_places(
     rows, columns = height // cell, width // cell
     blocks = cube[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell, bands)
     spectra = (blocks.mean(axis=(1, 3), dtype=np.float32) - black) / means
-    misfit = signature.distances(spectra.reshape(-1, bands), ceiling).reshape(rows, columns)
+    misfit = signature.distances(spectra.reshape(-1, bands), ceiling, precision).reshape(rows, columns)
     apart = max(math.ceil(size.max() / cell), 1)
     places: list[tuple[float, float]] = []
     while len(places) < count and np.isfinite(misfit).any():

@@ -167,6 +167,18 @@ def _ros() -> Iterator[Finding]:
         yield Finding("ROS", "large images", "wrong", f"no file {profile}", fix)
     else:
         yield Finding("ROS", "large images", "good", profile)
+    yield from optional_packages()
+
+
+def optional_packages() -> Iterator[Finding]:
+    """Which of the ROS packages are there that nodes and launch files do without."""
+    from tracking_runtime.ros.packages import OPTIONAL, how_to_install, is_installed
+
+    for package, purpose in OPTIONAL.items():
+        if is_installed(package):
+            yield Finding("ROS", package, "good", f"for {purpose}")
+        else:
+            yield Finding("ROS", package, "missing", f"none, so no {purpose}", how_to_install(package))
 
 
 def shared_memory(folder: Path) -> Finding:

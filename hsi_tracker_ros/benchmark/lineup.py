@@ -22,7 +22,7 @@ SIAMBAN_RULES = "RGB branch as SiamBAN"
 OUR_RULES = "RGB branch, our rules"
 NOT_UPDATED = "without online update"
 
-_CODE = (*SHOWING, "hanet", "tracker.py", "signature.py", "benchmark/lineup.py")
+_CODE = (*SHOWING, "hanet", "tracker", "signature.py", "benchmark/lineup.py")
 """Of which answers are made; a change of it makes old ones worthless."""
 
 
@@ -114,7 +114,7 @@ def without_spectra(settings: TrackerSettings) -> TrackerSettings:
         certain_score=0.0,
         lost_score=0.0,
         score_offset=0.0,
-        score_angle=0.0,
+        score_misfit=0.0,
         redetection_crops=0,
     )
 

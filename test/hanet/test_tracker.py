@@ -215,6 +215,22 @@ def test_a_target_that_is_gone_is_lost_and_found_again(model, frames):
     assert intersection_over_union(state.box, truth(frames[1]))[0, 0] > 0.4
 
 
+@pytest.mark.parametrize("difference", [0.1, 0.15])
+def test_a_look_alike_that_passes_slowly_over_the_target_takes_nobody_along(model, frames, difference):
+    scene = frames[0].image
+    x, y, width, height = np.round(truth(frames[0])).astype(int)
+    other = 1 + difference * (-1.0) ** np.arange(scene.shape[2])
+    look_alike = (scene[y : y + height, x : x + width] * other).astype(scene.dtype)
+    tracker = HsiTracker(model)
+    tracker.set_target(scene, truth(frames[0]))
+    for left in x - 2 * width + width * np.interp(range(48), [0, 10, 34, 47], [0, 1.5, 2.4, 5]):
+        frame = scene.copy()
+        frame[y : y + height, int(left) : int(left) + width] = look_alike
+        (state,) = tracker.track(frame, 0)
+    assert state.state is TargetStatus.TRACKING
+    assert intersection_over_union(state.box, truth(frames[0]))[0, 0] > 0.6
+
+
 @pytest.mark.parametrize(("scale", "found"), [(1.0, False), (1.5, True)])
 def test_a_target_that_is_twice_as_large_when_it_returns_is_found(model, scale, found):
     first, second = HyperspectralScene(3, frames=2, attributes="")

@@ -177,7 +177,7 @@ class NodeProcess:
         """
         return self._started().wait(timeout_s)
 
-    def stop(self, patience_s: float = 10.0) -> int:
+    def stop(self, patience_s: float = 30.0) -> int:
         """End it: by SIGINT, and by SIGKILL, with all its children, if that takes longer than ``patience_s``.
 
         Returns:

@@ -1,0 +1,58 @@
+"""Where in a frame a target is looked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hsi_tracker_ros.hanet.crops import SquareCrop, search_side, template_side
+from hsi_tracker_ros.tracker.settings import TrackerSettings
+from hsi_tracker_ros.tracker.target import Target
+from hsi_tracker_ros.tracker.view import View
+from tracking_runtime.errors import TargetRefused
+from tracking_runtime.geometry import clip_to_image
+
+
+def template_area(box: NDArray[np.float64]) -> SquareCrop:
+    """The square around a box that a template shows."""
+    return _square(box, template_side(box))
+
+
+def search_areas(target: Target, view: View, settings: TrackerSettings) -> list[SquareCrop]:
+    """Squares around the last box and, if the target is lost, where its spectrum fits, as next in turn."""
+    around = _square(target.box, search_side(target.box)).moved(*target.motion).settled()
+    if not (target.lost and settings.redetection_crops):
+        return [around]
+    likely = view.likely_places(target.signature, target.box[2:], settings.redetection_places)
+    sizes = (1.0, settings.redetection_scale, 1 / settings.redetection_scale)
+    side = around.side * sizes[target.scan // max(len(likely), 1) % len(sizes)]
+    areas = [replace(around, side=side)]
+    for step in range(min(settings.redetection_crops, len(likely))):
+        x, y = likely[(target.scan + step) % len(likely)]
+        areas.append(SquareCrop(float(x), float(y), side))
+    target.scan += settings.redetection_crops
+    return areas
+
+
+def checked_box(box: ArrayLike, *, width: int, height: int) -> NDArray[np.float64]:
+    """A box in an image of this size that a target may have.
+
+    Raises:
+        TargetRefused: it is empty, not finite or outside the image.
+    """
+    checked = np.array(box, dtype=np.float64).reshape(-1)
+    if checked.shape != (4,) or not np.isfinite(checked).all():
+        raise TargetRefused(
+            f"a box is four finite numbers x, y, width, height, not {np.asarray(box).tolist()}"
+        )
+    if (checked[2:] <= 0).any():
+        raise TargetRefused(f"a box of {checked[2]:g} x {checked[3]:g} pixels holds nothing")
+    if (clip_to_image(checked, width, height)[0, 2:] <= 0).any():
+        raise TargetRefused(f"the box {checked.tolist()} lies outside the image of {width} x {height} pixels")
+    return checked
+
+
+def _square(box: NDArray[np.float64], side: float) -> SquareCrop:
+    return SquareCrop(float(box[0] + box[2] / 2), float(box[1] + box[3] / 2), side)

@@ -1,0 +1,81 @@
+"""Trackers with models from disk."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from hsi_tracker_ros.hanet.model import SiameseModel
+from hsi_tracker_ros.hanet.network import HANet
+from hsi_tracker_ros.hanet.storage import load_network
+from hsi_tracker_ros.tracker.settings import TrackerSettings, tuned_settings
+from hsi_tracker_ros.tracker.tracker import HsiTracker
+from tracking_runtime.engines import EngineSettings
+from tracking_runtime.errors import ModelError
+from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.timing import StageTimes
+
+
+def load_tracker(
+    name_or_path: str | Path,
+    engine: str = "auto",
+    bands: SpectralInfo | None = None,
+    *,
+    settings: TrackerSettings | None = None,
+    engine_settings: EngineSettings | None = None,
+    times: StageTimes | None = None,
+) -> HsiTracker:
+    """A tracker with a model from disk.
+
+    Args:
+        name_or_path: of the model.
+        engine: name of an engine, or ``auto``.
+        bands: the camera; None: the one whose bands are fixed in the model.
+        settings: how responses become boxes.
+        engine_settings: precision and threads; ``engine`` goes before what it says.
+        times: told how long each stage takes.
+
+    Raises:
+        ModelError: the model cannot be loaded, or fits any camera and none is given.
+        CameraMismatch: the camera's bands don't cover the model's.
+        EngineError: no engine works.
+    """
+    network = load_network(name_or_path)
+    spectral = network.config.spectral
+    if isinstance(network, HANet) and spectral is not None and spectral.wavelengths_nm is None:
+        if bands is None:
+            raise ModelError(f"model {name_or_path} fits any camera: say which, by its bands")
+        network = network.bake(bands.wavelengths_nm)
+    asked = replace(engine_settings or EngineSettings(), engine=engine)
+    model = SiameseModel(network, asked, Path(name_or_path).stem)
+    return HsiTracker(model, settings or tuned_settings(network.config), times, camera=bands)
+
+
+def load_rgb_tracker(
+    name_or_path: str | Path,
+    engine: str = "auto",
+    *,
+    settings: TrackerSettings | None = None,
+    engine_settings: EngineSettings | None = None,
+    times: StageTimes | None = None,
+    camera: SpectralInfo | None = None,
+) -> HsiTracker:
+    """A tracker with nothing but the RGB branch of a model from disk.
+
+    Args:
+        name_or_path: of the model, whatever it is for.
+        engine: as of ``load_tracker``.
+        settings: as of ``load_tracker``.
+        engine_settings: as of ``load_tracker``.
+        times: as of ``load_tracker``.
+        camera: frames are its cubes, seen in false colour; None: frames are BGR pictures.
+
+    Raises:
+        ModelError: the model cannot be loaded.
+        EngineError: no engine works.
+    """
+    network = load_network(name_or_path)
+    alone = network.rgb_alone() if isinstance(network, HANet) else network
+    asked = replace(engine_settings or EngineSettings(), engine=engine)
+    model = SiameseModel(alone, asked, f"{Path(name_or_path).stem} rgb")
+    return HsiTracker(model, settings or tuned_settings(alone.config), times, camera=camera)

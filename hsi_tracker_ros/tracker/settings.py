@@ -1,0 +1,93 @@
+"""The tracker's settings: ours, SiamBAN's, and those that a model brings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+from hsi_tracker_ros.hanet.config import HANetConfig
+from tracking_runtime.errors import ModelError
+
+
+@dataclass(frozen=True)
+class TrackerSettings:
+    """How responses become boxes, and when a target is lost.
+
+    Attributes:
+        window_influence: weight of the cosine window, which holds a target where it was (SiamBAN).
+        penalty_k: how strongly a change of size or shape counts against a response (SiamBAN).
+        peak_width: a response this much below the best, in logits, is worth 1/e of it; 0: a response is worth
+            its probability (SiamBAN), which tells responses that are all near 1 from each other no more.
+        size_rate: how fast a box takes the size that the response gives (SiamBAN's LR).
+        motion_rate: share of the newest step in the motion expected for the next frame, by which the search
+            crop is moved; 0: none is expected (SiamBAN).
+        minimum_side: no side of a box becomes smaller, in pixels (SiamBAN: 10).
+        online_interval: frames after which the most confident of them becomes the online template; 0: never.
+        online_weight: of the online template's score map in the sum with the first template's.
+        online_score: a frame less confident than this never becomes a template.
+        certain_score: at and above it a target is TRACKING.
+        lost_score: below it a target's box stays where it was.
+        lost_after: frames in a row below ``lost_score`` after which a target is LOST.
+        found_score: a LOST target is found where the score reaches this.
+        redetection_crops: further crops per frame in which a LOST target is looked for.
+        redetection_places: places with the best fitting spectra that these crops show in turns.
+        redetection_scale: in every second round it is looked for this much larger, in every third smaller.
+        peaks: of the responses in a crop, so many are compared by their spectra as well.
+        score_offset: log odds that a box holds the target, where response and spectrum say nothing.
+        score_logit: what each logit of the response adds to them.
+        score_misfit: what the logarithm of the distance between its spectra and the target's takes from them.
+        score_elsewhere: what it takes from them that a LOST target is seen elsewhere than where it was last.
+    """
+
+    window_influence: float = 0.35
+    penalty_k: float = 0.08
+    peak_width: float = 3.0
+    size_rate: float = 0.40
+    motion_rate: float = 0.7
+    minimum_side: float = 3.0
+    online_interval: int = 10
+    online_weight: float = 0.5
+    online_score: float = 0.99
+    certain_score: float = 0.75
+    lost_score: float = 0.5
+    lost_after: int = 7
+    found_score: float = 0.95
+    redetection_crops: int = 3
+    redetection_places: int = 6
+    redetection_scale: float = 1.5
+    peaks: int = 4
+    score_offset: float = 2.3
+    score_logit: float = 0.8
+    score_misfit: float = 3.0
+    score_elsewhere: float = 2.4
+
+
+SIAMBAN = TrackerSettings(
+    window_influence=0.463253,
+    penalty_k=0.085136,
+    peak_width=0.0,
+    size_rate=0.444182,
+    motion_rate=0.0,
+    minimum_side=10.0,
+    online_interval=0,
+    lost_score=0.2,
+    found_score=0.9,
+    redetection_crops=0,
+    peaks=1,
+    score_offset=0.0,
+    score_logit=1.0,
+    score_misfit=0.0,
+)
+"""SiamBAN's own tracker, as tuned for VOT2018, and thresholds of ours on its probability."""
+
+
+def tuned_settings(config: HANetConfig) -> TrackerSettings:
+    """The settings that go with a network: its own, and for what it does not say those of its kind.
+
+    Raises:
+        ModelError: there is no setting of that name.
+    """
+    usual = SIAMBAN if config.spectral is None else TrackerSettings()
+    unknown = set(config.tracking) - {setting.name for setting in fields(usual)}
+    if unknown:
+        raise ModelError(f"the tracker has no settings {', '.join(sorted(unknown))}")
+    return replace(usual, **{name: type(getattr(usual, name))(v) for name, v in config.tracking.items()})

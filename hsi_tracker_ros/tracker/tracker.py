@@ -1,0 +1,228 @@
+"""HA-Net with state: targets in, boxes out, frame after frame."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import expit
+
+from hsi_tracker_ros.hanet.crops import SquareCrop
+from hsi_tracker_ros.hanet.model import Maps, SiameseModel, stack
+from hsi_tracker_ros.signature import Signature
+from hsi_tracker_ros.tracker.areas import checked_box, search_areas, template_area
+from hsi_tracker_ros.tracker.peaks import PeakFinder, most_likely
+from hsi_tracker_ros.tracker.settings import TrackerSettings
+from hsi_tracker_ros.tracker.target import Candidate, Sighting, Target, TargetState, TargetStatus
+from hsi_tracker_ros.tracker.view import View, Viewer
+from tracking_runtime.errors import ModelError, TargetRefused
+from tracking_runtime.geometry import clip_to_image
+from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.timing import StageTimes
+
+Floats = NDArray[np.float32]
+
+_DEEPEST_EASING = 2
+_SIZE_TOLERANCE_PX = 8
+
+
+class HsiTracker:
+    """HA-Net with state: targets in, boxes out, frame after frame.
+
+    Args:
+        model: the network, ready to run.
+        camera: the bands of the cubes; None: those of the model, and where it has none frames are pictures,
+            BGR.
+        settings: how responses become boxes.
+        times: told how long ``crop``, ``engine`` and ``update`` take.
+
+    Attributes:
+        channels: of the frames.
+
+    Raises:
+        CameraMismatch: the camera's bands don't cover the model's.
+    """
+
+    def __init__(
+        self,
+        model: SiameseModel,
+        settings: TrackerSettings | None = None,
+        times: StageTimes | None = None,
+        *,
+        camera: SpectralInfo | None = None,
+    ) -> None:
+        self.model, self.settings = model, settings or TrackerSettings()
+        self.times = times or StageTimes()
+        self.camera = camera or (SpectralInfo(model.wavelengths_nm) if model.wavelengths_nm else None)
+        self._viewer = Viewer(self.camera, model.wavelengths_nm)
+        self._peaks = PeakFinder(model.grid, model.config.search_size)
+        self.channels = self._viewer.channels
+        self.response: Floats | None = None
+        self.deepest_easing, self.size_tolerance_px = _DEEPEST_EASING, _SIZE_TOLERANCE_PX
+        self._easing, self._turn = 0, 0
+        self._usual = self.settings
+        self._targets: dict[int, Target] = {}
+        self._next_id = 1
+
+    def set_target(
+        self,
+        cube: NDArray[Any],
+        box: ArrayLike,
+        *,
+        stamp_ns: int = 0,
+        label: str = "",
+        target_id: int | None = None,
+    ) -> int:
+        """Follow what a box holds in this frame.
+
+        Args:
+            cube: ``(height, width, bands)`` of the camera, uint8, uint16 or float32.
+            box: x, y, width, height in pixels.
+            stamp_ns: of the frame.
+            label: what people call it.
+            target_id: replaces that target, or gives the new one its id; None: a new id.
+
+        Returns:
+            the target's id, from 1.
+
+        Raises:
+            TargetRefused: the box is empty, not finite or outside the image; nothing has changed.
+            FrameRefused: the frame cannot be used; nothing has changed.
+        """
+        view = self._viewer.view(cube)
+        checked = checked_box(box, width=cube.shape[1], height=cube.shape[0])
+        if target_id is not None and target_id < 1:
+            raise TargetRefused(f"ids of targets count from 1; {target_id} is none")
+        crop = template_area(checked)
+        kernels = self.model.encode(*view.crops(crop, self.model.crop_sizes("template")))
+        number = self._next_id if target_id is None else target_id
+        inside = clip_to_image(checked, cube.shape[1], cube.shape[0])[0]
+        signature = Signature(view.spectra(inside))
+        target = Target(number, label, checked, kernels, kernels, signature, stamp_ns)
+        replaced = {**self._targets, number: target}
+        self.model.prepare(len(replaced))
+        self._targets = replaced
+        self._next_id = max(self._next_id, number + 1)
+        return number
+
+    def clear_target(self, target_id: int | None) -> int:
+        """Stop following a target, or with None all of them; returns how many that were."""
+        cleared = (
+            list(self._targets) if target_id is None else [target_id] if target_id in self._targets else []
+        )
+        for number in cleared:
+            del self._targets[number]
+        return len(cleared)
+
+    def reset(self) -> None:
+        """Forget all targets; ids count from 1 again."""
+        self._targets, self._next_id, self.response = {}, 1, None
+
+    def ease(self, level: int) -> None:
+        """Do less in each frame: of the targets, 1 in 2^level is looked for, in turns, and in fewer places.
+
+        Args:
+            level: 0: do all there is to do, to ``deepest_easing``.
+        """
+        usual = self._usual
+        crops, peaks = usual.redetection_crops >> level, max(usual.peaks >> level, 1)
+        self._easing, self.settings = level, replace(usual, redetection_crops=crops, peaks=peaks)
+
+    def take_over(self, other: HsiTracker) -> None:
+        """Go on where another tracker of the same camera is, for the targets that were set on both.
+
+        Raises:
+            ModelError: the other is for a camera of other bands.
+        """
+        mine, theirs = (each.wavelengths_nm if each else None for each in (self.camera, other.camera))
+        if mine != theirs:
+            raise ModelError("its bands are not those of the other model: set the parameter camera")
+        for number in self._targets.keys() & other._targets.keys():
+            own, known = self._targets[number], other._targets[number]
+            self._targets[number] = replace(known, first=own.first, online=own.online, candidate=None)
+
+    def false_color(self, cube: NDArray[Any]) -> NDArray[np.uint8]:
+        """A frame as the RGB branch sees it, ``(height, width, 3)`` BGR."""
+        return self._viewer.view(cube).color(cube)
+
+    def track(
+        self, cube: NDArray[Any], stamp_ns: int, *, only: Collection[int] | None = None
+    ) -> list[TargetState]:
+        """Find every target in the next frame.
+
+        Args:
+            cube: ``(height, width, bands)`` of the camera, uint8, uint16 or float32.
+            stamp_ns: of the frame.
+            only: ids of the targets that have not seen this frame yet; None: all.
+
+        Raises:
+            FrameRefused: the frame cannot be used; nothing has changed.
+        """
+        view = self._viewer.view(cube)
+        known = [target for target in self._targets.values() if only is None or target.id in only]
+        self.response = None
+        if not known:
+            return []
+        targets = self._in_turn(known)
+        with self.times.stage("crop"):
+            places = [search_areas(target, view, self.settings) for target in targets]
+        owners = [index for index, crops in enumerate(places) for _ in crops]
+        squares = [crop for crops in places for crop in crops]
+        with self.times.stage("crop"):
+            sizes = self.model.crop_sizes("search")
+            looks = [view.crops(crop, sizes) for crop in squares]
+            crops = [np.stack(each) for each in zip(*looks, strict=True)]
+        with self.times.stage("engine"):
+            first = stack([targets[index].first for index in owners])
+            online = stack([targets[index].online for index in owners])
+            maps = self.model.search(crops, first, online)
+        with self.times.stage("update"):
+            for index, target in enumerate(targets):
+                rows = [row for row, owner in enumerate(owners) if owner == index]
+                own = [squares[row] for row in rows]
+                best = self._best(target, view, own, Maps(*(part[rows] for part in maps)))
+                target.follow(best, self.settings, width=cube.shape[1], height=cube.shape[0])
+                self._remember(target, view, best, stamp_ns)
+                if index == 0:
+                    self.response = expit(best.response)
+        return [target.state() for target in known]
+
+    def _in_turn(self, targets: list[Target]) -> list[Target]:
+        """Those to look for in this frame; the others stay where they are, no more TRACKING."""
+        count = -(-len(targets) >> self._easing)
+        start = self._turn % len(targets)
+        ordered = targets[start:] + targets[:start]
+        self._turn += count
+        for target in ordered[count:]:
+            target.skip()
+        return ordered[:count]
+
+    def _best(self, target: Target, view: View, areas: Sequence[SquareCrop], maps: Maps) -> Sighting:
+        """What is most likely the target, in all areas."""
+        weight = self.settings.online_weight if target.online is not target.first else 0.0
+        logits = (1 - weight) * maps.first + weight * maps.online
+        sightings = [
+            sighting
+            for row, area in enumerate(areas)
+            for sighting in self._peaks.sightings(
+                target, view, area, logits[row], maps.loc[row], self.settings, elsewhere=row > 0
+            )
+        ]
+        return most_likely(sightings, target, self.settings)
+
+    def _remember(self, target: Target, view: View, sighting: Sighting, stamp_ns: int) -> None:
+        """Online update (paper, section 2.3): every so often the most confident frame is a template."""
+        settings = self.settings
+        if not settings.online_interval:
+            return
+        sure = target.status is TargetStatus.TRACKING and sighting.score >= settings.online_score
+        if sure and (target.candidate is None or sighting.score >= target.candidate.score):
+            crops = view.crops(template_area(target.box), self.model.crop_sizes("template"))
+            target.candidate = Candidate(sighting.score, crops, stamp_ns)
+        chosen = target.due_template(settings.online_interval)
+        if chosen is not None:
+            target.online = self.model.encode(*chosen.crops)
+            target.template_stamp_ns = chosen.stamp_ns
