@@ -148,7 +148,7 @@ def test_a_precision_may_be_given_with_the_engine():
     assert "bfloat16" in engine.description
     with pytest.raises(EngineError, match="no precision float8; known: auto, float32"):
         load_engine(GRAPH, EngineSettings("pytorch:float8"))
-    with pytest.raises(EngineError, match="it computes in float32, bfloat16, not in int8"):
+    with pytest.raises(EngineError, match="it computes in float32, bfloat16, float16, not in int8"):
         load_engine(GRAPH, EngineSettings("pytorch", precision="int8"))
 
 
