@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,10 +20,14 @@ def test_every_published_frame_is_received_or_lost(arrives: list[bool]) -> None:
     assert account.lost_share * (len(arrives) + 2) == pytest.approx(account.lost)
 
 
-def test_a_pause_loses_nothing() -> None:
+def test_what_came_while_nobody_listened_is_neither_lost_nor_silence(monkeypatch: pytest.MonkeyPatch) -> None:
     account = FrameAccount()
     account.arrive(1)
-    account.pause()
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + 60)
+    assert account.silence_s == pytest.approx(60, abs=1)
+    account.listen()
+    assert account.silence_s == 0
     account.arrive(50)
     assert account.lost == 0
 

@@ -48,6 +48,7 @@ class FrameAccount:
     last_failure_s: float = -float("inf")
     _arrivals: deque[_Arrival] = field(default_factory=lambda: deque(maxlen=200), repr=False)
     _last_number: int | None = field(default=None, repr=False)
+    _listening_since_s: float = field(default_factory=time.monotonic, repr=False)
 
     def arrive(self, number: int | None) -> None:
         """Count a frame that came; ``number`` as its only publisher counts, None if there are several."""
@@ -59,9 +60,10 @@ class FrameAccount:
         self._arrivals.append(_Arrival(time.monotonic(), lost))
         self._last_number = number
 
-    def pause(self) -> None:
-        """Count no gap until the next frame: nobody listens meanwhile."""
+    def listen(self) -> None:
+        """Count gaps and silence from now on: nobody listened until now."""
         self._last_number = None
+        self._listening_since_s = time.monotonic()
 
     def refuse(self, reason: str) -> None:
         """Count a frame that could not be used."""
@@ -75,8 +77,9 @@ class FrameAccount:
 
     @property
     def silence_s(self) -> float:
-        """Seconds since the last frame came; infinite if none ever did."""
-        return time.monotonic() - self._arrivals[-1].time_s if self._arrivals else float("inf")
+        """Seconds since a frame came, or since any could have come."""
+        newest_s = self._arrivals[-1].time_s if self._arrivals else -float("inf")
+        return time.monotonic() - max(newest_s, self._listening_since_s)
 
     @property
     def rate_hz(self) -> float:

@@ -183,6 +183,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         worker = Worker(self._handle, f"{self.get_name()}_worker")
         self._worker = worker
         self._drops_seen = 0
+        self._account.listen()
         worker.start()
         self.scope.callback(self._retire, worker)
         image_type = Image if self.parameters.image_transport == "raw" else CompressedImage
@@ -485,7 +486,6 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         worker.stop()
         self._worker = None
         self._account.dropped += worker.dropped
-        self._account.pause()
 
     def _waiting_drops(self) -> int:
         return 0 if self._worker is None else self._worker.dropped

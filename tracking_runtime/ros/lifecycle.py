@@ -7,6 +7,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -43,6 +44,9 @@ from tracking_runtime.transport import free_abandoned_memory
 
 P = TypeVar("P", bound=NodeParameters)
 _SIGNALS = {signal.SIGINT, signal.SIGTERM}
+_SAME_REQUEST_S = (
+    3.0  # systemd and terminals send a signal to launch and to its nodes, and launch to these again
+)
 _DIAGNOSTICS_PERIOD_S = 1.0
 _STEADY = Clock(clock_type=ClockType.STEADY_TIME)
 
@@ -341,7 +345,7 @@ class TrackingNode(LifecycleNode, Generic[P]):
 
 
 def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
-    """Run one node until SIGINT or SIGTERM, then shut it down; a second signal ends the process at once.
+    """Run one node until SIGINT or SIGTERM, then shut it down; a later signal ends the process at once.
 
     Returns:
         the exit status: 0, 1 if it should only be built and cannot be, or 2 if a parameter's value at the
@@ -380,6 +384,8 @@ def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
         node.destroy_node()
     finally:
         rclpy.try_shutdown()
+        for number in _SIGNALS:  # Python would let them end the process while it exits
+            signal.signal(number, signal.SIG_IGN)
     return 0
 
 
@@ -396,4 +402,8 @@ def _signal_pipe() -> int:
 def _await_signals(pipe: int, first: Future) -> None:
     os.read(pipe, 1)
     first.set_result(None)
-    os._exit(128 + os.read(pipe, 1)[0])
+    asked_s = time.monotonic()
+    while True:
+        number = os.read(pipe, 1)[0]
+        if time.monotonic() - asked_s > _SAME_REQUEST_S:
+            os._exit(128 + number)
