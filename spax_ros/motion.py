@@ -2,8 +2,8 @@
 
 The paper's mask compares a frame with the median of its window as if the camera stood still. Here the window
 is registered first, the difference is weighed against noise and edges, what is faint counts once it has
-lasted, and the threshold follows from how many pixels may be active. In large images motion is looked for at
-half their size, and only where it is found, the difference is taken at the whole.
+lasted, and the threshold follows from how many pixels may be active. Motion is looked for at half the size of
+the image, and only where it is found, the difference is taken at the whole, from every sample itself.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class MotionSettings:
     surroundings_px: int = 20
     heat: float = 0.2
     cell_px: int = 8
-    halved_side_px: int = 1280
+    halved_side_px: int = 256
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class MotionFrame:
     Attributes:
         mask: ``(height, width)`` bool, the active pixels.
         residual: ``(height, width)`` float32, difference from the background in units of its noise; in
-            images so large that they are halved, 0 where nothing is active.
+            images that are halved, 0 where nothing is active.
         transform: ``(2, 3)`` from the previous frame's pixels to this one's.
         active_share: share of the pixels that are active.
         saturated: whether the budget left out something that moved, or hardly anything stood still.
