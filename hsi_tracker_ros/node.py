@@ -132,11 +132,13 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
 
     def __init__(self) -> None:
         super().__init__("hsi_tracker", HsiTrackerParameters)
+        self._targets: list[TargetState] = []
+        self._recent: deque[tuple[int, NDArray[Any]]] = deque()
 
     def load(self) -> None:
         """Open camera and model, advertise, and offer the services."""
-        self._targets: list[TargetState] = []
-        self._recent: deque[tuple[int, NDArray[Any]]] = deque(maxlen=self.parameters.frame_cache)
+        self._targets = []
+        self._recent = deque(maxlen=self.parameters.frame_cache)
         self._eye = _Eye.configured(self.parameters)
         super().load()
         self._tracks = self.advertise(msg.TargetTrackArray, "~/tracks", qos.track())

@@ -14,6 +14,7 @@ Transform = NDArray[np.float64]  # (2, 3) from the pixels of one frame to those 
 
 IDENTITY: Transform = np.eye(2, 3)
 SAMPLES = 7
+_STRIP_ROWS = 64
 
 # Exchanges after which the middle of seven values is their median (Devillard, "Fast median search", 1998).
 _MEDIAN_OF_7 = (
@@ -39,11 +40,14 @@ def compose(second: Transform, first: Transform) -> Transform:
 
 
 def median_of_seven(images: list[GrayImage]) -> GrayImage:
-    """The median of seven images, pixel by pixel."""
-    values = list(images)
-    for low, high in _MEDIAN_OF_7:
-        values[low], values[high] = cv2.min(values[low], values[high]), cv2.max(values[low], values[high])
-    return values[3]
+    """The median of seven images by pixel; in strips, so that all values in between stay in the cache."""
+    median = np.empty_like(images[0])
+    for top in range(0, len(median), _STRIP_ROWS):
+        values = [image[top : top + _STRIP_ROWS] for image in images]
+        for low, high in _MEDIAN_OF_7:
+            values[low], values[high] = cv2.min(values[low], values[high]), cv2.max(values[low], values[high])
+        median[top : top + _STRIP_ROWS] = values[3]
+    return median
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,14 @@ class _View:
         return cv2.warpAffine(
             self.image, self.to_newest, (width, height), dst=gray.copy(),
             flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT,
+        )  # fmt: skip
+
+    def seen_at(self, x: NDArray[np.float32], y: NDArray[np.float32], otherwise: GrayImage) -> GrayImage:
+        """Its values at places of the newest frame; those given otherwise where it does not show them."""
+        (a, b, right), (c, d, down) = cv2.invertAffineTransform(self.to_newest).astype(np.float32)
+        return cv2.remap(
+            self.image, a * x + b * y + right, c * x + d * y + down, cv2.INTER_LINEAR,
+            dst=otherwise.copy(), borderMode=cv2.BORDER_TRANSPARENT,
         )  # fmt: skip
 
 
@@ -96,11 +108,28 @@ class Background:
         if not self._samples:
             return gray
         if self._median is None:
-            chosen = np.linspace(0, len(self._samples) - 1, SAMPLES).round().astype(int)
-            aligned = [sample.warped_onto(gray) for sample in self._samples]
-            self._median = _View(median_of_seven([aligned[index] for index in chosen]), 0, IDENTITY)
+            median = self._median_of([sample.warped_onto(gray) for sample in self._samples])
+            self._median = _View(median, 0, IDENTITY)
             return self._median.image
         return self._median.warped_onto(gray)
+
+    def at_places(self, x: NDArray[np.float32], y: NDArray[np.float32], newest: GrayImage) -> GrayImage:
+        """The background at some places of the newest frame alone, from every sample, by what is there now.
+
+        Args:
+            x: of the places, with two axes.
+            y: like it.
+            newest: the frame's values there.
+        """
+        if not self._samples:
+            return newest
+        return self._median_of([sample.seen_at(x, y, newest) for sample in self._samples])
+
+    @staticmethod
+    def _median_of(aligned: list[GrayImage]) -> GrayImage:
+        """The median of up to seven images, spread evenly over seven where there are fewer."""
+        chosen = np.linspace(0, len(aligned) - 1, SAMPLES).round().astype(int)
+        return median_of_seven([aligned[index] for index in chosen])
 
     def take_in(self, gray: GrayImage) -> None:
         """Let the newest frame count from the next one on, if it is its turn."""

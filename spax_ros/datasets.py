@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
@@ -12,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.inputs import Inputs, as_bgr, brightness
+from spax_ros.inputs import Inputs, as_uint8, brightness
 from spax_ros.motion import MotionMask, MotionSettings
 from spax_ros.network.grid import shift_at
 from spax_ros.simulation import SatelliteScene
@@ -56,12 +57,14 @@ class PreparedFrame:
 def prepared_frames(
     source: Iterable[Frame], inputs: Inputs, motion: MotionSettings
 ) -> Iterator[PreparedFrame]:
-    """Register and mask the frames of a source, as the tracker does, one by one."""
-    mask = MotionMask(motion)
+    """Register and mask the frames of a source, as the tracker does, one by one; never at half their size, as
+    pixels around objects are kept whether anything moves there or not.
+    """
+    mask = MotionMask(replace(motion, halved_side_px=sys.maxsize))
     for frame in source:
         height, width = frame.image.shape[:2]
-        bgr = as_bgr(frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image)
-        moving = mask.update(brightness(bgr))
+        image = as_uint8(frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image)
+        moving = mask.update(brightness(image))
         truth = frame.truth or GroundTruth()
         pixels = np.flatnonzero(moving.mask | _around(truth, height, width))
         yield PreparedFrame(
@@ -69,7 +72,7 @@ def prepared_frames(
             ClipFrame(
                 pixels=pixels.astype(np.int32),
                 moved=moving.mask.reshape(-1)[pixels],
-                inputs=inputs.channels(bgr, moving.residual, pixels).astype(np.float16),
+                inputs=inputs.channels(image, moving.residual, pixels).astype(np.float16),
                 shift=shift_at(moving.transform, height, width),
                 truth=truth,
             ),

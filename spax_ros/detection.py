@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spax_ros.network.network import SpaxNetwork, Step
+from spax_ros.network.network import SpaxNetwork
 from spax_ros.packed.grid import PackedGrid
 from spax_ros.packed.operations import TableGrid
 from tracking_runtime.geometry import Boxes
@@ -82,22 +82,6 @@ def best_peaks(network: SpaxNetwork, features: Tensor, grid: TableGrid, active: 
     best, rows = torch.topk(scores, min(most, grid.rows(0)))
     sizes, offsets = (network.head(name).at(rows, features, grid) for name in ("wh", "reg"))
     return Peaks(best, classes.index_select(0, rows), rows, sizes, offsets)
-
-
-def decode(
-    network: SpaxNetwork, step: Step, grid: PackedGrid, *, most: int, least_score: float
-) -> Detections:
-    """The peaks of a frame's heat map and the boxes there.
-
-    Args:
-        network: what made the step.
-        step: of one image.
-        grid: its pixels.
-        most: peaks kept at most.
-        least_score: below which nothing is a peak.
-    """
-    peaks = best_peaks(network, step.features, grid, grid.levels[0].active, most)
-    return peaks_to_detections(peaks, grid, least_score)
 
 
 def peaks_to_detections(peaks: Peaks, grid: PackedGrid, least_score: float) -> Detections:

@@ -15,8 +15,8 @@ MEAN, STD = 0.49965, 0.08255  # of SatVideoDT, all channels
 SMALLEST_SIDE = 32
 
 
-def as_bgr(image: NDArray[Any], white: float = 65535.0) -> NDArray[np.uint8]:
-    """``(H, W, 3)`` uint8.
+def as_uint8(image: NDArray[Any], white: float = 65535.0) -> NDArray[np.uint8]:
+    """``(H, W)`` or ``(H, W, 3)`` uint8.
 
     Args:
         image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` in the order blue, green, red; uint8 or uint16.
@@ -34,8 +34,7 @@ def as_bgr(image: NDArray[Any], white: float = 65535.0) -> NDArray[np.uint8]:
         image = cv2.convertScaleAbs(image, alpha=255 / white)
     if image.dtype != np.uint8:
         raise FrameRefused(f"image of {image.dtype}: expected uint8 or uint16")
-    colour = image.ndim == 3 and image.shape[2] == 3
-    return image if colour else np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+    return image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
 
 
 def white_level(image: NDArray[Any]) -> float:
@@ -45,9 +44,9 @@ def white_level(image: NDArray[Any]) -> float:
     return float(2 ** max(8, int(image.max()).bit_length()) - 1)
 
 
-def brightness(bgr: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(H, W)`` of an image ``(H, W, 3)``."""
-    return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2GRAY), np.uint8)
+def brightness(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``(H, W)`` of an image ``(H, W)`` or ``(H, W, 3)`` (blue, green, red), always a copy."""
+    return image.copy() if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -62,13 +61,14 @@ class Inputs:
     kind: Literal["bgr", "gray_residual"]
 
     def channels(
-        self, bgr: NDArray[np.uint8], residual: NDArray[np.float32], pixels: NDArray[Any]
+        self, image: NDArray[np.uint8], residual: NDArray[np.float32], pixels: NDArray[Any]
     ) -> NDArray[np.float32]:
-        """``(n, C)`` of some pixels, by their flat indices."""
-        colours = bgr.reshape(-1, 3)[pixels]
+        """``(n, C)`` of some pixels of an image as of ``as_uint8``, by their flat indices."""
+        colours = image.reshape(residual.size, -1)[pixels]
         if self.kind == "bgr":
-            return _normalised(colours)
-        gray = brightness(colours[None])[0] if len(colours) else colours[:, 0]
+            return _normalised(np.broadcast_to(colours, (len(colours), 3)))
+        one_channel = colours.shape[1] == 1 or not len(colours)
+        gray = colours[:, 0] if one_channel else brightness(colours[None])[0]
         return np.stack([_normalised(gray), np.log1p(residual.reshape(-1)[pixels])], axis=1)
 
 

@@ -2,7 +2,8 @@
 
 The paper's mask compares a frame with the median of its window as if the camera stood still. Here the window
 is registered first, the difference is weighed against noise and edges, what is faint counts once it has
-lasted, and the threshold follows from how many pixels may be active.
+lasted, and the threshold follows from how many pixels may be active. In large images motion is looked for at
+half their size, and only where it is found, the difference is taken at the whole.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.background import IDENTITY, Background, GrayImage, Transform
+from spax_ros.contrast import FloatImage, Scratch, Surroundings, contrast, contrast_in_cells
 
 LEAST_RESPONSE = 0.1  # of phase correlation, 0..1, from which its shift is believed
 REGISTERED_SIDE = 1024  # of an image, from which it is registered at whole fractions of its size
+CELLS_AT_ONCE = 4096  # of which the difference is taken; OpenCV takes no more than 32767
 MOST_NOISE = 20.0  # levels of brightness, beyond which the frame has little to do with those before
 LASTING_FRAMES = 3  # after which something faint counts
 BEFORE_ANY_MOTION = 1e3  # contrast added where the network saw an object
@@ -39,6 +42,7 @@ class MotionSettings:
         surroundings_px: side of the square whose mean change and unrest a pixel is weighed against.
         heat: previous heat above which a pixel stays active (SPAX: 0.2).
         cell_px: side of the square cells that are active or not as a whole.
+        halved_side_px: longer side of an image from which motion is looked for at half its size.
     """
 
     window: int = 20
@@ -50,6 +54,7 @@ class MotionSettings:
     surroundings_px: int = 20
     heat: float = 0.2
     cell_px: int = 8
+    halved_side_px: int = 1280
 
 
 @dataclass(frozen=True)
@@ -58,7 +63,8 @@ class MotionFrame:
 
     Attributes:
         mask: ``(height, width)`` bool, the active pixels.
-        residual: ``(height, width)`` float32, difference from the background in units of its noise.
+        residual: ``(height, width)`` float32, difference from the background in units of its noise; in
+            images so large that they are halved, 0 where nothing is active.
         transform: ``(2, 3)`` from the previous frame's pixels to this one's.
         active_share: share of the pixels that are active.
         saturated: whether the budget left out something that moved, or hardly anything stood still.
@@ -103,14 +109,9 @@ def register(previous: GrayImage, current: GrayImage) -> Transform:
 
 
 def reduced(gray: GrayImage) -> tuple[GrayImage, int]:
-    """An image for registration, and how many of its pixels' sides are one side there.
-
-    Rows and columns that do not fill a pixel are left out.
-    """
+    """An image for registration, and how many of its pixels' sides are one side there."""
     factor = -(-max(gray.shape) // REGISTERED_SIDE)
-    height, width = (side // factor for side in gray.shape)
-    whole = gray[: height * factor, : width * factor]
-    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA), factor
+    return at_fraction(gray, factor), factor
 
 
 def enlarged(transform: Transform, factor: int) -> Transform:
@@ -119,6 +120,26 @@ def enlarged(transform: Transform, factor: int) -> Transform:
     result = transform.copy()
     result[:, 2] = factor * transform[:, 2] + middle - transform[:, :2] @ [middle, middle]
     return result
+
+
+def lessened(transform: Transform, factor: int) -> Transform:
+    """A transform between images as one between images reduced by a factor: ``enlarged`` the other way."""
+    middle = (factor - 1) / 2
+    result = transform.copy()
+    result[:, 2] = (transform[:, 2] + transform[:, :2] @ [middle, middle] - middle) / factor
+    return result
+
+
+def at_fraction(gray: GrayImage, factor: int) -> GrayImage:
+    """An image of which one pixel is the mean of ``factor`` times as many on each side.
+
+    Rows and columns that do not fill a pixel are left out.
+    """
+    if factor == 1:
+        return gray
+    height, width = (side // factor for side in gray.shape)
+    whole = gray[: height * factor, : width * factor]
+    return cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def check_same_size(size: tuple[int, ...], gray: GrayImage) -> None:
@@ -137,17 +158,12 @@ def cell_maxima(values: NDArray[Any], side: int) -> NDArray[Any]:
     Two passes over slices are thirty times as fast as one reduction over both axes.
     """
     height, width = values.shape
-    padded = cv2.copyMakeBorder(values, 0, -height % side, 0, -width % side, cv2.BORDER_CONSTANT)
+    below, right = -height % side, -width % side
+    padded = values
+    if below or right:
+        padded = cv2.copyMakeBorder(values, 0, below, 0, right, cv2.BORDER_CONSTANT)
     rows = padded.reshape(-1, side, padded.shape[1]).max(axis=1)
     return np.asarray(np.maximum.reduce([rows[:, k::side] for k in range(side)]))
-
-
-def block_means(values: NDArray[Any], side: int) -> NDArray[np.float32]:
-    """Means of the squares of this side around the middle of each block of a fifth of it."""
-    block = max(1, side // 5)
-    height, width = values.shape
-    blocks = cv2.resize(values, (-(-width // block), -(-height // block)), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.blur(blocks, (5, 5)), np.float32)
 
 
 def _cells_of(
@@ -169,15 +185,17 @@ class MotionMask:
     def __init__(self, settings: MotionSettings | None = None) -> None:
         self._settings = settings or MotionSettings()
         self._background = Background(self._settings.window)
+        self._whole_background = Background(self._settings.window)
         self.reset()
 
     def reset(self) -> None:
         """Forget every frame."""
         self._background.clear()
+        self._whole_background.clear()
         self._size: tuple[int, ...] | None = None
         self._reduced: GrayImage | None = None
         self._lasted: NDArray[np.uint8] | None = None
-        self._scratch: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        self._scratch: Scratch | None = None
 
     def update(self, gray: GrayImage, previous_heat: NDArray[Any] | None = None) -> MotionFrame:
         """The mask of a frame.
@@ -190,11 +208,17 @@ class MotionMask:
             ValueError: the frame has another size than the one before.
         """
         transform = self._follow(gray)
-        self._background.move_on(transform)
-        residual, noise = self._in_units_of_noise(gray, self._background.at(gray))
-        self._background.take_in(gray)
-        mask, saturated = self._threshold(residual, previous_heat, transform)
-        saturated |= noise > MOST_NOISE
+        factor = 1 if max(gray.shape) < self._settings.halved_side_px else 2
+        residual, surroundings = self._contrast(at_fraction(gray, factor), transform, factor)
+        hot = self._hot_cells(gray.shape, previous_heat, transform)
+        contrasts = cell_maxima(residual, self._settings.cell_px // factor)
+        missing = [(0, whole - part) for whole, part in zip(hot.shape, contrasts.shape, strict=True)]
+        cells, saturated = self._within_budget(self._lasting(np.pad(contrasts, missing)) + hot, gray.size)
+        if factor > 1:
+            residual, contrasts = self._close_up(gray, transform, cells, surroundings)
+            cells &= self._within_budget(contrasts + hot, gray.size)[0]
+        mask = self._pixels_of(cells, gray.shape)
+        saturated |= surroundings.noise > MOST_NOISE
         return MotionFrame(mask, residual, transform, np.count_nonzero(mask) / mask.size, saturated)
 
     def _follow(self, gray: GrayImage) -> Transform:
@@ -204,43 +228,55 @@ class MotionMask:
         self._size = gray.shape
         return IDENTITY if previous is None else enlarged(register(previous, self._reduced), factor)
 
-    def _in_units_of_noise(self, gray: GrayImage, background: GrayImage) -> tuple[NDArray[np.float32], float]:
-        """The difference without what changes slowly across the image (clouds, shadows, light).
-
-        Also the noise of the image as a whole, in levels of brightness.
-        """
-        side, size = self._settings.surroundings_px, gray.shape[::-1]
-        if self._scratch is None:
-            self._scratch = np.empty(gray.shape, np.float32), np.empty(gray.shape, np.float32)
-        one, two = self._scratch  # fresh images of this size would be paged in for every frame
-        cv2.subtract(gray, background, dst=one, dtype=cv2.CV_32F)
-        difference = cv2.blur(one, (2, 2), dst=two)
-        around = cv2.resize(block_means(difference, side), size, dst=one, interpolation=cv2.INTER_LINEAR)
-        contrast = cv2.absdiff(difference, around, dst=two)
-        noise = max(1.0, 1.4826 * float(np.median(contrast[::4, ::4])))
-        unrest = block_means(np.minimum(contrast, np.float32(4 * noise), out=one), side)
-        coarse = np.maximum(np.float32(1.25) * unrest, np.float32(noise))
-        unit = cv2.resize(coarse, size, dst=one, interpolation=cv2.INTER_LINEAR)
-        smooth = cv2.blur(background, (3, 3))
-        edges = cv2.morphologyEx(smooth, cv2.MORPH_GRADIENT, _NEIGHBOURS)
-        cv2.addWeighted(unit, 1, edges, self._settings.edge_tolerance_px, 0, dst=unit, dtype=cv2.CV_32F)
-        return np.asarray(cv2.divide(contrast, unit), np.float32), noise
-
-    def _threshold(
-        self, residual: NDArray[np.float32], heat: NDArray[Any] | None, transform: Transform
-    ) -> tuple[NDArray[np.bool_], bool]:
+    def _contrast(
+        self, gray: GrayImage, transform: Transform, factor: int
+    ) -> tuple[FloatImage, Surroundings]:
+        """Of a frame at a fraction of its size, all of it."""
         settings = self._settings
-        height, width = residual.shape
-        side = settings.cell_px
-        cells = self._lasting(cell_maxima(residual, side))
-        if heat is not None:
-            cells[_cells_of(heat >= settings.heat, transform, side, cells.shape)] += BEFORE_ANY_MOTION
-        active, saturated = self._within_budget(
-            cells, max(settings.budget, settings.least_budget_px / residual.size)
-        )
+        self._scratch = self._scratch or Scratch.like(gray)
+        self._background.move_on(lessened(transform, factor))
+        found = contrast(
+            gray, self._background.at(gray), settings.surroundings_px // factor,
+            settings.edge_tolerance_px / factor, self._scratch, smooth=2 // factor,
+        )  # fmt: skip
+        self._background.take_in(gray)
+        return found
+
+    def _close_up(
+        self, gray: GrayImage, transform: Transform, cells: GrayImage, surroundings: Surroundings
+    ) -> tuple[FloatImage, FloatImage]:
+        """The contrast of a frame at its whole size in some cells, 0 elsewhere, and its maxima by cell."""
+        side = self._settings.cell_px
+        self._whole_background.move_on(transform)
+        places = np.argwhere(cells)
+        whole = np.zeros((cells.shape[0], side, cells.shape[1], side), np.float32)
+        maxima = np.zeros(cells.shape, np.float32)
+        for first in range(0, len(places), CELLS_AT_ONCE):
+            rows, columns = places[first : first + CELLS_AT_ONCE].T
+            found = contrast_in_cells(
+                gray, self._whole_background.at_places, surroundings, rows, columns,
+                cell_px=side, edge_tolerance_px=self._settings.edge_tolerance_px,
+            )  # fmt: skip
+            whole[rows, :, columns], maxima[rows, columns] = found, found.max(axis=(1, 2))
+        self._whole_background.take_in(gray)
+        height, width = gray.shape
+        return whole.reshape(cells.shape[0] * side, -1)[:height, :width], maxima
+
+    def _pixels_of(self, cells: GrayImage, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+        side = self._settings.cell_px
         size = (cells.shape[1] * side, cells.shape[0] * side)
-        mask = cv2.resize(active, size, interpolation=cv2.INTER_NEAREST)
-        return mask[:height, :width].astype(bool), saturated
+        mask = cv2.resize(cells, size, interpolation=cv2.INTER_NEAREST)
+        return mask[: shape[0], : shape[1]].view(bool)
+
+    def _hot_cells(
+        self, shape: tuple[int, ...], heat: NDArray[Any] | None, transform: Transform
+    ) -> FloatImage:
+        """Contrast for the cells of an image to which the network's objects moved on with the platform."""
+        settings = self._settings
+        hot = np.zeros([-(-length // settings.cell_px) for length in shape], np.float32)
+        if heat is not None:
+            hot[_cells_of(heat >= settings.heat, transform, settings.cell_px, hot.shape)] = BEFORE_ANY_MOTION
+        return hot
 
     def _lasting(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
         """The contrast of cells, 0 where it is faint and was not there, or beside it, in the last frames.
@@ -258,9 +294,10 @@ class MotionMask:
         counts = (lasted == LASTING_FRAMES) | (cells >= settings.certain_contrast)
         return np.where(counts, cells, np.float32(0))
 
-    def _within_budget(self, cells: NDArray[np.float32], budget: float) -> tuple[GrayImage, bool]:
-        """Cells that are active, and whether there would be more without the budget (a share)."""
+    def _within_budget(self, cells: NDArray[np.float32], pixels: int) -> tuple[GrayImage, bool]:
+        """Cells of an image that are active, and whether there would be more without the budget."""
         least = self._settings.least_contrast
+        budget = max(self._settings.budget, self._settings.least_budget_px / pixels)
 
         def active(threshold: float) -> GrayImage:
             return cv2.dilate((cells >= threshold).astype(np.uint8), _NEIGHBOURS)

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
-from functools import partial
 from typing import Protocol
 
 import torch
@@ -25,6 +24,9 @@ from tracking_runtime.engines import BACKENDS, Backend, Engine, EngineError, Eng
 
 MOST_ENGINES = 8
 """Kept at once, those used last: a stream stays within a few buckets, and memory grows with their tiles."""
+
+MOST_SPARE = 2
+"""Times the tiles of a frame that the bucket may have which it takes while its own has no engine yet."""
 
 PYTORCH = "pytorch"
 """The engine's name on a CPU."""
@@ -47,6 +49,9 @@ class Seen:
 
 class Stream(Protocol):
     """A network on its way through a stream, with what it remembers."""
+
+    def room(self, tiles: int) -> int:
+        """For how many tiles the next frame's grid is to have room, if so many are active."""
 
     def see(self, frame: FrameAt, grid: PackedGrid, shift: FloatShift) -> Seen:
         """What is in the next frame; arguments as of ``spax_ros.network.memory.Memory.step``."""
@@ -89,6 +94,9 @@ class _PyTorchStream:
     def __init__(self, network: SpaxNetwork) -> None:
         self._network, self._memory = network, memory_of(network)
 
+    def room(self, tiles: int) -> int:
+        return bucket(tiles)
+
     def see(self, frame: FrameAt, grid: PackedGrid, shift: FloatShift) -> Seen:
         step = self._memory.step(frame, grid, shift)
         return Seen(_peaks(self._network, step.features, grid), step.state.mask)
@@ -103,7 +111,8 @@ class EngineRunner:
     Args:
         model: whose state is carried from frame to frame.
         settings: of the engines.
-        executor: in which they are made, while PyTorch goes on with the frames; None: the frames wait.
+        executor: in which they are made, one at a time, while the frames go on: on the engine of a larger
+            bucket, up to ``MOST_SPARE`` times theirs, or on PyTorch. None: the frames wait.
         backends: to choose from.
 
     Raises:
@@ -122,7 +131,8 @@ class EngineRunner:
         self._backends = _needing_graphs(backends, settings)
         self.ports = Ports.of(model.network)
         self._newest = self._load(bucket(1))
-        self._engines = OrderedDict({bucket(1): _done(self._newest)})
+        self._engines: OrderedDict[int, Engine | None] = OrderedDict({bucket(1): self._newest})
+        self._making: tuple[int, Future[Engine | None]] | None = None
 
     @property
     def description(self) -> str:
@@ -134,16 +144,30 @@ class EngineRunner:
     def prepare(self, sizes: Sequence[int]) -> None:
         """Make the engines of buckets, one after the other, so that they are kept for other starts."""
         for index, tiles in enumerate(sizes):
-            with part(index, len(sizes)):
-                self._load(tiles)
+            part(index, len(sizes))
+            self._load(tiles)
+
+    def room(self, tiles: int) -> int:
+        """The bucket to take for so many tiles: theirs, or a larger one while its engine is being made.
+
+        Raises:
+            EngineError: the engine asked for by name cannot run their bucket.
+        """
+        wanted = bucket(tiles)
+        self._see_to(wanted)
+        if wanted in self._engines:
+            self._engines.move_to_end(wanted)
+            return wanted
+        ready = [size for size, engine in self._engines.items() if engine is not None]
+        return min((size for size in ready if wanted < size <= MOST_SPARE * wanted), default=wanted)
 
     def run(self, tiles: int, inputs: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
         """The outputs of a bucket's graph; None: PyTorch has to do it, its engine is not made (yet).
 
         Raises:
-            EngineError: the engine asked for by name cannot run this bucket.
+            EngineError: the engine asked for by name failed.
         """
-        engine = self._engine(tiles)
+        engine = self._engines.get(tiles)
         if engine is None:
             return None
         try:
@@ -152,20 +176,27 @@ class EngineRunner:
             if self._settings.engine != "auto":
                 raise
             _log.error("PyTorch does what has %d tiles: %s", tiles, error)
-            self._engines[tiles] = _done(None)
+            self._engines[tiles] = None
             return None
         return tuple(map(torch.from_numpy, outputs))
 
-    def _engine(self, tiles: int) -> Engine | None:
-        """A bucket's engine, if it is made; if not, it is begun."""
-        if tiles not in self._engines:
-            make = partial(self._make, tiles)
-            self._engines[tiles] = self._executor.submit(make) if self._executor else _done(make())
-        self._engines.move_to_end(tiles)
+    def _see_to(self, tiles: int) -> None:
+        """Take what has been made; begin a bucket's engine if it is missing and no other is being made."""
+        if self._making is not None and self._making[1].done():
+            size, made = self._making
+            self._making = None
+            self._keep(size, made.result())
+        if tiles in self._engines:
+            return
+        if self._executor is None:
+            self._keep(tiles, self._make(tiles))
+        elif self._making is None:
+            self._making = tiles, self._executor.submit(self._make, tiles)
+
+    def _keep(self, tiles: int, engine: Engine | None) -> None:
+        self._engines[tiles] = engine
         if len(self._engines) > MOST_ENGINES:
             self._engines.popitem(last=False)
-        made = self._engines[tiles]
-        return made.result() if made.done() else None
 
     def _make(self, tiles: int) -> Engine | None:
         try:
@@ -186,6 +217,9 @@ class _EngineStream:
     def __init__(self, network: SpaxNetwork, runner: EngineRunner) -> None:
         self._network, self._runner = network, runner
         self._state: State | None = None
+
+    def room(self, tiles: int) -> int:
+        return self._runner.room(tiles)
 
     def see(self, frame: FrameAt, grid: PackedGrid, shift: FloatShift) -> Seen:
         x, ports, outputs = frame(grid, whole(shift * 0)), self._runner.ports, None
@@ -243,12 +277,6 @@ def _needing_graphs(backends: Sequence[Backend], settings: EngineSettings) -> Se
     """All, but for PyTorch on a CPU where it is not asked for: it needs no graph."""
     packed = settings.engine == "auto" and settings.precision in _PACKED
     return [backend for backend in backends if backend.name != PYTORCH or not packed]
-
-
-def _done(engine: Engine | None) -> Future[Engine | None]:
-    future: Future[Engine | None] = Future()
-    future.set_result(engine)
-    return future
 
 
 def _peaks(network: SpaxNetwork, features: Tensor, grid: PackedGrid) -> Peaks:

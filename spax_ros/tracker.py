@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
 from spax_ros.background import IDENTITY
 from spax_ros.detection import MOST_PEAKS, Detections, no_detections, peaks_to_detections
-from spax_ros.inputs import Inputs, as_bgr, brightness, white_level
+from spax_ros.inputs import Inputs, as_uint8, brightness, white_level
 from spax_ros.models import SpaxModel, load_spax
 from spax_ros.motion import MotionFrame, MotionMask, MotionSettings
 from spax_ros.network.config import SpaxConfig
@@ -154,11 +155,11 @@ class SpaxTracker:
                 few rows or columns more or less, as stabilised video has them, are cut off or filled up.
         """
         white = self._white or white_level(image)
-        bgr = as_bgr(image, white)
-        bgr = bgr if self._size is None else resized(bgr, *self._size)
-        self._size, self._white = (bgr.shape[0], bgr.shape[1]), white
+        image = as_uint8(image, white)
+        image = image if self._size is None else resized(image, *self._size)
+        self._size, self._white = (image.shape[0], image.shape[1]), white
 
-        gray = brightness(bgr)
+        gray = brightness(image)
         with self._times.stage("mask"):
             motion = self._motion.update(gray, self._heat)
             active = active_tiles(motion.mask, TILE)
@@ -168,7 +169,7 @@ class SpaxTracker:
         self.saturated = motion.saturated or active > self._settings.most_tiles
         self.remark = remark_on(gray, self._previous, saturated=self.saturated)
         self._previous = gray
-        found = self._detect(bgr, motion.residual, mask, motion.transform)
+        found = self._detect(image, motion.residual, mask, motion.transform)
         self.detections = found = strongest(found, self._settings.overlap)
         with self._times.stage("associate"):
             return self._association.update(
@@ -186,7 +187,7 @@ class SpaxTracker:
     @torch.inference_mode()
     def _detect(
         self,
-        bgr: NDArray[np.uint8],
+        image: NDArray[np.uint8],
         residual: NDArray[np.float32],
         mask: NDArray[np.bool_],
         transform: NDArray[np.float64],
@@ -194,8 +195,8 @@ class SpaxTracker:
         settings = self._settings
         with self._times.stage("engine"):
             height, width = mask.shape
-            grid = packed_grid(mask, self.model.config)
-            frame = partial(packed_frame, self.model.inputs, bgr, residual)
+            grid = packed_grid(mask, self.model.config, self._stream.room)
+            frame = partial(packed_frame, self.model.inputs, image, residual)
             seen = self._stream.see(frame, grid, shift_at(transform, height, width)[None])
         with self._times.stage("peaks"):
             self._heat = np.zeros(mask.shape, np.float32)
@@ -224,23 +225,25 @@ def strongest(detections: Detections, overlap: float) -> Detections:
     return Detections(boxes[kept], scores[kept], detections.class_ids[kept])
 
 
-def packed_grid(mask: NDArray[np.bool_], config: SpaxConfig) -> PackedGrid:
-    """The active pixels of an image ``(H, W)`` of any size, in tiles, with room for a bucket of them."""
+def packed_grid(
+    mask: NDArray[np.bool_], config: SpaxConfig, room: Callable[[int], int] = bucket
+) -> PackedGrid:
+    """The active pixels of an image ``(H, W)`` of any size, in tiles, with room as of ``PackedGrid``."""
     multiple = max(config.multiple, TILE)
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))
-    return PackedGrid(padded[None], config.levels, TILE, bucket)
+    return PackedGrid(padded[None], config.levels, TILE, room)
 
 
 def packed_frame(
-    inputs: Inputs, bgr: NDArray[np.uint8], residual: NDArray[np.float32], grid: Grid, shift: Shift
+    inputs: Inputs, image: NDArray[np.uint8], residual: NDArray[np.float32], grid: Grid, shift: Shift
 ) -> torch.Tensor:
     """``(N, C)`` of a frame at the pixels of a grid, as of ``spax_ros.network.memory.FrameAt``."""
     assert isinstance(grid, PackedGrid)
     height, width = residual.shape
     rows, columns = (places + step for places, step in zip(grid.positions, shift[0], strict=True))
     inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    x = inputs.channels(bgr, residual, np.where(inside, rows * width + columns, 0))
+    x = inputs.channels(image, residual, np.where(inside, rows * width + columns, 0))
     x[~inside] = 0
     return grid.spread(torch.from_numpy(x))
 
@@ -257,7 +260,7 @@ def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
             f"image of {image.shape[1]} x {image.shape[0]} pixels after images of {width} x {height}: "
             "reset the tracker for a stream of another size"
         )
-    border = ((0, max(more_rows, 0)), (0, max(more_columns, 0)), (0, 0))
+    border = [(0, max(more_rows, 0)), (0, max(more_columns, 0)), (0, 0)][: image.ndim]
     return np.pad(image, border, mode="edge")[:height, :width] if more_rows or more_columns else image
 
 

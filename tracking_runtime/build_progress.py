@@ -60,13 +60,11 @@ def followed(tell: Callable[[BuildProgress], None]) -> Iterator[None]:
         _follower.reset(token)
 
 
-@contextmanager
-def part(index: int, count: int) -> Iterator[None]:
-    """What is built in the block is one of so many, all alike."""
+def part(index: int, count: int) -> None:
+    """Tell who follows that what is built from now on is one of so many, all alike."""
     follower = _follower.get()
     if follower is not None:
         follower.part, follower.parts = index, count
-    yield
 
 
 def stage(text: str, share: float) -> None:

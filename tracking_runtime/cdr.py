@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tracking_runtime.encodings import to_array
+from tracking_runtime.encodings import decode_image
 from tracking_runtime.errors import FrameRefused
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.geometry import as_boxes
@@ -49,9 +49,10 @@ def read_image(message: Any) -> Frame:
     """The frame in a sensor_msgs/Image, its pixels still those of the message.
 
     Raises:
-        FrameRefused: the message contradicts itself, is empty, or its encoding is not one of ``Frame``.
+        FrameRefused: the message contradicts itself, is empty, or its encoding is not known.
     """
-    return Frame(stamp_ns(message), to_array(message), message.encoding, message.header.frame_id)
+    pixels, encoding = decode_image(message)
+    return Frame(stamp_ns(message), pixels, encoding, message.header.frame_id)
 
 
 def serialize_truth(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.ground_truth import read_ground_truth
+from tracking_runtime.spool import Made, padded
 
 VIDEO_FILE = "video.yaml"
 TRUTH_FILE = "gt.txt"
@@ -37,18 +39,18 @@ class VideoDescription:
     without_truth: tuple[int, ...]
     stamps_ns: tuple[int, ...]
 
-    def read_truth(self, path: Path) -> list[GroundTruth | None]:
+    def read_truth(self, path: Path) -> Sequence[GroundTruth | None]:
         """What is in each frame, from a file as MOT has it, which is empty where nothing is in any.
 
         Raises:
             SourceError: the file cannot be believed.
         """
-        known: list[GroundTruth | None] = [GroundTruth() for _ in self.stamps_ns]
+        count, unknown = len(self.stamps_ns), set(self.without_truth)
+        known: Sequence[GroundTruth | None] = []
         if path.stat().st_size:
-            known = read_ground_truth(path, len(self.stamps_ns), class_names=self.class_names)
-        return [
-            None if number in self.without_truth else truth for number, truth in enumerate(known, start=1)
-        ]
+            known = read_ground_truth(path, count, class_names=self.class_names)
+        complete = padded(known, count, GroundTruth())
+        return Made(count, lambda index: None if index + 1 in unknown else complete[index])
 
     def decoded(self, image: NDArray[Any]) -> NDArray[Any]:
         """An image file's pixels, colours as BGR, in the order of the encoding."""

@@ -25,7 +25,10 @@ State = Literal["good", "missing", "wrong"]
 
 _NEEDED_SHM_MB = 256  # the shipped profile takes 128 MB a process, and there are at least two
 _NEEDED_DISK_MB = 1000
-_PACKAGES = ("openvino", "nncf", "onnx", "onnxscript", "torch-tensorrt", "tensorrt", "tensorrt-rtx-cu12")
+_PACKAGES = (
+    "openvino", "nncf", "onnx", "onnxscript", "onnxruntime",
+    "torch-tensorrt", "tensorrt", "tensorrt-rtx-cu12",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -164,6 +167,18 @@ def _ros() -> Iterator[Finding]:
         yield Finding("ROS", "large images", "wrong", f"no file {profile}", fix)
     else:
         yield Finding("ROS", "large images", "good", profile)
+    yield from optional_packages()
+
+
+def optional_packages() -> Iterator[Finding]:
+    """Which of the ROS packages are there that nodes and launch files do without."""
+    from tracking_runtime.ros.packages import OPTIONAL, how_to_install, is_installed
+
+    for package, purpose in OPTIONAL.items():
+        if is_installed(package):
+            yield Finding("ROS", package, "good", f"for {purpose}")
+        else:
+            yield Finding("ROS", package, "missing", f"none, so no {purpose}", how_to_install(package))
 
 
 def shared_memory(folder: Path) -> Finding:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,25 @@ def parse_encoding(encoding: str) -> tuple[np.dtype[Any], int]:
     raise FrameRefused(
         f"encoding {encoding!r} is not known; known: {', '.join(_NAMED)}, 8UC<n>, 16UC<n>, 32FC<n>"
     )
+
+
+def decode_image(message: Any) -> tuple[NDArray[Any], str]:
+    """The pixels of an image, and their encoding: its own, or bgr8 where cv_bridge had to convert them.
+
+    cv_bridge, where it is installed, is asked for what it knows and ``parse_encoding`` does not: Bayer
+    patterns, YUV, four channels with alpha.
+
+    Args:
+        message: as ``to_array`` takes it.
+
+    Raises:
+        FrameRefused: nobody here knows the encoding, or the message contradicts itself.
+    """
+    try:
+        parse_encoding(message.encoding)
+    except FrameRefused as unknown:
+        return _by_cv_bridge(message, unknown), "bgr8"
+    return to_array(message), message.encoding
 
 
 def to_array(message: Any) -> NDArray[Any]:
@@ -69,3 +90,22 @@ def to_array(message: Any) -> NDArray[Any]:
     view = view.astype(dtype) if swapped and dtype.itemsize > 1 else view
     view.flags.writeable = False
     return view
+
+
+def _by_cv_bridge(message: Any, unknown: FrameRefused) -> NDArray[Any]:
+    try:
+        bridge = _cv_bridge()
+    except ImportError as error:
+        raise FrameRefused(
+            f"{unknown}; for more, cv_bridge is not installed: sudo apt install ros-jazzy-cv-bridge"
+        ) from error
+    try:
+        pixels: NDArray[Any] = bridge.imgmsg_to_cv2(message, "bgr8")
+    except Exception as error:  # of several libraries; among them that it was built for another NumPy
+        raise FrameRefused(f"{unknown}; nor can cv_bridge read it: {error}") from error
+    return pixels
+
+
+@cache
+def _cv_bridge() -> Any:
+    return importlib.import_module("cv_bridge").CvBridge()

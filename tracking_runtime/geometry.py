@@ -38,10 +38,11 @@ def centres(boxes: ArrayLike) -> NDArray[np.float64]:
 
 def intersection_over_union(a: ArrayLike, b: ArrayLike) -> NDArray[np.float64]:
     """``(n, m)`` overlap of every box of ``a`` with every box of ``b``; 0 where both are empty."""
-    a_corners, b_corners = corners(a)[:, None], corners(b)[None]
-    left_top = np.maximum(a_corners[..., :2], b_corners[..., :2])
-    right_bottom = np.minimum(a_corners[..., 2:], b_corners[..., 2:])
-    intersection = np.clip(right_bottom - left_top, 0, None).prod(axis=-1)
+    a_left, a_top, a_right, a_bottom = corners(a).T[:, :, None]
+    b_left, b_top, b_right, b_bottom = corners(b).T[:, None]
+    width = np.clip(np.minimum(a_right, b_right) - np.maximum(a_left, b_left), 0, None)
+    height = np.clip(np.minimum(a_bottom, b_bottom) - np.maximum(a_top, b_top), 0, None)
+    intersection = width * height
     union = as_boxes(a)[:, None, 2:].prod(axis=-1) + as_boxes(b)[None, :, 2:].prod(axis=-1) - intersection
     overlap = np.divide(intersection, union, out=np.zeros_like(intersection), where=union > 0)
     return np.minimum(overlap, 1.0)  # rounding of tiny boxes far from the origin

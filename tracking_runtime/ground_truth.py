@@ -15,9 +15,9 @@ Numbers are taken as pixels of this package's geometry, as they are written.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,8 @@ import numpy as np
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.geometry import as_boxes
-from tracking_runtime.rows import Doubtful, Doubts, Malformed, Row, check_malformed, read_rows
+from tracking_runtime.rows import Doubtful, Doubts, Malformed, ObjectRow, Row, check_malformed, read_rows
+from tracking_runtime.spool import Made, Spool, SpooledMapping, padded
 
 FILE_NAMES = ("groundtruth_rect.txt", "groundtruth.txt", "gt.txt", "gt/gt.txt")
 
@@ -52,8 +53,8 @@ def find_ground_truth(folder: Path) -> Path | None:
 
 def read_ground_truth(
     path: Path, frames: int | None, *, class_names: Sequence[str] = (), malformed: Malformed = "raise"
-) -> list[GroundTruth | None]:
-    """The truth of each of a sequence's ``frames`` frames.
+) -> Sequence[GroundTruth | None]:
+    """The truth, on disk, of each of a sequence's ``frames`` frames.
 
     Args:
         path: of the text file.
@@ -67,57 +68,59 @@ def read_ground_truth(
     check_malformed(malformed)
     doubts = Doubts(path)
     lines = doubts.without_heading(read_rows(path))
-    if not lines:
+    first = next(lines, None)
+    if first is None:
         raise SourceError(f"{path}: no ground truth in it, only a heading")
-    columns = lines[0].columns
+    columns, lines = first.columns, chain([first], lines)
     if columns == _RECT_COLUMNS or (columns == _CORNERS_COLUMNS and path.name == _CORNERS_FILE):
-        truth = _one_target(lines, len(lines) if frames is None else frames, doubts)
+        truth = _one_target(lines, frames, doubts)
     elif columns >= _MOT_COLUMNS:
-        last = _last_frame(lines) if frames is None else frames
-        truth = _many_objects(lines, last, class_names, doubts)
+        truth = _many_objects(lines, frames, class_names, doubts)
     else:
         raise SourceError(
-            f"{path}:{lines[0].number}: {columns} columns; known are x,y,w,h (4), corners (8, in a file "
+            f"{path}:{first.number}: {columns} columns; known are x,y,w,h (4), corners (8, in a file "
             f"named {_CORNERS_FILE}) and frame,id,x,y,w,h,… (6 or more)"
         )
     doubts.settle(malformed)
     return truth
 
 
-def _one_target(lines: list[Row], frames: int, doubts: Doubts) -> list[GroundTruth | None]:
+def _one_target(lines: Iterable[Row], frames: int | None, doubts: Doubts) -> Sequence[GroundTruth | None]:
     """One line a frame."""
-    if len(lines) != frames:
-        surplus = lines[min(frames, len(lines) - 1)]
-        doubts.note(surplus, f"{len(lines)} lines of ground truth for {frames} frames")
-    truth = [doubts.believed(line, _target) for line in lines[:frames]]
-    return truth + [None] * (frames - len(truth))
+    truth: Spool[GroundTruth | None] = Spool()
+    surplus, count = 0, 0
+    for count, line in enumerate(lines, start=1):
+        if frames is None or count <= frames:
+            truth.append(doubts.believed(line, _target))
+        if frames is not None and count <= frames + 1:
+            surplus = line.number
+    if frames is None or count == frames:
+        return truth
+    doubts.note(surplus, f"{count} lines of ground truth for {frames} frames")
+    return padded(truth, frames, None)
 
 
 def _many_objects(
-    lines: list[Row], frames: int, class_names: Sequence[str], doubts: Doubts
-) -> list[GroundTruth | None]:
+    lines: Iterable[Row], frames: int | None, class_names: Sequence[str], doubts: Doubts
+) -> Sequence[GroundTruth | None]:
     """One line an object and frame."""
-    objects: dict[int, dict[int, _Object]] = defaultdict(dict)
-    doubtful_frames = set()
-    for line in lines:
-        found = doubts.believed(line, lambda values: _object(values, frames, class_names))
-        if found is None:
-            doubtful_frames.add(_frame_at_least(line))
-        elif found.id in objects[found.frame]:
-            doubts.note(line, f"object {found.id} is in frame {found.frame} twice")
-            doubtful_frames.add(found.frame)
-        else:
-            objects[found.frame][found.id] = found
-    return [
-        None if frame in doubtful_frames else _truth([o for o in objects[frame].values() if o.counts])
-        for frame in range(1, frames + 1)
-    ]
+    doubtful: set[float] = set()
 
+    def believed() -> Iterator[ObjectRow[_Object]]:
+        for line in lines:
+            found = doubts.believed(line, lambda values: _object(values, frames, class_names))
+            if found is None:
+                doubtful.add(_frame_at_least(line))
+            else:
+                yield ObjectRow(found.frame, found.id, line.number, found)
 
-def _last_frame(lines: list[Row]) -> int:
-    """The largest frame number that any line names."""
-    named = [_frame_at_least(line) for line in lines]
-    return int(max((frame for frame in named if math.isfinite(frame)), default=0))
+    known: SpooledMapping[int, GroundTruth | None] = SpooledMapping(
+        (frame, None if twice else _truth([found for found in objects if found.counts]))
+        for frame, objects, twice in doubts.by_frame(believed())
+    )
+    named = [*known, *(int(frame) for frame in doubtful if math.isfinite(frame))]
+    last = max(named, default=0) if frames is None else frames
+    return Made(last, lambda index: None if index + 1 in doubtful else known.get(index + 1, GroundTruth()))
 
 
 def _frame_at_least(line: Row) -> float:
@@ -156,14 +159,14 @@ def _upright(corners: tuple[float, ...]) -> tuple[float, ...]:
     return (*(points.mean(axis=0) - size / 2).tolist(), *size.tolist())
 
 
-def _object(values: tuple[float, ...], frames: int, class_names: Sequence[str]) -> _Object:
+def _object(values: tuple[float, ...], frames: int | None, class_names: Sequence[str]) -> _Object:
     frame, number = values[:2]
     confidence = values[6] if len(values) > 6 else 1
     class_number = values[7] if len(values) > 7 else 1
     if not all(math.isfinite(value) for value in (frame, number, class_number)):
         raise Doubtful("frame, id or class is no number")
-    if frame != int(frame) or not 1 <= frame <= frames:
-        raise Doubtful(f"frame {frame:g}, but frames count from 1 to {frames}")
+    if frame != int(frame) or frame < 1 or (frames is not None and frame > frames):
+        raise Doubtful(f"frame {frame:g}, but frames count from 1{'' if frames is None else f' to {frames}'}")
     if number != int(number) or number < 0:
         raise Doubtful(f"id {number:g} is not a whole number from 0")
     if class_names and not 1 <= class_number <= len(class_names):

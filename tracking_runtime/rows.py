@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Literal, TypeVar, get_args
+from typing import Generic, Literal, TypeVar, get_args
 
 from tracking_runtime.errors import SourceError
+from tracking_runtime.spool import sorted_on_disk
 
 Malformed = Literal["raise", "skip"]
 Read = TypeVar("Read")
@@ -41,6 +43,16 @@ class Row:
             raise Doubtful(f"not numbers: {' '.join(self.words)!r}") from None
 
 
+@dataclass(frozen=True)
+class ObjectRow(Generic[Read]):
+    """What the line of an object in a frame says, numbers as in the file."""
+
+    frame: int
+    id: int
+    line: int
+    content: Read
+
+
 @dataclass
 class Doubts:
     """The rows of a file that cannot be believed, and why."""
@@ -48,30 +60,56 @@ class Doubts:
     path: Path
     reasons: list[tuple[int, str]] = field(default_factory=list)
 
-    def note(self, row: Row, reason: str) -> None:
-        """Doubt a row."""
-        self.reasons.append((row.number, reason))
+    def note(self, line: int, reason: str) -> None:
+        """Doubt a line, by its number."""
+        self.reasons.append((line, reason))
 
     def believed(self, row: Row, read: Callable[[tuple[float, ...]], Read]) -> Read | None:
         """What a row says, or None where it cannot be believed."""
         try:
             return read(row.values)
         except Doubtful as doubt:
-            self.note(row, str(doubt))
+            self.note(row.number, str(doubt))
             return None
 
-    def without_heading(self, rows: list[Row]) -> list[Row]:
+    def by_frame(self, rows: Iterable[ObjectRow[Read]]) -> Iterator[tuple[int, list[Read], bool]]:
+        """Rows in any order as frames in theirs, sorted on disk; an object's second row in one is doubted.
+
+        Yields:
+            frame, its objects as they came, and whether any of them is there twice.
+        """
+        ranked = sorted_on_disk(rows, key=lambda row: row.frame)
+        for frame, group in groupby(ranked, key=lambda row: row.frame):
+            found: dict[int, Read] = {}
+            twice = False
+            for row in group:
+                if row.id in found:
+                    twice = True
+                    self.note(row.line, f"object {row.id} is in frame {frame} twice")
+                found.setdefault(row.id, row.content)
+            yield frame, list(found.values()), twice
+
+    def without_heading(self, rows: Iterable[Row]) -> Iterator[Row]:
         """The rows of frames: a first line without any number is doubted, and is no row of a frame."""
-        if rows and not any(_is_number(word) for word in rows[0].words):
-            self.note(rows[0], f"a heading, where a row of numbers is expected: {' '.join(rows[0].words)!r}")
-            columns = len(rows[1].words) if len(rows) > 1 else 0
-            return [replace(row, columns=columns) for row in rows[1:]]
-        return rows
+        remaining = iter(rows)
+        first = next(remaining, None)
+        if first is None:
+            return
+        if any(_is_number(word) for word in first.words):
+            yield first
+            yield from remaining
+            return
+        heading = " ".join(first.words)
+        self.note(first.number, f"a heading, where a row of numbers is expected: {heading!r}")
+        columns = 0
+        for row in remaining:
+            columns = columns or len(row.words)
+            yield replace(row, columns=columns)
 
     def settle(self, malformed: Malformed) -> None:
         """Accept the doubts with ``skip``, or raise SourceError for the first of them."""
         if self.reasons and malformed == "raise":
-            line, reason = self.reasons[0]
+            line, reason = min(self.reasons)
             more = f" (and {len(self.reasons) - 1} more lines)" if len(self.reasons) > 1 else ""
             raise SourceError(f"{self.path}:{line}: {reason}{more}")
 
@@ -90,18 +128,21 @@ def check_malformed(malformed: str) -> None:
         raise ValueError(f"malformed is {malformed!r}, known are {', '.join(get_args(Malformed))}")
 
 
-def read_rows(path: Path, *, may_be_empty: bool = False) -> list[Row]:
-    """The rows of a file, without blank lines.
+def read_rows(path: Path, *, may_be_empty: bool = False) -> Iterator[Row]:
+    """The rows of a file, without blank lines, each read when it is asked for.
 
     Raises:
         SourceError: it is no text, or empty.
     """
+    columns = 0
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, start=1):
+                words = tuple(re.findall(r"[^,;\s]+", line))
+                columns = columns or len(words)
+                if words:
+                    yield Row(number, words, columns)
     except (OSError, UnicodeDecodeError) as error:
         raise SourceError(f"{path}: cannot be read as text: {error}") from error
-    words = [re.findall(r"[^,;\s]+", line) for line in text.splitlines()]
-    columns = next((len(found) for found in words if found), 0)
     if not columns and not may_be_empty:
         raise SourceError(f"{path}: no numbers in it, the file is empty")
-    return [Row(number, tuple(found), columns) for number, found in enumerate(words, start=1) if found]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.metadata import entry_points
@@ -147,7 +147,7 @@ class FolderSource:
                 image, encoding = self._described.decoded(image), self._described.encoding
             yield Frame(stamp, image, encoding, truth=truth)
 
-    def _read_truth(self, class_names: tuple[str, ...], malformed: Malformed) -> list[GroundTruth | None]:
+    def _read_truth(self, class_names: tuple[str, ...], malformed: Malformed) -> Sequence[GroundTruth | None]:
         path = find_ground_truth(self._folder)
         if path is None:
             return [None] * len(self._paths)

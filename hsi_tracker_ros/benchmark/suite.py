@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from hsi_tracker_ros.simulation.scene import ATTRIBUTES, BENCHMARK_SEEDS, HyperspectralScene
 from tracking_runtime.datasets.sequences import Truths
 from tracking_runtime.evaluation.scoring import target_boxes
-from tracking_runtime.frames import Frame
+from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.geometry import as_boxes
 from tracking_runtime.spectral import SpectralInfo
 
@@ -83,7 +83,7 @@ class SimulatedVideo:
     @cached_property
     def _watched(self) -> tuple[Truths, tuple[str, ...]]:
         """Truth and attributes, for which every frame is rendered once."""
-        truth: Truths = []
+        truth: list[GroundTruth | None] = []
         covered, outside, touched = [], [], []
         for index in range(self.frames):
             rendering = self.scene.render(index)

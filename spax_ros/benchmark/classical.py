@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
 from spax_ros.background import IDENTITY, GrayImage, compose
 from spax_ros.detection import Detections, no_detections
-from spax_ros.inputs import as_bgr, brightness
+from spax_ros.inputs import as_uint8, brightness
 from spax_ros.motion import register
 
 SMALLEST_AREA, LARGEST_AREA = 6, 4000  # in pixels, of what is taken for an object
@@ -85,7 +85,7 @@ class ClassicalTracker:
 
     def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
         """Every track after this frame, as of ``SpaxTracker.track``."""
-        gray = brightness(as_bgr(image))
+        gray = brightness(as_uint8(image))
         motion = IDENTITY if self._previous is None else register(self._previous, gray)
         self._previous = gray
         found = grouped(self._moving(gray, motion))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -11,10 +13,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spax_ros.detection import Detections
 from spax_ros.models import SpaxModel
+from spax_ros.motion import MotionSettings
 from spax_ros.network.grid import DenseGrid, shift_at
 from spax_ros.network.memory import memory_of
 from spax_ros.network.network import SpaxNetwork, Step
-from spax_ros.tracker import SpaxTracker
+from spax_ros.tracker import SpaxTracker, TrackerSettings
 
 
 class DenseTracker(SpaxTracker):
@@ -26,7 +29,8 @@ class DenseTracker(SpaxTracker):
     """
 
     def __init__(self, model: SpaxModel, *, masked: bool) -> None:
-        super().__init__(model)
+        everywhere = MotionSettings(halved_side_px=sys.maxsize)
+        super().__init__(model, TrackerSettings() if masked else TrackerSettings(motion=everywhere))
         self._masked = masked
 
     def reset(self) -> None:
@@ -37,7 +41,7 @@ class DenseTracker(SpaxTracker):
     @torch.inference_mode()
     def _detect(
         self,
-        bgr: NDArray[np.uint8],
+        image: NDArray[np.uint8],
         residual: NDArray[np.float32],
         mask: NDArray[np.bool_],
         transform: NDArray[np.float64],
@@ -46,7 +50,7 @@ class DenseTracker(SpaxTracker):
         height, width = mask.shape
         multiple = network.config.multiple
         below, right = -height % multiple, -width % multiple
-        channels = self.model.inputs.channels(bgr, residual, np.arange(mask.size))
+        channels = self.model.inputs.channels(image, residual, np.arange(mask.size))
         x = torch.from_numpy(channels.reshape(1, height, width, -1)).permute(0, 3, 1, 2)
         frame = F.pad(x, (0, right, 0, below))
         active = F.pad(torch.from_numpy(mask)[None], (0, right, 0, below))
@@ -75,7 +79,7 @@ class DenseTracker(SpaxTracker):
 def decode_dense(
     network: SpaxNetwork, step: Step, grid: DenseGrid, active: Tensor, *, most: int, least_score: float
 ) -> Detections:
-    """As ``spax_ros.detection.decode``, of whole images: heads at every pixel, peaks at those active.
+    """As ``spax_ros.detection.best_peaks``, of whole images: heads at every pixel, peaks at those active.
 
     Args:
         network: what made the step.

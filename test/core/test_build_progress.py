@@ -8,9 +8,9 @@ def test_parts_share_the_whole_and_the_time_left_follows_from_what_is_behind():
     began = time.monotonic()
     with followed(told.append):
         for index in range(4):
-            with part(index, 4):
-                stage("converting", 0.0)
-                stage("compiling", 0.5)
+            part(index, 4)
+            stage("converting", 0.0)
+            stage("compiling", 0.5)
     assert [each.share for each in told] == [0, 0.125, 0.25, 0.375, 0.5, 0.625, 0.75, 0.875]
     assert told[0].seconds_left is None
     assert str(told[0]) == "converting, 0%"
@@ -21,8 +21,8 @@ def test_parts_share_the_whole_and_the_time_left_follows_from_what_is_behind():
 
 
 def test_nobody_needs_to_follow():
-    with part(0, 2):
-        stage("converting", 0.0)
+    part(0, 2)
+    stage("converting", 0.0)
 
 
 def test_following_ends_with_its_block():

@@ -183,13 +183,14 @@ def test_another_process_finds_the_same_key():
     assert len(keys) == 1
 
 
-def test_openvino_converts_a_network_once(tmp_path, monkeypatch):
-    openvino = pytest.importorskip("openvino", reason="needs OpenVINO")
+def test_openvino_converts_and_compiles_a_network_once(tmp_path, monkeypatch):
+    pytest.importorskip("openvino", reason="needs OpenVINO")
     monkeypatch.setenv("RSTRACK_ENGINE_CACHE", str(tmp_path))
     assert default_folder() == tmp_path
     image = torch.rand(1, 3, 9, 9).numpy()
     first = load_engine(graph(), EngineSettings(engine="openvino", threads=1)).run(image)
-    monkeypatch.setattr(openvino, "convert_model", lambda *_: pytest.fail("it was kept"))
+    for name in ("convert_model", "Core.compile_model"):
+        monkeypatch.setattr(f"openvino.{name}", lambda *_: pytest.fail("it was kept"))
     again = load_engine(graph(), EngineSettings(engine="openvino", threads=1)).run(image)
     assert (first[0] == again[0]).all()
 
@@ -222,6 +223,8 @@ def test_buckets_of_one_model_are_converted_once(tmp_path, monkeypatch):
     built = run("build", "spax_small", "--engine", "openvino", "--batch", "80", "--batch", "128")
     assert "spax_small 80 tiles" in built
     assert "spax_small 128 tiles" in built
-    assert run("list").count("spax_small tiles, OpenVINO") == 1
+    kept = run("list")
+    assert kept.count("spax_small tiles, OpenVINO") == 1
+    assert kept.count("tiles, OpenVINO") == 3  # converted once, compiled for each bucket
     assert "whole" in run("verify")
-    assert "1 engines removed" in run("clear")
+    assert "3 engines removed" in run("clear")

@@ -15,8 +15,10 @@ import pytest
 import torch
 from torch import nn
 
+from spax_ros.packed.buckets import model_graphs
 from tracking_runtime.engines import EngineSettings, Graph, load_engine
 from tracking_runtime.engines.cache import EngineCache
+from tracking_runtime.ros.waiting import wait_for
 
 pytest.importorskip("openvino", reason="needs OpenVINO")
 
@@ -93,7 +95,7 @@ def test_another_version_of_the_driver_is_another_engine(
     first = load_engine(graph(), SETTINGS).run(IMAGE)
     monkeypatch.setattr(openvino, "__version__", "2099.1.0-1-releases")
     again = load_engine(graph(), SETTINGS).run(IMAGE)
-    assert len(EngineCache(tmp_path).entries()) == 2
+    assert len(EngineCache(tmp_path).entries()) == 4  # converted and compiled, twice
     assert (first[0] == again[0]).all()
 
 
@@ -125,14 +127,54 @@ def test_a_folder_that_cannot_be_written_costs_the_keeping_alone(
     assert f"cannot be kept in {folder}" in caplog.text
 
 
+@pytest.mark.parametrize("file", ["network.bin", "network.blob"])
 def test_a_truncated_engine_is_made_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, file: str
 ) -> None:
     monkeypatch.setenv("RSTRACK_ENGINE_CACHE", str(tmp_path))
     first = load_engine(graph(), SETTINGS).run(IMAGE)
-    (kept,) = tmp_path.glob("*/network.bin")
-    kept.write_bytes(kept.read_bytes()[:-8])
+    truncate(tmp_path, file)
     with caplog.at_level(logging.WARNING):
         again = load_engine(graph(), SETTINGS).run(IMAGE)
-    assert "is damaged (network.bin is not as it was written)" in caplog.text
+    assert f"is damaged ({file} is not as it was written)" in caplog.text
+    assert (first[0] == again[0]).all()
+
+
+def truncate(folder: Path, file: str) -> None:
+    (kept,) = folder.glob(f"*/{file}")
+    kept.write_bytes(kept.read_bytes()[:-8])
+
+
+def test_an_engine_of_spax_outlives_its_builder_and_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("RSTRACK_ENGINE_CACHE", str(tmp_path))
+    command = [sys.executable, "-m", "tracking_runtime.cli", "engine", "build", "spax_small", "--batch", "80"]
+    with subprocess.Popen([*command, "--engine", "openvino"], stdout=subprocess.DEVNULL) as killed:
+        wait_for(lambda: list(tmp_path.glob("*.lock")), 120, "the first lock of a build")
+        killed.kill()
+    (bucket,) = model_graphs("spax_small", (80,))
+    inputs = [example.numpy() for example in bucket.examples]
+    first = load_engine(bucket, SETTINGS).run(*inputs)
+    for file in ("network.blob", "network.bin"):
+        truncate(tmp_path, file)
+        with caplog.at_level(logging.WARNING):
+            again = load_engine(bucket, SETTINGS).run(*inputs)
+        assert f"is damaged ({file} is not as it was written)" in caplog.text
+        for before, after in zip(first, again, strict=True):
+            np.testing.assert_array_equal(after, before)
+    assert not any(entry.damage for entry in EngineCache(tmp_path).entries())
+
+
+def test_what_is_compiled_for_another_cpu_is_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import openvino
+
+    monkeypatch.setenv("RSTRACK_ENGINE_CACHE", str(tmp_path))
+    first = load_engine(graph(), SETTINGS).run(IMAGE)
+    here = openvino.Core.get_property
+    monkeypatch.setattr(openvino.Core, "get_property", lambda *asked: f"not {here(*asked)}")
+    again = load_engine(graph(), SETTINGS).run(IMAGE)
+    assert len(EngineCache(tmp_path).entries()) == 3  # converted once, compiled for each
     assert (first[0] == again[0]).all()

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from tracking_runtime.commands.doctor import doctor
-from tracking_runtime.doctor import engine_cache, shared_memory, torch_tensorrt_fits
+from tracking_runtime.doctor import engine_cache, optional_packages, shared_memory, torch_tensorrt_fits
 from tracking_runtime.engines import BACKENDS
 from tracking_runtime.engines.cache import EngineCache
 
@@ -37,6 +37,20 @@ def test_a_table_tells_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert f"{tmp_path / 'file'} cannot be written" in result.output
     assert "set RSTRACK_ENGINE_CACHE" in result.output
     assert "Error: wrong: " in result.output
+
+
+def test_ros_packages_that_may_be_missing_are_looked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "cv_bridge").touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    findings = {finding.subject: finding for finding in optional_packages()}
+    assert findings["cv_bridge"].state == "good"
+    missing = findings["foxglove_bridge"]
+    assert (missing.state, missing.fix) == ("missing", "sudo apt install ros-jazzy-foxglove-bridge")
 
 
 def test_a_damaged_engine_is_found(tmp_path: Path) -> None:

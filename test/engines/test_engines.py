@@ -4,10 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
 from hsi_tracker_ros.hanet.model import SiameseModel, stack
 from hsi_tracker_ros.hanet.storage import load_network
+from tracking_runtime.commands.engine import engine as command
 from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, Graph, load_engine, openvino
 from tracking_runtime.engines.observation import observed
 
@@ -165,6 +167,17 @@ def test_what_engines_are_given_can_be_observed():
             engine.run(np.full(1, number))
     assert [int(inputs[0][0]) for inputs in seen["sum"]] == [0, 8, 16]
     assert load_engine(GRAPH, EngineSettings(), [Working("good")]).run(np.ones(1)) is not None
+
+
+def test_a_graph_that_is_not_for_int8_is_refused_with_the_reason():
+    pytest.importorskip("openvino", reason="needs OpenVINO")
+    graph = replace(GRAPH, examples=(torch.rand(1, 3, 11, 12),), no_int8="it gains nothing")
+    with pytest.raises(EngineError, match="it gains nothing"):
+        load_engine(graph, EngineSettings("openvino", precision="int8"))
+    build = ["build", "spax_small", "--precision", "int8", "--calibration", "scene:satellite"]
+    refused = CliRunner().invoke(command, [*build, "--batch", "64"])
+    assert refused.exit_code == 1
+    assert "spax_small cannot be calibrated: SPAX gains nothing by int8" in refused.output
 
 
 def test_int8_is_calibrated_first():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ from spax_ros.models import load_spax
 from spax_ros.packed.buckets import bucket_graph
 from spax_ros.packed.limit import bucket, bucket_sizes
 from tracking_runtime.engines import EngineError, Graph
+from tracking_runtime.engines.export import export
 from tracking_runtime.engines.networks import open_networks
 from tracking_runtime.engines.onnx import as_onnx, with_shapes, write_onnx
-from tracking_runtime.engines.openvino import run_file
+from tracking_runtime.engines.openvino import quantise, run_file
 from tracking_runtime.engines.precision import in_precision
 from tracking_runtime.engines.tensorrt_rtx import FAMILIES, build_engine
 from tracking_runtime.engines.verification import largest_difference, realistic_inputs, reference
@@ -33,6 +35,21 @@ def compiled(graph: Graph, folder: Path) -> list[int]:
 def test_the_network_that_ships_compiles_for_every_gpu(tmp_path: Path) -> None:
     for graph in open_networks("hanet_edge_vis16", (4,)).graphs:
         assert min(compiled(in_precision(graph, torch.float16), tmp_path)) > 1e6
+
+
+def test_in_int8_it_compiles_for_every_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for package in ("openvino", "nncf", "onnxruntime"):
+        pytest.importorskip(package, reason=f"needs {package}")
+    monkeypatch.setenv("RSTRACK_ENGINE_CACHE", str(tmp_path / "cache"))
+    networks = open_networks("hanet_edge_vis16")
+    networks = replace(networks, graphs=networks.graphs[1:])
+    (search,) = networks.graphs
+    quantise(search, [realistic_inputs(search, seed) for seed in range(4)])
+    (file,) = export(networks, "onnx", tmp_path, "int8")
+    assert file.difference is not None
+    assert 1e-3 < file.difference < 0.5
+    (engines,) = export(networks, "tensorrt-rtx", tmp_path, "int8")
+    assert len(engines.files) == len(FAMILIES)
 
 
 def test_every_bucket_of_spax_compiles_for_every_gpu() -> None:

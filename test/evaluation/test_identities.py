@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracking_runtime.evaluation import py_motmetrics
 from tracking_runtime.evaluation.identities import groups_apart
 from tracking_runtime.evaluation.multi_object import CENTRE_5PX, IOU_03, FrameBoxes, count, evaluate
 from tracking_runtime.geometry import as_boxes, intersection_over_union
@@ -40,6 +41,16 @@ def test_figures_of_groups_are_those_of_all_together(matching, seed, largest):
     truth, tracked = traffic(seed)
     apart = count(truth, tracked, matching, largest_table=largest).scores
     assert vars(apart) == pytest.approx(vars(evaluate(truth, tracked, matching)), abs=1e-12)
+
+
+@given(seed=st.integers(0, 10_000))
+@settings(max_examples=5, deadline=None)
+def test_groups_of_py_motmetrics_too(seed):
+    pytest.importorskip("motmetrics", reason="needs the extra motmetrics")
+    truth, tracked = traffic(seed)
+    assert py_motmetrics.count(truth, tracked, largest_table=50) == pytest.approx(
+        py_motmetrics.count(truth, tracked), abs=1e-12
+    )
 
 
 def test_groups_never_meet_hold_everything_once_and_are_small():

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import math
+import tracemalloc
+from dataclasses import replace
+from itertools import count as numbers_from
+from itertools import repeat
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
+from tracking_runtime import spool
 from tracking_runtime.evaluation.detection import score_detections
 from tracking_runtime.evaluation.multi_object import CENTRE_5PX, FrameBoxes, ScoredBoxes, combined, count
 from tracking_runtime.evaluation.scoring import Rules, VideoScores, score_video, summarise
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.geometry import as_boxes
+from tracking_runtime.spool import Spool
+
+NUMBERS = numbers_from(1)
 
 
 def truth_of(*boxes: list[float] | None) -> GroundTruth:
@@ -99,6 +111,13 @@ def test_summaries_of_many_objects_are_of_all_boxes_together():
     json.dumps(empty.as_json(), allow_nan=False)
 
 
+def test_videos_of_both_kinds_are_not_summed_up():
+    one = score_video("car", [truth_of(BOX)], as_boxes([BOX]))
+    many = score_video("001", [truth_of(BOX)], [seen((1, BOX, 1.0))])
+    with pytest.raises(ValueError, match="car is scored as one target and 001 as many objects"):
+        summarise([many, one])
+
+
 def test_classes_by_hand():
     """Two cars, one found; one ship, found but called a car in the second frame."""
     car, ship = 0, 2
@@ -146,6 +165,61 @@ def test_average_precision_by_hand():
     scores = score_detections(truth, detected)
     assert scores.average_precision == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
     assert (scores.precision, scores.recall) == (pytest.approx(2 / 3), 1)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_average_precision_is_what_pycocotools_sums_up(seed):
+    """Scores of few values, so that many are equal, within a frame and between frames."""
+    rng = np.random.default_rng(seed)
+    videos = [random_video(rng) for _ in range(4)]
+    truth = [FrameBoxes(t.ids, t.boxes) for part, _ in videos for t in part]
+    detected = [replace(d, scores=np.round(d.scores, 1)) for _, part in videos for d in part]
+    reference = COCO()
+    reference.dataset = {
+        "images": [{"id": number} for number in range(1, len(truth) + 1)],
+        "categories": [{"id": 1}],
+        "annotations": [
+            {"id": next(NUMBERS), "image_id": number, "category_id": 1, "bbox": box, "area": 1, "iscrowd": 0}
+            for number, frame in enumerate(truth, start=1)
+            for box in frame.boxes.tolist()
+        ],
+    }
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference.createIndex()
+        found = reference.loadRes(
+            [
+                {"image_id": number, "category_id": 1, "bbox": box, "score": score}
+                for number, frame in enumerate(detected, start=1)
+                for box, score in zip(frame.boxes.tolist(), frame.scores.tolist(), strict=True)
+            ]
+        )
+        theirs = COCOeval(reference, found, "bbox")
+        theirs.params.iouThrs = np.array([0.3])
+        theirs.evaluate()
+        theirs.accumulate()
+    expected = theirs.eval["precision"][0, :, 0, 0, -1].mean()
+    assert score_detections(truth, detected).average_precision == pytest.approx(expected, abs=1e-12)
+
+
+def test_memory_does_not_grow_with_frames(monkeypatch):
+    """Of each frame, kilobytes of objects and tracks, little is held: its error, and where it is on disk."""
+    for name, value in {"_IN_MEMORY_BYTES": 1 << 12, "_RUN": 64, "_BATCH": 8}.items():
+        monkeypatch.setattr(spool, name, value)
+    peak_of_scoring(10)
+    assert peak_of_scoring(250) - peak_of_scoring(50) < 200 * 300
+
+
+def peak_of_scoring(frames: int) -> int:
+    boxes = as_boxes([[20 * lane, 0, 10, 10] for lane in range(5)])
+    truth = GroundTruth(np.arange(5), np.zeros(5, np.uint8), boxes)
+    answer = ScoredBoxes(np.arange(5), boxes + 1, np.full(5, 0.5), np.zeros(5, np.int64))
+    tracemalloc.start()
+    kept = Spool(repeat(truth, frames)), Spool(repeat(answer, frames))
+    assert score_video("a", *kept).figures["FN"] == 0
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
 
 
 def test_average_precision_with_500_objects_in_a_frame_and_by_centres():

@@ -34,6 +34,19 @@ def test_with_nothing_seen_before_a_frame_is_its_own_background() -> None:
     np.testing.assert_array_equal(Background(WINDOW).at(image), image)
 
 
+def test_at_some_places_it_is_what_it_is_there() -> None:
+    rng = np.random.default_rng(1)
+    background = Background(WINDOW)
+    for index in range(10):
+        background.move_on(shift(1, 2))
+        frame = rng.integers(0, 255, (40, 48), np.uint8)
+        y, x = (places.astype(np.float32) for places in np.mgrid[0:40:3, 0:48:5])
+        found = background.at_places(x, y, frame[::3, ::5])
+        if index in (0, 3, 7):  # then the median is new, and not moved on
+            np.testing.assert_array_equal(found, background.at(frame)[::3, ::5])
+        background.take_in(frame)
+
+
 def test_what_crosses_the_ground_is_not_in_it() -> None:
     ground = np.random.default_rng(0).integers(0, 200, (32, 96), np.uint8)
     background = Background(WINDOW)

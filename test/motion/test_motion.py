@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spax_ros.motion import MotionMask, MotionSettings, cell_maxima, enlarged, reduced, register
+from spax_ros.motion import MotionMask, MotionSettings, cell_maxima, enlarged, lessened, reduced, register
 from spax_ros.simulation import SatelliteScene
 
 CLIP = Path(__file__).resolve().parents[3] / "shared/data/satellite/car-0001"
@@ -63,6 +63,7 @@ def test_large_images_are_registered_at_a_fraction_of_their_size() -> None:
     corners = np.array([[0, 0, 1], [1300, 0, 1], [0, 1300, 1], [1300, 1300, 1]], float)
     found = enlarged(register(small_before, small_after), factor)
     np.testing.assert_allclose(corners @ found.T, corners @ true.T, atol=0.15)
+    np.testing.assert_allclose(enlarged(lessened(true, 3), 3), true)
 
 
 @settings(deadline=None)
@@ -76,11 +77,12 @@ def test_the_largest_of_each_cell(height: int, width: int, side: int) -> None:
         assert found[row, column] == cell.max()
 
 
-def test_moving_objects_are_in_the_mask_and_little_else() -> None:
+@pytest.mark.parametrize(("halved_side_px", "recall"), [(1280, 0.95), (400, 0.93)])
+def test_moving_objects_are_in_the_mask_and_little_else(halved_side_px: int, recall: float) -> None:
     inside = total = 0
     shares = []
     for seed in (1003, 1006, 1009):
-        mask = MotionMask(MotionSettings(least_budget_px=0))
+        mask = MotionMask(MotionSettings(least_budget_px=0, halved_side_px=halved_side_px))
         for index, frame in enumerate(SatelliteScene(seed, 20, 400)):
             motion = mask.update(brightness(frame.image))
             if index < 6 or frame.truth is None:
@@ -90,8 +92,31 @@ def test_moving_objects_are_in_the_mask_and_little_else() -> None:
             inside += int(motion.mask[row.clip(0, 399), column.clip(0, 399)].sum())
             total += len(row)
     assert total > 100
-    assert inside / total >= 0.95
+    assert inside / total >= recall
     assert np.mean(shares) <= 0.06
+
+
+def test_in_halved_images_the_difference_is_still_that_of_whole_ones() -> None:
+    whole, halved = MotionMask(), MotionMask(MotionSettings(halved_side_px=301))
+    for image in (brightness(frame.image) for frame in SatelliteScene(1003, 12, (301, 299))):
+        expected, found = whole.update(image), halved.update(image)
+    both = expected.mask & found.mask
+    assert found.residual.shape == image.shape
+    assert both.sum() >= 0.7 * expected.mask.sum() > 1000
+    assert np.corrcoef(expected.residual[both], found.residual[both])[0, 1] > 0.97
+    assert not found.residual[~cv2.dilate(found.mask.view(np.uint8), np.ones((17, 17))).astype(bool)].any()
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(33, 70), st.integers(33, 70))
+def test_images_of_any_size_can_be_halved(height: int, width: int) -> None:
+    mask = MotionMask(MotionSettings(halved_side_px=1))
+    for level in (0, 90, 200):
+        image = np.full((height, width), level, np.uint8)
+        image[-9:, -9:] = 255 - level
+        motion = mask.update(image)
+    assert motion.mask.shape == motion.residual.shape == image.shape
+    assert np.isfinite(motion.residual).all()
 
 
 def test_nothing_is_active_before_there_is_anything_to_compare_with() -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tracking_runtime.bags import BagReader, BagWriter
+from tracking_runtime.engines.select import BACKENDS
 from tracking_runtime.recording import SourceRecording
 from tracking_runtime.ros import launch_arguments
 
@@ -64,6 +65,10 @@ def test_arguments_are_as_nav2_has_them_and_say_what_they_do(name: str) -> None:
     for argument in FILES[name]:
         assert len(argument.description) > 10
         assert not argument.choices or argument.default in argument.choices
+
+
+def test_every_engine_can_be_chosen() -> None:
+    assert set(launch_arguments.ENGINES) == {"", "auto", *(backend.name for backend in BACKENDS)}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -296,10 +301,12 @@ def test_engines_are_built_and_nothing_more(launch: Any, tmp_path: Path) -> None
         ({"visualize": "foxglove"}, "apt install ros-jazzy-foxglove-bridge"),
         ({"record": "snapshot"}, "record:=snapshot needs ros2bag"),
         ({"record": "some"}, 'provided value "some" is not valid'),
+        ({"engine": "fast"}, 'provided value "fast" is not valid'),
+        ({"params_file": "/nowhere.yaml"}, "params_file:=/nowhere.yaml: there is no such file"),
     ],
 )
 def test_what_is_not_installed_or_known_is_said(launch: Any, arguments: dict[str, str], reason: str) -> None:
-    from tracking_runtime.ros.launching import is_installed
+    from tracking_runtime.ros.packages import is_installed
 
     package = {"rviz": "rviz2", "foxglove": "foxglove_bridge", "snapshot": "ros2bag"}.get(
         next(iter(arguments.values()))

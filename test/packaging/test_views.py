@@ -31,6 +31,8 @@ def test_rviz_shows_the_tracks_in_the_plane_of_the_image(node: str) -> None:
 @pytest.mark.parametrize("node", PICTURES)
 def test_foxglove_shows_annotations_markers_and_diagnostics(node: str) -> None:
     layout = json.loads((CONFIG / f"{node}.foxglove.json").read_text())
+    assert layout["globalVariables"] == {}  # without these two no layout is imported
+    assert layout["playbackConfig"]["speed"] == 1
     panels: dict[str, Any] = layout["configById"]
     assert set(_panels(layout["layout"])) == set(panels)
     annotated = panels[f"Image!{node}"]["imageMode"]

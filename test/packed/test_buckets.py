@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spax_ros.detection import decode, peaks_to_detections
+from spax_ros.detection import MOST_PEAKS, best_peaks, peaks_to_detections
 from spax_ros.network.config import VARIANTS, SpaxConfig
 from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.buckets import (
@@ -87,7 +87,8 @@ def test_an_exported_bucket_says_what_the_packed_network_says(
                 rtol=0,
             )
         ours = peaks_to_detections(peaks, roomy, 0.02)
-        theirs = decode(network, expected, grid, most=450, least_score=0.02)
+        exactly = best_peaks(network, expected.features, grid, grid.levels[0].active, MOST_PEAKS)
+        theirs = peaks_to_detections(exactly, grid, 0.02)
         assert len(ours) == len(theirs) > 100
         np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-5)
 

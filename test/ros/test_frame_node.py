@@ -351,7 +351,7 @@ def test_compressed_images_are_tracked(
 def test_operator_is_told_of_no_camera_and_of_two(
     ros: RosSession, brightness: Callable[..., NodeProcess], make_camera: Any, spot: Any, wait_for: Any
 ) -> None:
-    brightness()
+    process = brightness()
     node = LifecycleClient(ros, "/brightness")
     node.start()
 
@@ -360,6 +360,8 @@ def test_operator_is_told_of_no_camera_and_of_two(
 
     told("no frames on /image: nobody publishes there")
     assert node.diagnosis.level == Level.WARN
+    assert "takes images from /image" in process.log
+    assert process.log.count("nobody publishes there") == 1
     north = make_camera("/brightness", TrackArray)
     told("no frames on /image: its publisher is silent, or all are lost in transport")
     south = make_camera("/brightness", TrackArray)

@@ -18,6 +18,7 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from tracking_runtime.encodings import decode_image
 from tracking_runtime.errors import FrameRefused
 from tracking_runtime.ros import images
 
@@ -100,6 +101,41 @@ def test_malformed_image_is_refused(changes: dict[str, Any], reason: str) -> Non
         setattr(message, name, value)
     with pytest.raises(FrameRefused, match=reason):
         images.to_array(message)
+
+
+def test_image_that_only_cv_bridge_knows_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv_bridge", None)
+    message = images.from_array(np.zeros((4, 5, 4), np.uint8), "8UC4", Header())
+    message.encoding = "bgra8"
+    with pytest.raises(FrameRefused, match=r"'bgra8' is not known; .* apt install ros-jazzy-cv-bridge"):
+        decode_image(message)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pixel"),
+    [("bgra8", [10, 20, 30, 255]), ("rgba8", [30, 20, 10, 255]), ("yuv422_yuy2", [90, 128])],
+)
+def test_cv_bridge_reads_what_it_knows(encoding: str, pixel: list[int]) -> None:
+    pytest.importorskip("cv_bridge", reason="no wheel of cv_bridge exists")
+    message = images.from_array(np.tile(np.uint8(pixel), (6, 8, 1)), f"8UC{len(pixel)}", Header())
+    message.encoding = encoding
+    found, given = decode_image(message)
+    assert (given, found.shape, found.dtype) == ("bgr8", (6, 8, 3), np.uint8)
+    expected = [10, 20, 30] if len(pixel) == 4 else [86, 86, 86]  # a luma of 90, in the range from 16 to 235
+    np.testing.assert_allclose(found[3, 4], expected, atol=1)
+
+
+def test_what_cv_bridge_cannot_read_either_is_refused() -> None:
+    pytest.importorskip("cv_bridge", reason="no wheel of cv_bridge exists")
+    for encoding, height in (("bayer_rggb8", 3), ("bayer_rggb8", 0), ("no such", 4)):
+        message = images.from_array(np.zeros((4, 6), np.uint8), "mono8", Header())
+        message.encoding, message.height, message.data = (
+            encoding,
+            height,
+            message.data[: 6 * max(height - 1, 0)],
+        )
+        with pytest.raises(FrameRefused, match=f"'{encoding}' is not known; .*; nor can cv_bridge read it"):
+            decode_image(message)
 
 
 def test_array_of_another_type_is_no_such_image() -> None:

@@ -31,8 +31,10 @@ def test_every_frame_is_timed_or_accounted_for(tmp_path: Path) -> None:
     assert found["besides_engine_ms"][0] == pytest.approx(found["transport"]["p50"] + inside)
     assert found["latency"]["p50"] > found["stages"]["engine"]["p50"] > 0
     assert found["idle_cpu_percent"] > 0
+    assert found["start_s"] > found["stages"]["total"]["max"] / 1000 > 0
     assert (tmp_path / "latency.png").stat().st_size > 10_000
     assert "all but the engine" in done.output
+    assert "start of the process to the first tracks" in done.output
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,16 @@ def test_every_transition_and_every_wrong_one_is_answered(ros: RosSession, brigh
     assert node.state() == "unconfigured"
 
 
+@pytest.mark.parametrize("module", ["hsi_tracker_ros.node", "spax_ros.node"])
+def test_tracker_ends_in_order_though_it_was_never_configured(
+    ros: RosSession, node_process: Start, module: str
+) -> None:
+    process = node_process(module, "tracker")
+    assert LifecycleClient(ros, "/tracker").state() == "unconfigured"
+    assert process.stop() == 0
+    assert "Traceback" not in process.log
+
+
 def test_nothing_stays_behind_after_many_lives(ros: RosSession, brightness: Start) -> None:
     process = brightness()
     lives = list(live_often(ros, process, 30))
@@ -54,6 +64,9 @@ def test_growth_is_seen() -> None:
     growth = Growth.over(lives, settling=2)
     assert (growth.threads, growth.files) == (1, 3)
     assert growth.memory_mb_per_life == pytest.approx(2.0)
+    assert growth.gpu_memory_mb_per_life is None
+    on_gpu = [Held(1, 1, 1.0, gpu_memory_mb=900.0 + 4 * n) for n in range(4)]
+    assert Growth.over(on_gpu, settling=1).gpu_memory_mb_per_life == pytest.approx(4.0)
 
 
 def test_command_shows_frames_in_each_life_and_keeps_what_it_measured(tmp_path: Path) -> None:
@@ -62,7 +75,7 @@ def test_command_shows_frames_in_each_life_and_keeps_what_it_measured(tmp_path: 
     result = CliRunner().invoke(lifecycle, arguments)
     assert "spax_tracker: 5 lives, then" in result.output.replace("\n", " ")
     lives = json.loads((tmp_path / "out" / "lifecycle.json").read_text())["lives"]
-    assert [set(held) for held in lives] == [{"threads", "files", "memory_mb"}] * 5
+    assert [set(held) for held in lives] == [{"threads", "files", "memory_mb", "gpu_memory_mb"}] * 5
     assert (tmp_path / "out" / "lifecycle.png").stat().st_size > 10_000
 
 

@@ -60,7 +60,7 @@ def watch(runner: Runner, model: SpaxModel, crowds: tuple[int, ...] = CROWDS) ->
     """What a runner sees of a drifting stream."""
     stream, found = runner.stream(), []
     for number, tiles in enumerate(crowds):
-        grid = PackedGrid(crowd(tiles), model.config.levels, TILE, bucket)
+        grid = PackedGrid(crowd(tiles), model.config.levels, TILE, stream.room)
         generator = torch.Generator().manual_seed(number)
         image = torch.randn(1, model.config.input_channels, SIDE, SIDE, generator=generator)
 
@@ -130,13 +130,23 @@ def test_frames_do_not_wait_for_engines_that_are_made_beside_them(model: SpaxMod
     later = Later()
     runner = EngineRunner(model, ON_GRAPHS, later)
     wanted = watch(PyTorchRunner(model.network), model)
-    assert_same(watch(runner, model), wanted)
-    assert len(later.jobs) == len({bucket(tiles) for tiles in CROWDS[1:]} - {bucket(1)})
-    for job in later.jobs:
-        job()
-    made = len(later.jobs)
-    assert_same(watch(runner, model), wanted)
-    assert len(later.jobs) == made
+    buckets = {bucket(tiles) for tiles in CROWDS} - {bucket(1)}
+    for made in range(len(buckets) + 2):
+        assert_same(watch(runner, model), wanted)
+        assert len(later.jobs) == min(made + 1, len(buckets))
+        for job in later.jobs[made:]:
+            job()
+
+
+def test_what_is_made_is_for_the_frame_at_hand_and_serves_smaller_ones_meanwhile(model: SpaxModel) -> None:
+    later = Later()
+    runner = EngineRunner(model, ON_GRAPHS, later)
+    assert [runner.room(tiles) for tiles in (60, 150, 100, 200)] == [64, 160, 112, 224]
+    later.jobs.pop()()
+    assert [runner.room(tiles) for tiles in (150, 129, 80, 64, 161)] == [160, 160, 160, 64, 192]
+    later.jobs.pop()()
+    assert [runner.room(tiles) for tiles in (80, 65, 81, 160)] == [80, 80, 160, 160]
+    assert len(later.jobs) == 1
 
 
 def test_what_an_engine_cannot_do_pytorch_does_loudly(

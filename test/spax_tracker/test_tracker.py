@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spax_ros.association import Tracks, TrackState
 from spax_ros.detection import Detections, no_detections
-from spax_ros.inputs import as_bgr, white_level
+from spax_ros.inputs import as_uint8, white_level
 from spax_ros.models import load_spax
 from spax_ros.packed.grid import TILE
 from spax_ros.packed.limit import active_tiles
@@ -243,7 +243,7 @@ def test_unknown_engines_and_models_are_named() -> None:
 def test_white_is_the_end_of_the_bits_in_use() -> None:
     assert white_level(np.array([[3000]], np.uint16)) == 4095
     assert white_level(np.array([[3]], np.uint16)) == 255
-    assert as_bgr(np.full((40, 40), 4095, np.uint16), 4095.0).max() == 255
+    assert as_uint8(np.full((40, 40), 4095, np.uint16), 4095.0).max() == 255
 
 
 @pytest.mark.skipif(not REAL_CLIP.is_dir(), reason=f"no real clip at {REAL_CLIP}")

@@ -66,7 +66,7 @@ def engines(
 
 
 def _calibrate_on_noise(networks: Networks) -> None:
-    if openvino.uncalibratable() is None:
+    if openvino.uncalibratable(networks.graphs) is None:
         for graph in networks.graphs:
             openvino.quantise(graph, [realistic_inputs(graph, seed) for seed in range(_NOISES)])
 

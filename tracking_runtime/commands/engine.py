@@ -91,9 +91,9 @@ def _build(networks: Networks, settings: EngineSettings) -> Table:
 
 
 def _calibrate(networks: Networks, model: str, calibrate_on: str, validation: str, frames: int) -> None:
-    reason = openvino.uncalibratable()
+    reason = openvino.uncalibratable(networks.graphs)
     if reason is not None:
-        raise EngineError(f"nothing can be calibrated here: {reason}")
+        raise EngineError(f"{model} cannot be calibrated: {reason}")
     total = len(networks.graphs) + 3
     with passing() as progress:
         task = progress.add_task("tracking to calibrate", total=total)

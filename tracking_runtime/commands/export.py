@@ -56,7 +56,7 @@ def export(model: str, to: str, output: Path, precision: str, batches: Sequence[
     for RTX is compiled for all GPUs from compute capability 7.5 to 12.0, and needs none here. Beside the
     files, MODEL.FORMAT.yaml says what goes in and out, and how far ONNX and OpenVINO files are from PyTorch.
 
-    In int8, OpenVINO files are what `rstrack engine build MODEL --precision int8` has calibrated, and the
+    In int8, files hold what `rstrack engine build MODEL --precision int8` has calibrated, and the
     manifest has the accuracy before and after.
     """
     try:

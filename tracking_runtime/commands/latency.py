@@ -42,7 +42,9 @@ _SUMS = ("total", "besides_engine")
 @click.option(
     "--kept", default=50, show_default=True, type=click.IntRange(3), help="Different frames, made beforehand."
 )
-@click.option("--idle", default=10.0, show_default=True, help="[s] Time without frames, for the idle CPU.")
+@click.option(
+    "--idle", default=10.0, show_default=True, help="[s] Time without frames at the end, for idle CPU."
+)
 @click.option("--set", "assignments", multiple=True, metavar="NAME=VALUE", help="A parameter of the node.")
 @click.option(
     "--output", default="latency", show_default=True, type=click.Path(path_type=Path), help="Folder to write."
@@ -57,7 +59,7 @@ def latency(
     assignments: Sequence[str],
     output: Path,
 ) -> None:
-    """Time NODE, a tracker, from a camera's publish to the tracks' arrival.
+    """Time NODE, a tracker, from a camera's publish to the tracks' arrival, and from its start to the first.
 
     The camera sends frames at a steady rate, forwards and backwards in turns; a node that takes targets is
     given the first of the ground truth. Fails if a frame is unaccounted for. Writes latency.json and
@@ -131,6 +133,7 @@ def _table(node: str, passage: Passage) -> Table:
     p50, p95 = passage.besides_engine_ms
     table.add_section()
     table.add_row("all but the engine and the wait for it", f"{p50:.1f}", f"{p95:.1f}", "", style="bold")
+    table.add_row("start of the process to the first tracks, s", f"{passage.start_s:.2f}", "", "")
     table.add_row("idle node, % of a core", f"{passage.idle_cpu_percent:.2f}", "", "")
     return table
 

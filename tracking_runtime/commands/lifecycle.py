@@ -51,7 +51,7 @@ def lifecycle(
     """Configure, activate, deactivate and clean up NODE many times; fails if it leaks.
 
     Threads and open files must be as many after the last life as they were when a fifth of them was over, and
-    memory may grow by less than 0.1 MB a life. Writes lifecycle.json and lifecycle.png.
+    memory, the GPU's too, may grow by less than 0.1 MB a life. Writes lifecycle.json and lifecycle.png.
     """
     points = {point.name: point for point in entry_points(group=NODES)}
     if node not in points:
@@ -75,7 +75,8 @@ def lifecycle(
     _plot(node, lives).savefig(output / "lifecycle.png", dpi=150)
     Console().print(
         f"{node}: {times} lives, then {growth.threads:+d} threads, {growth.files:+d} open files, "
-        f"{growth.memory_mb_per_life:+.3f} MB a life; {lives[-1].memory_mb:.0f} MB at the end; see {output}"
+        f"{growth.memory_mb_per_life:+.3f} MB a life; {lives[-1].memory_mb:.0f} MB at the end; "
+        f"{_on_gpu(growth)}; see {output}"
     )
     if _leaks(growth):
         raise click.ClickException(f"{node} leaks")
@@ -117,8 +118,15 @@ def told_why() -> Iterator[None]:
         raise click.ClickException(str(error)) from error
 
 
+def _on_gpu(growth: Growth) -> str:
+    if growth.gpu_memory_mb_per_life is None:
+        return "no GPU"
+    return f"{growth.gpu_memory_mb_per_life:+.3f} MB a life on the GPU"
+
+
 def _leaks(growth: Growth) -> bool:
-    return growth.threads > 0 or growth.files > 0 or growth.memory_mb_per_life >= _ALLOWED_MB_PER_LIFE
+    memory = max(growth.memory_mb_per_life, growth.gpu_memory_mb_per_life or 0.0)
+    return growth.threads > 0 or growth.files > 0 or memory >= _ALLOWED_MB_PER_LIFE
 
 
 def _plot(node: str, lives: Sequence[Held]) -> Figure:

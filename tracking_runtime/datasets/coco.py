@@ -21,6 +21,7 @@ from tracking_runtime.frames import GroundTruth
 from tracking_runtime.geometry import as_boxes
 from tracking_runtime.rows import Malformed
 from tracking_runtime.sources import natural
+from tracking_runtime.spool import Made, SpooledMapping
 
 CLASS_NAMES = ("car", "airplane", "ship", "train")
 
@@ -60,7 +61,8 @@ class _Known:
 def _sequence(
     path: Path, name: str, images: list[Mapping[str, Any]], truths: Mapping[int, GroundTruth | None]
 ) -> VideoSequence:
-    known = _Known([truths.get(image["id"], GroundTruth()) for image in images])
+    ids = [image["id"] for image in images]
+    known = _Known(Made(len(ids), lambda index: truths.get(ids[index], GroundTruth())))
     paths = [_image_path(path, image["file_name"]) for image in images]
     found = tuple(place for place in paths if place is not None)
     if len(found) == len(images):
@@ -96,7 +98,7 @@ def _classes(path: Path, categories: list[Mapping[str, Any]]) -> dict[int, int]:
 
 def _truths(
     path: Path, content: Mapping[str, Any], classes: Mapping[int, int], malformed: Malformed
-) -> dict[int, GroundTruth | None]:
+) -> Mapping[int, GroundTruth | None]:
     objects: dict[int, dict[int, tuple[int, list[float]]]] = defaultdict(dict)
     doubtful: set[int] = set()
     images = {image["id"] for image in content["images"]}
@@ -114,8 +116,9 @@ def _truths(
             raise SourceError(f"{path}: annotation {annotation.get('id', '?')}: {reason}")
         else:
             doubtful.add(image)
-    known: dict[int, GroundTruth | None] = {image: _truth(found) for image, found in objects.items()}
-    return {**known, **dict.fromkeys(doubtful, None)}
+    return SpooledMapping(
+        (image, None if image in doubtful else _truth(objects[image])) for image in {*objects, *doubtful}
+    )
 
 
 def _doubt(annotation: Mapping[str, Any], images: set[int], classes: Mapping[int, int]) -> str:

@@ -19,13 +19,14 @@ import yaml
 from numpy.typing import NDArray
 
 from tracking_runtime.datasets.results import write_tracks
-from tracking_runtime.datasets.sequences import ImageSequence, Truths
+from tracking_runtime.datasets.sequences import ImageSequence
 from tracking_runtime.described import TRUTH_FILE, VIDEO_FILE, VideoDescription, find_description
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.multi_object import ScoredBoxes
 from tracking_runtime.frames import FrameSource, GroundTruth
 from tracking_runtime.sources import SPECTRAL_INFO_FILE, find_spectral_info, read_image_file
 from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.spool import Made, Spool
 
 _IMAGES = "img"
 _AS_PNG = ("mono8", "mono16", "bgr8", "rgb8")
@@ -44,7 +45,7 @@ def write_folder(source: FrameSource, folder: Path) -> Iterator[int]:
         (folder / _IMAGES).mkdir(parents=True)
     except FileExistsError:
         raise SourceError(f"{folder} exists already: choose another name") from None
-    truths: Truths = []
+    truths: Spool[GroundTruth | None] = Spool()
     stamps: list[int] = []
     encoding = ""
     for number, frame in enumerate(source, start=1):
@@ -55,7 +56,7 @@ def write_folder(source: FrameSource, folder: Path) -> Iterator[int]:
         truths.append(frame.truth)
         stamps.append(frame.stamp_ns)
         yield frame.stamp_ns
-    write_tracks(folder / TRUTH_FILE, [_objects(truth) for truth in truths])
+    write_tracks(folder / TRUTH_FILE, Made(len(truths), lambda index: _objects(truths[index])))
     if source.spectral_info is not None:
         _write_yaml(folder / SPECTRAL_INFO_FILE, _plain_info(source.spectral_info))
     unknown = tuple(number for number, truth in enumerate(truths, start=1) if truth is None)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +18,8 @@ import scipy.io
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.multi_object import ScoredBoxes
 from tracking_runtime.geometry import Boxes, as_boxes
-from tracking_runtime.rows import Doubtful, Doubts, Malformed, Row, check_malformed, read_rows
+from tracking_runtime.rows import Doubtful, Doubts, Malformed, ObjectRow, Row, check_malformed, read_rows
+from tracking_runtime.spool import Made, SpooledMapping
 
 SUFFIXES = (".txt", ".csv", ".mat")
 
@@ -47,11 +47,11 @@ def is_one_target(path: Path) -> bool:
     """
     if path.suffix == ".mat":
         return True
-    rows = Doubts(path).without_heading(read_rows(path, may_be_empty=True))
-    columns = rows[0].columns if rows else _LEAST_MOT
-    if columns != _ONE_TARGET and columns < _LEAST_MOT:
+    first = next(Doubts(path).without_heading(read_rows(path, may_be_empty=True)), None)
+    columns = first.columns if first else _LEAST_MOT
+    if first and columns != _ONE_TARGET and columns < _LEAST_MOT:
         raise SourceError(
-            f"{path}:{rows[0].number}: {columns} columns; known are x,y,w,h (4) and frame,id,x,y,w,h,… "
+            f"{path}:{first.number}: {columns} columns; known are x,y,w,h (4) and frame,id,x,y,w,h,… "
             "(6 or more)"
         )
     return columns == _ONE_TARGET
@@ -74,12 +74,12 @@ def read_boxes(path: Path, frames: int, *, malformed: Malformed = "raise") -> Bo
     if path.suffix == ".mat":
         rows, boxes = [], _mat_boxes(path)
     else:
-        rows = doubts.without_heading(read_rows(path))
+        rows = list(doubts.without_heading(read_rows(path)))
         read = [doubts.believed(row, _four) for row in rows]
         boxes = as_boxes([(math.nan,) * 4 if box is None else box for box in read])
     if len(boxes) != frames:
         last = rows[min(frames, len(rows) - 1)] if rows else Row(len(boxes), (), _ONE_TARGET)
-        doubts.note(last, f"{len(boxes)} boxes for {frames} frames")
+        doubts.note(last.number, f"{len(boxes)} boxes for {frames} frames")
     doubts.settle(malformed)
     result = np.full((frames, 4), np.nan)
     result[: len(boxes)] = boxes[:frames]
@@ -88,8 +88,8 @@ def read_boxes(path: Path, frames: int, *, malformed: Malformed = "raise") -> Bo
 
 def read_tracks(
     path: Path, frames: int | None = None, *, malformed: Malformed = "raise"
-) -> list[ScoredBoxes]:
-    """The objects of each frame.
+) -> Sequence[ScoredBoxes]:
+    """The objects of each frame, on disk.
 
     Args:
         path: of the file; an empty one has no objects. Class ids are -1 where it tells none.
@@ -101,19 +101,18 @@ def read_tracks(
     """
     check_malformed(malformed)
     doubts = Doubts(path)
-    found: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
-    for row in doubts.without_heading(read_rows(path, may_be_empty=True)):
-        values = doubts.believed(row, lambda values: _mot_row(values, frames))
-        if values is None:
-            continue
-        frame, number = int(values[0]), int(values[1])
-        if number in found[frame]:
-            doubts.note(row, f"object {number} is in frame {frame} twice")
-        else:
-            found[frame][number] = values
+
+    def believed() -> Iterator[ObjectRow[tuple[float, ...]]]:
+        for row in doubts.without_heading(read_rows(path, may_be_empty=True)):
+            values = doubts.believed(row, lambda values: _mot_row(values, frames))
+            if values is not None:
+                yield ObjectRow(int(values[0]), int(values[1]), row.number, values)
+
+    found = SpooledMapping((frame, _objects(objects)) for frame, objects, _ in doubts.by_frame(believed()))
     doubts.settle(malformed)
     last = max(found, default=0) if frames is None else frames
-    return [_objects(list(found[frame].values())) for frame in range(1, last + 1)]
+    nothing = ScoredBoxes.none()
+    return Made(last, lambda index: found.get(index + 1, nothing))
 
 
 def write_boxes(path: Path, boxes: Boxes) -> None:

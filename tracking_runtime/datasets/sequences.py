@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,8 +17,9 @@ from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, FrameSource, GroundTruth
 from tracking_runtime.sources import BagSource, read_image_file
 from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.spool import Made, SpooledMapping, padded
 
-Truths = list[GroundTruth | None]
+Truths = Sequence[GroundTruth | None]
 
 
 class VideoSequence(FrameSource, Protocol):
@@ -70,8 +71,7 @@ class ImageSequence:
         Raises:
             SourceError: the file with it cannot be believed.
         """
-        known = self.read_truth()
-        return known + [None] * (len(self.paths) - len(known))
+        return padded(self.read_truth(), len(self.paths), None)
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -143,5 +143,6 @@ class BagSequence(BagSource):
         if not self.truth_topic:
             return [None] * len(self)
         messages = BagReader(self.path).messages([self.truth_topic])
-        known = {stamp_of_message(message): read_truth(message) for _, message in messages}
-        return [known.get(stamp) for stamp in self.stamps]
+        known = SpooledMapping((stamp_of_message(message), read_truth(message)) for _, message in messages)
+        stamps = self.stamps
+        return Made(len(stamps), lambda index: known.get(stamps[index]))

@@ -18,7 +18,7 @@ import pickle
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -80,6 +80,12 @@ def graph_key(graph: Graph, *facts: str) -> str:
     shapes = [(str(example.dtype), tuple(example.shape)) for example in graph.examples]
     digest.update(json.dumps([shapes, graph.inputs, graph.outputs, facts]).encode())
     return digest.hexdigest()
+
+
+def content_key(files: Iterable[Path], *facts: object) -> str:
+    """A key that changes with what files hold and these facts."""
+    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    return hashlib.sha256(json.dumps([digests, facts]).encode()).hexdigest()
 
 
 class _Describer(pickle.Pickler):

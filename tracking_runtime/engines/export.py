@@ -69,7 +69,7 @@ class ExportManifest:
         format: one of ``FORMATS``.
         precision: of the arithmetic.
         made_with: versions of what made it.
-        accuracy: int8: what it was calibrated on, and how well its tracker did before and after.
+        accuracy: int8: what it was calibrated on, and how well its tracker did before and after, on OpenVINO.
         graphs: all files.
     """
 
@@ -106,6 +106,8 @@ class Format:
 
 def _write_onnx(graph: Graph, stem: Path, precision: str) -> list[Path]:
     path = stem.with_name(stem.name + ".onnx")
+    if precision == "int8":
+        return openvino.copy_quantised(graph, path)
     onnx.write_onnx(in_precision(graph, DTYPES[precision]), path)
     return [path]
 
@@ -113,9 +115,8 @@ def _write_onnx(graph: Graph, stem: Path, precision: str) -> list[Path]:
 def _write_openvino(graph: Graph, stem: Path, precision: str) -> list[Path]:
     path = stem.with_name(stem.name + ".xml")
     if precision == "int8":
-        openvino.copy_quantised(graph, path)
-    else:
-        openvino.write_openvino(graph, path)
+        return openvino.copy_quantised(graph, path)
+    openvino.write_openvino(graph, path)
     return [path, path.with_suffix(".bin")]
 
 
@@ -141,7 +142,7 @@ def _version(module: str) -> Callable[[], str]:
 
 
 FORMATS: Mapping[str, Format] = {
-    "onnx": Format(onnx.unavailable, _write_onnx, _version("onnx"), True, ("float32", "float16")),
+    "onnx": Format(onnx.unavailable, _write_onnx, _version("onnx"), True, ("float32", "float16", "int8")),
     "openvino": Format(openvino.missing, _write_openvino, _version("openvino"), True, ("float32", "int8")),
     "tensorrt": Format(
         tensorrt.missing, _write_tensorrt, _version("torch_tensorrt"), False, tensorrt.PRECISIONS
@@ -151,7 +152,7 @@ FORMATS: Mapping[str, Format] = {
         _write_tensorrt_rtx,
         _version("tensorrt_rtx"),
         False,
-        tensorrt_rtx.PRECISIONS,
+        (*tensorrt_rtx.PRECISIONS, "int8"),
     ),
 }
 

@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,12 +24,14 @@ import torch
 from numpy.typing import NDArray
 
 from tracking_runtime.build_progress import stage
-from tracking_runtime.engines.cache import EngineCache, graph_key
+from tracking_runtime.engines import onnx
+from tracking_runtime.engines.cache import EngineCache, content_key, graph_key
 from tracking_runtime.engines.program import export_program
 from tracking_runtime.engines.protocol import EngineError, EngineSettings, Graph
 from tracking_runtime.engines.winograd import with_fewer_products
 
 _FILE = "network.xml"
+_COMPILED = "network.blob"
 _CONVERSION = 0.8
 """Share of a build's time that the conversion takes."""
 _HINTS = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
@@ -40,28 +42,52 @@ class OpenVINOEngine:
     """A graph compiled for least latency on this CPU."""
 
     def __init__(self, graph: Graph, settings: EngineSettings) -> None:
-        openvino = _openvino()
+        version = _openvino().__version__.split("-")[0]
+        self.description = f"OpenVINO {version} on CPU, {settings.cpu_threads} threads, {settings.precision}"
         properties = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": settings.cpu_threads,
             "INFERENCE_PRECISION_HINT": _HINTS[settings.precision],
         }
-        version = openvino.__version__.split("-")[0]
-        core = openvino.Core()
         int8 = settings.precision == "int8"
-        with _quantised(graph) if int8 else _converted(graph.pattern or graph) as path, _same_signal_stack():
-            stage(f"{graph.name}: compiling by OpenVINO", _CONVERSION)
-            network = core.read_model(path)
-            if graph.pattern is not None:
-                network.reshape({port: list(x.shape) for port, x in enumerate(graph.examples)})
-            compiled = core.compile_model(network, "CPU", properties)
+        with _quantised(graph) if int8 else _converted(graph.pattern or graph) as path:
+            make = partial(_compile, graph, path, properties)
+            key = content_key(
+                (path, path.with_suffix(".bin")), *_machine(), *properties.values(), _shapes(graph)
+            )
+            with EngineCache().obtain(key, f"{graph.name}, {self.description}", make) as kept:
+                content = (kept / _COMPILED).read_bytes()
+        with _same_signal_stack():
+            compiled = _openvino().Core().import_model(content, "CPU", properties)
             self._request = compiled.create_infer_request()
-        self.description = f"OpenVINO {version} on CPU, {settings.cpu_threads} threads, {settings.precision}"
         self.run(*(example.numpy(force=True) for example in graph.examples))
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         results = self._request.infer(dict(enumerate(arrays)), share_inputs=True)
         return tuple(np.array(result) for result in results.values())
+
+
+def _shapes(graph: Graph) -> list[list[int]]:
+    return [list(example.shape) for example in graph.examples]
+
+
+def _machine() -> tuple[str, ...]:
+    """What a compiled network depends on beside the network."""
+    core = _openvino().Core()
+    facts = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
+    return (_version(), *map(str, facts))
+
+
+def _compile(graph: Graph, path: Path, properties: Mapping[str, Any], folder: Path) -> None:
+    """Compile a converted network for a graph's shapes, on this CPU."""
+    stage(f"{graph.name}: compiling by OpenVINO", _CONVERSION)
+    core = _openvino().Core()
+    network = core.read_model(path)
+    if graph.pattern is not None:
+        network.reshape(dict(enumerate(_shapes(graph))))
+    with _same_signal_stack():
+        compiled = core.compile_model(network, "CPU", properties)
+        (folder / _COMPILED).write_bytes(compiled.export_model().getvalue())
 
 
 @contextmanager
@@ -83,12 +109,13 @@ def _converted(graph: Graph) -> Iterator[Path]:
 @contextmanager
 def _quantised(graph: Graph) -> Iterator[Path]:
     """The network in int8, which was calibrated before."""
-    with EngineCache().obtain(_int8_key(graph), f"{graph.name}, int8", _refuse) as kept:
+    with EngineCache().obtain(_int8_key(graph), f"{graph.name}, int8", partial(_refuse, graph)) as kept:
         yield kept / _FILE
 
 
-def _refuse(folder: Path) -> None:  # noqa: ARG001 - as every maker
-    raise EngineError("not calibrated: `rstrack engine build MODEL --precision int8 --calibration SOURCE`")
+def _refuse(graph: Graph, folder: Path) -> None:  # noqa: ARG001 - as every maker
+    uncalibrated = "not calibrated: `rstrack engine build MODEL --precision int8 --calibration SOURCE`"
+    raise EngineError(graph.no_int8 or uncalibrated)
 
 
 def _int8_key(graph: Graph) -> str:
@@ -100,7 +127,7 @@ def _version() -> str:
 
 
 def quantise(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]]) -> None:
-    """Make a graph's int8 network and keep it, for engines of that precision.
+    """Make a graph's int8 network and keep it, for engines of that precision; as ONNX too, if that can be.
 
     Args:
         graph: to quantise.
@@ -109,7 +136,13 @@ def quantise(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]]) -> None:
     cache, key = EngineCache(), _int8_key(graph)
     cache.forget(key)
     label = f"{graph.name}, {_version()}, int8"
-    with cache.obtain(key, label, lambda folder: write_quantised(graph, inputs, folder / _FILE)):
+
+    def make(folder: Path) -> None:
+        write_quantised(graph, inputs, folder / _FILE)
+        if onnx.unquantisable() is None:
+            onnx.write_quantised(graph, inputs, (folder / _FILE).with_suffix(".onnx"))
+
+    with cache.obtain(key, label, make):
         pass
 
 
@@ -123,11 +156,27 @@ def quantised_facts(graph: Graph) -> dict[str, Any]:
     return EngineCache().facts(_int8_key(graph))
 
 
-def copy_quantised(graph: Graph, path: Path) -> None:
-    """Write a graph's int8 network, which was calibrated before, as OpenVINO's ``.xml`` and ``.bin``."""
+def copy_quantised(graph: Graph, path: Path) -> list[Path]:
+    """Write a graph's int8 network, which was calibrated before.
+
+    Args:
+        graph: that was calibrated.
+        path: of an ``.onnx``, or an ``.xml`` of OpenVINO's, beside which lies its ``.bin``.
+
+    Returns:
+        the files, the main one first.
+
+    Raises:
+        EngineError: it was not calibrated, or where there was no ONNX.
+    """
+    paths = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
     with _quantised(graph) as kept:
-        for source in (kept, kept.with_suffix(".bin")):
-            shutil.copyfile(source, path.with_suffix(source.suffix))
+        for copy in paths:
+            if not kept.with_suffix(copy.suffix).exists():
+                lacking = onnx.unquantisable() or "something was not installed then: calibrate again"
+                raise EngineError(f"{graph.name} was calibrated without ONNX: {lacking}")
+            shutil.copyfile(kept.with_suffix(copy.suffix), copy)
+    return paths
 
 
 def write_quantised(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]], path: Path) -> None:
@@ -145,8 +194,11 @@ def write_quantised(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]], path
         openvino.save_model(made, path, compress_to_fp16=False)
 
 
-def uncalibratable() -> str | None:
-    """Why nothing can be quantised here; None if it can."""
+def uncalibratable(graphs: Iterable[Graph]) -> str | None:
+    """Why these graphs cannot be quantised here; None if they can."""
+    refusals = [graph.no_int8 for graph in graphs if graph.no_int8]
+    if refusals:
+        return refusals[0]
     if importlib.util.find_spec("nncf") is None:
         return "not installed: nncf (pip install 'remote_sensing_tracking[int8]')"
     return missing()
@@ -166,6 +218,7 @@ def write_openvino(graph: Graph, path: Path) -> None:
     for ports, names in ((converted.inputs, graph.inputs), (converted.outputs, graph.outputs)):
         for port, name in zip(ports, names, strict=True):
             port.get_tensor().set_names({name})
+    converted.reshape(dict(enumerate(_shapes(graph))))  # conversion forgets them; what is dynamic is slower
     openvino.save_model(converted, path, compress_to_fp16=False)
 
 

@@ -28,6 +28,7 @@ class Graph:
         outputs: name of each output.
         pattern: a graph of the same program for other shapes, which may be converted in its place and then
             given these shapes: one conversion serves many graphs.
+        no_int8: why it is not to run in int8; empty if it may.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     pattern: Graph | None = None
+    no_int8: str = ""
 
 
 @dataclass(frozen=True)

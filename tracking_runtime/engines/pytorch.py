@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tracking_runtime.engines.precision import DTYPES
+from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.protocol import EngineSettings, Graph
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -28,25 +28,21 @@ class PyTorchEngine:
 
     def __init__(self, graph: Graph, device: str, settings: EngineSettings) -> None:
         self._device = torch.device(device)
-        half = DTYPES[settings.precision] if settings.precision != "float32" else torch.bfloat16
-        self._autocast = torch.autocast(
-            self._device.type, dtype=half, enabled=settings.precision != "float32"
-        )
         if self._device.type == "cpu":
             torch.set_num_threads(settings.cpu_threads)
             place = f"CPU, {settings.cpu_threads} threads"
         else:
             place = torch.cuda.get_device_name(self._device)
-        self._module = channels_last(copy.deepcopy(graph.module)).eval().to(self._device)
+        module = in_precision(graph, DTYPES[settings.precision]).module
+        self._module = channels_last(copy.deepcopy(module)).eval().to(self._device)
         self.description = f"PyTorch {torch.__version__} on {place}, {settings.precision}"
         self.run(*(example.numpy(force=True) for example in graph.examples))
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        with torch.inference_mode(), self._autocast:
+        with torch.inference_mode():
             outputs = self._module(*(self._tensor(array) for array in arrays))
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
-        floats = (output.float() if output.is_floating_point() else output for output in outputs)
-        return tuple(output.numpy(force=True) for output in floats)
+        return tuple(output.numpy(force=True) for output in outputs)
 
     def _tensor(self, array: NDArray[Any]) -> Tensor:
         tensor = torch.from_numpy(array).to(self._device)
@@ -58,7 +54,7 @@ class PyTorchBackend:
 
     def __init__(self, name: str, device: str) -> None:
         self.name, self._device = name, device
-        self.precisions = ("float32", "bfloat16") if device == "cpu" else ("float32", "float16", "bfloat16")
+        self.precisions = ("float32", "bfloat16", "float16")
 
     def unavailable(self) -> str | None:
         if self._device == "cuda" and not torch.cuda.is_available():

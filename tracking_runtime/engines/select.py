@@ -68,8 +68,8 @@ def load_engines(graphs: Sequence[Graph], settings: EngineSettings | None = None
     """Make several graphs ready, one after the other, as ``load_engine`` does."""
     engines = []
     for index, graph in enumerate(graphs):
-        with part(index, len(graphs)):
-            engines.append(load_engine(graph, settings))
+        part(index, len(graphs))
+        engines.append(load_engine(graph, settings))
     return engines
 
 

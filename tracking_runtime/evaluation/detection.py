@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pycocotools.cocoeval import COCOeval
 
-from tracking_runtime.evaluation.multi_object import IOU_03, FrameBoxes, Matching, ScoredBoxes, frame_matches
+from tracking_runtime.evaluation.multi_object import IOU_03, FrameBoxes, Matching, ScoredBoxes, count_frames
+from tracking_runtime.spool import sorted_on_disk
 
 _CATEGORY = 1
-_ACCUMULATED = ("dtScores", "dtMatches", "dtIgnore", "gtIgnore")
+_KEY = 0, _CATEGORY  # of the only frame that is held
+_RECALLS = np.linspace(0, 1, 101)
 
 
 @dataclass(frozen=True)
@@ -46,60 +49,73 @@ def score_detections(
     """
     if len(truth) != len(detected):
         raise ValueError(f"{len(detected)} frames of detections for {len(truth)} true ones")
-    matched = int(frame_matches(truth, detected, matching).sum())
-    objects, claims = (sum(len(frame.ids) for frame in frames) for frames in (truth, detected))
+    counts = count_frames(truth, detected, matching)
+    matched, objects, claims = (int(n.sum()) for n in (counts.matches, counts.objects, counts.tracks))
     return DetectionScores(
         precision=matched / claims if claims else 0.0,
         recall=matched / objects if objects else 0.0,
         f1=2 * matched / (claims + objects) if claims + objects else 0.0,
-        average_precision=average_precision(truth, detected, matching),
+        average_precision=_average_precision(truth, detected, matching, objects) if objects else float("nan"),
     )
 
 
-def average_precision(
-    truth: Sequence[FrameBoxes], detected: Sequence[ScoredBoxes], matching: Matching = IOU_03
+def _average_precision(
+    truth: Sequence[FrameBoxes], detected: Sequence[ScoredBoxes], matching: Matching, objects: int
 ) -> float:
-    """COCO's average precision with any rule of matching, any number of objects of any size."""
-    return _AnyMatching(truth, detected, matching).average_precision()
+    """COCO's average precision with any rule of matching, any number of objects of any size.
+
+    Detections are matched by pycocotools a frame at a time, and summed up as it does, but in a stream.
+    """
+    claims = chain.from_iterable(map(_FrameMatches(matching), truth, detected))
+    ranked = sorted_on_disk(claims, key=lambda claim: -claim[0])
+    return _mean_precision((right for _, right in ranked), objects)
 
 
-class _AnyMatching(COCOeval):
-    """COCO's evaluation with frames prepared one at a time, and similarities of our own."""
+def _mean_precision(ranked: Iterable[bool], objects: int) -> float:
+    """The mean, over 101 recalls, of the best precision at that recall or a larger one.
 
-    def __init__(
-        self, truth: Sequence[FrameBoxes], detected: Sequence[ScoredBoxes], matching: Matching
-    ) -> None:
+    Args:
+        ranked: whether a detection is right, the most certain one first.
+        objects: that there are.
+    """
+    recalls = _RECALLS.tolist()
+    best = np.zeros(len(recalls))
+    found = 0
+    for rank, right in enumerate(ranked, start=1):
+        if right:
+            found += 1
+            reached = bisect_right(recalls, found / objects) - 1
+            best[reached] = max(best[reached], found / (rank + np.spacing(1)))
+    return float(np.maximum.accumulate(best[::-1]).mean())
+
+
+class _FrameMatches(COCOeval):
+    """COCO's matching of one frame, with similarities of our own.
+
+    Args:
+        matching: when a detection is an object.
+    """
+
+    def __init__(self, matching: Matching) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(None, None, "bbox")
-        self._truth, self._detected, self._matching = truth, detected, matching
-        most = max((len(frame.ids) for frame in detected), default=0)
-        self.params.imgIds = list(range(len(truth)))
+        self._matching = matching
         self.params.catIds = [_CATEGORY]
         self.params.iouThrs = np.array([matching.threshold])
-        self.params.maxDets = [max(most, 1)]
-        self.params.areaRng, self.params.areaRngLbl = [[0, float("inf")]], ["all"]
         self._gts: dict[Any, list[dict[str, Any]]] = {}
         self._dts: dict[Any, list[dict[str, Any]]] = {}
         self.ious: dict[Any, NDArray[np.float64]] = {}
 
-    def average_precision(self) -> float:
-        """The mean of the precisions at 101 recalls."""
-        self.evalImgs = [self._evaluate_frame(number) for number in self.params.imgIds]
-        self._paramsEval = copy.deepcopy(self.params)
-        with contextlib.redirect_stdout(io.StringIO()):
-            self.accumulate()
-        precisions = self.eval["precision"].reshape(-1)
-        return float(precisions.mean()) if precisions.min() >= 0 else float("nan")
-
-    def _evaluate_frame(self, number: int) -> Any:
-        key = (number, _CATEGORY)
-        actual, claimed = self._truth[number], self._detected[number]
+    def __call__(self, actual: FrameBoxes, claimed: ScoredBoxes) -> Iterable[tuple[float, bool]]:
+        """Score of each detection, the most certain first, and whether it is an object."""
         order = np.argsort(-claimed.scores, kind="stable")
-        self._gts = {key: [_annotation(k + 1, 0.0) for k in range(len(actual.ids))]}
-        self._dts = {key: [_annotation(k + 1, float(claimed.scores[at])) for k, at in enumerate(order)]}
-        self.ious = {key: self._matching.similarity(claimed.boxes[order], actual.boxes)}
-        matched = self.evaluateImg(number, _CATEGORY, self.params.areaRng[0], self.params.maxDets[0])
-        return matched and {name: np.asarray(matched[name]) for name in _ACCUMULATED}
+        self._gts = {_KEY: [_annotation(k, 0.0) for k in range(1, len(actual.ids) + 1)]}
+        self._dts = {_KEY: [_annotation(k, s) for k, s in enumerate(claimed.scores[order].tolist(), start=1)]}
+        self.ious = {_KEY: self._matching.similarity(claimed.boxes[order], actual.boxes)}
+        matched = self.evaluateImg(*_KEY, [0, float("inf")], maxDet=len(order))
+        if matched is None:
+            return ()
+        return zip(matched["dtScores"], (matched["dtMatches"][0] > 0).tolist(), strict=True)
 
 
 def _annotation(number: int, score: float) -> dict[str, Any]:

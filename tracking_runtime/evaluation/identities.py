@@ -7,14 +7,17 @@ others: groups that never meet can be scored one by one, and their counts be add
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from tracking_runtime.spool import Made
 
 LARGEST_TABLE = 1 << 18
 
@@ -42,7 +45,7 @@ def groups_apart(
     similarities: Iterable[NDArray[np.float64]],
     *,
     largest: int = LARGEST_TABLE,
-) -> Iterator[list[Part]]:
+) -> Iterator[Sequence[Part]]:
     """Groups of a video's identities, none of which meets those of another; few are all one group.
 
     Args:
@@ -54,53 +57,71 @@ def groups_apart(
     Yields:
         a group's share of each frame that has any of it.
     """
-    names, other_names = names_of(true), names_of(tracked)
+    (names, firsts), (other_names, other_firsts) = (_names_and_first_frames(ids) for ids in (true, tracked))
     groups = np.zeros(len(names) + len(other_names), np.int64)
     if len(names) * len(other_names) > largest:
-        companies = _companies(_meetings(true, tracked, similarities), names, other_names)
-        firsts = np.concatenate([_first_frames(true, names), _first_frames(tracked, other_names)])
-        groups = _packed(companies, firsts, len(names), largest)
-    rows = [groups[np.searchsorted(names, ids)] for ids in true]
-    columns = [groups[len(names) + np.searchsorted(other_names, ids)] for ids in tracked]
-    frames: dict[int, list[int]] = defaultdict(list)
-    for frame, (row, column) in enumerate(zip(rows, columns, strict=True)):
-        for group in np.union1d(row, column).tolist():
+        companies = _companies(_meetings(true, tracked, similarities, names, other_names), len(groups))
+        groups = _packed(companies, np.concatenate([firsts, other_firsts]), len(names), largest)
+    frames: dict[int, array[int]] = defaultdict(lambda: array("q"))
+
+    def of_frame(frame: int) -> tuple[Ids, Ids]:
+        rows = groups[np.searchsorted(names, true[frame])]
+        return rows, groups[len(names) + np.searchsorted(other_names, tracked[frame])]
+
+    for frame in range(len(true)):
+        for group in np.union1d(*of_frame(frame)).tolist():
             frames[group].append(frame)
     for group, found in sorted(frames.items()):
-        yield [Part(frame, rows[frame] == group, columns[frame] == group) for frame in found]
+        yield _parts(group, found, of_frame)
 
 
-def names_of(frames: Sequence[Ids]) -> Ids:
+def _parts(group: int, frames: Sequence[int], of_frame: Callable[[int], tuple[Ids, Ids]]) -> Sequence[Part]:
+    def part(index: int) -> Part:
+        rows, columns = of_frame(frames[index])
+        return Part(frames[index], rows == group, columns == group)
+
+    return Made(len(frames), part)
+
+
+def names_of(frames: Iterable[Ids]) -> Ids:
     """The identities in some frames, in order."""
-    return np.unique(np.concatenate([np.zeros(0, np.int64), *frames]))
+    names: set[int] = set()
+    for ids in frames:
+        names.update(ids.tolist())
+    return np.array(sorted(names), np.int64)
 
 
 def _meetings(
-    true: Sequence[Ids], tracked: Sequence[Ids], similarities: Iterable[NDArray[np.float64]]
+    true: Sequence[Ids],
+    tracked: Sequence[Ids],
+    similarities: Iterable[NDArray[np.float64]],
+    names: Ids,
+    other_names: Ids,
 ) -> NDArray[np.int64]:
-    """``(n, 2)`` true and tracked identities that have met in a frame."""
-    met: set[tuple[int, int]] = set()
+    """``(n, 2)`` places of true and tracked identities, the tracked ones after, that have met in a frame."""
+    met: set[int] = set()
     for here, claimed, similarity in zip(true, tracked, similarities, strict=True):
         rows, columns = np.nonzero(similarity)
-        met.update(zip(here[rows].tolist(), claimed[columns].tolist(), strict=True))
-    return np.array(sorted(met), np.int64).reshape(-1, 2)
+        places = np.searchsorted(names, here)[rows], np.searchsorted(other_names, claimed)[columns]
+        met.update(np.ravel_multi_index(places, (len(names), len(other_names))).tolist())
+    pairs = np.unravel_index(np.array(sorted(met), np.int64), (len(names), len(other_names)))
+    return np.stack(pairs, axis=1) + np.array([0, len(names)])
 
 
-def _companies(meetings: NDArray[np.int64], names: Ids, other_names: Ids) -> Ids:
-    """Of each identity, the true ones first, the number of those that it has met, be it by way of others."""
-    rows = np.searchsorted(names, meetings[:, 0])
-    columns = np.searchsorted(other_names, meetings[:, 1]) + len(names)
-    size = len(names) + len(other_names)
-    graph = coo_array((np.ones(len(meetings)), (rows, columns)), shape=(size, size))
+def _companies(meetings: NDArray[np.int64], size: int) -> Ids:
+    """Of each identity the number of those that it has met, be it by way of others."""
+    graph = coo_array((np.ones(len(meetings)), (meetings[:, 0], meetings[:, 1])), shape=(size, size))
     return np.asarray(connected_components(graph, directed=False)[1], np.int64)
 
 
-def _first_frames(frames: Sequence[Ids], names: Ids) -> Ids:
-    """When each identity is first seen."""
-    first = np.zeros(len(names), np.int64)
-    for number in reversed(range(len(frames))):
-        first[np.searchsorted(names, frames[number])] = number
-    return first
+def _names_and_first_frames(frames: Iterable[Ids]) -> tuple[Ids, Ids]:
+    """The identities in some frames, in order, and when each of them is first seen."""
+    firsts: dict[int, int] = {}
+    for number, ids in enumerate(frames):
+        for name in ids.tolist():
+            firsts.setdefault(name, number)
+    names = sorted(firsts)
+    return np.array(names, np.int64), np.array([firsts[name] for name in names], np.int64)
 
 
 def _packed(companies: Ids, firsts: Ids, true: int, largest: int) -> Ids:

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from trackeval.metrics import CLEAR, HOTA, Identity
 
-from tracking_runtime.evaluation.identities import LARGEST_TABLE, groups_apart, names_of
+from tracking_runtime.evaluation.identities import LARGEST_TABLE, groups_apart
 from tracking_runtime.geometry import Boxes, as_boxes, centres, intersection_over_union
+from tracking_runtime.spool import Made, Spool
 
 Similarity = Callable[[Boxes, Boxes], NDArray[np.float64]]
 
@@ -178,19 +179,43 @@ def count(
     """
     if len(truth) != len(tracked):
         raise ValueError(f"{len(tracked)} tracked frames for {len(truth)} true ones")
-    data = _trackeval_data(truth, tracked, matching)
     options = {"THRESHOLD": matching.threshold, "PRINT_CONFIG": False}
     identity, hota = Identity(options), HOTA()
+    data = _trackeval_data(truth, tracked, matching)
     parts = []
-    for part in _apart(truth, tracked, data["similarity_scores"], largest_table):
-        apart = _trackeval_data(*part, matching)
-        parts.append((identity.eval_sequence(apart), hota.eval_sequence(apart)))
+    for part in apart(truth, tracked, matching, largest_table=largest_table):
+        of_part = _trackeval_data(*part, matching)
+        parts.append((identity.eval_sequence(of_part), hota.eval_sequence(of_part)))
     return Counts(
         clear=CLEAR(options).eval_sequence(data),
         identity=_together(identity, [found for found, _ in parts]),
         hota=_together(hota, [found for _, found in parts]),
         objects=data["num_gt_ids"],
     )
+
+
+def apart(
+    truth: Sequence[FrameBoxes],
+    tracked: Sequence[FrameBoxes],
+    matching: Matching,
+    *,
+    largest_table: int = LARGEST_TABLE,
+) -> Iterator[tuple[Sequence[FrameBoxes], Sequence[FrameBoxes]]]:
+    """A sequence as one, or if it has very many identities as several, whose identities never meet.
+
+    Yields:
+        truth and tracks of the frames that have any of a group; one pair of nothing where nothing is in any.
+    """
+    similarities = Made(
+        len(truth), lambda frame: matching.similarity(truth[frame].boxes, tracked[frame].boxes)
+    )
+    groups = groups_apart(_ids(truth), _ids(tracked), similarities, largest=largest_table)
+    for parts in chain([next(groups, ())], groups):
+        true_part, tracked_part = Spool[FrameBoxes](), Spool[FrameBoxes]()
+        for part in parts:
+            true_part.append(_chosen(truth[part.frame], part.true))
+            tracked_part.append(_chosen(tracked[part.frame], part.tracked))
+        yield true_part, tracked_part
 
 
 def evaluate(
@@ -217,24 +242,31 @@ def combined(sequences: Sequence[Counts]) -> Counts:
     )
 
 
-def frame_matches(
+@dataclass(frozen=True)
+class FrameCounts:
+    """``(frames,)`` objects and tracks in each frame, and matches between them."""
+
+    objects: NDArray[np.int64]
+    tracks: NDArray[np.int64]
+    matches: NDArray[np.int64]
+
+    @property
+    def errors(self) -> NDArray[np.int64]:
+        """``(frames,)`` misses and false tracks."""
+        return self.objects + self.tracks - 2 * self.matches
+
+
+def count_frames(
     truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching = IOU_03
-) -> NDArray[np.int64]:
-    """``(frames,)`` matches in each frame alone, one to one, of the largest similarity in all."""
-    matches = []
-    for actual, claimed in zip(truth, tracked, strict=True):
+) -> FrameCounts:
+    """Counts in each frame alone, matched one to one, with the largest similarity in all."""
+    counts = np.zeros((len(truth), 3), np.int64)
+    for frame, (actual, claimed) in enumerate(zip(truth, tracked, strict=True)):
         similarity = matching.similarity(actual.boxes, claimed.boxes)
         similarity = np.where(similarity >= matching.threshold, similarity, 0)
-        matches.append(int((similarity[linear_sum_assignment(-similarity)] > 0).sum()))
-    return np.array(matches, np.int64)
-
-
-def frame_errors(
-    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching = IOU_03
-) -> NDArray[np.int64]:
-    """``(frames,)`` misses and false tracks in each frame alone."""
-    sizes = [len(actual.ids) + len(claimed.ids) for actual, claimed in zip(truth, tracked, strict=True)]
-    return np.array(sizes, np.int64) - 2 * frame_matches(truth, tracked, matching)
+        matches = (similarity[linear_sum_assignment(-similarity)] > 0).sum()
+        counts[frame] = len(actual.ids), len(claimed.ids), matches
+    return FrameCounts(*counts.T)
 
 
 @dataclass(frozen=True)
@@ -276,20 +308,8 @@ def coverage(
     return Coverage(frames, len(ids), len(counts), int(counts.max(initial=0)))
 
 
-def _apart(
-    truth: Sequence[FrameBoxes],
-    tracked: Sequence[FrameBoxes],
-    similarities: Sequence[NDArray[np.float64]],
-    largest_table: int,
-) -> Iterator[tuple[list[FrameBoxes], list[FrameBoxes]]]:
-    """A sequence as one, or if it has very many identities as several, whose identities never meet."""
-    true_ids, tracked_ids = ([frame.ids for frame in frames] for frames in (truth, tracked))
-    groups = groups_apart(true_ids, tracked_ids, similarities, largest=largest_table)
-    for parts in chain([next(groups, [])], groups):
-        yield (
-            [_chosen(truth[part.frame], part.true) for part in parts],
-            [_chosen(tracked[part.frame], part.tracked) for part in parts],
-        )
+def _ids(frames: Sequence[FrameBoxes]) -> Sequence[NDArray[np.int64]]:
+    return Made(len(frames), lambda frame: frames[frame].ids)
 
 
 def _chosen(frame: FrameBoxes, which: NDArray[np.bool_]) -> FrameBoxes:
@@ -305,40 +325,36 @@ def _together(metric: Any, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, A
 def _trackeval_data(
     truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching
 ) -> dict[str, Any]:
-    gt_ids, gt_names = _consecutive(truth)
-    tracker_ids, tracker_names = _consecutive(tracked)
+    """What TrackEval reads a frame at a time, as often as it likes, and the counts that it wants before."""
+    gt_names, gt_count = _names_and_count(truth)
+    tracker_names, tracker_count = _names_and_count(tracked)
     return {
         "num_timesteps": len(truth),
         "num_gt_ids": len(gt_names),
         "num_tracker_ids": len(tracker_names),
-        "num_gt_dets": sum(len(ids) for ids in gt_ids),
-        "num_tracker_dets": sum(len(ids) for ids in tracker_ids),
-        "gt_ids": gt_ids,
-        "tracker_ids": tracker_ids,
-        "similarity_scores": _Similarities(truth, tracked, matching),
+        "num_gt_dets": gt_count,
+        "num_tracker_dets": tracker_count,
+        "gt_ids": _consecutive(truth, gt_names),
+        "tracker_ids": _consecutive(tracked, tracker_names),
+        "similarity_scores": Made(
+            len(truth), lambda frame: matching.similarity(truth[frame].boxes, tracked[frame].boxes)
+        ),
     }
 
 
-class _Similarities(Sequence[NDArray[np.float64]]):
-    """The similarities of each frame, made when TrackEval asks: all at once may not fit in memory."""
-
-    def __init__(
-        self, truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching
-    ) -> None:
-        self._truth, self._tracked, self._matching = truth, tracked, matching
-
-    def __len__(self) -> int:
-        return len(self._truth)
-
-    def __getitem__(self, frame: Any) -> Any:
-        return self._matching.similarity(self._truth[frame].boxes, self._tracked[frame].boxes)
-
-
-def _consecutive(frames: Sequence[FrameBoxes]) -> tuple[list[NDArray[np.int64]], NDArray[np.int64]]:
-    """Ids counted from 0 without gaps, as TrackEval wants them, and the ids they stand for."""
+def _names_and_count(frames: Sequence[FrameBoxes]) -> tuple[NDArray[np.int64], int]:
+    """The ids in some frames, in order, and how often any of them is in one."""
+    names: set[int] = set()
+    count = 0
     for number, frame in enumerate(frames):
-        names, counts = np.unique(frame.ids, return_counts=True)
+        ids, counts = np.unique(frame.ids, return_counts=True)
         if (counts > 1).any():
-            raise ValueError(f"id {names[counts > 1][0]} is twice in frame {number}")
-    names = names_of([frame.ids for frame in frames])
-    return [np.searchsorted(names, frame.ids) for frame in frames], names
+            raise ValueError(f"id {ids[counts > 1][0]} is twice in frame {number}")
+        names.update(ids.tolist())
+        count += len(ids)
+    return np.array(sorted(names), np.int64), count
+
+
+def _consecutive(frames: Sequence[FrameBoxes], names: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
+    """Ids counted from 0 without gaps, as TrackEval wants them, by the ids that they stand for."""
+    return Made(len(frames), lambda frame: np.searchsorted(names, frames[frame].ids))

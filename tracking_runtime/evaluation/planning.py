@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,11 +100,11 @@ def make_jobs(
 
 
 def _starts(video: VideoSequence, robustness: Robustness) -> Sequence[Start]:
-    """The starts of a video; one for a video without a target that can be read, whose job will say so."""
+    """The starts of a video, of which nothing is kept; one where no target can be read: its job will say."""
     if robustness == "one-pass":
         return (ONE_PASS,)
     try:
-        present = np.flatnonzero(np.isfinite(target_boxes(video.truth)[:, 0]))
+        present = np.flatnonzero(np.isfinite(target_boxes(copy(video).truth)[:, 0]))
     except (SourceError, ValueError):
         return (ONE_PASS,)
     return starts(robustness, present.tolist()) if len(present) else (ONE_PASS,)

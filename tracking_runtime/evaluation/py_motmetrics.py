@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.multi_object import IOU_03, FrameBoxes, Matching
+from tracking_runtime.evaluation.identities import LARGEST_TABLE
+from tracking_runtime.evaluation.multi_object import IOU_03, FrameBoxes, Matching, apart
 
 FIGURES: Mapping[str, str] = {
     "MOTA": "mota",
@@ -32,9 +33,28 @@ _SOLVER = "scipy"
 
 
 def count(
-    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching = IOU_03
+    truth: Sequence[FrameBoxes],
+    tracked: Sequence[FrameBoxes],
+    matching: Matching = IOU_03,
+    *,
+    largest_table: int = LARGEST_TABLE,
 ) -> dict[str, float]:
-    """What py-motmetrics makes of one sequence, by its own names; its frames in order."""
+    """What py-motmetrics makes of one sequence, by its own names; its frames in order.
+
+    Args:
+        truth: of each frame.
+        tracked: in each frame.
+        matching: when a track is the object.
+        largest_table: see ``groups_apart``.
+    """
+    groups = apart(truth, tracked, matching, largest_table=largest_table)
+    parts = [_counted(*part, matching) for part in groups]
+    return combined(parts) if len(parts) > 1 else parts[0]
+
+
+def _counted(
+    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching
+) -> dict[str, float]:
     motmetrics = _motmetrics()
     seen = motmetrics.MOTAccumulator(auto_id=True)
     with motmetrics.lap.set_default_solver(_SOLVER):

@@ -15,6 +15,7 @@ from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.multi_object import ScoredBoxes
 from tracking_runtime.evaluation.scoring import Answer
 from tracking_runtime.geometry import as_boxes
+from tracking_runtime.spool import Made, SpooledMapping
 
 _STATE_CONFIRMED = 2
 _IDS_PER_EPOCH = 1 << 32
@@ -56,18 +57,18 @@ def read_recorded(path: Path, *, topic: str = "") -> Recorded:
     chosen = [name for name in tracks if name == topic] if topic else tracks
     if len(chosen) != 1:
         raise SourceError(f"{path}: choose the topic of its tracks; there: {', '.join(tracks) or 'none'}")
-    truth = {stamp_ns(message): read_truth(message) for _, message in reader.messages(truths)}
+    truth = SpooledMapping((stamp_ns(message), read_truth(message)) for _, message in reader.messages(truths))
     of_one_target = reader.topics[chosen[0]].interface.name == TARGET_TRACKS
     read = _target if of_one_target else _objects
-    answers = {stamp_ns(message): read(message) for _, message in reader.messages(chosen)}
-    found = [answers.get(stamp) for stamp in truth]
+    answers = SpooledMapping((stamp_ns(message), read(message)) for _, message in reader.messages(chosen))
+    stamps = list(truth)
     nothing: Any = np.full(4, np.nan) if of_one_target else ScoredBoxes.none()
-    complete: list[Any] = [nothing if answer is None else answer for answer in found]
+    complete = Made(len(stamps), lambda index: answers.get(stamps[index], nothing))
     return Recorded(
         topic=chosen[0],
-        truth=[None if at is None else known for known, at in zip(truth.values(), found, strict=True)],
-        answer=as_boxes(complete) if of_one_target else complete,
-        unanswered=sum(answer is None for answer in found),
+        truth=Made(len(stamps), lambda index: truth[stamps[index]] if stamps[index] in answers else None),
+        answer=as_boxes(np.array(complete)) if of_one_target else complete,
+        unanswered=sum(stamp not in answers for stamp in stamps),
     )
 
 

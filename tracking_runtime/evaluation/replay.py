@@ -7,7 +7,7 @@ opened with a model and an engine.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import ClassVar, Protocol
@@ -22,6 +22,7 @@ from tracking_runtime.evaluation.starts import ONE_PASS, Start
 from tracking_runtime.frames import Frame
 from tracking_runtime.geometry import Boxes, as_boxes
 from tracking_runtime.read_ahead import read_ahead
+from tracking_runtime.spool import Spool
 
 TRACKERS = "remote_sensing_tracking.trackers"
 
@@ -118,7 +119,7 @@ def replay(
     began = time.perf_counter()
     frames: Iterator[Frame] = iter(read_ahead(video, _READ_AHEAD))
     due = in_real_time(frames, lambda: runner.last_seconds) if live else frames
-    answers = [runner.answer(frame) for frame in due]
+    answers = Spool(runner.answer(frame) for frame in due)
     seconds = time.perf_counter() - began
     if tracker.follows_one_target and runner.first is None:
         raise SourceError(f"{video.name}: no frame has a true box to start from")
@@ -192,6 +193,6 @@ def _one(box: Boxes) -> ScoredBoxes:
     return ScoredBoxes(np.ones(1, np.int64), box, np.ones(1), np.zeros(1, np.int64))
 
 
-def _boxes(answers: list[ScoredBoxes]) -> Boxes:
+def _boxes(answers: Sequence[ScoredBoxes]) -> Boxes:
     """``(frames, 4)`` of the one target, NaN where there is none."""
     return as_boxes([found.boxes[0] if len(found.boxes) else np.full(4, np.nan) for found in answers])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache, partial
 from multiprocessing import get_context
@@ -45,6 +46,7 @@ from tracking_runtime.evaluation.worst import picture_of_worst
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.models import find_model, read_manifest
 from tracking_runtime.rows import Malformed
+from tracking_runtime.spool import padded
 
 _THREADS = "OMP_NUM_THREADS"
 
@@ -222,9 +224,9 @@ def _fleet(address: str) -> Iterator[Executor]:
 
 
 def evaluate_video(job: Job, folder: Path) -> VideoResult:
-    """Evaluate one video; whatever goes wrong with it is in the result."""
+    """Evaluate one video; whatever goes wrong with it is in the result, and nothing read of it is kept."""
     try:
-        result = _evaluated(job, folder)
+        result = _evaluated(replace(job, video=copy(job.video)), folder)
     except Exception as error:
         result = VideoResult(job.name, job.fingerprint, f"{type(error).__name__}: {error}")
     keep_result(folder, result)
@@ -329,8 +331,8 @@ def _published(job: Job, answers: ResultFiles) -> _Answered:
     frames = None if isinstance(video, TruthSequence) else len(video)
     objects = read_tracks(path, frames, malformed=answers.malformed)
     last = max(len(video), len(objects))
-    nothing: Truths = [GroundTruth()] * (last - len(video))
-    return _Answered(objects + [ScoredBoxes.none()] * (last - len(objects)), video.truth + nothing, ran=ran)
+    answer, truth = padded(objects, last, ScoredBoxes.none()), padded(video.truth, last, GroundTruth())
+    return _Answered(answer, truth, ran=ran)
 
 
 def _recorded(job: Job, answers: RecordedTracks) -> _Answered:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tracking_runtime.datasets.sequences import Truths
 from tracking_runtime.evaluation import py_motmetrics
 from tracking_runtime.evaluation.detection import score_detections
+from tracking_runtime.evaluation.identities import names_of
 from tracking_runtime.evaluation.multi_object import (
     MATCHINGS,
     Counts,
@@ -25,8 +26,7 @@ from tracking_runtime.evaluation.multi_object import (
     ScoredBoxes,
     combined,
     count,
-    frame_errors,
-    frame_matches,
+    count_frames,
 )
 from tracking_runtime.evaluation.one_pass import (
     MATLAB,
@@ -39,8 +39,9 @@ from tracking_runtime.evaluation.one_pass import (
 )
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.geometry import Boxes
+from tracking_runtime.spool import Made
 
-Answer = Boxes | list[ScoredBoxes]
+Answer = Boxes | Sequence[ScoredBoxes]
 """What a tracker said of a video: ``(frames, 4)`` boxes of one target, or the objects of each frame."""
 
 ONE_TARGET_FIGURES = {
@@ -184,11 +185,17 @@ def summarise(videos: Sequence[VideoScores]) -> Summary:
     """Figures of many videos, all of one kind.
 
     Raises:
-        ValueError: there is none in which a frame counts.
+        ValueError: there is none in which a frame counts, or some have one target and others many objects.
     """
     counted = [video for video in videos if video.details]
     if not counted:
         raise ValueError("no video has a frame that counts")
+    of_kind = {"counts" in video.details: video.name for video in counted}
+    if len(of_kind) > 1:
+        raise ValueError(
+            f"{of_kind[False]} is scored as one target and {of_kind[True]} as many objects, which have no "
+            "figures in common: evaluate them apart, or see whether a result file has the wrong columns"
+        )
     by_attribute = {
         attribute: figures_of([video for video in counted if attribute in video.attributes])
         for attribute in sorted({attribute for video in counted for attribute in video.attributes})
@@ -249,24 +256,24 @@ def _score_one_target(name: str, truth: Truths, answer: Boxes, attributes: tuple
 def _score_many_objects(
     name: str,
     truth: Truths,
-    answer: list[ScoredBoxes],
+    answer: Sequence[ScoredBoxes],
     attributes: tuple[str, ...],
     class_names: Sequence[str],
     rules: Rules,
 ) -> VideoScores:
-    known = [(index, objects) for index, objects in enumerate(truth) if objects is not None]
+    known = np.flatnonzero([objects is not None for objects in truth])
     nothing = VideoScores(name, 0, {}, attributes, rules.matching, rules.clear_by)
-    if not known:
+    if not len(known):
         return nothing
-    actual = [_found(objects) for _, objects in known]
-    claimed = [answer[index] for index, _ in known]
+    actual = Made(len(known), lambda index: _found(truth[known[index]]))
+    claimed = Made(len(known), lambda index: answer[known[index]])
     try:
         together = _counted(actual, claimed, rules)
         by_class = _counted_by_class(actual, claimed, together, class_names, rules)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     badness = np.full(len(truth), np.nan)
-    badness[[index for index, _ in known]] = frame_errors(actual, claimed, MATCHINGS[rules.matching])
+    badness[known] = count_frames(actual, claimed, MATCHINGS[rules.matching]).errors
     return replace(
         nothing,
         frames=len(known),
@@ -276,7 +283,8 @@ def _score_many_objects(
     )
 
 
-def _found(objects: GroundTruth) -> ScoredBoxes:
+def _found(objects: GroundTruth | None) -> ScoredBoxes:
+    objects = objects or GroundTruth()
     ones = np.ones(len(objects.ids))
     return ScoredBoxes(objects.ids, objects.boxes, ones, objects.class_ids.astype(np.int64))
 
@@ -307,7 +315,7 @@ def _counted_by_class(
     There are no figures by class of several where the tracks' classes are not known, or where most tracks
     that match are of another class than their object: their numbers mean other classes then.
     """
-    true, told = (np.unique(np.concatenate([f.class_ids for f in frames])) for frames in (actual, claimed))
+    true, told = (names_of(f.class_ids for f in frames) for frames in (actual, claimed))
     if len(true) < 2:
         return {_class_name(kind, class_names): together for kind in true}
     if len(told) and (told.max() < 0 or not _classes_agree(actual, claimed, true, MATCHINGS[rules.matching])):
@@ -326,18 +334,19 @@ def _classes_agree(
 ) -> bool:
     """Whether at least half of the tracks that match are of their object's class."""
     alike = sum(
-        int(frame_matches(_of_class(actual, kind), _of_class(claimed, kind), matching).sum())
+        int(count_frames(_of_class(actual, kind), _of_class(claimed, kind), matching).matches.sum())
         for kind in kinds
     )
-    return 2 * alike >= int(frame_matches(actual, claimed, matching).sum())
+    return 2 * alike >= int(count_frames(actual, claimed, matching).matches.sum())
 
 
-def _of_class(frames: Sequence[ScoredBoxes], kind: int) -> list[ScoredBoxes]:
-    chosen = [frame.class_ids == kind for frame in frames]
-    return [
-        ScoredBoxes(frame.ids[which], frame.boxes[which], frame.scores[which], frame.class_ids[which])
-        for frame, which in zip(frames, chosen, strict=True)
-    ]
+def _of_class(frames: Sequence[ScoredBoxes], kind: int) -> Sequence[ScoredBoxes]:
+    def chosen(index: int) -> ScoredBoxes:
+        frame = frames[index]
+        which = frame.class_ids == kind
+        return ScoredBoxes(frame.ids[which], frame.boxes[which], frame.scores[which], frame.class_ids[which])
+
+    return Made(len(frames), chosen)
 
 
 def _class_name(kind: int, class_names: Sequence[str]) -> str:

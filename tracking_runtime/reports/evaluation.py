@@ -202,7 +202,7 @@ def _names(runs: Sequence[Run]) -> list[str]:
 
 def _columns(runs: Sequence[Run]) -> list[str]:
     figures = list(_meanings(runs)) if len(runs) == 1 else [run.name for run in runs]
-    return ["video", "frames", "attributes", *figures]
+    return ["video", "frames", *(["attributes"] if _attributes(runs) else []), *figures]
 
 
 def _rows(runs: Sequence[Run]) -> Iterator[list[Cell]]:
@@ -215,7 +215,8 @@ def _rows(runs: Sequence[Run]) -> Iterator[list[Cell]]:
         else:
             cells = _compared(_headline(runs), [video.figures if video else {} for video in found])
         attributes = " ".join(some.attributes)
-        yield [Cell(name, name), Cell(str(some.frames), some.frames), Cell(attributes, attributes), *cells]
+        told = [Cell(attributes, attributes)] if _attributes(runs) else []
+        yield [Cell(name, name), Cell(str(some.frames), some.frames), *told, *cells]
 
 
 def _worst(runs: Sequence[Run], folder: Path) -> list[Picture]:

@@ -35,7 +35,8 @@ class Passage:
     Attributes:
         published: frames.
         fates: how many of them were processed, dropped, refused, failed and lost.
-        idle_cpu_percent: of a core, taken by the active node before the first frame.
+        start_s: from the start of the node's process to its first tracks, in seconds.
+        idle_cpu_percent: of a core, taken by the active node after the last frame.
         latency: from publish to tracks; of the processed ones.
         transport: of that, before the node's callback and after its call of publish.
         stages: durations within the node, as it says itself.
@@ -44,6 +45,7 @@ class Passage:
 
     published: int
     fates: Mapping[str, int]
+    start_s: float
     idle_cpu_percent: float
     latency: StageSummary
     transport: StageSummary
@@ -84,7 +86,7 @@ def measure_passage(
         images: serialised, sent forwards and backwards in turns.
         count: how many frames to send.
         rate_hz: how often.
-        idle_s: how long the active node is left without frames at first, in seconds.
+        idle_s: how long the active node is left without frames at last, in seconds.
         progress: called with the number of frames sent.
 
     Raises:
@@ -93,10 +95,9 @@ def measure_passage(
     node = LifecycleClient(session, f"/{process.name}")
     camera = session.node.create_publisher(Image, "/image", qos.sensor())
     node.start()
-    wait_for(camera.get_subscription_count, _FIRST_FRAME_S, f"a subscription of {process.name}")
-    idle = _cpu_percent(process.pid, idle_s)
-    sent: dict[int, int] = {}
     received = _listen(session, f"/{process.name}/tracks")
+    wait_for(camera.get_subscription_count, _FIRST_FRAME_S, f"a subscription of {process.name}")
+    sent: dict[int, int] = {}
     frames = to_and_fro(images)
 
     def publish(image: bytes) -> None:
@@ -113,7 +114,9 @@ def measure_passage(
         publish(image)
         progress(number)
     values = _settled(node, count)
-    return _passage(count, values, idle, sent, received[1:])
+    idle = _cpu_percent(process.pid, idle_s)
+    start_s = received[0][0] / 1e9 - process.started_s
+    return _passage(count, values, start_s, idle, sent, received[1:])
 
 
 def _listen(session: RosSession, topic: str) -> list[tuple[int, Any]]:
@@ -144,6 +147,7 @@ def _settled(node: LifecycleClient, count: int) -> Mapping[str, Value]:
 def _passage(
     count: int,
     values: Mapping[str, Value],
+    start_s: float,
     idle: float,
     sent: Mapping[int, int],
     received: Sequence[tuple[int, Any]],
@@ -157,6 +161,7 @@ def _passage(
     return Passage(
         count,
         {fate: int(values.get(f"frames_{fate}", 0)) for fate in FATES},
+        start_s,
         idle,
         ends["latency"],
         ends["transport"],

@@ -20,6 +20,7 @@ from remote_sensing_tracking.srv import ReloadModel
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
+from tracking_runtime.encodings import decode_image
 from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.overload import Easing
 from tracking_runtime.ros import images, qos
@@ -35,6 +36,7 @@ _TRANSPORTS = ("raw", "compressed")
 _OVERLOAD = ("skip", "shrink", "light")
 _JOB_TIMEOUT_S = 10.0
 _RECENTLY_S = 5.0
+_REMINDER_S = 30.0
 _TOLERATED_LOSS = 0.1
 _LOSS_CURE = "start their publisher with the transport profile, see Large images in the README"
 _ENGINE = "engine"  # the stage in which trackers run their network
@@ -185,6 +187,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         self.scope.callback(self._retire, worker)
         image_type = Image if self.parameters.image_transport == "raw" else CompressedImage
         self._subscription = self.subscribe(image_type, self.image_topic, self._receive, qos.sensor())
+        self.get_logger().info(f"{self.model} takes images from {self._subscription.topic_name}")
 
     def unload(self) -> None:
         """Free the model."""
@@ -213,23 +216,25 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             return Diagnosis(Level.ERROR, self._failure, values)
         if now - account.last_refusal_s < _RECENTLY_S:
             return Diagnosis(Level.WARN, f"frame refused: {account.last_refusal}", values)
-        if self._worker is not None and (cameras := self._subscription.get_publisher_count()) > 1:
-            topic = self.resolve_topic_name(self.image_topic)
-            return Diagnosis(
-                Level.WARN, f"{cameras} cameras publish on {topic}: remap it to the topic of one", values
-            )
-        if self._worker is not None and account.silence_s > _RECENTLY_S:
-            return Diagnosis(Level.WARN, self._silence(), values)
-        if self._worker is not None and (share := account.lost_share) > _TOLERATED_LOSS:
-            loss = f"{share:.0%} of the frames are lost in transport: {_LOSS_CURE}"
-            return Diagnosis(Level.WARN, loss, values)
-        if self._worker is not None and (burden := self._burden()):
-            return Diagnosis(Level.WARN, burden, values)
+        if self._worker is not None and (trouble := self._trouble()):
+            self.get_logger().warning(trouble, throttle_duration_sec=_REMINDER_S)
+            return Diagnosis(Level.WARN, trouble, values)
         return Diagnosis(Level.OK, "tracking" if self._worker else self.state, values)
+
+    def _trouble(self) -> str:
+        """What an operator should see to while frames are taken; empty if nothing."""
+        if (cameras := self._subscription.get_publisher_count()) > 1:
+            topic = self._subscription.topic_name
+            return f"{cameras} cameras publish on {topic}: remap it to the topic of one"
+        if self._account.silence_s > _RECENTLY_S:
+            return self._silence()
+        if (share := self._account.lost_share) > _TOLERATED_LOSS:
+            return f"{share:.0%} of the frames are lost in transport: {_LOSS_CURE}"
+        return self._burden()
 
     def _silence(self) -> str:
         """What an operator is told when no frames come."""
-        topic = self.resolve_topic_name(self.image_topic)
+        topic = self._subscription.topic_name
         if not self._subscription.get_publisher_count():
             return f"no frames on {topic}: nobody publishes there"
         return f"no frames on {topic}: its publisher is silent, or all are lost in transport: {_LOSS_CURE}"
@@ -503,7 +508,7 @@ def _pixels(message: Image | CompressedImage) -> tuple[NDArray[Any], str]:
     """The pixels of an image and their encoding. Raises FrameRefused."""
     if isinstance(message, CompressedImage):
         return images.decompress(message)
-    image = images.to_array(message)
+    image, encoding = decode_image(message)
     if image.dtype == np.float32 and not np.isfinite(image.sum(dtype=np.float64)):
         raise FrameRefused("the image has values that are not finite")
-    return image, message.encoding
+    return image, encoding

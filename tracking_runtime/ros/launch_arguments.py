@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 YES_NO = ("true", "false")
+ENGINES = ("", "auto", "tensorrt", "tensorrt-rtx", "pytorch-cuda", "openvino", "pytorch")
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ _CAMERA = Argument(
     "camera", "", "name of a hyperspectral camera, or path of its file; empty: as spectral_info says"
 )
 _MODEL = Argument("model", "", "name of a model, or path of its manifest; empty: as the parameters say")
-_ENGINE = Argument("engine", "", "what runs the network; empty: as the parameters say")
+_ENGINE = Argument("engine", "", "what runs the network; empty: as the parameters say", ENGINES)
 _RECORD = Argument(
     "record",
     "none",

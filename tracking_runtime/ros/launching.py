@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 from launch import Action, LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -33,6 +32,7 @@ from launch_ros.actions import LifecycleNode, Node
 from tracking_runtime.cli import COMMANDS
 from tracking_runtime.resources import PACKAGE, find
 from tracking_runtime.ros.launch_arguments import Argument
+from tracking_runtime.ros.packages import how_to_install, is_installed
 from tracking_runtime.ros.rosbag2 import record_command
 from tracking_runtime.sources import BagSource
 from tracking_runtime.transport import shared_memory_environment
@@ -156,6 +156,8 @@ def description(
 
     def launched(context: LaunchContext) -> list[Action]:
         values = {each.name: LaunchConfiguration(each.name).perform(context) for each in arguments}
+        if (file := values["params_file"]) and not Path(file).is_file():
+            raise RuntimeError(f"params_file:={file}: there is no such file")
         return list(start(values))
 
     return LaunchDescription(
@@ -408,14 +410,4 @@ def _dated_name() -> str:
 
 def _require(package: str, wish: str) -> None:
     if not is_installed(package):
-        debian = f"ros-jazzy-{package.replace('_', '-')}"
-        raise RuntimeError(f"{wish} needs {package}, which is not installed: sudo apt install {debian}")
-
-
-def is_installed(package: str) -> bool:
-    """Whether a ROS package is there."""
-    try:
-        get_package_prefix(package)
-    except PackageNotFoundError:
-        return False
-    return True
+        raise RuntimeError(f"{wish} needs {package}, which is not installed: {how_to_install(package)}")

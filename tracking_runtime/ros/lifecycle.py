@@ -270,8 +270,7 @@ class TrackingNode(LifecycleNode, Generic[P]):
             self.note_error(f"cannot {what}", error)
             self._release(f"undo {what}", undo, stayed)
             return TransitionCallbackReturn.FAILURE
-        self.report(reached)
-        return TransitionCallbackReturn.SUCCESS
+        return self._arrive(reached)
 
     def _release(self, what: str, undo: Callable[[], None], reached: str) -> TransitionCallbackReturn:
         try:
@@ -280,7 +279,11 @@ class TrackingNode(LifecycleNode, Generic[P]):
             self.note_error(f"cannot {what}", error)
             self.report(reached)
             return TransitionCallbackReturn.ERROR
-        self.report(reached)
+        return self._arrive(reached)
+
+    def _arrive(self, state: str) -> TransitionCallbackReturn:
+        self.report(state)
+        self.get_logger().info(state)
         return TransitionCallbackReturn.SUCCESS
 
     def _stop(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from sensor_msgs.msg import Image
 
 from tracking_runtime.cdr import restamped
@@ -32,11 +33,14 @@ class Held:
         threads: how many.
         files: open handles: files, sockets, pipes.
         memory_mb: resident.
+        gpu_memory_mb: taken on the GPU, by all processes (from within a container a driver does not tell them
+            apart); None without one.
     """
 
     threads: int
     files: int
     memory_mb: float
+    gpu_memory_mb: float | None = None
 
     @classmethod
     def by(cls, pid: int) -> Held:
@@ -47,6 +51,7 @@ class Held:
             threads=len(list((folder / "task").iterdir())),
             files=len(list((folder / "fd").iterdir())),
             memory_mb=int(resident[1]) / 1e3 if resident else 0.0,
+            gpu_memory_mb=_gpu_memory_mb(),
         )
 
 
@@ -58,20 +63,26 @@ class Growth:
         threads: more after the last life than after the first that counts.
         files: likewise.
         memory_mb_per_life: slope of a line through the resident memory.
+        gpu_memory_mb_per_life: likewise of the GPU's; None without one.
     """
 
     threads: int
     files: int
     memory_mb_per_life: float
+    gpu_memory_mb_per_life: float | None = None
 
     @classmethod
     def over(cls, lives: Sequence[Held], settling: int) -> Growth:
         """Of what was held after each life, the first ``settling`` of which don't count."""
         counted = lives[settling:]
-        memory = [held.memory_mb for held in counted]
-        slope = np.polyfit(np.arange(len(memory)), memory, 1)[0] if len(memory) > 1 else 0.0
         first, last = counted[0], counted[-1]
-        return cls(last.threads - first.threads, last.files - first.files, float(slope))
+        on_gpu = [held.gpu_memory_mb for held in counted if held.gpu_memory_mb is not None]
+        return cls(
+            threads=last.threads - first.threads,
+            files=last.files - first.files,
+            memory_mb_per_life=_slope([held.memory_mb for held in counted]),
+            gpu_memory_mb_per_life=_slope(on_gpu) if on_gpu else None,
+        )
 
 
 def live_often(
@@ -102,6 +113,17 @@ def live_often(
 def parameters_for_images() -> dict[str, object]:
     """What a node needs so that it gets every image that it is shown."""
     return dict(_RELIABLE)
+
+
+def _gpu_memory_mb() -> float | None:
+    if not torch.cuda.is_available():
+        return None
+    free, total = torch.cuda.mem_get_info()
+    return (total - free) / 1e6
+
+
+def _slope(values: Sequence[float]) -> float:
+    return float(np.polyfit(np.arange(len(values)), values, 1)[0]) if len(values) > 1 else 0.0
 
 
 def _seen(diagnosis: Diagnosis | None) -> int:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,6 +113,7 @@ class NodeProcess:
         remappings: topic or service name -> other name.
         environment: set beside this process's own.
         namespace: of the node.
+        started_s: when it was, on the monotonic clock.
     """
 
     module: str
@@ -122,6 +124,7 @@ class NodeProcess:
     environment: Mapping[str, str] = field(default_factory=dict)
     namespace: str = "/"
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False, repr=False)
+    started_s: float = field(default=0.0, init=False, repr=False)
 
     @property
     def log_path(self) -> Path:
@@ -146,6 +149,7 @@ class NodeProcess:
     def start(self) -> None:
         """Start it; ``stop`` must follow."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        self.started_s = time.monotonic()
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command(),
@@ -173,7 +177,7 @@ class NodeProcess:
         """
         return self._started().wait(timeout_s)
 
-    def stop(self, patience_s: float = 10.0) -> int:
+    def stop(self, patience_s: float = 30.0) -> int:
         """End it: by SIGINT, and by SIGKILL, with all its children, if that takes longer than ``patience_s``.
 
         Returns:

@@ -1,0 +1,153 @@
+"""How much a frame differs from its background, in units of the difference's own noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from spax_ros.background import GrayImage
+
+FloatImage = NDArray[np.float32]
+BackgroundAt = Callable[[FloatImage, FloatImage, GrayImage], GrayImage]
+"""As ``spax_ros.background.Background.at_places``."""
+
+_BLOCKS = 5  # on the side of a square that a pixel is weighed against
+_NEIGHBOURS = np.ones((3, 3), np.uint8)
+_HALO = 2  # pixels around a cell that its contrast depends on
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Images to be written over for every frame: fresh ones would be paged in each time."""
+
+    floats: tuple[FloatImage, FloatImage]
+    grays: tuple[GrayImage, GrayImage]
+
+    @classmethod
+    def like(cls, gray: GrayImage) -> Scratch:
+        """Of an image's size."""
+        floats = np.empty(gray.shape, np.float32), np.empty(gray.shape, np.float32)
+        return cls(floats, (np.empty_like(gray), np.empty_like(gray)))
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a pixel's difference is weighed against, in square blocks, and what noise there is in all.
+
+    Attributes:
+        change: ``(rows, columns)`` mean difference around the middle of each block, in levels of brightness.
+        unrest: ``(rows, columns)`` how much is usual there.
+        noise: of the image as a whole.
+    """
+
+    change: FloatImage
+    unrest: FloatImage
+    noise: float
+
+
+def contrast(
+    gray: GrayImage, background: GrayImage, side: int, edge_tolerance_px: float, scratch: Scratch, smooth: int
+) -> tuple[FloatImage, Surroundings]:
+    """The difference without what changes slowly across the image (clouds, shadows, light).
+
+    Args:
+        gray: ``(height, width)``.
+        background: like it.
+        side: of the square whose mean change and unrest a pixel is weighed against.
+        edge_tolerance_px: registration error that an edge is forgiven.
+        scratch: of the image's size.
+        smooth: side of the square over which the difference is a mean.
+    """
+    size = gray.shape[::-1]
+    one, two = scratch.floats
+    cv2.subtract(gray, background, dst=one, dtype=cv2.CV_32F)
+    difference = cv2.blur(one, (smooth, smooth), dst=two)
+    change = block_means(difference, side)
+    around = cv2.resize(change, size, dst=one, interpolation=cv2.INTER_LINEAR)
+    distance = cv2.absdiff(difference, around, dst=two)
+    noise = max(1.0, 1.4826 * float(np.median(_sampled(distance))))
+    _, calm = cv2.threshold(distance, 4 * noise, 0, cv2.THRESH_TRUNC, dst=one)
+    unrest = np.maximum(np.float32(1.25) * block_means(calm, side), np.float32(noise))
+    unit = cv2.resize(unrest, size, dst=one, interpolation=cv2.INTER_LINEAR)
+    edges = _edges(background, *scratch.grays)
+    cv2.addWeighted(unit, 1, edges, edge_tolerance_px, 0, dst=unit, dtype=cv2.CV_32F)
+    return np.asarray(cv2.divide(distance, unit), np.float32), Surroundings(change, unrest, noise)
+
+
+def contrast_in_cells(
+    gray: GrayImage,
+    background_at: BackgroundAt,
+    surroundings: Surroundings,
+    rows: NDArray[np.int64],
+    columns: NDArray[np.int64],
+    *,
+    cell_px: int,
+    edge_tolerance_px: float,
+) -> FloatImage:
+    """``(n, cell, cell)`` the contrast of some square cells alone, as ``contrast`` would have it there.
+
+    Args:
+        gray: ``(height, width)``.
+        background_at: of the frame.
+        surroundings: of the frame, perhaps from a smaller one.
+        rows: ``(n,)`` of cells.
+        columns: ``(n,)``.
+        cell_px: side of a cell.
+        edge_tolerance_px: registration error that an edge is forgiven.
+    """
+    side = cell_px + 2 * _HALO
+    pixel_x, pixel_y = _places(rows, columns, cell_px, gray.shape)
+    newest = gray[pixel_y, pixel_x]
+    x, y = pixel_x.astype(np.float32), pixel_y.astype(np.float32)
+    background = background_at(x, y, newest)
+
+    def of_blocks(values: FloatImage) -> NDArray[Any]:
+        across, down = (
+            np.float32(part / whole) for part, whole in zip(values.shape[::-1], gray.shape[::-1], strict=True)
+        )
+        in_blocks = (x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5
+        return cv2.remap(values, *in_blocks, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+
+    # One under the other: what reaches from one cell's surroundings into another's stays outside the cells.
+    newest, below = newest.reshape(-1, side), background.reshape(-1, side)
+    difference = cv2.blur(cv2.subtract(newest, below, dtype=cv2.CV_32F), (2, 2))
+    distance = cv2.absdiff(difference, of_blocks(surroundings.change).reshape(-1, side))
+    edges = _edges(below, np.empty_like(below), np.empty_like(below))
+    unit = of_blocks(surroundings.unrest).reshape(-1, side) + np.float32(edge_tolerance_px) * edges
+    return (distance / unit).reshape(-1, side, side)[:, _HALO:-_HALO, _HALO:-_HALO]
+
+
+def _places(
+    rows: NDArray[np.int64], columns: NDArray[np.int64], cell_px: int, shape: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """``(n, pixels)`` x and y of the pixels of cells and around them, within an image of some shape."""
+    steps = np.arange(-_HALO, cell_px + _HALO)
+    y = np.clip(rows[:, None] * cell_px + steps, 0, shape[0] - 1)
+    x = np.clip(columns[:, None] * cell_px + steps, 0, shape[1] - 1)
+    return np.tile(x, len(steps)), np.repeat(y, len(steps), axis=1)
+
+
+def block_means(values: NDArray[Any], side: int) -> FloatImage:
+    """Means of the squares of this side around the middle of each block of a fifth of it."""
+    block = max(1, side // _BLOCKS)
+    height, width = values.shape
+    blocks = cv2.resize(values, (-(-width // block), -(-height // block)), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.blur(blocks, (_BLOCKS, _BLOCKS)), np.float32)
+
+
+def _edges(gray: GrayImage, one: GrayImage, two: GrayImage) -> GrayImage:
+    """How much a smoothed image varies from each pixel to its neighbours; the others are written over."""
+    smooth = cv2.blur(gray, (3, 3), dst=one)
+    highest = cv2.dilate(smooth, _NEIGHBOURS, dst=two)
+    return cv2.subtract(highest, cv2.erode(smooth, _NEIGHBOURS, dst=one), dst=two)
+
+
+def _sampled(values: NDArray[Any]) -> NDArray[Any]:
+    """Pixels spread over an image, as many as say how noisy it is."""
+    step = max(4, min(values.shape) // 256)
+    return values[::step, ::step]
