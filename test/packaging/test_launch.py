@@ -180,6 +180,7 @@ def test_click_becomes_a_target(launch: Any, ros: Any, wait_for: Any) -> None:
     from tracking_runtime.cdr import serialize_image
     from tracking_runtime.geometry import centres
     from tracking_runtime.ros import qos
+    from tracking_runtime.ros.clients import LifecycleClient
 
     run = launch("hsi_tracker.launch.py", visualize="overlay", engine="pytorch")
     tracks = ros.listen(TargetTrackArray, "/hsi_tracker/tracks", qos.track())
@@ -191,6 +192,8 @@ def test_click_becomes_a_target(launch: Any, ros: Any, wait_for: Any) -> None:
     first, second = HyperspectralScene(1_000_003, frames=2, size=(160, 128))
     camera.publish(serialize_image(first))
     wait_for(lambda: tracks, 60, "the first frame's tracks")
+    selector = LifecycleClient(ros, "/target_selector")
+    wait_for(lambda: selector.diagnosis and selector.diagnosis.values["frames"] == "1", 30, "them there")
     ((x, y),) = centres(first.truth.boxes[:1]) * 0.01
     header = Header(frame_id="image", stamp=tracks[0].header.stamp)
     clicks.publish(PointStamped(header=header, point=Point(x=x, y=-y)))
