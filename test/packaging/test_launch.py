@@ -189,18 +189,27 @@ def test_click_becomes_a_target(launch: Any, ros: Any, wait_for: Any) -> None:
     wait_for(lambda: camera.get_subscription_count() and clicks.get_subscription_count(), 120, "the nodes")
     listeners = ros.node.get_subscriptions_info_by_topic
     wait_for(lambda: len(listeners("/hsi_tracker/tracks")) == 3, 60, "all who hear the tracks")
-    first, second = HyperspectralScene(1_000_003, frames=2, size=(160, 128))
-    camera.publish(serialize_image(first))
-    wait_for(lambda: tracks, 60, "the first frame's tracks")
+    frames = iter(HyperspectralScene(1_000_003, frames=60, size=(160, 128)))
     selector = LifecycleClient(ros, "/target_selector")
-    wait_for(lambda: selector.diagnosis and selector.diagnosis.values["frames"] == "1", 30, "them there")
-    ((x, y),) = centres(first.truth.boxes[:1]) * 0.01
-    header = Header(frame_id="image", stamp=tracks[0].header.stamp)
+
+    def known() -> bool:
+        return selector.diagnosis is not None and int(selector.diagnosis.values["frames"]) > 0
+
+    while not known():
+        shown = next(frames)
+        count = len(tracks) + 1
+        camera.publish(serialize_image(shown))
+        wait_for(lambda count=count: len(tracks) == count, 60, "the frame's tracks")
+        told_ns = selector.diagnosis_stamp_ns
+        wait_for(lambda told_ns=told_ns: selector.diagnosis_stamp_ns > told_ns, 30, "what the selector knows")
+    ((x, y),) = centres(shown.truth.boxes[:1]) * 0.01
+    header = Header(frame_id="image", stamp=tracks[-1].header.stamp)
     clicks.publish(PointStamped(header=header, point=Point(x=x, y=-y)))
     wait_for(lambda: "target 1" in run.log, 30, "the choice")
-    camera.publish(serialize_image(second))
-    wait_for(lambda: len(tracks) == 2, 60, "the second frame's tracks")
-    assert [track.id for track in tracks[1].tracks] == [1]
+    count = len(tracks) + 1
+    camera.publish(serialize_image(next(frames)))
+    wait_for(lambda: len(tracks) == count, 60, "the next frame's tracks")
+    assert [track.id for track in tracks[-1].tracks] == [1]
     assert run.interrupt() == 0
 
 
