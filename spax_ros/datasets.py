@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.inputs import Inputs, as_uint8, brightness
-from spax_ros.motion import MotionMask, MotionSettings
+from spax_ros.motion import NEVER_HALVED, MotionMask, MotionSettings
 from spax_ros.network.grid import shift_at
 from spax_ros.simulation import SatelliteScene
 from tracking_runtime.datasets.results import comparable
@@ -60,7 +59,7 @@ def prepared_frames(
     """Register and mask the frames of a source, as the tracker does, one by one; never at half their size, as
     pixels around objects are kept whether anything moves there or not.
     """
-    mask = MotionMask(replace(motion, halved_side_px=sys.maxsize))
+    mask = MotionMask(replace(motion, halved_side_px=NEVER_HALVED))
     for frame in source:
         height, width = frame.image.shape[:2]
         image = as_uint8(frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image)

@@ -8,6 +8,7 @@ the image, and only where it is found, the difference is taken at the whole, fro
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,7 @@ REGISTERED_SIDE = 1024  # of an image, from which it is registered at whole frac
 CELLS_AT_ONCE = 4096  # of which the difference is taken; OpenCV takes no more than 32767
 MOST_NOISE = 20.0  # levels of brightness, beyond which the frame has little to do with those before
 LASTING_FRAMES = 3  # after which something faint counts
+NEVER_HALVED = sys.maxsize  # side from which images are halved: none
 BEFORE_ANY_MOTION = 1e3  # contrast added where the network saw an object
 
 _NEIGHBOURS = np.ones((3, 3), np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import pickle
+from abc import ABC, abstractmethod
 from array import array
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, islice, pairwise
@@ -19,7 +20,30 @@ _RUN = 1 << 14
 _BATCH = 1 << 8
 
 
-class Made(Sequence[Item], Generic[Item]):
+class _FetchedItems(Sequence[Item], ABC, Generic[Item]):
+    """Items that are fetched each time they are asked for; a slice's when they are."""
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Item]: ...
+    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
+        """One item, or those of a slice. Raises IndexError."""
+        chosen = range(len(self))[index]
+        if isinstance(chosen, int):
+            return self._item(chosen)
+        return Made(len(chosen), lambda number: self._item(chosen[number]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As another process gets it: with its items."""
+        return Spool, (list(self),)
+
+    @abstractmethod
+    def _item(self, index: int) -> Item:
+        """That of an index from 0, which is within."""
+
+
+class Made(_FetchedItems[Item]):
     """Items that are made each time they are asked for; a slice is made when its items are.
 
     Args:
@@ -28,29 +52,17 @@ class Made(Sequence[Item], Generic[Item]):
     """
 
     def __init__(self, count: int, make: Callable[[int], Item]) -> None:
-        self._indices, self._make = range(count), make
+        self._count, self._make = count, make
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self._indices)
+        return self._count
 
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Item]: ...
-    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        """One item, or those of a slice. Raises IndexError."""
-        if isinstance(index, slice):
-            chosen = self._indices[index]
-            return Made(len(chosen), lambda number: self._make(chosen[number]))
-        return self._make(self._indices[index])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """As another process gets it: with its items."""
-        return Spool, (list(self),)
+    def _item(self, index: int) -> Item:
+        return self._make(index)
 
 
-class Spool(Sequence[Item], Generic[Item]):
+class Spool(_FetchedItems[Item]):
     """A list on disk, to which items are added at its end, and which reads one anew each time it is asked.
 
     Its file is nameless, goes with it, and lies where ``TMPDIR`` says. Less than a megabyte stays in memory.
@@ -78,21 +90,7 @@ class Spool(Sequence[Item], Generic[Item]):
         """How many there are."""
         return len(self._ends) - 1
 
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Item]: ...
-    def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        """One item, or those of a slice. Raises IndexError."""
-        if isinstance(index, slice):
-            return Made(len(self), self._read)[index]
-        return self._read(range(len(self))[index])
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """As another process gets it: with its items."""
-        return Spool, (list(self),)
-
-    def _read(self, index: int) -> Item:
+    def _item(self, index: int) -> Item:
         """An item from the file, but for one that is asked for again."""
         with self._lock:
             if self._last is None or self._last[0] != index:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -13,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spax_ros.detection import Detections
 from spax_ros.models import SpaxModel
-from spax_ros.motion import MotionSettings
+from spax_ros.motion import NEVER_HALVED, MotionSettings
 from spax_ros.network.grid import DenseGrid, shift_at
 from spax_ros.network.memory import memory_of
 from spax_ros.network.network import SpaxNetwork, Step
@@ -29,7 +27,7 @@ class DenseTracker(SpaxTracker):
     """
 
     def __init__(self, model: SpaxModel, *, masked: bool) -> None:
-        everywhere = MotionSettings(halved_side_px=sys.maxsize)
+        everywhere = MotionSettings(halved_side_px=NEVER_HALVED)
         super().__init__(model, TrackerSettings() if masked else TrackerSettings(motion=everywhere))
         self._masked = masked
 

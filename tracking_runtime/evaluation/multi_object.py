@@ -206,9 +206,7 @@ def apart(
     Yields:
         truth and tracks of the frames that have any of a group; one pair of nothing where nothing is in any.
     """
-    similarities = Made(
-        len(truth), lambda frame: matching.similarity(truth[frame].boxes, tracked[frame].boxes)
-    )
+    similarities = _similarities(truth, tracked, matching)
     groups = groups_apart(_ids(truth), _ids(tracked), similarities, largest=largest_table)
     for parts in chain([next(groups, ())], groups):
         true_part, tracked_part = Spool[FrameBoxes](), Spool[FrameBoxes]()
@@ -312,6 +310,12 @@ def _ids(frames: Sequence[FrameBoxes]) -> Sequence[NDArray[np.int64]]:
     return Made(len(frames), lambda frame: frames[frame].ids)
 
 
+def _similarities(
+    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching
+) -> Sequence[NDArray[np.float64]]:
+    return Made(len(truth), lambda frame: matching.similarity(truth[frame].boxes, tracked[frame].boxes))
+
+
 def _chosen(frame: FrameBoxes, which: NDArray[np.bool_]) -> FrameBoxes:
     return FrameBoxes(frame.ids[which], frame.boxes[which])
 
@@ -336,9 +340,7 @@ def _trackeval_data(
         "num_tracker_dets": tracker_count,
         "gt_ids": _consecutive(truth, gt_names),
         "tracker_ids": _consecutive(tracked, tracker_names),
-        "similarity_scores": Made(
-            len(truth), lambda frame: matching.similarity(truth[frame].boxes, tracked[frame].boxes)
-        ),
+        "similarity_scores": _similarities(truth, tracked, matching),
     }
 
 

@@ -19,6 +19,7 @@ from tracking_runtime.choosing import Detected
 from tracking_runtime.geometry import as_boxes, centres
 from tracking_runtime.ros import qos
 from tracking_runtime.ros.lifecycle import TrackingNode
+from tracking_runtime.ros.packages import how_to_install
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _vision_msgs() -> tuple[Any, Reader]:
     except ImportError as error:
         raise ValueError(
             "parameter detector is Detection2DArray, but vision_msgs is not installed: "
-            "sudo apt install ros-jazzy-vision-msgs"
+            + how_to_install("vision_msgs")
         ) from error
     return Detection2DArray, from_vision_msgs
 
