@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from hsi_tracker_ros.cubes.presets import preset
 from hsi_tracker_ros.datasets import Clip, make_clip, write_clip
 from hsi_tracker_ros.simulation import ATTRIBUTES, TRAINING_SEEDS, HyperspectralScene, random_camera
+from tracking_runtime.datasets.tree import paths_below
 from tracking_runtime.errors import SourceError
 from tracking_runtime.spectral import SpectralInfo
+
+_JPEG = (".jpg", ".jpeg")
 
 RANDOM_CAMERAS = 1 / 3
 SIZE = (512, 256)
@@ -34,7 +37,9 @@ def render_clips(
     Raises:
         SourceError: the folder of photographs has none that can be read.
     """
-    photos = sorted(photographs.rglob("*.jpg")) if photographs else []
+    photos = (
+        [path for path in paths_below(photographs) if path.suffix.lower() in _JPEG] if photographs else []
+    )
     if photographs and not photos:
         raise SourceError(f"no JPEG photographs in {photographs}")
     for number in range(count):

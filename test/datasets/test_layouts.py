@@ -169,6 +169,19 @@ def test_one_folder_of_frames_with_otb_text_and_attributes(tmp_path):
     assert (video.name, video.attributes, boxes_of(video)) == ("ball", ("OCC",), [[[1, 2, 3, 4]], []])
 
 
+def test_links_to_videos_are_followed_and_circles_left_out(tmp_path):
+    images(tmp_path / "disk" / "0001" / "img", 2)
+    write(tmp_path / "disk" / "0001" / "groundtruth_rect.txt", "1,2,3,4\n5,6,7,8\n")
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    for name in ("ball", "car"):
+        (chosen / name).symlink_to(tmp_path / "disk" / "0001")
+    (tmp_path / "disk" / "0001" / "again").symlink_to(chosen)
+    ball, car = open_dataset(chosen)
+    assert (ball.name, car.name) == ("ball", "car")
+    assert boxes_of(ball) == boxes_of(car) == [[[1, 2, 3, 4]], [[5, 6, 7, 8]]]
+
+
 def test_attributes_as_zeros_and_ones(tmp_path):
     write(tmp_path / "Car.txt", "1 2 3 4\n")
     write(tmp_path / "att" / "car.txt", "1,0,0,1,0,0,0,0,0,0,1\n")

@@ -13,6 +13,7 @@ from pathlib import Path
 from tracking_runtime.datasets.attributes import ATTRIBUTES_FOLDER
 from tracking_runtime.datasets.conversion import converted_video
 from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequence, VideoSequence
+from tracking_runtime.datasets.tree import paths_below
 from tracking_runtime.ground_truth import FILE_NAMES, read_ground_truth
 from tracking_runtime.rows import Malformed
 from tracking_runtime.sources import IMAGE_SUFFIXES, natural
@@ -58,7 +59,11 @@ def truth_files(
     Files of the usual names (``groundtruth_rect.txt``, ``gt.txt``) are those of the folders that they are in;
     without any, every text file is the truth of the video that it is named like: ``car.txt``, ``car_gt.txt``.
     """
-    paths = [root] if root.is_file() else _in_order(root, root.rglob("*.txt"))
+    paths = (
+        [root]
+        if root.is_file()
+        else _in_order(root, (path for path in paths_below(root) if path.suffix == ".txt"))
+    )
     paths = [path for path in paths if path.parent != root / ATTRIBUTES_FOLDER]
     usual = [path for path in paths if path.name in _USUAL_NAMES and path != root]
     named = {_truth_name(path, root): path for path in reversed(usual or paths)}
@@ -91,7 +96,7 @@ class _TruthFile:
 
 
 def _image_folders(root: Path) -> Iterator[tuple[str, Path, tuple[Path, ...]]]:
-    below = (path for path in root.rglob("*") if path.is_dir())
+    below = (path for path in paths_below(root) if path.is_dir())
     for folder in (root, *_in_order(root, below)):
         images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
         if images:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracking_runtime.datasets.sequences import ImageSequence, Truths
+from tracking_runtime.datasets.tree import paths_below
 from tracking_runtime.errors import SourceError
 from tracking_runtime.ground_truth import find_ground_truth, read_ground_truth
 from tracking_runtime.rows import Malformed
@@ -83,7 +84,7 @@ class _Folder:
 
 
 def _folders(root: Path) -> Iterator[_Folder]:
-    for place in [root, *sorted((path for path in root.rglob("*") if path.is_dir()), key=natural)]:
+    for place in [root, *sorted((path for path in paths_below(root) if path.is_dir()), key=natural)]:
         modern = _MODERN.fullmatch(place.name)
         if modern:
             camera, view = modern[1].lower(), "false_color" if modern[2] else "mosaic"
@@ -91,7 +92,7 @@ def _folders(root: Path) -> Iterator[_Folder]:
                 yield _Folder(f"{camera}/{video.name}", video, view, camera)  # type: ignore[arg-type]
         for view_of_2020, name in _OF_2020.items():
             if (place / name).is_dir() and any(_images(place / name)):
-                yield _Folder(place.resolve().name, place / name, view_of_2020, "vis")
+                yield _Folder(place.name or place.resolve().name, place / name, view_of_2020, "vis")
 
 
 def _sequence(folder: _Folder, malformed: Malformed) -> ImageSequence:

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import scipy.io
 
+from tracking_runtime.datasets.tree import paths_below
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.multi_object import ScoredBoxes
 from tracking_runtime.geometry import Boxes, as_boxes
@@ -169,7 +170,7 @@ def find_results(place: Path, videos: Sequence[str]) -> dict[str, Path]:
         return {videos[0]: place} if len(videos) == 1 else {}
     files = {
         path: comparable(path.relative_to(place).with_suffix("").as_posix())
-        for path in sorted(place.rglob("*"))
+        for path in sorted(paths_below(place))
         if path.suffix.lower() in SUFFIXES and not _COMPANION.search(path.stem)
     }
     found: dict[str, Path] = {}
