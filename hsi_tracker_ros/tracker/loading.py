@@ -60,7 +60,10 @@ def load_rgb_tracker(
     times: StageTimes | None = None,
     camera: SpectralInfo | None = None,
 ) -> HsiTracker:
-    """A tracker with nothing but the RGB branch of a model from disk.
+    """A tracker with nothing but the RGB branch of a model from disk, by SiamBAN's rules.
+
+    The branch of a HA-Net also learns from the first frame how large the box is meant, as HA-Net does; an
+    imported tracker is left as published.
 
     Args:
         name_or_path: of the model, whatever it is for.
@@ -75,7 +78,11 @@ def load_rgb_tracker(
         EngineError: no engine works.
     """
     network = load_network(name_or_path)
-    alone = network.rgb_alone() if isinstance(network, HANet) else network
+    if isinstance(network, HANet):
+        alone = network.rgb_alone()
+        rules = replace(tuned_settings(alone.config), size_calibration=TrackerSettings.size_calibration)
+    else:
+        alone, rules = network, tuned_settings(network.config)
     asked = replace(engine_settings or EngineSettings(), engine=engine)
     model = SiameseModel(alone, asked, f"{Path(name_or_path).stem} rgb")
-    return HsiTracker(model, settings or tuned_settings(alone.config), times, camera=camera)
+    return HsiTracker(model, settings or rules, times, camera=camera)

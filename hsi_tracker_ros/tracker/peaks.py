@@ -61,7 +61,10 @@ class PeakFinder:
         """
         scale = crop.side / self._search_size
         left, upper, right, lower = loc
-        width, height = left + right, upper + lower
+        width, height = (
+            (left + right) * target.size_correction[0],
+            (upper + lower) * target.size_correction[1],
+        )
         previous_width, previous_height = target.box[2:] / scale
         change = _ratio(_padded_size(width, height), _padded_size(previous_width, previous_height))
         change *= _ratio(width / height, previous_width / previous_height)

@@ -18,6 +18,9 @@ class TrackerSettings:
         peak_width: a response this much below the best, in logits, is worth 1/e of it; 0: a response is worth
             its probability (SiamBAN), which tells responses that are all near 1 from each other no more.
         size_rate: how fast a box takes the size that the response gives (SiamBAN's LR).
+        size_calibration: the network draws some things larger or smaller than people do; its boxes are
+            corrected by this share, in logarithms, of what sets the two apart on the frame that the target
+            was given on; 0: not at all (SiamBAN).
         motion_rate: share of the newest step in the motion expected for the next frame, by which the search
             crop is moved; 0: none is expected (SiamBAN).
         minimum_side: no side of a box becomes smaller, in pixels (SiamBAN: 10).
@@ -42,6 +45,7 @@ class TrackerSettings:
     penalty_k: float = 0.08
     peak_width: float = 3.0
     size_rate: float = 0.40
+    size_calibration: float = 0.5
     motion_rate: float = 0.7
     minimum_side: float = 3.0
     online_interval: int = 10
@@ -66,6 +70,7 @@ SIAMBAN = TrackerSettings(
     penalty_k=0.085136,
     peak_width=0.0,
     size_rate=0.444182,
+    size_calibration=0.0,
     motion_rate=0.0,
     minimum_side=10.0,
     online_interval=0,

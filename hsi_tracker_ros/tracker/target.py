@@ -93,6 +93,7 @@ class Target:
         online: kernels of the online template; those of the first until there is one.
         signature: its spectrum.
         template_stamp_ns: stamp of the frame that the newest template was cut from.
+        size_correction: ``(2,)`` by which width and height of the network's boxes are multiplied.
         motion: ``(2,)`` pixels by which it is expected to move until the next frame.
         status: how it fares.
         score: 0..1, how surely the box holds it.
@@ -110,6 +111,7 @@ class Target:
     online: Kernels
     signature: Signature
     template_stamp_ns: int
+    size_correction: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
     motion: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     status: TargetStatus = TargetStatus.TRACKING
     score: float = 1.0

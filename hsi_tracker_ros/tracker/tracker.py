@@ -19,7 +19,7 @@ from hsi_tracker_ros.tracker.settings import TrackerSettings
 from hsi_tracker_ros.tracker.target import Candidate, Sighting, Target, TargetState, TargetStatus
 from hsi_tracker_ros.tracker.view import View, Viewer
 from tracking_runtime.errors import ModelError, TargetRefused
-from tracking_runtime.geometry import clip_to_image
+from tracking_runtime.geometry import clip_to_image, intersection_over_union
 from tracking_runtime.spectral import SpectralInfo
 from tracking_runtime.timing import StageTimes
 
@@ -27,6 +27,8 @@ Floats = NDArray[np.float32]
 
 _DEEPEST_EASING = 2
 _SIZE_TOLERANCE_PX = 8
+_SAME_THING = 0.2
+"""Overlap of the box that is given and the one that the network draws, if both mean the same."""
 
 
 class HsiTracker:
@@ -102,6 +104,7 @@ class HsiTracker:
         inside = clip_to_image(checked, cube.shape[1], cube.shape[0])[0]
         signature = Signature(view.spectra(inside))
         target = Target(number, label, checked, kernels, kernels, signature, stamp_ns)
+        self._calibrate(target, view)
         replaced = {**self._targets, number: target}
         self.model.prepare(len(replaced))
         self._targets = replaced
@@ -212,6 +215,18 @@ class HsiTracker:
             )
         ]
         return most_likely(sightings, target, self.settings)
+
+    def _calibrate(self, target: Target, view: View) -> None:
+        """Learn how much larger or smaller than its given box the network draws a target."""
+        share = self.settings.size_calibration
+        if not share:
+            return
+        area = search_areas(target, view, self.settings)[0]
+        crops = [crop[np.newaxis] for crop in view.crops(area, self.model.crop_sizes("search"))]
+        kernels = stack([target.first])
+        drawn = self._best(target, view, [area], self.model.search(crops, kernels, kernels)).box
+        if intersection_over_union(drawn, target.box)[0, 0] >= _SAME_THING:
+            target.size_correction = (target.box[2:] / drawn[2:]) ** share
 
     def _remember(self, target: Target, view: View, sighting: Sighting, stamp_ns: int) -> None:
         """Online update (paper, section 2.3): every so often the most confident frame is a template."""

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,14 +12,16 @@ from hsi_tracker_ros.cubes.presets import preset
 from hsi_tracker_ros.hanet.model import SiameseModel
 from hsi_tracker_ros.hanet.storage import load_network
 from hsi_tracker_ros.simulation import HyperspectralScene
-from hsi_tracker_ros.tracker import HsiTracker, TargetStatus, TrackerSettings, load_tracker
+from hsi_tracker_ros.tracker import HsiTracker, TargetStatus, TrackerSettings, load_rgb_tracker, load_tracker
 from tracking_runtime.engines import EngineSettings
 from tracking_runtime.errors import FrameRefused, ModelError, TargetRefused
 from tracking_runtime.geometry import intersection_over_union
+from tracking_runtime.ground_truth import read_ground_truth
 from tracking_runtime.spectral import SpectralInfo
 
 SEED = 1_000_004
 ENGINE = EngineSettings(engine="pytorch", threads=1)
+REAL_VIDEO = Path(__file__).resolve().parents[3] / "shared" / "data" / "rgb" / "bag"
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,20 @@ def test_keeps_up_with_a_target_that_gathers_speed(tracker, frames):
         if expected[0] + expected[2] > frames[0].image.shape[1]:
             break
         assert intersection_over_union(state.box, expected)[0, 0] > 0.4
+
+
+@pytest.mark.parametrize("drawn", [(1.3, 1.3), (0.8, 0.8), (1.3, 0.9)])
+def test_boxes_keep_more_of_the_size_that_the_target_was_given_with(model, frames, drawn):
+    box = truth(frames[0])
+    given = np.concatenate([box[:2] + box[2:] * (1 - np.array(drawn)) / 2, box[2:] * drawn])
+    change = []
+    for share in (0.5, 0.0):
+        tracker = HsiTracker(model, TrackerSettings(size_calibration=share))
+        tracker.set_target(frames[0].image, given)
+        for _ in range(8):
+            (state,) = tracker.track(frames[0].image, 0)
+        change.append(np.abs(np.log(state.box[2:] / given[2:])).max())
+    assert change[0] < 0.8 * change[1]
 
 
 def test_the_newest_template_is_from_a_later_frame(tracker, frames):
@@ -278,3 +295,14 @@ def test_the_model_for_any_camera_follows_on_an_odd_one():
     for frame in scene[1:]:
         (state,) = tracker.track(frame.image, 0)
     assert intersection_over_union(state.box, truth(scene[-1]))[0, 0] > 0.4
+
+
+@pytest.mark.skipif(not REAL_VIDEO.is_dir(), reason=f"no real video at {REAL_VIDEO}")
+def test_the_rgb_branch_alone_follows_a_real_target():
+    images = sorted(REAL_VIDEO.glob("*.jpg"))
+    boxes = [truth.boxes[0] for truth in read_ground_truth(REAL_VIDEO / "groundtruth.txt", len(images))]
+    tracker = load_rgb_tracker("hanet_edge_any", engine_settings=ENGINE, engine="pytorch")
+    tracker.set_target(cv2.imread(str(images[0])), boxes[0])
+    found = [tracker.track(cv2.imread(str(path)), 0)[0].box for path in images[1:]]
+    overlaps = [intersection_over_union(a, b)[0, 0] for a, b in zip(found, boxes[1:], strict=True)]
+    assert np.mean(overlaps) > 0.8
