@@ -155,19 +155,37 @@ def _ros() -> Iterator[Finding]:
         yield Finding("ROS", "rclpy", "missing", "cannot be imported", fix)
         return
     yield Finding("ROS", "distribution", "good", os.environ.get("ROS_DISTRO", "from Python packages"))
-    middleware = os.environ.get("RMW_IMPLEMENTATION", "rmw_fastrtps_cpp, by default")
-    domain = os.environ.get("ROS_DOMAIN_ID", "0, by default")
-    yield Finding("ROS", "middleware", "good", f"{middleware}; domain {domain}")
+    yield from middleware()
+    yield from optional_packages()
+
+
+def middleware() -> Iterator[Finding]:
+    """What carries messages, and whether it is set up for large ones."""
+    from tracking_runtime.ros.packages import how_to_install, is_installed
+
+    chosen = os.environ.get("RMW_IMPLEMENTATION", "")
+    if chosen and not is_installed(chosen):
+        found = f"RMW_IMPLEMENTATION is {chosen}, which is not installed"
+        yield Finding("ROS", "middleware", "wrong", found, how_to_install(chosen))
+    else:
+        domain = os.environ.get("ROS_DOMAIN_ID", "0, by default")
+        name = chosen or "rmw_fastrtps_cpp, by default"
+        yield Finding("ROS", "middleware", "good", f"{name}; domain {domain}")
+    if not chosen or chosen.startswith("rmw_fastrtps"):
+        yield _shared_memory_profile()
+    else:
+        found = f"{chosen} has settings of its own; {PROFILE_VARIABLE} is for Fast DDS"
+        yield Finding("ROS", "large images", "missing", found, "see how fast it is: rstrack bench transport")
+
+
+def _shared_memory_profile() -> Finding:
     profile = os.environ.get(PROFILE_VARIABLE)
     if not profile:
         fix = f"export {PROFILE_VARIABLE}={shared_memory_profile()}; launch files and rstrack demo do it"
-        yield Finding("ROS", "large images", "missing", "DDS as it comes: slow beyond 1 MB", fix)
-    elif not Path(profile).is_file():
-        fix = f"unset {PROFILE_VARIABLE}"
-        yield Finding("ROS", "large images", "wrong", f"no file {profile}", fix)
-    else:
-        yield Finding("ROS", "large images", "good", profile)
-    yield from optional_packages()
+        return Finding("ROS", "large images", "missing", "DDS as it comes: slow beyond 1 MB", fix)
+    if not Path(profile).is_file():
+        return Finding("ROS", "large images", "wrong", f"no file {profile}", f"unset {PROFILE_VARIABLE}")
+    return Finding("ROS", "large images", "good", profile)
 
 
 def optional_packages() -> Iterator[Finding]:

@@ -9,9 +9,16 @@ import pytest
 from click.testing import CliRunner
 
 from tracking_runtime.commands.doctor import doctor
-from tracking_runtime.doctor import engine_cache, optional_packages, shared_memory, torch_tensorrt_fits
+from tracking_runtime.doctor import (
+    engine_cache,
+    middleware,
+    optional_packages,
+    shared_memory,
+    torch_tensorrt_fits,
+)
 from tracking_runtime.engines import BACKENDS
 from tracking_runtime.engines.cache import EngineCache
+from tracking_runtime.transport import PROFILE_VARIABLE
 
 
 def test_every_engine_is_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -51,6 +58,31 @@ def test_ros_packages_that_may_be_missing_are_looked_for(
     assert findings["cv_bridge"].state == "good"
     missing = findings["foxglove_bridge"]
     assert (missing.state, missing.fix) == ("missing", "sudo apt install ros-jazzy-foxglove-bridge")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "state", "advice"),
+    [
+        ("", "good", "fastdds_shm.xml"),
+        ("rmw_zenoh_cpp", "good", "bench transport"),
+        ("rmw_absent", "wrong", "bench transport"),
+    ],
+)
+def test_middleware_is_looked_for_and_advised_on(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen: str, state: str, advice: str
+) -> None:
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / "rmw_zenoh_cpp").touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    monkeypatch.setenv("RMW_IMPLEMENTATION", chosen)
+    monkeypatch.delenv(PROFILE_VARIABLE, raising=False)
+    carrier, images = middleware()
+    assert carrier.state == state
+    assert ("apt install ros-jazzy-rmw-absent" in carrier.fix) == (state == "wrong")
+    assert images.state == "missing"
+    assert advice in images.fix
 
 
 def test_a_damaged_engine_is_found(tmp_path: Path) -> None:
