@@ -6,6 +6,7 @@ What the template half gives is among the inputs of the search half: nothing of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,11 +74,15 @@ def template_graph(network: SiameseNetwork, batch: int, name: str) -> Graph:
 def search_graph(network: SiameseNetwork, batch: int, name: str) -> Graph:
     """The search half for so many targets; the network's bands are fixed."""
     with torch.no_grad():
-        template = TemplateGraph(network).eval()(*_crops(network, batch, "template"))
+        template = TemplateGraph(network).eval()(*_crops(network, 1, "template"))
     kernels = _kernel_names(network)
-    examples = (*_crops(network, batch, "search"), *template, *online_part(template))
+    examples = (*_crops(network, 1, "search"), *template, *online_part(template))
     inputs = (*network.crop_names, *kernels, *(f"online_{kernel}" for kernel in online_part(kernels)))
-    return Graph(f"{name} search x{batch}", SearchGraph(network).eval(), examples, inputs, MAPS)
+    single = Graph(f"{name} search x1", SearchGraph(network).eval(), examples, inputs, MAPS)
+    if batch == 1:
+        return single
+    examples = tuple(torch.cat([example] * batch) for example in examples)
+    return replace(single, name=f"{name} search x{batch}", examples=examples, single=single)
 
 
 def _kernel_names(network: SiameseNetwork) -> tuple[str, ...]:

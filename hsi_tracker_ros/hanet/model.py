@@ -36,7 +36,7 @@ class SiameseModel:
     """The network's two halves on an engine.
 
     Shapes are static: a search graph is compiled for one target, and by ``prepare`` for 2, 4, 8, ...; a
-    search uses those that there are, filled up or one after the other, and never waits for a compiler.
+    search uses those that there are, not always filled, one after the other, and never waits for a compiler.
 
     Args:
         network: its bands fixed (``HANet.bake``), if it has any.
@@ -105,11 +105,9 @@ class SiameseModel:
         parts, done, count = [], 0, len(crops[0])
         while done < count:
             batch = self._batch(count - done)
-            taken = min(batch, count - done)
-            rows = np.minimum(np.arange(done, done + batch), count - 1)
-            outputs = self._searches[batch].run(*(array[rows] for array in inputs))
-            parts.append([output[:taken] for output in outputs])
-            done += taken
+            rows = slice(done, done + batch)
+            parts.append(self._searches[batch].run(*(array[rows] for array in inputs)))
+            done += batch
         return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
     def _batch(self, targets: int) -> int:

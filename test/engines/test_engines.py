@@ -11,6 +11,7 @@ from hsi_tracker_ros.hanet.model import SiameseModel, stack
 from hsi_tracker_ros.hanet.storage import load_network
 from tracking_runtime.commands.engine import engine as command
 from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, Graph, load_engine, openvino
+from tracking_runtime.engines.filling import filled
 from tracking_runtime.engines.observation import observed
 
 GRAPH = Graph(
@@ -195,3 +196,41 @@ def test_int8_is_calibrated_first():
     with torch.no_grad():
         wanted = graph.module(torch.from_numpy(images[0])).numpy()
     assert 1e-4 < np.abs(given - wanted).max() < 0.05
+    several = replace(graph, examples=(torch.rand(2, 3, 11, 11),), single=graph)
+    (both,) = load_engine(several, settings).run(images[:2, 0])
+    np.testing.assert_allclose(both[:1], given, atol=1e-5)
+
+
+class Scaled(nn.Module):
+    def forward(self, image, factor):
+        return image * factor[:, None, None, None], factor + 1
+
+
+def several(items):
+    one = Graph("scaled", Scaled(), (torch.rand(1, 3, 9, 9), torch.ones(1)), ("x", "f"), ("y", "g"))
+    examples = tuple(torch.cat([example] * items) for example in one.examples)
+    return replace(one, examples=examples, single=one)
+
+
+@pytest.mark.parametrize("name", AVAILABLE)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_graph_for_several_items_takes_fewer(name, threads):
+    engine = load_engine(several(4), EngineSettings(engine=name, threads=threads))
+    image = np.random.default_rng(0).random((4, 3, 9, 9), dtype=np.float32)
+    factor = np.arange(4, dtype=np.float32)
+    for items in (1, 3, 4):
+        scaled, more = engine.run(image[:items], factor[:items])
+        np.testing.assert_allclose(scaled, image[:items] * factor[:items, None, None, None], rtol=1e-6)
+        np.testing.assert_array_equal(more, factor[:items] + 1)
+
+
+def test_an_engine_of_fixed_shapes_is_filled():
+    class Fixed(Working.Loaded):
+        def run(self, *arrays):
+            assert [array.shape for array in arrays] == [(4, 3, 9, 9), (4,)]
+            return super().run(*arrays)
+
+    engine = filled(several(4), Fixed("fixed", None))
+    image, factor = np.random.default_rng(0).random((3, 3, 9, 9), np.float32), np.arange(3)
+    for given, wanted in zip(engine.run(image, factor), (image, factor), strict=True):
+        np.testing.assert_array_equal(given, wanted)

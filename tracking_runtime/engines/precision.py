@@ -34,5 +34,5 @@ def in_precision(graph: Graph, dtype: torch.dtype) -> Graph:
     """
     if dtype == torch.float32:
         return graph
-    pattern = None if graph.pattern is None else in_precision(graph.pattern, dtype)
-    return replace(graph, module=_In(graph.module, dtype).eval(), pattern=pattern)
+    pattern, single = (other and in_precision(other, dtype) for other in (graph.pattern, graph.single))
+    return replace(graph, module=_In(graph.module, dtype).eval(), pattern=pattern, single=single)

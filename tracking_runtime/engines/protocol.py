@@ -28,6 +28,8 @@ class Graph:
         outputs: name of each output.
         pattern: a graph of the same program for other shapes, which may be converted in its place and then
             given these shapes: one conversion serves many graphs.
+        single: where this graph is for several items, one for each place of every input's leading axis: the
+            same program for one of them, which an engine may run for each in its place. Runs may have fewer.
         no_int8: why it is not to run in int8; empty if it may.
     """
 
@@ -37,6 +39,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     pattern: Graph | None = None
+    single: Graph | None = None
     no_int8: str = ""
 
 

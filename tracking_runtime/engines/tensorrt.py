@@ -17,9 +17,10 @@ from torch import Tensor
 
 from tracking_runtime.build_progress import stage
 from tracking_runtime.engines.cache import EngineCache, graph_key
+from tracking_runtime.engines.filling import filled
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.program import export_program
-from tracking_runtime.engines.protocol import EngineSettings, Graph
+from tracking_runtime.engines.protocol import Engine, EngineSettings, Graph
 from tracking_runtime.engines.verification import verify
 
 PRECISIONS = ("float16", "float32", "bfloat16")
@@ -98,5 +99,5 @@ class TensorRTBackend:
     def unavailable(self) -> str | None:
         return missing()
 
-    def load(self, graph: Graph, settings: EngineSettings) -> TensorRTEngine:
-        return TensorRTEngine(graph, settings)
+    def load(self, graph: Graph, settings: EngineSettings) -> Engine:
+        return filled(graph, TensorRTEngine(graph, settings))

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from tracking_runtime.build_progress import stage
 from tracking_runtime.engines import onnx
 from tracking_runtime.engines.cache import EngineCache, graph_key
+from tracking_runtime.engines.filling import filled
 from tracking_runtime.engines.precision import DTYPES, in_precision
-from tracking_runtime.engines.protocol import EngineError, EngineSettings, Graph
+from tracking_runtime.engines.protocol import Engine, EngineError, EngineSettings, Graph
 from tracking_runtime.engines.verification import verify
 
 if TYPE_CHECKING:
@@ -145,5 +146,5 @@ class TensorRTRTXBackend:
             return "PyTorch finds no CUDA device"
         return unbuildable()
 
-    def load(self, graph: Graph, settings: EngineSettings) -> TensorRTRTXEngine:
-        return TensorRTRTXEngine(graph, settings)
+    def load(self, graph: Graph, settings: EngineSettings) -> Engine:
+        return filled(graph, TensorRTRTXEngine(graph, settings))

@@ -1,0 +1,31 @@
+"""Engines of fixed shapes, for fewer items than they were compiled for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking_runtime.engines.protocol import Engine, Graph
+
+
+def filled(graph: Graph, engine: Engine) -> Engine:
+    """The engine; where its graph is for several items, one that takes fewer, too."""
+    return engine if graph.single is None else _Filled(engine, len(graph.examples[0]))
+
+
+class _Filled:
+    """An engine whose places without an item are given the last one again."""
+
+    def __init__(self, engine: Engine, places: int) -> None:
+        self._engine, self._places = engine, places
+
+    @property
+    def description(self) -> str:
+        return self._engine.description
+
+    def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        items = len(arrays[0])
+        rows = np.minimum(np.arange(self._places), items - 1)
+        return tuple(output[:items] for output in self._engine.run(*(array[rows] for array in arrays)))
