@@ -27,18 +27,20 @@ class Shown:
     """A frame as it is shown to all contenders.
 
     Attributes:
-        cube: ``(height, width, bands)`` of the camera.
-        camera: its bands.
+        cube: ``(height, width, bands)`` of the camera; of an ordinary one BGR.
+        camera: its bands; None: an ordinary one.
         stamp_ns: of the frame.
     """
 
     cube: NDArray[Any]
-    camera: SpectralInfo
+    camera: SpectralInfo | None
     stamp_ns: int
 
     @cached_property
     def false_color(self) -> NDArray[np.uint8]:
-        """``(height, width, 3)`` BGR, by the CIE's colour matching functions."""
+        """``(height, width, 3)`` BGR, by the CIE's colour matching functions, or the camera's own."""
+        if self.camera is None:
+            return self.cube
         black = self.camera.black_level
         white = white_level(self.cube, black)
         return false_color(self.cube, self.camera.wavelengths_nm, white=white, black=black)
@@ -74,12 +76,12 @@ class Contender:
     Attributes:
         name: in tables and plots.
         ran: what it is made of; figures are measured anew when it changes.
-        make: a fresh tracker for one video of a camera. Raises CameraMismatch.
+        make: a fresh tracker for one video of a camera, None for an ordinary one. Raises CameraMismatch.
     """
 
     name: str
     ran: Mapping[str, str]
-    make: Callable[[SpectralInfo], OneTargetTracker]
+    make: Callable[[SpectralInfo | None], OneTargetTracker]
 
 
 @lru_cache

@@ -11,7 +11,7 @@ from hsi_tracker_ros.benchmark.opencv import opencv_contenders
 from hsi_tracker_ros.hanet.model import SiameseModel
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from hsi_tracker_ros.hanet.storage import load_network
-from hsi_tracker_ros.tracker import HsiTracker, TargetStatus, TrackerSettings, tuned_settings
+from hsi_tracker_ros.tracker import HsiTracker, TargetStatus, TrackerSettings, rgb_settings, tuned_settings
 from tracking_runtime.engines import EngineSettings
 from tracking_runtime.errors import ModelError
 from tracking_runtime.models import find_model, read_manifest
@@ -84,8 +84,12 @@ class Lineup:
         return Contender(
             name,
             self._ran(self.model, settings, "all bands"),
-            lambda camera: _HsiContender(self.tracker(settings, camera)),
+            lambda camera: _HsiContender(self.tracker(settings, camera) if camera else self._on_pictures()),
         )
+
+    def _on_pictures(self) -> HsiTracker:
+        """What is left of HA-Net where there are no bands: its RGB branch."""
+        return HsiTracker(_rgb_model(self.model, self.engine), rgb_settings(_network(self.model)))
 
     def _on_false_color(self, model: str, name: str, settings: TrackerSettings | None = None) -> Contender:
         rules = settings or tuned_settings(_alone(model).config)

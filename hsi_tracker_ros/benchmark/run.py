@@ -13,7 +13,7 @@ import numpy as np
 
 from hsi_tracker_ros.benchmark.contenders import Contender, OneTargetTracker, Shown
 from hsi_tracker_ros.benchmark.lineup import Lineup
-from hsi_tracker_ros.cubes.decoder import Decoder
+from hsi_tracker_ros.cubes.decoder import Decoder, to_picture
 from tracking_runtime.datasets.results import write_boxes
 from tracking_runtime.datasets.sequences import BagSequence, Truths, VideoSequence
 from tracking_runtime.errors import SourceError
@@ -190,17 +190,15 @@ def _follow(video: VideoSequence, accounts: Sequence[_Account]) -> list[Frame]:
     """Show a video to everyone, frame by frame; its frames in false colour.
 
     Raises:
-        SourceError: a frame cannot be read, nothing says what its bands are, or none has a box to start from.
+        SourceError: a frame cannot be read, or none has a box to start from.
     """
     camera = video.spectral_info
-    if camera is None:
-        raise SourceError(f"{video.name}: nothing tells the bands of its camera")
     decoder = Decoder(camera)
-    cube_camera = decoder.cube_camera or camera
     frames: list[Frame] = []
     started = False
     for frame in video:
-        shown = Shown(decoder.decode(frame.image, frame.encoding), cube_camera, frame.stamp_ns)
+        decode = decoder.decode if camera else to_picture
+        shown = Shown(decode(frame.image, frame.encoding), decoder.cube_camera or camera, frame.stamp_ns)
         frames.append(Frame(frame.stamp_ns, shown.false_color, "bgr8", truth=frame.truth))
         there = frame.truth is not None and len(frame.truth.ids) > 0
         start = frame.truth.boxes[0] if frame.truth is not None and there and not started else None

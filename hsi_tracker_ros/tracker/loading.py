@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hsi_tracker_ros.hanet.model import SiameseModel
-from hsi_tracker_ros.hanet.network import HANet
+from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from hsi_tracker_ros.hanet.storage import load_network
 from hsi_tracker_ros.tracker.settings import TrackerSettings, tuned_settings
 from hsi_tracker_ros.tracker.tracker import HsiTracker
@@ -60,10 +60,7 @@ def load_rgb_tracker(
     times: StageTimes | None = None,
     camera: SpectralInfo | None = None,
 ) -> HsiTracker:
-    """A tracker with nothing but the RGB branch of a model from disk, by SiamBAN's rules.
-
-    The branch of a HA-Net also learns from the first frame how large the box is meant, as HA-Net does; an
-    imported tracker is left as published.
+    """A tracker with nothing but the RGB branch of a model from disk, by ``rgb_settings``.
 
     Args:
         name_or_path: of the model, whatever it is for.
@@ -78,11 +75,18 @@ def load_rgb_tracker(
         EngineError: no engine works.
     """
     network = load_network(name_or_path)
-    if isinstance(network, HANet):
-        alone = network.rgb_alone()
-        rules = replace(tuned_settings(alone.config), size_calibration=TrackerSettings.size_calibration)
-    else:
-        alone, rules = network, tuned_settings(network.config)
+    alone = network.rgb_alone() if isinstance(network, HANet) else network
     asked = replace(engine_settings or EngineSettings(), engine=engine)
     model = SiameseModel(alone, asked, f"{Path(name_or_path).stem} rgb")
-    return HsiTracker(model, settings or rules, times, camera=camera)
+    return HsiTracker(model, settings or rgb_settings(network), times, camera=camera)
+
+
+def rgb_settings(network: SiameseNetwork) -> TrackerSettings:
+    """How the RGB branch of a network follows alone: as published.
+
+    That of a HA-Net also learns from the first frame how large the box is meant, as HA-Net does.
+    """
+    if not isinstance(network, HANet):
+        return tuned_settings(network.config)
+    usual = tuned_settings(network.rgb_alone().config)
+    return replace(usual, size_calibration=TrackerSettings.size_calibration)

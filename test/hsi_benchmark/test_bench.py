@@ -83,6 +83,23 @@ def test_everyone_is_measured_on_simulated_videos_and_on_a_folder(
     assert len(read_run(output / "HA-Net").scored) == 2
 
 
+def test_of_an_ordinary_camera_everyone_sees_the_pictures(tmp_path: Path) -> None:
+    folder = tmp_path / "walk" / "img"
+    folder.mkdir(parents=True)
+    scene = list(HyperspectralScene(1_000_003, 6, size=(192, 128)))
+    rows = []
+    for number, frame in enumerate(scene, 1):
+        shown = Shown(frame.image, HyperspectralScene(1_000_003, 6).spectral_info, 0)
+        cv2.imwrite(str(folder / f"{number:04}.png"), shown.false_color)
+        rows.append(",".join(f"{value:g}" for value in frame.truth.boxes[0]) + "\n")
+    (folder.parent / "groundtruth_rect.txt").write_text("".join(rows))
+    result = bench(tmp_path, *ANY_CAMERA, "--seeds", 0, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    ours, not_updated, siamban, *_ = json.loads((tmp_path / "out" / "hsi.json").read_text())["results"]
+    assert ours["figures"]["success"] == not_updated["figures"]["success"] > 0.5
+    assert siamban["figures"]["success"] > 0.5
+
+
 def test_what_was_measured_is_not_measured_again(measured: tuple[Path, Path, Result]) -> None:
     place, output, _ = measured
     kept = output / "HA-Net" / "videos" / "car.json"
