@@ -16,6 +16,8 @@ FloatImage = NDArray[np.float32]
 BackgroundAt = Callable[[FloatImage, FloatImage, GrayImage], GrayImage]
 """As ``spax_ros.background.Background.at_places``."""
 
+CELLS_AT_ONCE = 4096  # of which the difference is taken; OpenCV takes no more than 32767
+
 _BLOCKS = 5  # on the side of a square that a pixel is weighed against
 _NEIGHBOURS = np.ones((3, 3), np.uint8)
 _HALO = 2  # pixels around a cell that its contrast depends on
@@ -79,47 +81,77 @@ def contrast(
     return np.asarray(cv2.divide(distance, unit), np.float32), Surroundings(change, unrest, noise)
 
 
-def contrast_in_cells(
-    gray: GrayImage,
-    background_at: BackgroundAt,
-    surroundings: Surroundings,
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
-    *,
-    cell_px: int,
-    edge_tolerance_px: float,
-) -> FloatImage:
-    """``(n, cell, cell)`` the contrast of some square cells alone, as ``contrast`` would have it there.
+class CloseUp:
+    """The contrast of a frame in those of its square cells that are looked at, 0 elsewhere.
 
     Args:
         gray: ``(height, width)``.
         background_at: of the frame.
         surroundings: of the frame, perhaps from a smaller one.
-        rows: ``(n,)`` of cells.
-        columns: ``(n,)``.
         cell_px: side of a cell.
         edge_tolerance_px: registration error that an edge is forgiven.
-    """
-    side = cell_px + 2 * _HALO
-    pixel_x, pixel_y = _places(rows, columns, cell_px, gray.shape)
-    newest = gray[pixel_y, pixel_x]
-    x, y = pixel_x.astype(np.float32), pixel_y.astype(np.float32)
-    background = background_at(x, y, newest)
 
-    def of_blocks(values: FloatImage) -> NDArray[Any]:
-        across, down = (
-            np.float32(part / whole) for part, whole in zip(values.shape[::-1], gray.shape[::-1], strict=True)
+    Attributes:
+        maxima: ``(rows, columns)`` float32, the largest in each cell.
+    """
+
+    def __init__(
+        self,
+        gray: GrayImage,
+        background_at: BackgroundAt,
+        surroundings: Surroundings,
+        *,
+        cell_px: int,
+        edge_tolerance_px: float,
+    ) -> None:
+        self._gray, self._background_at, self._surroundings = gray, background_at, surroundings
+        self._cell_px, self._edge_tolerance_px = cell_px, edge_tolerance_px
+        rows, columns = (-(-side // cell_px) for side in gray.shape)
+        self._values = np.zeros((rows, cell_px, columns, cell_px), np.float32)
+        self._seen = np.zeros((rows, columns), bool)
+        self.maxima: FloatImage = np.zeros((rows, columns), np.float32)
+
+    @property
+    def contrast(self) -> FloatImage:
+        """``(height, width)``."""
+        height, width = self._gray.shape
+        return self._values.reshape(len(self._values) * self._cell_px, -1)[:height, :width]
+
+    def look_at(self, cells: NDArray[Any]) -> None:
+        """Take the contrast of cells, ``(rows, columns)`` true, that have not been looked at so far."""
+        places = np.argwhere((cells > 0) & ~self._seen)
+        for first in range(0, len(places), CELLS_AT_ONCE):
+            rows, columns = places[first : first + CELLS_AT_ONCE].T
+            found = self._contrast_of(rows, columns)
+            self._values[rows, :, columns] = found
+            self.maxima[rows, columns] = found.max(axis=(1, 2))
+            self._seen[rows, columns] = True
+
+    def _contrast_of(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> FloatImage:
+        """``(n, cell, cell)`` as ``contrast`` would have it there."""
+        side = self._cell_px + 2 * _HALO
+        pixel_x, pixel_y = _places(rows, columns, self._cell_px, self._gray.shape)
+        newest = self._gray[pixel_y, pixel_x]
+        x, y = pixel_x.astype(np.float32), pixel_y.astype(np.float32)
+        background = self._background_at(x, y, newest)
+
+        # One under the other: what reaches from one cell's surroundings into another's stays outside them.
+        newest, below = newest.reshape(-1, side), background.reshape(-1, side)
+        difference = cv2.blur(cv2.subtract(newest, below, dtype=cv2.CV_32F), (2, 2))
+        change, unrest = (
+            self._of_blocks(values, x, y).reshape(-1, side)
+            for values in (self._surroundings.change, self._surroundings.unrest)
         )
+        edges = _edges(below, np.empty_like(below), np.empty_like(below))
+        unit = unrest + np.float32(self._edge_tolerance_px) * edges
+        return (cv2.absdiff(difference, change) / unit).reshape(-1, side, side)[:, _HALO:-_HALO, _HALO:-_HALO]
+
+    def _of_blocks(self, values: FloatImage, x: FloatImage, y: FloatImage) -> NDArray[Any]:
+        """Values of blocks at some pixels."""
+        (rows, columns), (height, width) = values.shape, self._gray.shape
+        across, down = np.float32(columns / width), np.float32(rows / height)
         in_blocks = (x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5
         return cv2.remap(values, *in_blocks, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-    # One under the other: what reaches from one cell's surroundings into another's stays outside the cells.
-    newest, below = newest.reshape(-1, side), background.reshape(-1, side)
-    difference = cv2.blur(cv2.subtract(newest, below, dtype=cv2.CV_32F), (2, 2))
-    distance = cv2.absdiff(difference, of_blocks(surroundings.change).reshape(-1, side))
-    edges = _edges(below, np.empty_like(below), np.empty_like(below))
-    unit = of_blocks(surroundings.unrest).reshape(-1, side) + np.float32(edge_tolerance_px) * edges
-    return (distance / unit).reshape(-1, side, side)[:, _HALO:-_HALO, _HALO:-_HALO]
 
 
 def _places(

@@ -3,12 +3,14 @@
 The paper's mask compares a frame with the median of its window as if the camera stood still. Here the window
 is registered first, the difference is weighed against noise and edges, what is faint counts once it has
 lasted, and the threshold follows from how many pixels may be active. Motion is looked for at half the size of
-the image, and only where it is found, the difference is taken at the whole, from every sample itself.
+the image; only where it is found, the difference is taken at the whole, from every sample itself, and only
+where that confirms it, around it.
 """
 
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,17 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.background import IDENTITY, Background, GrayImage, Transform
-from spax_ros.contrast import FloatImage, Scratch, Surroundings, contrast, contrast_in_cells
+from spax_ros.contrast import CloseUp, FloatImage, Scratch, Surroundings, contrast
 
 LEAST_RESPONSE = 0.1  # of phase correlation, 0..1, from which its shift is believed
 REGISTERED_SIDE = 1024  # of an image, from which it is registered at whole fractions of its size
-CELLS_AT_ONCE = 4096  # of which the difference is taken; OpenCV takes no more than 32767
 MOST_NOISE = 20.0  # levels of brightness, beyond which the frame has little to do with those before
 LASTING_FRAMES = 3  # after which something faint counts
 NEVER_HALVED = sys.maxsize  # side from which images are halved: none
 BEFORE_ANY_MOTION = 1e3  # contrast added where the network saw an object
-
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -168,6 +167,11 @@ def cell_maxima(values: NDArray[Any], side: int) -> NDArray[Any]:
     return np.asarray(np.maximum.reduce([rows[:, k::side] for k in range(side)]))
 
 
+def with_neighbours(cells: GrayImage) -> GrayImage:
+    """Each cell the largest of itself and the eight around it."""
+    return cv2.dilate(cells, np.ones((3, 3), np.uint8))
+
+
 def _cells_of(
     hot: NDArray[np.bool_], transform: Transform, side: int, shape: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -215,11 +219,10 @@ class MotionMask:
         hot = self._hot_cells(gray.shape, previous_heat, transform)
         contrasts = cell_maxima(residual, self._settings.cell_px // factor)
         missing = [(0, whole - part) for whole, part in zip(hot.shape, contrasts.shape, strict=True)]
-        cells, saturated = self._within_budget(self._lasting(np.pad(contrasts, missing)) + hot, gray.size)
+        moving, saturated = self._within_budget(self._lasting(np.pad(contrasts, missing)) + hot, gray.size)
         if factor > 1:
-            residual, contrasts = self._close_up(gray, transform, cells, surroundings)
-            cells &= self._within_budget(contrasts + hot, gray.size)[0]
-        mask = self._pixels_of(cells, gray.shape)
+            moving, residual = self._close_up(gray, transform, surroundings, moving, hot)
+        mask = self._pixels_of(with_neighbours(moving), gray.shape)
         saturated |= surroundings.noise > MOST_NOISE
         return MotionFrame(mask, residual, transform, np.count_nonzero(mask) / mask.size, saturated)
 
@@ -245,24 +248,25 @@ class MotionMask:
         return found
 
     def _close_up(
-        self, gray: GrayImage, transform: Transform, cells: GrayImage, surroundings: Surroundings
-    ) -> tuple[FloatImage, FloatImage]:
-        """The contrast of a frame at its whole size in some cells, 0 elsewhere, and its maxima by cell."""
-        side = self._settings.cell_px
+        self,
+        gray: GrayImage,
+        transform: Transform,
+        surroundings: Surroundings,
+        moving: GrayImage,
+        hot: FloatImage,
+    ) -> tuple[GrayImage, FloatImage]:
+        """The cells that move at the whole size too, and its contrast in them and their neighbours."""
+        settings = self._settings
         self._whole_background.move_on(transform)
-        places = np.argwhere(cells)
-        whole = np.zeros((cells.shape[0], side, cells.shape[1], side), np.float32)
-        maxima = np.zeros(cells.shape, np.float32)
-        for first in range(0, len(places), CELLS_AT_ONCE):
-            rows, columns = places[first : first + CELLS_AT_ONCE].T
-            found = contrast_in_cells(
-                gray, self._whole_background.at_places, surroundings, rows, columns,
-                cell_px=side, edge_tolerance_px=self._settings.edge_tolerance_px,
-            )  # fmt: skip
-            whole[rows, :, columns], maxima[rows, columns] = found, found.max(axis=(1, 2))
+        close_up = CloseUp(
+            gray, self._whole_background.at_places, surroundings,
+            cell_px=settings.cell_px, edge_tolerance_px=settings.edge_tolerance_px,
+        )  # fmt: skip
+        close_up.look_at(moving)
+        confirmed, _ = self._within_budget(moving * (close_up.maxima + hot), gray.size)
+        close_up.look_at(with_neighbours(confirmed))
         self._whole_background.take_in(gray)
-        height, width = gray.shape
-        return whole.reshape(cells.shape[0] * side, -1)[:height, :width], maxima
+        return confirmed, close_up.contrast
 
     def _pixels_of(self, cells: GrayImage, shape: tuple[int, ...]) -> NDArray[np.bool_]:
         side = self._settings.cell_px
@@ -289,30 +293,23 @@ class MotionMask:
         faint = (cells >= settings.least_contrast).astype(np.uint8)
         lasted = faint
         if self._lasted is not None:
-            lasted = faint * np.minimum(cv2.dilate(self._lasted, _NEIGHBOURS) + 1, LASTING_FRAMES).astype(
-                np.uint8
-            )
+            lasted = faint * np.minimum(with_neighbours(self._lasted) + 1, LASTING_FRAMES).astype(np.uint8)
         self._lasted = lasted
         counts = (lasted == LASTING_FRAMES) | (cells >= settings.certain_contrast)
         return np.where(counts, cells, np.float32(0))
 
-    def _within_budget(self, cells: NDArray[np.float32], pixels: int) -> tuple[GrayImage, bool]:
-        """Cells of an image that are active, and whether there would be more without the budget."""
+    def _within_budget(self, cells: FloatImage, pixels: int) -> tuple[GrayImage, bool]:
+        """Cells that move, as many as may be active with their neighbours, and whether any were left out."""
         least = self._settings.least_contrast
         budget = max(self._settings.budget, self._settings.least_budget_px / pixels)
 
-        def active(threshold: float) -> GrayImage:
-            return cv2.dilate((cells >= threshold).astype(np.uint8), _NEIGHBOURS)
+        def moving(threshold: float) -> GrayImage:
+            return (cells >= threshold).astype(np.uint8)
 
-        everything = active(least)
-        if everything.mean() <= budget:
-            return everything, False
-        ordered = np.unique(cells[cells >= least])
-        low, high = 0, len(ordered)
-        while low < high:
-            middle = (low + high) // 2
-            if active(float(ordered[middle])).mean() <= budget:
-                high = middle
-            else:
-                low = middle + 1
-        return (active(float(ordered[low])) if low < len(ordered) else np.zeros_like(everything)), True
+        def fits(threshold: float) -> bool:
+            return bool(with_neighbours(moving(threshold)).mean() <= budget)
+
+        if fits(least):
+            return moving(least), False
+        ordered = np.append(np.unique(cells[cells >= least]), np.inf)
+        return moving(ordered[bisect_left(ordered, True, key=fits)]), True
