@@ -197,14 +197,19 @@ def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
 
 @click.command("hsi")
 @click.argument("places", nargs=-1, metavar="[PLACE]...", type=click.Path(path_type=Path))
-@click.option("--model", default="hanet_edge_any", show_default=True, help="Of HA-Net: name, or manifest.")
+@click.option(
+    "--model",
+    default="hanet_edge_any",
+    show_default=True,
+    help="Of HA-Net: name, manifest, or, to be timed with random weights, untrained:hanet_r50.",
+)
 @click.option(
     "--rgb-model",
     "rgb_models",
     multiple=True,
     help="Another tracker on false colour, as rstrack import siamban or nanotrack made it; may be repeated.",
 )
-@click.option("--engine", default="auto", show_default=True, help="That runs the models.")
+@click.option("--engine", default="auto", show_default=True, help="That runs the models, as openvino:int8.")
 @click.option("--only", multiple=True, help="Measure only this contender, by its name; may be repeated.")
 @click.option("--seeds", type=click.IntRange(0), default=36, show_default=True, help="Simulated videos.")
 @click.option(

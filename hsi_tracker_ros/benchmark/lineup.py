@@ -8,13 +8,14 @@ from pathlib import Path
 
 from hsi_tracker_ros.benchmark.contenders import SHOWING, Answer, Box, Contender, Shown, code_sha256
 from hsi_tracker_ros.benchmark.opencv import opencv_contenders
+from hsi_tracker_ros.hanet.graphs import open_network, search_graph, template_graph
 from hsi_tracker_ros.hanet.model import SiameseModel
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
-from hsi_tracker_ros.hanet.storage import load_network
 from hsi_tracker_ros.tracker import HsiTracker, TargetStatus, TrackerSettings, rgb_settings, tuned_settings
+from tracking_runtime.calibration import calibrate_on_noise
 from tracking_runtime.engines import EngineSettings
+from tracking_runtime.engines.networks import UNTRAINED, manifest_of
 from tracking_runtime.errors import ModelError
-from tracking_runtime.models import find_model, read_manifest
 from tracking_runtime.spectral import SpectralInfo
 
 REFERENCE = "HA-Net"
@@ -31,7 +32,7 @@ class Lineup:
     """Whom to measure.
 
     Attributes:
-        model: of HA-Net, by name or path.
+        model: of HA-Net, by name or path; or ``untrained:`` and a preset, to be timed.
         rgb_models: further trackers on false colour, by name or path of their models.
         engine: that runs the models.
         only: names of the contenders that are wanted; empty: all.
@@ -102,7 +103,7 @@ class Lineup:
     def _ran(self, model: str, settings: TrackerSettings, sees: str) -> dict[str, str]:
         return {
             "model": model,
-            "weights sha256": read_manifest(find_model(model)).weights_sha256,
+            "weights sha256": manifest_of(model).weights_sha256,
             "sees": sees,
             "engine": self.engine,
             "settings": repr(settings),
@@ -125,7 +126,7 @@ def without_spectra(settings: TrackerSettings) -> TrackerSettings:
 
 @lru_cache(maxsize=4)
 def _network(name: str) -> SiameseNetwork:
-    return load_network(name)
+    return open_network(name)
 
 
 def _hanet(name: str) -> HANet:
@@ -145,7 +146,10 @@ def _model(name: str, engine: str, bands: tuple[float, ...] | None) -> SiameseMo
     """HA-Net for these bands; None: its own."""
     whole = _hanet(name)
     network = whole if bands is None else whole.bake(bands)
-    return SiameseModel(network, EngineSettings(engine), Path(name).stem)
+    settings, title = EngineSettings(engine), Path(name).stem
+    if name.startswith(UNTRAINED) and settings.parsed().precision == "int8":
+        calibrate_on_noise([template_graph(network, 1, title), search_graph(network, 1, title)])
+    return SiameseModel(network, settings, title)
 
 
 @lru_cache(maxsize=8)

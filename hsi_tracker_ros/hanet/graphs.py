@@ -19,10 +19,10 @@ from hsi_tracker_ros.hanet.config import PRESETS
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from hsi_tracker_ros.hanet.storage import load_network
 from tracking_runtime.engines import Graph
+from tracking_runtime.engines.networks import UNTRAINED
 from tracking_runtime.errors import ModelError
 
 RGB = "rgb"
-UNTRAINED = "untrained:"
 MAPS = ("first", "online", "distances")
 
 _LOC = 1
@@ -112,7 +112,7 @@ def model_graphs(model: str, batches: Sequence[int] = (1,), camera: str = "") ->
         ModelError: there is no such model, or it fits any camera and none is given.
         SourceError: there is no such camera.
     """
-    network = _untrained(model) if model.startswith(UNTRAINED) else load_network(model)
+    network = open_network(model)
     name = Path(model.removeprefix(UNTRAINED)).stem
     if isinstance(network, HANet):
         network, name = _for_camera(network, name, camera)
@@ -133,7 +133,17 @@ def _for_camera(network: HANet, name: str, camera: str) -> tuple[SiameseNetwork,
     return network.bake(bands.wavelengths_nm), name
 
 
-def _untrained(model: str) -> SiameseNetwork:
+def open_network(model: str) -> SiameseNetwork:
+    """The network of a model.
+
+    Args:
+        model: as of ``model_graphs``.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    if not model.startswith(UNTRAINED):
+        return load_network(model)
     config = PRESETS.get(model.removeprefix(UNTRAINED))
     if config is None or config.spectral is None:
         raise ModelError(f"no network named {model}; there are {UNTRAINED}hanet_r50, {UNTRAINED}hanet_edge")

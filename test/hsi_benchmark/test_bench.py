@@ -136,6 +136,13 @@ def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
     assert no_spectra.exit_code == 1 and "no spectral branch" in no_spectra.output
 
 
+def test_a_network_with_random_weights_is_timed(tmp_path: Path) -> None:
+    arguments = "--seeds", 0, "--speed", "--frames", 2, "--output", tmp_path
+    result = bench("--model", "untrained:hanet_edge", *arguments)
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "hsi.json").read_text())["speed"]["bands"] == 16
+
+
 def test_the_rgb_branch_sees_no_spectra() -> None:
     """Bands exchanged for others of the same false colour change nothing that it says."""
     scene = HyperspectralScene(1_000_031, 6, size=(256, 160))

@@ -12,15 +12,13 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from tracking_runtime.calibration import calibrate_on_noise
 from tracking_runtime.commands.progress import passing
-from tracking_runtime.engines import BACKENDS, openvino
+from tracking_runtime.engines import BACKENDS
 from tracking_runtime.engines.benchmark import Measurement, measure
 from tracking_runtime.engines.networks import UNTRAINED, Networks, open_networks
-from tracking_runtime.engines.verification import realistic_inputs
 from tracking_runtime.errors import ModelError, SourceError
 from tracking_runtime.reports.machine import this_machine
-
-_NOISES = 6
 
 
 @click.command()
@@ -50,7 +48,7 @@ def engines(
         for model in models or ("hanet_edge_vis16", "spax_small"):
             networks = open_networks(model, batches, camera)
             if model.startswith(UNTRAINED):
-                _calibrate_on_noise(networks)
+                calibrate_on_noise(networks.graphs)
             found += _measured(networks, runs, threads)
     except (ModelError, SourceError) as error:
         raise click.ClickException(str(error)) from error
@@ -63,12 +61,6 @@ def engines(
     for each in found:
         if each.problem:
             console.print(f"not run: {each.problem}", soft_wrap=True, markup=False)
-
-
-def _calibrate_on_noise(networks: Networks) -> None:
-    if openvino.uncalibratable(networks.graphs) is None:
-        for graph in networks.graphs:
-            openvino.quantise(graph, [realistic_inputs(graph, seed) for seed in range(_NOISES)])
 
 
 def _measured(networks: Networks, runs: int, threads: int) -> list[Measurement]:

@@ -42,7 +42,7 @@ def open_networks(
         ModelError: there is no such model, or nothing here knows its architecture.
         SourceError: there is no such camera.
     """
-    manifest = _untrained(model) if model.startswith(UNTRAINED) else read_manifest(find_model(model))
+    manifest = manifest_of(model)
     points = {point.name: point for point in entry_points(group=GRAPHS)}
     if manifest.architecture not in points:
         known = ", ".join(sorted(points)) or "none"
@@ -52,6 +52,13 @@ def open_networks(
     return Networks(manifest, tuple(graphs))
 
 
-def _untrained(model: str) -> Manifest:
+def manifest_of(model: str) -> Manifest:
+    """What a model is; of ``untrained:`` and a network's name as much as there is to say.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    if not model.startswith(UNTRAINED):
+        return read_manifest(find_model(model))
     name = model.removeprefix(UNTRAINED)
     return Manifest(name, name.partition("_")[0], {}, "", training={"data": "none: random weights"})
