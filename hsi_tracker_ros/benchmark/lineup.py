@@ -65,7 +65,7 @@ class Lineup:
             self._on_cubes(REFERENCE, ours),
             self._on_cubes(NOT_UPDATED, replace(ours, online_interval=0)),
             self._on_false_color(self.model, SIAMBAN_RULES),
-            self._on_false_color(self.model, OUR_RULES, without_spectra(ours)),
+            self._on_false_color(self.model, OUR_RULES, rgb_settings(_network(self.model))),
             *rgb,
             *opencv_contenders(),
         ]
@@ -109,19 +109,6 @@ class Lineup:
             "settings": repr(settings),
             "code sha256": code_sha256(*_CODE),
         }
-
-
-def without_spectra(settings: TrackerSettings) -> TrackerSettings:
-    """The same for a response that no spectrum stands beside: the box always follows it."""
-    return replace(
-        settings,
-        online_interval=0,
-        certain_score=0.0,
-        lost_score=0.0,
-        score_offset=0.0,
-        score_misfit=0.0,
-        redetection_crops=0,
-    )
 
 
 @lru_cache(maxsize=4)

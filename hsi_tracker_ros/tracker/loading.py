@@ -8,7 +8,7 @@ from pathlib import Path
 from hsi_tracker_ros.hanet.model import SiameseModel
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from hsi_tracker_ros.hanet.storage import load_network
-from hsi_tracker_ros.tracker.settings import TrackerSettings, tuned_settings
+from hsi_tracker_ros.tracker.settings import TrackerSettings, tuned_settings, without_spectra
 from hsi_tracker_ros.tracker.tracker import HsiTracker
 from tracking_runtime.engines import EngineSettings
 from tracking_runtime.errors import ModelError
@@ -82,11 +82,6 @@ def load_rgb_tracker(
 
 
 def rgb_settings(network: SiameseNetwork) -> TrackerSettings:
-    """How the RGB branch of a network follows alone: as published.
-
-    That of a HA-Net also learns from the first frame how large the box is meant, as HA-Net does.
-    """
-    if not isinstance(network, HANet):
-        return tuned_settings(network.config)
-    usual = tuned_settings(network.rgb_alone().config)
-    return replace(usual, size_calibration=TrackerSettings.size_calibration)
+    """How the RGB branch of a network follows alone: a HA-Net's by its rules, others as published."""
+    usual = tuned_settings(network.config)
+    return without_spectra(usual) if isinstance(network, HANet) else usual

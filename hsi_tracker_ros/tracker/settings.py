@@ -96,3 +96,16 @@ def tuned_settings(config: HANetConfig) -> TrackerSettings:
     if unknown:
         raise ModelError(f"the tracker has no settings {', '.join(sorted(unknown))}")
     return replace(usual, **{name: type(getattr(usual, name))(v) for name, v in config.tracking.items()})
+
+
+def without_spectra(settings: TrackerSettings) -> TrackerSettings:
+    """The same where there are no spectra, so that the response alone tells how sure a box is."""
+    return replace(
+        settings,
+        online_interval=0,
+        lost_score=0.1,
+        found_score=0.9,
+        score_offset=0.0,
+        score_misfit=0.0,
+        redetection_crops=0,
+    )
