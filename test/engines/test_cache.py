@@ -6,6 +6,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from torch import nn
 
 from tracking_runtime.commands.engine import engine
 from tracking_runtime.engines import EngineSettings, Graph, load_engine
-from tracking_runtime.engines.cache import EngineCache, default_folder, graph_key
+from tracking_runtime.engines.cache import EngineCache, content_key, default_folder, graph_key
 
 KEY = "0" * 64
 
@@ -160,6 +161,21 @@ def test_the_key_tells_weights_shapes_and_versions_apart():
         graph_key(stride, "1.0"),
     ]
     assert len({same, *others}) == 5
+
+
+def test_what_is_made_of_an_engine_has_one_key_whether_that_is_kept_or_not(cache, tmp_path):
+    def make(folder, content="weights"):
+        (folder / "network.bin").write_text(content)
+        (folder / "network.onnx").write_text(content)
+
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    make(aside)
+    with cache.obtain(KEY, "it", make) as kept:
+        assert content_key(kept, ["network.bin"], 1) == content_key(aside, ["network.bin"], 1)
+        assert content_key(kept, ["network.bin"], 1) != content_key(kept, ["network.bin"], 2)
+    with cache.obtain("1" * 64, "other", partial(make, content="others")) as other:
+        assert content_key(kept, ["network.bin"]) != content_key(other, ["network.bin"])
 
 
 def test_another_process_finds_the_same_key():

@@ -82,9 +82,17 @@ def graph_key(graph: Graph, *facts: str) -> str:
     return digest.hexdigest()
 
 
-def content_key(files: Iterable[Path], *facts: object) -> str:
-    """A key that changes with what files hold and these facts."""
-    digests = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+def content_key(folder: Path, names: Iterable[str], *facts: object) -> str:
+    """A key that changes with what files hold and these facts.
+
+    Args:
+        folder: of an engine, as it was obtained: of one that is kept the checksums are known.
+        names: of the files.
+        facts: to tell apart too.
+    """
+    known = folder / _CHECKSUMS
+    checksums = json.loads(known.read_text()) if known.exists() else _checksums(folder)
+    digests = [checksums[name] for name in names]
     return hashlib.sha256(json.dumps([digests, facts]).encode()).hexdigest()
 
 

@@ -15,7 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -31,7 +31,7 @@ from tracking_runtime.engines.program import export_program
 from tracking_runtime.engines.protocol import EngineError, EngineSettings, Graph
 from tracking_runtime.engines.winograd import with_fewer_products
 
-_FILE = "network.xml"
+_FILE, _WEIGHTS = "network.xml", "network.bin"
 _COMPILED = "network.blob"
 _CONVERSION = 0.8
 """Share of a build's time that the conversion takes."""
@@ -76,9 +76,9 @@ def _compiled(graph: Graph, settings: EngineSettings, streams: int) -> Any:
         "INFERENCE_PRECISION_HINT": _HINTS[settings.precision],
     }
     int8 = settings.precision == "int8"
-    with _quantised(graph) if int8 else _converted(graph.pattern or graph) as path:
-        make = partial(_compile, graph, path, properties)
-        key = content_key((path, path.with_suffix(".bin")), *_machine(), *properties.values(), _shapes(graph))
+    with _quantised(graph) if int8 else _converted(graph.pattern or graph) as folder:
+        make = partial(_compile, graph, folder / _FILE, properties)
+        key = content_key(folder, (_FILE, _WEIGHTS), *_machine(), *properties.values(), _shapes(graph))
         label = f"{graph.name}, {_version()}, {settings.precision}, {streams} at once"
         with EngineCache().obtain(key, label, make) as kept:
             network = _in_use.get(key) or _read(kept / _COMPILED, properties)
@@ -88,7 +88,7 @@ def _compiled(graph: Graph, settings: EngineSettings, streams: int) -> Any:
 
 def _read(path: Path, properties: Mapping[str, Any]) -> Any:
     with _same_signal_stack():
-        return _openvino().Core().import_model(path.read_bytes(), "CPU", properties)
+        return _core().import_model(path.read_bytes(), "CPU", properties)
 
 
 def _shapes(graph: Graph) -> list[list[int]]:
@@ -97,7 +97,7 @@ def _shapes(graph: Graph) -> list[list[int]]:
 
 def _machine() -> tuple[str, ...]:
     """What a compiled network depends on beside the network."""
-    core = _openvino().Core()
+    core = _core()
     facts = [core.get_property("CPU", name) for name in ("FULL_DEVICE_NAME", "OPTIMIZATION_CAPABILITIES")]
     return (_version(), *map(str, facts))
 
@@ -105,7 +105,7 @@ def _machine() -> tuple[str, ...]:
 def _compile(graph: Graph, path: Path, properties: Mapping[str, Any], folder: Path) -> None:
     """Compile a converted network for a graph's shapes, on this CPU."""
     stage(f"{graph.name}: compiling by OpenVINO", _CONVERSION)
-    core = _openvino().Core()
+    core = _core()
     network = core.read_model(path)
     if graph.pattern is not None:
         network.reshape(dict(enumerate(_shapes(graph))))
@@ -116,7 +116,7 @@ def _compile(graph: Graph, path: Path, properties: Mapping[str, Any], folder: Pa
 
 @contextmanager
 def _converted(graph: Graph) -> Iterator[Path]:
-    """The network as OpenVINO's file, for any CPU and precision; an earlier start's if it is the same."""
+    """The folder of the converted network, for any CPU and precision; of an earlier start if it is there."""
     version = _version()
     try:
         key = graph_key(graph, version, torch.__version__)
@@ -124,17 +124,17 @@ def _converted(graph: Graph) -> Iterator[Path]:
         _log.warning("%s is converted at every start: it cannot be told apart (%s)", graph.name, error)
         with tempfile.TemporaryDirectory() as folder:
             _convert(graph, Path(folder))
-            yield Path(folder) / _FILE
+            yield Path(folder)
         return
     with EngineCache().obtain(key, f"{graph.name}, {version}", partial(_convert, graph)) as kept:
-        yield kept / _FILE
+        yield kept
 
 
 @contextmanager
 def _quantised(graph: Graph) -> Iterator[Path]:
-    """The network in int8, which was calibrated before."""
+    """The folder of the network in int8, which was calibrated before."""
     with EngineCache().obtain(_int8_key(graph), f"{graph.name}, int8", partial(_refuse, graph)) as kept:
-        yield kept / _FILE
+        yield kept
 
 
 def _refuse(graph: Graph, folder: Path) -> None:  # noqa: ARG001 - as every maker
@@ -194,12 +194,13 @@ def copy_quantised(graph: Graph, path: Path) -> list[Path]:
         EngineError: it was not calibrated, or where there was no ONNX.
     """
     paths = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
-    with _quantised(graph) as kept:
+    with _quantised(graph) as folder:
         for copy in paths:
-            if not kept.with_suffix(copy.suffix).exists():
+            kept = (folder / _FILE).with_suffix(copy.suffix)
+            if not kept.exists():
                 lacking = onnx.unquantisable() or "something was not installed then: calibrate again"
                 raise EngineError(f"{graph.name} was calibrated without ONNX: {lacking}")
-            shutil.copyfile(kept.with_suffix(copy.suffix), copy)
+            shutil.copyfile(kept, copy)
     return paths
 
 
@@ -211,7 +212,7 @@ def write_quantised(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]], path
 
     with tempfile.TemporaryDirectory() as folder:
         write_openvino(graph, Path(folder) / _FILE)
-        network = openvino.Core().read_model(Path(folder) / _FILE)
+        network = _core().read_model(Path(folder) / _FILE)
         data = nncf.Dataset([dict(enumerate(arrays)) for arrays in inputs])
         mixed = nncf.QuantizationPreset.MIXED
         made = nncf.quantize(network, data, preset=mixed, subset_size=len(inputs))
@@ -248,7 +249,7 @@ def write_openvino(graph: Graph, path: Path) -> None:
 
 def run_file(path: Path, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
     """The outputs of a file in OpenVINO's format or in ONNX, in float32 on this CPU."""
-    core = _openvino().Core()
+    core = _core()
     with _same_signal_stack():
         compiled = core.compile_model(core.read_model(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
         results = compiled.create_infer_request().infer(dict(enumerate(inputs)))
@@ -261,6 +262,11 @@ def _openvino() -> Any:
     import openvino
 
     return openvino
+
+
+@lru_cache
+def _core() -> Any:
+    return _openvino().Core()
 
 
 def missing() -> str | None:
