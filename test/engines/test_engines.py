@@ -11,7 +11,7 @@ from hsi_tracker_ros.hanet.model import SiameseModel, stack
 from hsi_tracker_ros.hanet.storage import load_network
 from tracking_runtime.commands.engine import engine as command
 from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, Graph, load_engine, openvino
-from tracking_runtime.engines.filling import filled
+from tracking_runtime.engines.filling import OneByOne, filled
 from tracking_runtime.engines.observation import observed
 
 GRAPH = Graph(
@@ -179,6 +179,31 @@ def test_a_graph_that_is_not_for_int8_is_refused_with_the_reason():
     refused = CliRunner().invoke(command, [*build, "--batch", "64"])
     assert refused.exit_code == 1
     assert "spax_small cannot be calibrated: SPAX gains nothing by int8" in refused.output
+
+
+def test_an_engine_for_one_runs_for_each():
+    class One(Working.Loaded):
+        def run(self, *arrays):
+            assert [array.shape for array in arrays] == [(1, 3, 9, 9), (1,)]
+            return super().run(*arrays)
+
+    image, factor = np.random.default_rng(0).random((3, 3, 9, 9), np.float32), np.arange(3)
+    for given, wanted in zip(OneByOne(One("one", None)).run(image, factor), (image, factor), strict=True):
+        np.testing.assert_array_equal(given, wanted)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU they run")
+def test_what_cannot_run_int8_says_why_before_it_is_calibrated():
+    build = ["build", "hanet_edge_vis16", "--precision", "int8", "--calibration", "scene:hyperspectral"]
+    for engine, reason in {
+        "tensorrt": "it computes in float16, float32, bfloat16, not in int8",
+        "tensorrt-rtx": "PyTorch finds no CUDA device",
+        "pytorch": "not in int8",
+    }.items():
+        refused = CliRunner().invoke(command, [*build, "--engine", engine])
+        assert refused.exit_code == 1
+        assert f"engine {engine} cannot be used" in refused.output
+        assert reason in refused.output
 
 
 def test_int8_is_calibrated_first():

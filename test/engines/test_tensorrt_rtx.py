@@ -18,7 +18,7 @@ from tracking_runtime.engines.networks import open_networks
 from tracking_runtime.engines.onnx import as_onnx, with_shapes, write_onnx
 from tracking_runtime.engines.openvino import quantise, run_file
 from tracking_runtime.engines.precision import in_precision
-from tracking_runtime.engines.tensorrt_rtx import FAMILIES, build_engine
+from tracking_runtime.engines.tensorrt_rtx import FAMILIES, build_engine, source
 from tracking_runtime.engines.verification import largest_difference, realistic_inputs, reference
 
 pytest.importorskip("onnx", reason="needs ONNX")
@@ -44,6 +44,8 @@ def test_in_int8_it_compiles_for_every_gpu(tmp_path: Path, monkeypatch: pytest.M
     networks = open_networks("hanet_edge_vis16")
     networks = replace(networks, graphs=networks.graphs[1:])
     (search,) = networks.graphs
+    with pytest.raises(EngineError, match="rstrack engine build MODEL --precision int8"):
+        source(search, "int8")
     quantise(search, [realistic_inputs(search, seed) for seed in range(4)])
     (file,) = export(networks, "onnx", tmp_path, "int8")
     assert file.difference is not None

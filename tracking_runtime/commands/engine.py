@@ -16,6 +16,7 @@ from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, load
 from tracking_runtime.engines.cache import EngineCache
 from tracking_runtime.engines.networks import Networks, open_networks
 from tracking_runtime.engines.protocol import PRECISIONS
+from tracking_runtime.engines.select import named
 from tracking_runtime.errors import FrameRefused, ModelError, SourceError, TargetRefused
 
 
@@ -60,16 +61,19 @@ def build(
 ) -> None:
     """Make MODEL ready for an engine, so that trackers start at once.
 
-    In int8 (OpenVINO) it is calibrated first: its tracker runs over the frames of --calibration, such as
-    scene:hyperspectral?seed=1 or a bag, and the ranges of what its networks are given become those of the
-    numbers. How well it tracks before and after is told, and kept beside the engine.
+    In int8 (OpenVINO, TensorRT for RTX) it is calibrated first: its tracker runs over the frames of
+    --calibration, such as scene:hyperspectral?seed=1 or a bag, and the ranges of what its networks are given
+    become those of the numbers. How well it tracks before and after, on OpenVINO, is told, and kept beside
+    the engine.
     """
     try:
+        settings = EngineSettings(name, precision)
+        if name != "auto":
+            named(settings)
         networks = open_networks(model, batches, camera, every=True)
         if precision == "int8" and calibrate_on:
-            name = "openvino"
             _calibrate(networks, model, calibrate_on, validation or calibrate_on, frames)
-        table = _build(networks, EngineSettings(name, precision))
+        table = _build(networks, settings)
     except (ModelError, SourceError, EngineError, FrameRefused, TargetRefused) as error:
         raise click.ClickException(str(error)) from error
     Console().print(table)

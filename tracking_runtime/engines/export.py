@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
@@ -127,13 +126,10 @@ def _write_tensorrt(graph: Graph, stem: Path, precision: str) -> list[Path]:
 
 
 def _write_tensorrt_rtx(graph: Graph, stem: Path, precision: str) -> list[Path]:
-    with tempfile.TemporaryDirectory() as folder:
-        (network,) = _write_onnx(graph, Path(folder) / stem.name, precision)
-        content = network.read_bytes()
-    paths = []
+    network, paths = tensorrt_rtx.source(graph, precision), []
     for family, capabilities in tensorrt_rtx.FAMILIES.items():
         paths.append(stem.with_name(f"{stem.name}.{family}.engine"))
-        paths[-1].write_bytes(tensorrt_rtx.build_engine(content, capabilities))
+        paths[-1].write_bytes(tensorrt_rtx.build_engine(network, capabilities))
     return paths
 
 
@@ -152,7 +148,7 @@ FORMATS: Mapping[str, Format] = {
         _write_tensorrt_rtx,
         _version("tensorrt_rtx"),
         False,
-        (*tensorrt_rtx.PRECISIONS, "int8"),
+        tensorrt_rtx.PRECISIONS,
     ),
 }
 

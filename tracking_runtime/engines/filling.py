@@ -1,4 +1,4 @@
-"""Engines of fixed shapes, for fewer items than they were compiled for."""
+"""Engines of fixed shapes, for other numbers of items than they were compiled for."""
 
 from __future__ import annotations
 
@@ -29,3 +29,19 @@ class _Filled:
         items = len(arrays[0])
         rows = np.minimum(np.arange(self._places), items - 1)
         return tuple(output[:items] for output in self._engine.run(*(array[rows] for array in arrays)))
+
+
+class OneByOne:
+    """An engine for one item, run for each."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def description(self) -> str:
+        return self._engine.description
+
+    def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        items = zip(*(np.split(array, len(array)) for array in arrays), strict=True)
+        outputs = zip(*(self._engine.run(*item) for item in items), strict=True)
+        return tuple(np.concatenate(parts) for parts in outputs)

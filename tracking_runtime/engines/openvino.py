@@ -9,7 +9,6 @@ import ctypes
 import importlib.util
 import logging
 import pickle
-import shutil
 import sys
 import tempfile
 import warnings
@@ -191,17 +190,28 @@ def copy_quantised(graph: Graph, path: Path) -> list[Path]:
         the files, the main one first.
 
     Raises:
-        EngineError: it was not calibrated, or where there was no ONNX.
+        EngineError: as of ``read_quantised``.
     """
     paths = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
-    with _quantised(graph) as folder:
-        for copy in paths:
-            kept = (folder / _FILE).with_suffix(copy.suffix)
-            if not kept.exists():
-                lacking = onnx.unquantisable() or "something was not installed then: calibrate again"
-                raise EngineError(f"{graph.name} was calibrated without ONNX: {lacking}")
-            shutil.copyfile(kept, copy)
+    for copy in paths:
+        copy.write_bytes(read_quantised(graph, copy.suffix))
     return paths
+
+
+def read_quantised(graph: Graph, suffix: str) -> bytes:
+    """A file of a graph's int8 network: its ``.onnx``, or OpenVINO's ``.xml`` or ``.bin``.
+
+    Raises:
+        EngineError: it was not calibrated, or where there was no ONNX.
+    """
+    if missing() is not None:
+        raise EngineError(f"{graph.name} is calibrated for int8 by OpenVINO, which is {missing()}")
+    with _quantised(graph) as folder:
+        kept = (folder / _FILE).with_suffix(suffix)
+        if not kept.exists():
+            lacking = onnx.unquantisable() or "something was not installed then: calibrate again"
+            raise EngineError(f"{graph.name} was calibrated without ONNX: {lacking}")
+        return kept.read_bytes()
 
 
 def write_quantised(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]], path: Path) -> None:

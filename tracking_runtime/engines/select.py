@@ -49,13 +49,7 @@ def load_engine(
     settings = (settings or EngineSettings()).parsed()
     if settings.engine == "auto":
         return watched(graph.name, FallbackEngine(graph, settings, backends))
-    chosen = {backend.name: backend for backend in backends}.get(settings.engine)
-    if chosen is None:
-        known = ", ".join(backend.name for backend in backends)
-        raise EngineError(f"no engine named {settings.engine}; known: auto, {known}")
-    reason = unusable(chosen, settings)
-    if reason is not None:
-        raise EngineError(f"engine {chosen.name} cannot be used: {reason}")
+    chosen = named(settings, backends)
     try:
         engine = _load(chosen, graph, settings)
     except Exception as error:
@@ -71,6 +65,22 @@ def load_engines(graphs: Sequence[Graph], settings: EngineSettings | None = None
         part(index, len(graphs))
         engines.append(load_engine(graph, settings))
     return engines
+
+
+def named(settings: EngineSettings, backends: Sequence[Backend] = BACKENDS) -> Backend:
+    """The backend that settings name.
+
+    Raises:
+        EngineError: there is none of that name, or it cannot be used here as the settings ask.
+    """
+    chosen = {backend.name: backend for backend in backends}.get(settings.engine)
+    if chosen is None:
+        known = ", ".join(backend.name for backend in backends)
+        raise EngineError(f"no engine named {settings.engine}; known: auto, {known}")
+    reason = unusable(chosen, settings)
+    if reason is not None:
+        raise EngineError(f"engine {chosen.name} cannot be used: {reason}")
+    return chosen
 
 
 def unusable(backend: Backend, settings: EngineSettings) -> str | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
-import tempfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from tracking_runtime.build_progress import stage
-from tracking_runtime.engines import onnx
+from tracking_runtime.engines import onnx, openvino
 from tracking_runtime.engines.cache import EngineCache, graph_key
-from tracking_runtime.engines.filling import filled
+from tracking_runtime.engines.filling import OneByOne, filled
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.protocol import Engine, EngineError, EngineSettings, Graph
 from tracking_runtime.engines.verification import verify
@@ -28,7 +28,7 @@ FAMILIES = {"sm75": (75,), "sm80-sm120": (80, 86, 89, 120)}
 """Compute capabilities of an engine: Turing's takes many times the memory, and has one of its own. NVIDIA's
 support matrix gives it no products of matrices in float32: SPAX is for it in float16 alone."""
 
-PRECISIONS = ("float16", "float32")
+PRECISIONS = ("float16", "float32", "int8")
 """Not bfloat16: ONNX files have convolutions with weights in float32 in it, which TensorRT does not take."""
 
 _FILE = "network.engine"
@@ -85,13 +85,30 @@ def build_engine(network: bytes, capabilities: Sequence[int] = ()) -> bytes:
     return bytes(engine)
 
 
-def _build(graph: Graph, folder: Path) -> None:
-    with tempfile.TemporaryDirectory() as aside:
-        path = Path(aside) / "network.onnx"
-        stage(f"{graph.name}: exporting for TensorRT for RTX", 0.0)
-        onnx.write_onnx(graph, path)
-        stage(f"{graph.name}: compiling by TensorRT for RTX", _EXPORT)
-        (folder / _FILE).write_bytes(build_engine(path.read_bytes()))
+def source(graph: Graph, precision: str) -> bytes:
+    """The ONNX file that a graph's engines are built from; in int8 as it was calibrated.
+
+    Raises:
+        EngineError: it was not calibrated.
+    """
+    if precision == "int8":
+        return openvino.read_quantised(graph, ".onnx")
+    return onnx.as_onnx(in_precision(graph, DTYPES[precision]))
+
+
+def _key(graph: Graph, precision: str, *facts: str) -> str:
+    if precision == "int8":
+        facts = (*facts, hashlib.sha256(source(graph, precision)).hexdigest())
+    else:
+        graph = in_precision(graph, DTYPES[precision])
+    return graph_key(graph, torch.__version__, *facts)
+
+
+def _build(graph: Graph, precision: str, folder: Path) -> None:
+    stage(f"{graph.name}: exporting for TensorRT for RTX", 0.0)
+    network = source(graph, precision)
+    stage(f"{graph.name}: compiling by TensorRT for RTX", _EXPORT)
+    (folder / _FILE).write_bytes(build_engine(network))
 
 
 class TensorRTRTXEngine:
@@ -102,11 +119,10 @@ class TensorRTRTXEngine:
 
         gpu, precision = torch.cuda.get_device_name(), settings.precision
         version = f"TensorRT for RTX {trt.__version__}"
-        typed = in_precision(graph, DTYPES[precision])
         capability = ".".join(map(str, torch.cuda.get_device_capability()))
-        key = graph_key(typed, version, torch.__version__, gpu, capability)
+        key = _key(graph, precision, version, gpu, capability)
         label = f"{graph.name}, {version}, {precision}"
-        with EngineCache().obtain(key, label, partial(_build, typed)) as kept:
+        with EngineCache().obtain(key, label, partial(_build, graph, precision)) as kept:
             self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
             self._engine = self._runtime.deserialize_cuda_engine((kept / _FILE).read_bytes())
         if self._engine is None:
@@ -147,4 +163,6 @@ class TensorRTRTXBackend:
         return unbuildable()
 
     def load(self, graph: Graph, settings: EngineSettings) -> Engine:
+        if settings.precision == "int8" and graph.single is not None:  # which is what was calibrated
+            return OneByOne(TensorRTRTXEngine(graph.single, settings))
         return filled(graph, TensorRTRTXEngine(graph, settings))
