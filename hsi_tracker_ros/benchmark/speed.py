@@ -64,7 +64,7 @@ def measure_speed(make: MakeTracker, frames: int) -> Speed:
     """
     scene = HyperspectralScene(BENCHMARK_SEEDS.start, frames + 1, size=SIZE, attributes="")
     camera = scene.spectral_info
-    settings = replace(TrackerSettings(), lost_after=frames + 1)  # looking for a lost one is another matter
+    settings = replace(TrackerSettings(), lost_confidence=-1.0)  # looking for a lost one is another matter
     single, batch = make(settings, camera), make(settings, camera)
     singles = [make(settings, camera) for _ in range(TARGETS)]
     first = scene.frame(0)

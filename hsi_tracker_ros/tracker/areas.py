@@ -21,19 +21,25 @@ def template_area(box: NDArray[np.float64]) -> SquareCrop:
 
 
 def search_areas(target: Target, view: View, settings: TrackerSettings) -> list[SquareCrop]:
-    """Squares around the last box and, if the target is lost, where its spectrum fits, as next in turn."""
+    """Squares around the last box.
+
+    Of a lost target also around what may be it, and in turns around places where its spectrum fits.
+    """
     around = _square(target.box, search_side(target.box)).moved(*target.motion).settled()
     if not (target.lost and settings.redetection_crops):
         return [around]
     likely = view.likely_places(target.signature, target.box[2:], settings.redetection_places)
     sizes = (1.0, settings.redetection_scale, 1 / settings.redetection_scale)
     side = around.side * sizes[target.scan // max(len(likely), 1) % len(sizes)]
-    areas = [replace(around, side=side)]
-    for step in range(min(settings.redetection_crops, len(likely))):
-        x, y = likely[(target.scan + step) % len(likely)]
-        areas.append(SquareCrop(float(x), float(y), side))
-    target.scan += settings.redetection_crops
-    return areas
+    suspect = [] if target.suspect is None else [_square(target.suspect, search_side(target.suspect))]
+    crops = settings.redetection_crops - len(suspect)
+    turns = [likely[(target.scan + step) % len(likely)] for step in range(min(crops, len(likely)))]
+    target.scan += crops
+    return [
+        replace(around, side=max(side, around.side)),
+        *suspect,
+        *(SquareCrop(float(x), float(y), side) for x, y in turns),
+    ]
 
 
 def checked_box(box: ArrayLike, *, width: int, height: int) -> NDArray[np.float64]:

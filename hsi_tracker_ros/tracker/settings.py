@@ -29,8 +29,11 @@ class TrackerSettings:
         online_score: a frame less confident than this never becomes a template.
         certain_score: at and above it a target is TRACKING.
         lost_score: below it a target's box stays where it was.
-        lost_after: frames in a row below ``lost_score`` after which a target is LOST.
-        found_score: a LOST target is found where the score reaches this.
+        confidence_rate: share of the newest frame in the confidence, a running mean of the evidence; what is
+            usual of the target is 1.
+        lost_confidence: below it a target is LOST; -1: never.
+        found_rate: share of the newest frame in the confidence that something is a LOST target.
+        found_confidence: where this is reached a LOST target is found.
         redetection_crops: further crops per frame in which a LOST target is looked for.
         redetection_places: places with the best fitting spectra that these crops show in turns.
         redetection_scale: in every second round it is looked for this much larger, in every third smaller.
@@ -39,6 +42,7 @@ class TrackerSettings:
         score_logit: what each logit of the response adds to them.
         score_misfit: what the logarithm of the distance between its spectra and the target's takes from them.
         score_elsewhere: what it takes from them that a LOST target is seen elsewhere than where it was last.
+        score_bystander: what it takes from them that it was seen beside the target before.
     """
 
     window_influence: float = 0.35
@@ -53,8 +57,10 @@ class TrackerSettings:
     online_score: float = 0.99
     certain_score: float = 0.75
     lost_score: float = 0.5
-    lost_after: int = 7
-    found_score: float = 0.95
+    confidence_rate: float = 0.2
+    lost_confidence: float = 0.1
+    found_rate: float = 0.7
+    found_confidence: float = 0.42
     redetection_crops: int = 3
     redetection_places: int = 6
     redetection_scale: float = 1.5
@@ -63,6 +69,7 @@ class TrackerSettings:
     score_logit: float = 0.8
     score_misfit: float = 3.0
     score_elsewhere: float = 2.4
+    score_bystander: float = 4.0
 
 
 SIAMBAN = TrackerSettings(
@@ -75,12 +82,13 @@ SIAMBAN = TrackerSettings(
     minimum_side=10.0,
     online_interval=0,
     lost_score=0.2,
-    found_score=0.9,
+    lost_confidence=-0.2,
     redetection_crops=0,
     peaks=1,
     score_offset=0.0,
     score_logit=1.0,
     score_misfit=0.0,
+    score_bystander=0.0,
 )
 """SiamBAN's own tracker, as tuned for VOT2018, and thresholds of ours on its probability."""
 
@@ -104,8 +112,9 @@ def without_spectra(settings: TrackerSettings) -> TrackerSettings:
         settings,
         online_interval=0,
         lost_score=0.1,
-        found_score=0.9,
+        lost_confidence=SIAMBAN.lost_confidence,
         score_offset=0.0,
         score_misfit=0.0,
+        score_bystander=0.0,
         redetection_crops=0,
     )

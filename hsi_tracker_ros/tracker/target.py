@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -10,11 +11,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from hsi_tracker_ros.hanet.crops import SquareCrop
 from hsi_tracker_ros.hanet.model import Kernels
 from hsi_tracker_ros.signature import Signature
+from hsi_tracker_ros.tracker.bystanders import Bystanders
 from hsi_tracker_ros.tracker.settings import TrackerSettings
+from tracking_runtime.geometry import as_boxes, centres
 
 Floats = NDArray[np.float32]
+
+_USUAL_FRAMES = 25
+"""From so many frames at first is known what evidence is usual of a target."""
+_LEAST_USUAL = 3.0
+"""No less is taken for usual, in log odds."""
+_MOST_AGAINST = -0.5
+"""No frame counts for more against a target, relative to what is usual."""
+_NEAR = 1.0
+"""Sizes of a thing by which it moves at most from frame to frame."""
+_SURE = 0.4
+"""Confidence from which on what stands beside a target is another thing."""
+_NOTHING = -8.0
+"""Log odds of a target up to which there is no thing at all that could be taken for it."""
+_WORTH_A_LOOK = 0.05
+"""Confidence from which on the next frame is searched for what may be a LOST target."""
 
 
 class TargetStatus(IntEnum):
@@ -98,7 +117,11 @@ class Target:
         status: how it fares.
         score: 0..1, how surely the box holds it.
         frames_since_seen: since the last TRACKING.
-        frames_below: in a row, in which its box was not believed.
+        usual: log odds that its box held it in the first frames.
+        usual_frames: how many of them it has been seen in.
+        confidence: running mean of the evidence, 1: as usual; of a LOST one, that it is the suspect.
+        suspect: ``(4,)`` box of what may be the LOST target; None: nothing may.
+        bystanders: things seen beside it.
         scan: how many places it was looked for in since it is LOST.
         frames_to_update: since the last online template was due.
         candidate: to be the next online template.
@@ -116,7 +139,11 @@ class Target:
     status: TargetStatus = TargetStatus.TRACKING
     score: float = 1.0
     frames_since_seen: int = 0
-    frames_below: int = 0
+    usual: float = 0.0
+    usual_frames: int = 0
+    confidence: float = 1.0
+    suspect: NDArray[np.float64] | None = None
+    bystanders: Bystanders = field(default_factory=Bystanders)
     scan: int = 0
     frames_to_update: int = 0
     candidate: Candidate | None = None
@@ -143,24 +170,75 @@ class Target:
         self.frames_since_seen += 1
         self.status = max(self.status, TargetStatus.UNCERTAIN)
 
+    def expected(self) -> NDArray[np.float64]:
+        """Its box in the next frame, by its motion."""
+        return self.box + np.array([*self.motion, 0.0, 0.0])
+
+    def recognise(self, sightings: Sequence[Sighting], settings: TrackerSettings) -> list[Sighting]:
+        """The sightings, those of bystanders with less evidence."""
+        boxes = np.stack([sighting.box for sighting in sightings])
+        taken = settings.score_bystander * self.bystanders.know(boxes, self.expected())
+        return [
+            replace(sighting, evidence=sighting.evidence - float(less))
+            for sighting, less in zip(sightings, taken, strict=True)
+        ]
+
+    def look_around(self, sightings: Sequence[Sighting], areas: Sequence[SquareCrop]) -> None:
+        """Know what stands beside the target in the areas searched, once that has its box of this frame."""
+        sure = self.status is TargetStatus.TRACKING and self.confidence >= _SURE
+        there = as_boxes([sighting.box for sighting in sightings if sighting.evidence > _NOTHING])
+        self.bystanders.look(there, self.box if sure else None, areas)
+
     def follow(self, sighting: Sighting, settings: TrackerSettings, *, width: int, height: int) -> None:
         """Take the box of the best sighting, if it is to be believed, in an image of this size."""
         self.score = sighting.score
-        seen = sighting.score >= (settings.found_score if self.lost else settings.certain_score)
-        held = sighting.score >= settings.lost_score
-        if seen or (held and not self.lost):
+        self._weigh(sighting, settings)
+        if self.lost:
+            seen = held = self.confidence >= settings.found_confidence
+        else:
+            seen, held = self.score >= settings.certain_score, self.score >= settings.lost_score
+        if seen or held:
             self._move(sighting, settings, width, height)
         else:
             self.motion[:] = 0
         if seen:
-            self.status = TargetStatus.TRACKING
-            self.frames_since_seen = self.frames_below = self.scan = 0
-            return
-        self.frames_since_seen += 1
-        self.frames_below = 0 if held else self.frames_below + 1
-        if not self.lost:
-            gone = self.frames_below >= settings.lost_after
-            self.status = TargetStatus.LOST if gone else TargetStatus.UNCERTAIN
+            self._see(sighting)
+        else:
+            self.frames_since_seen += 1
+            self.status = max(self.status, TargetStatus.UNCERTAIN)
+        if self.confidence < settings.lost_confidence and not self.lost:
+            self._lose()
+
+    def _weigh(self, sighting: Sighting, settings: TrackerSettings) -> None:
+        """How confident the newest evidence leaves us, relative to what is usual of this target.
+
+        What is looked at frame after frame looks alike in all of them: a mean, no sum of log odds, tells.
+        """
+        strength = float(np.clip(sighting.evidence / max(self.usual, _LEAST_USUAL), _MOST_AGAINST, 1))
+        rate = settings.found_rate if self.lost else settings.confidence_rate
+        if self.lost and not self._suspects(sighting):
+            self.confidence = 0.0
+        self.confidence += rate * (strength - self.confidence)
+        if self.lost:
+            self.suspect = sighting.box if self.confidence >= _WORTH_A_LOOK else None
+
+    def _suspects(self, sighting: Sighting) -> bool:
+        if self.suspect is None:
+            return False
+        step = (centres(sighting.box) - centres(self.suspect))[0]
+        return bool(np.hypot(*step) <= _NEAR * np.sqrt(self.suspect[2:].prod()))
+
+    def _see(self, sighting: Sighting) -> None:
+        self.status, self.suspect = TargetStatus.TRACKING, None
+        self.frames_since_seen = self.scan = 0
+        if self.usual_frames < _USUAL_FRAMES:
+            self.usual_frames += 1
+            self.usual += (sighting.evidence - self.usual) / self.usual_frames
+
+    def _lose(self) -> None:
+        """From here on it may be anywhere; what it was taken for last may not have been it."""
+        self.status, self.confidence = TargetStatus.LOST, 0.0
+        self.online, self.candidate = self.first, None
 
     def _move(self, sighting: Sighting, settings: TrackerSettings, width: int, height: int) -> None:
         rate = 1.0 if self.lost else sighting.penalty * sighting.score * settings.size_rate
@@ -168,7 +246,8 @@ class Target:
         size = np.clip(size, settings.minimum_side, (width, height))
         centre = np.clip(sighting.box[:2] + sighting.box[2:] / 2, 0, (width, height))
         step = centre - (self.box[:2] + self.box[2:] / 2)
-        self.motion += settings.motion_rate * (step - self.motion)
+        if not self.lost:  # to where a lost one is found it has not moved in this frame
+            self.motion += settings.motion_rate * (step - self.motion)
         self.box = np.concatenate([centre - size / 2, size])
 
     def due_template(self, interval: int) -> Candidate | None:

@@ -186,8 +186,10 @@ class HsiTracker:
             for index, target in enumerate(targets):
                 rows = [row for row, owner in enumerate(owners) if owner == index]
                 own = [squares[row] for row in rows]
-                best = self._best(target, view, own, Maps(*(part[rows] for part in maps)))
+                sightings = self._sightings(target, view, own, Maps(*(part[rows] for part in maps)))
+                best = most_likely(sightings, target, self.settings)
                 target.follow(best, self.settings, width=cube.shape[1], height=cube.shape[0])
+                target.look_around(sightings, own)
                 self._remember(target, view, best, stamp_ns)
                 if index == 0:
                     self.response = expit(best.response)
@@ -203,8 +205,10 @@ class HsiTracker:
             target.skip()
         return ordered[:count]
 
-    def _best(self, target: Target, view: View, areas: Sequence[SquareCrop], maps: Maps) -> Sighting:
-        """What is most likely the target, in all areas."""
+    def _sightings(
+        self, target: Target, view: View, areas: Sequence[SquareCrop], maps: Maps
+    ) -> list[Sighting]:
+        """What may be the target, in all areas."""
         weight = self.settings.online_weight if target.online is not target.first else 0.0
         logits = (1 - weight) * maps.first + weight * maps.online
         sightings = [
@@ -214,7 +218,7 @@ class HsiTracker:
                 target, view, area, logits[row], maps.loc[row], self.settings, elsewhere=row > 0
             )
         ]
-        return most_likely(sightings, target, self.settings)
+        return target.recognise(sightings, self.settings)
 
     def _calibrate(self, target: Target, view: View) -> None:
         """Learn how much larger or smaller than its given box the network draws a target."""
@@ -224,7 +228,8 @@ class HsiTracker:
         area = search_areas(target, view, self.settings)[0]
         crops = [crop[np.newaxis] for crop in view.crops(area, self.model.crop_sizes("search"))]
         kernels = stack([target.first])
-        drawn = self._best(target, view, [area], self.model.search(crops, kernels, kernels)).box
+        sightings = self._sightings(target, view, [area], self.model.search(crops, kernels, kernels))
+        drawn = most_likely(sightings, target, self.settings).box
         if intersection_over_union(drawn, target.box)[0, 0] >= _SAME_THING:
             target.size_correction = (target.box[2:] / drawn[2:]) ** share
 

@@ -216,7 +216,7 @@ def test_any_box_that_touches_the_image_can_be_followed(model, frames, x, y, wid
 
 
 def test_a_target_that_is_gone_is_lost_and_found_again(model, frames):
-    settings_ = TrackerSettings(lost_after=3)
+    settings_ = TrackerSettings(confidence_rate=0.5)
     tracker = HsiTracker(model, settings_)
     tracker.set_target(frames[0].image, truth(frames[0]))
     tracker.track(frames[1].image, 0)
@@ -249,21 +249,21 @@ def test_a_look_alike_that_passes_slowly_over_the_target_takes_nobody_along(mode
 
 
 @pytest.mark.parametrize(("scale", "found"), [(1.0, False), (1.5, True)])
-def test_a_target_that_is_twice_as_large_when_it_returns_is_found(model, scale, found):
+def test_a_target_that_is_four_times_as_large_when_it_returns_is_found(model, scale, found):
     first, second = HyperspectralScene(3, frames=2, attributes="")
     height, width, _ = first.image.shape
-    corner = np.round(2 * truth(second)[:2] + truth(second)[2:] - (width / 2, height / 2)).astype(int)
-    left, top = np.clip(corner, 0, (width, height))
-    nearer = cv2.resize(second.image, None, fx=2, fy=2)[top : top + height, left : left + width]
-    tracker = HsiTracker(model, TrackerSettings(lost_after=3, redetection_scale=scale))
+    corner = np.round(4 * (truth(second)[:2] + truth(second)[2:] / 2) - (width / 2, height / 2)).astype(int)
+    left, top = np.clip(corner, 0, (3 * width, 3 * height))
+    nearer = cv2.resize(second.image, None, fx=4, fy=4)[top : top + height, left : left + width]
+    tracker = HsiTracker(model, TrackerSettings(confidence_rate=0.5, redetection_scale=scale))
     tracker.set_target(first.image, truth(first))
     for _ in range(4):
         (state,) = tracker.track(np.full_like(nearer, 200), 0)
     assert state.state is TargetStatus.LOST
-    for _ in range(6):
+    for _ in range(8):
         (state,) = tracker.track(nearer, 0)
     assert (state.state is TargetStatus.TRACKING) == found
-    expected = 2 * truth(second) - (left, top, 0, 0)
+    expected = 4 * truth(second) - (left, top, 0, 0)
     assert (intersection_over_union(state.box, expected)[0, 0] > 0.6) == found
 
 
@@ -306,3 +306,25 @@ def test_the_rgb_branch_alone_follows_a_real_target():
     found = [tracker.track(cv2.imread(str(path)), 0)[0].box for path in images[1:]]
     overlaps = [intersection_over_union(a, b)[0, 0] for a, b in zip(found, boxes[1:], strict=True)]
     assert np.mean(overlaps) > 0.8
+
+
+def test_what_stood_beside_a_target_that_is_gone_is_not_followed_in_its_stead(model, frames):
+    scene = frames[0].image
+    x, y, width, height = np.round(truth(frames[0])).astype(int)
+    ground = scene.copy()
+    ground[y : y + height, x : x + width] = scene.mean(axis=(0, 1))
+    similar = scene[y : y + height, x : x + width] * (1 + 0.05 * (-1.0) ** np.arange(scene.shape[2]))
+    beside = x + int(1.2 * width)
+    ground[y : y + height, beside : beside + width] = similar
+    both = ground.copy()
+    both[y : y + height, x : x + width] = scene[y : y + height, x : x + width]
+    answers = {}
+    for taken in (0.0, TrackerSettings().score_bystander):
+        tracker = HsiTracker(model, TrackerSettings(score_bystander=taken, redetection_crops=0))
+        tracker.set_target(both, truth(frames[0]))
+        for frame in [both] * 5 + [ground] * 12:
+            (answers[taken],) = tracker.track(frame, 0)
+    stolen, gone = answers.values()
+    assert intersection_over_union(stolen.box, (beside, y, width, height))[0, 0] > 0.5
+    assert gone.state is TargetStatus.LOST
+    assert intersection_over_union(gone.box, truth(frames[0]))[0, 0] > 0.5
