@@ -32,6 +32,13 @@ def test_middleware_without_settings_still_carries_small_images(ros_domain: int)
     assert latency.received == 10
 
 
+def test_what_a_middleware_says_last_is_not_taken_for_figures(ros_domain: int, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import atexit\natexit.register(print, 'session closed')")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    latency = measure_transport(Load(frames=10, height=32, width=32), {"PYTHONPATH": path}, ros_domain)
+    assert latency.received == 10
+
+
 def test_documents_name_the_variable_that_is_used() -> None:
     for document in ("README.md", "config/fastdds_shm.xml"):
         assert f"{PROFILE_VARIABLE}=" in (Path(__file__).parents[2] / document).read_text()

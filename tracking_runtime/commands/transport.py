@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 import numpy as np
@@ -78,27 +80,33 @@ def measure_transport(load: Load, settings: dict[str, str], domain_id: int) -> L
     environment = without_settings(dict(os.environ)) | settings
     environment |= {"ROS_DOMAIN_ID": str(domain_id), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
-    def start(role: str) -> subprocess.Popen[str]:
-        module = "tracking_runtime.ros.transport_benchmark"
-        command = [sys.executable, "-m", module, role, json.dumps(asdict(load))]
-        return subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-
-    with start("subscribe") as receiver, start("publish") as sender:
-        try:
-            said, complaints = receiver.communicate(timeout=load.patience_s + 10)
-        finally:
-            receiver.kill()
-            sender.kill()
-    ages_ms = json.loads(said.splitlines()[-1]) if said else []  # below what the middleware may have said
+    ages_ms, said = _run(load, environment)
     if not ages_ms:
-        raise BenchmarkFailed(
-            f"no image of {load} arrived: {complaints.strip() or 'the processes said nothing'}"
-        )
+        raise BenchmarkFailed(f"no image of {load} arrived: {said.strip() or 'the processes said nothing'}")
     p50, p95 = np.percentile(ages_ms, [50, 95])
     megabytes = load.height * load.width * load.bands * 2 / 1e6
     return Latency(megabytes, load.frames, len(ages_ms), float(p50), float(p95), max(ages_ms))
+
+
+def _run(load: Load, environment: dict[str, str]) -> tuple[list[float], str]:
+    """The ages of the images in milliseconds, and what the receiver and its middleware said."""
+    with TemporaryDirectory() as folder:
+        ages = Path(folder) / "ages.json"
+
+        def start(role: str) -> subprocess.Popen[str]:
+            module = "tracking_runtime.ros.transport_benchmark"
+            command = [sys.executable, "-m", module, role, json.dumps(asdict(load)), str(ages)]
+            return subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+
+        with start("subscribe") as receiver, start("publish") as sender:
+            try:
+                said, _ = receiver.communicate(timeout=load.patience_s + 10)
+            finally:
+                receiver.kill()
+                sender.kill()
+        return json.loads(ages.read_text()) if ages.exists() else [], said
 
 
 @click.command()

@@ -1,7 +1,8 @@
 """The two processes of ``rstrack bench transport``: one publishes images, the other takes the time.
 
-``python -m tracking_runtime.ros.transport_benchmark publish|subscribe LOAD``, where LOAD is the JSON of
-:class:`tracking_runtime.commands.transport.Load`. Stamps are of the monotonic clock, which both share.
+``python -m tracking_runtime.ros.transport_benchmark publish|subscribe LOAD PATH``, where LOAD is the JSON of
+:class:`tracking_runtime.commands.transport.Load` and PATH is where the second writes what it found.
+Stamps are of the monotonic clock, which both share.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import sys
 import time
 from array import array
+from pathlib import Path
 
 import numpy as np
 import rclpy
@@ -54,8 +56,8 @@ def publish(node: Node, load: Load) -> None:
         rclpy.spin_once(node, timeout_sec=0.01)
 
 
-def subscribe(node: Node, load: Load) -> None:
-    """Print the age of every frame at its callback, in milliseconds, as a JSON list."""
+def subscribe(node: Node, load: Load) -> list[float]:
+    """The age of every frame at its callback, in milliseconds."""
     ages_ms: list[float] = []
     finished = False
 
@@ -73,15 +75,18 @@ def subscribe(node: Node, load: Load) -> None:
     deadline = time.monotonic() + load.patience_s
     while not finished and time.monotonic() < deadline:
         executor.spin_once(timeout_sec=0.1)
-    print(json.dumps(ages_ms))
+    return ages_ms
 
 
 def main() -> None:
     """Be one of the two processes."""
-    role, load = sys.argv[1], Load(**json.loads(sys.argv[2]))
+    role, load, path = sys.argv[1], Load(**json.loads(sys.argv[2])), Path(sys.argv[3])
     rclpy.init()
     node = rclpy.create_node(f"transport_benchmark_{role}")
-    {"publish": publish, "subscribe": subscribe}[role](node, load)
+    if role == "publish":
+        publish(node, load)
+    else:
+        path.write_text(json.dumps(subscribe(node, load)))
     rclpy.shutdown()
 
 
