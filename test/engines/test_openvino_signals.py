@@ -14,13 +14,13 @@ import gc, os, signal
 from dataclasses import replace
 import torch
 from tracking_runtime.engines import EngineSettings, Graph
-from tracking_runtime.engines.openvino import OpenVINOEngine
+from tracking_runtime.engines.openvino import OpenVINOBackend
 
 signal.signal(signal.SIGINT, lambda *_: print("heard"))
 graph = Graph("conv", torch.nn.Conv2d(3, 4, 3).eval(), (torch.zeros(1, 3, 16, 16),), ("x",), ("y",))
 several = replace(graph, examples=(torch.zeros(2, 3, 16, 16),), single=graph)
 settings = EngineSettings(precision="float32", threads=2)
-first, second = (OpenVINOEngine(each, settings) for each in (graph, several))
+first, second = (OpenVINOBackend().load(each, settings) for each in (graph, several))
 del first
 gc.collect()
 del second

@@ -41,17 +41,29 @@ _in_use: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
 
 class OpenVINOEngine:
-    """A graph compiled for least latency on this CPU; one for several items as runs for one, side by side.
+    """A graph compiled for least latency on this CPU."""
+
+    def __init__(self, graph: Graph, settings: EngineSettings) -> None:
+        self.description = _description(settings)
+        self._network = _compiled(graph, settings, streams=1)
+        self._request = self._network.create_infer_request()
+        self.run(*(example.numpy(force=True) for example in graph.examples))
+
+    def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+        results = self._request.infer(dict(enumerate(arrays)), share_inputs=True)
+        return tuple(np.array(result) for result in results.values())
+
+
+class SideBySideEngine:
+    """A graph for several items as runs of the one for a single item, side by side on this CPU.
 
     What one item takes of a convolution is too little for many threads to share, and fits into their caches.
     """
 
-    def __init__(self, graph: Graph, settings: EngineSettings) -> None:
-        version = _openvino().__version__.split("-")[0]
-        self.description = f"OpenVINO {version} on CPU, {settings.cpu_threads} threads, {settings.precision}"
-        items = 1 if graph.single is None else len(graph.examples[0])
-        streams = min(items, settings.cpu_threads)
-        self._network = _compiled(graph.single or graph, settings, streams)
+    def __init__(self, graph: Graph, single: Graph, settings: EngineSettings) -> None:
+        items = len(graph.examples[0])
+        self.description = _description(settings)
+        self._network = _compiled(single, settings, streams=min(items, settings.cpu_threads))
         self._requests = [self._network.create_infer_request() for _ in range(items)]
         self.run(*(example.numpy(force=True) for example in graph.examples))
 
@@ -64,6 +76,11 @@ class OpenVINOEngine:
             request.wait()
         outputs = zip(*(request.results.values() for request in requests), strict=True)
         return tuple(np.concatenate(parts) for parts in outputs)
+
+
+def _description(settings: EngineSettings) -> str:
+    version = _openvino().__version__.split("-")[0]
+    return f"OpenVINO {version} on CPU, {settings.cpu_threads} threads, {settings.precision}"
 
 
 def _compiled(graph: Graph, settings: EngineSettings, streams: int) -> Any:
@@ -317,5 +334,7 @@ class OpenVINOBackend:
     def unavailable(self) -> str | None:
         return missing()
 
-    def load(self, graph: Graph, settings: EngineSettings) -> OpenVINOEngine:
+    def load(self, graph: Graph, settings: EngineSettings) -> OpenVINOEngine | SideBySideEngine:
+        if graph.single is not None:
+            return SideBySideEngine(graph, graph.single, settings)
         return OpenVINOEngine(graph, settings)
