@@ -143,7 +143,7 @@ class SpaxTracker:
         self._previous = other._previous
 
     def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
-        """Every track after this frame.
+        """Every track after this frame of which anything is inside the image, as far as it is.
 
         Args:
             image: ``(H, W)`` or ``(H, W, 3)`` in the order blue, green, red; uint8, or uint16, which is
@@ -172,9 +172,10 @@ class SpaxTracker:
         found = self._detect(image, motion.residual, mask, motion.transform)
         self.detections = found = strongest(found, self._settings.overlap)
         with self._times.stage("associate"):
-            return self._association.update(
+            tracks = self._association.update(
                 found.boxes, found.scores, found.class_ids, stamp_ns, camera_motion=motion.transform
             )
+            return tracks.within(image.shape[1], image.shape[0])
 
     def _within_room(self, motion: MotionFrame, active: int) -> NDArray[np.bool_]:
         """The mask, or its strongest tiles where there are more than the largest bucket or easing leaves."""

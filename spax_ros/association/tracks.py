@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking_runtime.geometry import Boxes
+from tracking_runtime.geometry import Boxes, clip_to_image
 
 
 class TrackState(IntEnum):
@@ -46,3 +46,9 @@ class Tracks:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def within(self, width: int, height: int) -> Tracks:
+        """The tracks of which anything is inside an image, and their boxes as far as they are inside."""
+        cut = replace(self, boxes=clip_to_image(self.boxes, width, height))
+        inside = (cut.boxes[:, 2:] > 0).all(axis=1)
+        return Tracks(*(getattr(cut, field.name)[inside] for field in fields(cut)))

@@ -89,9 +89,10 @@ class ClassicalTracker:
         motion = IDENTITY if self._previous is None else register(self._previous, gray)
         self._previous = gray
         found = grouped(self._moving(gray, motion))
-        return self._association.update(
+        tracks = self._association.update(
             found.boxes, found.scores, found.class_ids, stamp_ns, camera_motion=motion
         )
+        return tracks.within(gray.shape[1], gray.shape[0])
 
 
 def grouped(moving: NDArray[np.uint8]) -> Detections:

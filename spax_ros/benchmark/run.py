@@ -101,9 +101,10 @@ def run(
 
 @dataclass(frozen=True)
 class _Seen:
-    """A frame's detections, for another association."""
+    """A frame's detections, for another association; ``image_size`` is width and height."""
 
     stamp_ns: int
+    image_size: tuple[int, int]
     detections: Detections
     camera_motion: NDArray[np.float64]
     milliseconds: float
@@ -124,7 +125,9 @@ def _follow(
             account.operations.append(tracker.operations)
             account.shares.append(tracker.active_share)
             account.pixels.append(int(tracker.motion_mask.sum()))
-            seen.append(_Seen(frame.stamp_ns, tracker.detections, tracker.camera_motion, milliseconds))
+            size = frame.image.shape[1], frame.image.shape[0]
+            found, motion = tracker.detections, tracker.camera_motion
+            seen.append(_Seen(frame.stamp_ns, size, found, motion, milliseconds))
         on_frame()
     return seen
 
@@ -136,7 +139,7 @@ def _replay(seen: Sequence[_Seen], settings: AssociationSettings, clip: int, acc
         tracks = tracker.update(
             found.boxes, found.scores, found.class_ids, frame.stamp_ns, camera_motion=frame.camera_motion
         )
-        account.tracked.append(_confirmed(tracks, clip))
+        account.tracked.append(_confirmed(tracks.within(*frame.image_size), clip))
         account.milliseconds.append(frame.milliseconds)
 
 

@@ -196,3 +196,13 @@ def test_a_track_has_the_class_that_it_was_seen_as_most() -> None:
     for frame, class_id in enumerate(seen[:2]):
         tracks = apart.update([[50 + 2 * frame, 40, 6, 6]], [0.9], [class_id])
     assert len(tracks) == 2
+
+
+def test_within_an_image_tracks_are_cut_and_what_has_left_it_is_none() -> None:
+    tracker = GaussianTracker()
+    boxes = [[-4, 10, 10, 6], [40, 46, 8, 8], [20, 20, 6, 6], [70, 20, 6, 6]]
+    tracks = tracker.update(boxes, [0.9] * 4).within(64, 48)
+    np.testing.assert_allclose(tracks.boxes, [[0, 10, 6, 6], [40, 46, 8, 2], [20, 20, 6, 6]])
+    assert tracks.ids.tolist() == [1, 2, 3]
+    assert len(tracks.states) == len(tracks.velocities) == len(tracks) == 3
+    assert not len(tracker.update([], []).within(1, 1))
