@@ -41,6 +41,8 @@ class TrackerSettings:
         score_offset: log odds that a box holds the target, where response and spectrum say nothing.
         score_logit: what each logit of the response adds to them.
         score_misfit: what the logarithm of the distance between its spectra and the target's takes from them.
+        fitting_gain: log odds that a box of about the target's last size must gain by its spectra over the
+            response's box to take its place.
         score_elsewhere: what it takes from them that a LOST target is seen elsewhere than where it was last.
         score_bystander: what it takes from them that it was seen beside the target before.
     """
@@ -68,6 +70,7 @@ class TrackerSettings:
     score_offset: float = 2.3
     score_logit: float = 0.8
     score_misfit: float = 3.0
+    fitting_gain: float = 1.2
     score_elsewhere: float = 2.4
     score_bystander: float = 4.0
 

@@ -14,6 +14,7 @@ from hsi_tracker_ros.hanet.crops import SquareCrop
 from hsi_tracker_ros.hanet.model import Maps, SiameseModel, stack
 from hsi_tracker_ros.signature import Signature
 from hsi_tracker_ros.tracker.areas import checked_box, search_areas, template_area
+from hsi_tracker_ros.tracker.fitting import fitted
 from hsi_tracker_ros.tracker.peaks import PeakFinder, most_likely
 from hsi_tracker_ros.tracker.settings import TrackerSettings
 from hsi_tracker_ros.tracker.target import Candidate, Sighting, Target, TargetState, TargetStatus
@@ -188,6 +189,7 @@ class HsiTracker:
                 own = [squares[row] for row in rows]
                 sightings = self._sightings(target, view, own, Maps(*(part[rows] for part in maps)))
                 best = most_likely(sightings, target, self.settings)
+                best = fitted(best, target, view, self.settings)
                 target.follow(best, self.settings, width=cube.shape[1], height=cube.shape[0])
                 target.look_around(sightings, own)
                 self._remember(target, view, best, stamp_ns)

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from hsi_tracker_ros.cubes.bands import BandMatcher
 from hsi_tracker_ros.cubes.false_color import false_color, white_level
 from hsi_tracker_ros.hanet.crops import SquareCrop, cut
-from hsi_tracker_ros.signature import Precision, Signature, core_spectra, frame_precision, likely_places
+from hsi_tracker_ros.signature import (
+    Precision,
+    Signature,
+    core_spectra,
+    frame_precision,
+    likely_places,
+    sampled_spectra,
+)
 from tracking_runtime.errors import FrameRefused
 from tracking_runtime.spectral import SpectralInfo
 
@@ -66,6 +73,11 @@ class View:
     def distance(self, signature: Signature, box: NDArray[np.float64]) -> float:
         """Of what a box holds from a target, in deviations of the frame."""
         return signature.distance(self.spectra(box), self.ceiling, self.precision)
+
+    def distances(self, signature: Signature, boxes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of the middles of boxes ``(n, 4)`` from a target's, in deviations of the frame, by samples."""
+        spectra = sampled_spectra(self.pixels, boxes, self.black, self.means)
+        return signature.distances(spectra, self.ceiling, self.precision)
 
     def likely_places(
         self, signature: Signature, size: NDArray[np.float64], count: int
