@@ -28,11 +28,11 @@ class _In(nn.Module):
 
 
 def in_precision(graph: Graph, dtype: torch.dtype) -> Graph:
-    """The graph with its weights and arithmetic in ``dtype``; inputs and outputs keep their types.
+    """The whole graph with its weights and arithmetic in ``dtype``; inputs and outputs keep their types.
 
     Its module must itself cast what is not floating point to the type of what is.
     """
     if dtype == torch.float32:
         return graph
-    pattern, single = (other and in_precision(other, dtype) for other in (graph.pattern, graph.single))
-    return replace(graph, module=_In(graph.module, dtype).eval(), pattern=pattern, single=single)
+    pattern = None if graph.pattern is None else in_precision(graph.pattern, dtype)
+    return replace(graph, module=_In(graph.module, dtype).eval(), pattern=pattern, single=None)
