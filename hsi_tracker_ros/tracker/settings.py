@@ -70,7 +70,7 @@ class TrackerSettings:
     score_offset: float = 2.3
     score_logit: float = 0.8
     score_misfit: float = 3.0
-    fitting_gain: float = 1.2
+    fitting_gain: float = 1.5
     score_elsewhere: float = 2.4
     score_bystander: float = 4.0
 
