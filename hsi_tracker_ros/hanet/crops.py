@@ -48,6 +48,10 @@ class SquareCrop:
         columns = _span(self.x - half, self.x + half, width)
         return rows, columns
 
+    def holds(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which of points ``(n, 2)`` of the image lie in the square."""
+        return np.asarray((np.abs(points - (self.x, self.y)) < self.side / 2).all(axis=1), bool)
+
     def corners_inside(self, box: NDArray[np.float64], size: int) -> NDArray[np.float64]:
         """Left, top, right, bottom, in pixels of the crop, of a box x, y, width, height of the image."""
         x, y, width, height = box

@@ -62,5 +62,5 @@ class Bystanders:
         """Which of them stand in any of these areas."""
         places, within = centres(self._boxes), np.zeros(len(self._boxes), bool)
         for area in areas:
-            within |= (np.abs(places - (area.x, area.y)) < area.side / 2).all(axis=1)
+            within |= area.holds(places)
         return within

@@ -33,7 +33,8 @@ class TrackerSettings:
             usual of the target is 1.
         lost_confidence: below it a target is LOST; -1: never.
         found_rate: share of the newest frame in the confidence that something is a LOST target.
-        found_confidence: where this is reached a LOST target is found.
+        suspect_confidence: where this is reached a LOST target is UNCERTAIN.
+        found_confidence: where this is reached it is found, and TRACKING.
         redetection_crops: further crops per frame in which a LOST target is looked for.
         redetection_places: places with the best fitting spectra that these crops show in turns.
         redetection_scale: in every second round it is looked for this much larger, in every third smaller.
@@ -60,9 +61,10 @@ class TrackerSettings:
     certain_score: float = 0.75
     lost_score: float = 0.5
     confidence_rate: float = 0.2
-    lost_confidence: float = 0.1
+    lost_confidence: float = 0.05
     found_rate: float = 0.7
-    found_confidence: float = 0.42
+    suspect_confidence: float = 0.2
+    found_confidence: float = 0.5
     redetection_crops: int = 3
     redetection_places: int = 6
     redetection_scale: float = 1.5

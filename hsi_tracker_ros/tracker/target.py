@@ -28,8 +28,10 @@ _MOST_AGAINST = -0.5
 """No frame counts for more against a target, relative to what is usual."""
 _NEAR = 1.0
 """Sizes of a thing by which it moves at most from frame to frame."""
+_TRUSTED = 0.6
+"""Confidence at which a target that was found is trusted."""
 _SURE = 0.4
-"""Confidence from which on what stands beside a target is another thing."""
+"""Confidence from which on what stands beside a trusted target is another thing."""
 _NOTHING = -8.0
 """Log odds of a target up to which there is no thing at all that could be taken for it."""
 _WORTH_A_LOOK = 0.05
@@ -115,12 +117,14 @@ class Target:
         size_correction: ``(2,)`` by which width and height of the network's boxes are multiplied.
         motion: ``(2,)`` pixels by which it is expected to move until the next frame.
         status: how it fares.
+        lost: whether it may be anywhere, be it that something may be it.
         score: 0..1, how surely the box holds it.
         frames_since_seen: since the last TRACKING.
         usual: log odds that its box held it in the first frames.
         usual_frames: how many of them it has been seen in.
         confidence: running mean of the evidence, 1: as usual; of a LOST one, that it is the suspect.
         suspect: ``(4,)`` box of what may be the LOST target; None: nothing may.
+        trusted: whether it has been as usual since it was found.
         bystanders: things seen beside it.
         scan: how many places it was looked for in since it is LOST.
         frames_to_update: since the last online template was due.
@@ -137,27 +141,24 @@ class Target:
     size_correction: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
     motion: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     status: TargetStatus = TargetStatus.TRACKING
+    lost: bool = False
     score: float = 1.0
     frames_since_seen: int = 0
     usual: float = 0.0
     usual_frames: int = 0
     confidence: float = 1.0
     suspect: NDArray[np.float64] | None = None
+    trusted: bool = True
     bystanders: Bystanders = field(default_factory=Bystanders)
     scan: int = 0
     frames_to_update: int = 0
     candidate: Candidate | None = None
 
-    @property
-    def lost(self) -> bool:
-        """Whether it may be anywhere."""
-        return self.status is TargetStatus.LOST
-
     def state(self) -> TargetState:
         """What people are told of it."""
         return TargetState(
             self.id,
-            self.box.copy(),
+            (self.box if self.suspect is None or self.status is TargetStatus.LOST else self.suspect).copy(),
             self.score,
             self.status,
             self.label,
@@ -185,7 +186,8 @@ class Target:
 
     def look_around(self, sightings: Sequence[Sighting], areas: Sequence[SquareCrop]) -> None:
         """Know what stands beside the target in the areas searched, once that has its box of this frame."""
-        sure = self.status is TargetStatus.TRACKING and self.confidence >= _SURE
+        self.trusted |= self.confidence >= _TRUSTED
+        sure = self.trusted and self.status is TargetStatus.TRACKING and self.confidence >= _SURE
         there = as_boxes([sighting.box for sighting in sightings if sighting.evidence > _NOTHING])
         self.bystanders.look(there, self.box if sure else None, areas)
 
@@ -204,8 +206,7 @@ class Target:
         if seen:
             self._see(sighting)
         else:
-            self.frames_since_seen += 1
-            self.status = max(self.status, TargetStatus.UNCERTAIN)
+            self._doubt(settings)
         if self.confidence < settings.lost_confidence and not self.lost:
             self._lose()
 
@@ -229,15 +230,21 @@ class Target:
         return bool(np.hypot(*step) <= _NEAR * np.sqrt(self.suspect[2:].prod()))
 
     def _see(self, sighting: Sighting) -> None:
-        self.status, self.suspect = TargetStatus.TRACKING, None
+        self.status, self.lost, self.suspect = TargetStatus.TRACKING, False, None
         self.frames_since_seen = self.scan = 0
         if self.usual_frames < _USUAL_FRAMES:
             self.usual_frames += 1
             self.usual += (sighting.evidence - self.usual) / self.usual_frames
 
+    def _doubt(self, settings: TrackerSettings) -> None:
+        self.frames_since_seen += 1
+        gone = self.lost and self.confidence < settings.suspect_confidence
+        self.status = TargetStatus.LOST if gone else TargetStatus.UNCERTAIN
+
     def _lose(self) -> None:
         """From here on it may be anywhere; what it was taken for last may not have been it."""
         self.status, self.confidence = TargetStatus.LOST, 0.0
+        self.lost, self.trusted = True, False
         self.online, self.candidate = self.first, None
 
     def _move(self, sighting: Sighting, settings: TrackerSettings, width: int, height: int) -> None:

@@ -213,11 +213,12 @@ class HsiTracker:
         """What may be the target, in all areas."""
         weight = self.settings.online_weight if target.online is not target.first else 0.0
         logits = (1 - weight) * maps.first + weight * maps.online
+        near = areas[0].holds(np.array([[area.x, area.y] for area in areas]))
         sightings = [
             sighting
             for row, area in enumerate(areas)
             for sighting in self._peaks.sightings(
-                target, view, area, logits[row], maps.loc[row], self.settings, elsewhere=row > 0
+                target, view, area, logits[row], maps.loc[row], self.settings, elsewhere=not near[row]
             )
         ]
         return target.recognise(sightings, self.settings)

@@ -6,7 +6,7 @@ import pytest
 from hsi_tracker_ros.signature import Signature, core_spectra, sampled_spectra
 from hsi_tracker_ros.tracker.fitting import fitted
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from hsi_tracker_ros.tracker.target import Sighting, Target, TargetStatus
+from hsi_tracker_ros.tracker.target import Sighting, Target
 from hsi_tracker_ros.tracker.view import Viewer
 from tracking_runtime.geometry import intersection_over_union
 from tracking_runtime.spectral import SpectralInfo
@@ -58,7 +58,7 @@ def test_a_box_that_holds_the_target_alone_stays_as_it_is(view, target, box):
 
 
 def test_a_lost_target_may_have_any_size(view, target):
-    target.status, around = TargetStatus.LOST, seen(BOTH)
+    target.lost, around = True, seen(BOTH)
     assert fitted(around, target, view, SETTINGS) is around
 
 
