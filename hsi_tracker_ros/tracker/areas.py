@@ -31,7 +31,8 @@ def search_areas(target: Target, view: View, settings: TrackerSettings) -> list[
     likely = view.likely_places(target.signature, target.box[2:], settings.redetection_places)
     sizes = (1.0, settings.redetection_scale, 1 / settings.redetection_scale)
     side = around.side * sizes[target.scan // max(len(likely), 1) % len(sizes)]
-    suspect = [] if target.suspect is None else [_square(target.suspect, search_side(target.suspect))]
+    box = target.presence.suspect
+    suspect = [] if box is None else [_square(box, search_side(box))]
     crops = settings.redetection_crops - len(suspect)
     turns = [likely[(target.scan + step) % len(likely)] for step in range(min(crops, len(likely)))]
     target.scan += crops

@@ -45,7 +45,7 @@ class TrackerSettings:
         fitting_gain: log odds that a box of about the target's last size must gain by its spectra over the
             response's box to take its place.
         score_elsewhere: what it takes from them that a LOST target is seen elsewhere than where it was last.
-        score_bystander: what it takes from them that it was seen beside the target before.
+        score_distractor: what it takes from them that it was seen beside the target before.
     """
 
     window_influence: float = 0.35
@@ -74,7 +74,7 @@ class TrackerSettings:
     score_misfit: float = 3.0
     fitting_gain: float = 1.5
     score_elsewhere: float = 2.4
-    score_bystander: float = 4.0
+    score_distractor: float = 4.0
 
 
 SIAMBAN = TrackerSettings(
@@ -93,7 +93,7 @@ SIAMBAN = TrackerSettings(
     score_offset=0.0,
     score_logit=1.0,
     score_misfit=0.0,
-    score_bystander=0.0,
+    score_distractor=0.0,
 )
 """SiamBAN's own tracker, as tuned for VOT2018, and thresholds of ours on its probability."""
 
@@ -120,6 +120,6 @@ def without_spectra(settings: TrackerSettings) -> TrackerSettings:
         lost_confidence=SIAMBAN.lost_confidence,
         score_offset=0.0,
         score_misfit=0.0,
-        score_bystander=0.0,
+        score_distractor=0.0,
         redetection_crops=0,
     )

@@ -14,28 +14,17 @@ from scipy.special import expit
 from hsi_tracker_ros.hanet.crops import SquareCrop
 from hsi_tracker_ros.hanet.model import Kernels
 from hsi_tracker_ros.signature import Signature
-from hsi_tracker_ros.tracker.bystanders import Bystanders
+from hsi_tracker_ros.tracker.distractors import Distractors
+from hsi_tracker_ros.tracker.presence import Presence
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from tracking_runtime.geometry import as_boxes, centres
+from tracking_runtime.geometry import as_boxes
 
 Floats = NDArray[np.float32]
 
-_USUAL_FRAMES = 25
-"""From so many frames at first is known what evidence is usual of a target."""
-_LEAST_USUAL = 3.0
-"""No less is taken for usual, in log odds."""
-_MOST_AGAINST = -0.5
-"""No frame counts for more against a target, relative to what is usual."""
-_NEAR = 1.0
-"""Sizes of a thing by which it moves at most from frame to frame."""
-_TRUSTED = 0.6
-"""Confidence at which a target that was found is trusted."""
 _SURE = 0.4
 """Confidence from which on what stands beside a trusted target is another thing."""
 _NOTHING = -8.0
 """Log odds of a target up to which there is no thing at all that could be taken for it."""
-_WORTH_A_LOOK = 0.05
-"""Confidence from which on the next frame is searched for what may be a LOST target."""
 
 
 class TargetStatus(IntEnum):
@@ -117,15 +106,10 @@ class Target:
         size_correction: ``(2,)`` by which width and height of the network's boxes are multiplied.
         motion: ``(2,)`` pixels by which it is expected to move until the next frame.
         status: how it fares.
-        lost: whether it may be anywhere, be it that something may be it.
         score: 0..1, how surely the box holds it.
         frames_since_seen: since the last TRACKING.
-        usual: log odds that its box held it in the first frames.
-        usual_frames: how many of them it has been seen in.
-        confidence: running mean of the evidence, 1: as usual; of a LOST one, that it is the suspect.
-        suspect: ``(4,)`` box of what may be the LOST target; None: nothing may.
-        trusted: whether it has been as usual since it was found.
-        bystanders: things seen beside it.
+        presence: whether it is there.
+        distractors: things seen beside it.
         scan: how many places it was looked for in since it is LOST.
         frames_to_update: since the last online template was due.
         candidate: to be the next online template.
@@ -141,24 +125,25 @@ class Target:
     size_correction: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
     motion: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     status: TargetStatus = TargetStatus.TRACKING
-    lost: bool = False
     score: float = 1.0
     frames_since_seen: int = 0
-    usual: float = 0.0
-    usual_frames: int = 0
-    confidence: float = 1.0
-    suspect: NDArray[np.float64] | None = None
-    trusted: bool = True
-    bystanders: Bystanders = field(default_factory=Bystanders)
+    presence: Presence = field(default_factory=Presence)
+    distractors: Distractors = field(default_factory=Distractors)
     scan: int = 0
     frames_to_update: int = 0
     candidate: Candidate | None = None
 
+    @property
+    def lost(self) -> bool:
+        """Whether it may be anywhere."""
+        return self.presence.lost
+
     def state(self) -> TargetState:
         """What people are told of it."""
+        suspect = None if self.status is TargetStatus.LOST else self.presence.suspect
         return TargetState(
             self.id,
-            (self.box if self.suspect is None or self.status is TargetStatus.LOST else self.suspect).copy(),
+            (self.box if suspect is None else suspect).copy(),
             self.score,
             self.status,
             self.label,
@@ -176,9 +161,9 @@ class Target:
         return self.box + np.array([*self.motion, 0.0, 0.0])
 
     def recognise(self, sightings: Sequence[Sighting], settings: TrackerSettings) -> list[Sighting]:
-        """The sightings, those of bystanders with less evidence."""
+        """The sightings, those of distractors with less evidence."""
         boxes = np.stack([sighting.box for sighting in sightings])
-        taken = settings.score_bystander * self.bystanders.know(boxes, self.expected())
+        taken = settings.score_distractor * self.distractors.know(boxes, self.expected())
         return [
             replace(sighting, evidence=sighting.evidence - float(less))
             for sighting, less in zip(sightings, taken, strict=True)
@@ -186,17 +171,17 @@ class Target:
 
     def look_around(self, sightings: Sequence[Sighting], areas: Sequence[SquareCrop]) -> None:
         """Know what stands beside the target in the areas searched, once that has its box of this frame."""
-        self.trusted |= self.confidence >= _TRUSTED
-        sure = self.trusted and self.status is TargetStatus.TRACKING and self.confidence >= _SURE
+        tracking = self.status is TargetStatus.TRACKING
+        sure = tracking and self.presence.trusted and self.presence.confidence >= _SURE
         there = as_boxes([sighting.box for sighting in sightings if sighting.evidence > _NOTHING])
-        self.bystanders.look(there, self.box if sure else None, areas)
+        self.distractors.look(there, self.box if sure else None, areas)
 
     def follow(self, sighting: Sighting, settings: TrackerSettings, *, width: int, height: int) -> None:
         """Take the box of the best sighting, if it is to be believed, in an image of this size."""
         self.score = sighting.score
-        self._weigh(sighting, settings)
+        self.presence.weigh(sighting.evidence, sighting.box, settings)
         if self.lost:
-            seen = held = self.confidence >= settings.found_confidence
+            seen = held = self.presence.confidence >= settings.found_confidence
         else:
             seen, held = self.score >= settings.certain_score, self.score >= settings.lost_score
         if seen or held:
@@ -207,44 +192,23 @@ class Target:
             self._see(sighting)
         else:
             self._doubt(settings)
-        if self.confidence < settings.lost_confidence and not self.lost:
+        if self.presence.confidence < settings.lost_confidence and not self.lost:
             self._lose()
 
-    def _weigh(self, sighting: Sighting, settings: TrackerSettings) -> None:
-        """How confident the newest evidence leaves us, relative to what is usual of this target.
-
-        What is looked at frame after frame looks alike in all of them: a mean, no sum of log odds, tells.
-        """
-        strength = float(np.clip(sighting.evidence / max(self.usual, _LEAST_USUAL), _MOST_AGAINST, 1))
-        rate = settings.found_rate if self.lost else settings.confidence_rate
-        if self.lost and not self._suspects(sighting):
-            self.confidence = 0.0
-        self.confidence += rate * (strength - self.confidence)
-        if self.lost:
-            self.suspect = sighting.box if self.confidence >= _WORTH_A_LOOK else None
-
-    def _suspects(self, sighting: Sighting) -> bool:
-        if self.suspect is None:
-            return False
-        step = (centres(sighting.box) - centres(self.suspect))[0]
-        return bool(np.hypot(*step) <= _NEAR * np.sqrt(self.suspect[2:].prod()))
-
     def _see(self, sighting: Sighting) -> None:
-        self.status, self.lost, self.suspect = TargetStatus.TRACKING, False, None
+        self.status = TargetStatus.TRACKING
         self.frames_since_seen = self.scan = 0
-        if self.usual_frames < _USUAL_FRAMES:
-            self.usual_frames += 1
-            self.usual += (sighting.evidence - self.usual) / self.usual_frames
+        self.presence.see(sighting.evidence)
 
     def _doubt(self, settings: TrackerSettings) -> None:
         self.frames_since_seen += 1
-        gone = self.lost and self.confidence < settings.suspect_confidence
+        gone = self.lost and self.presence.confidence < settings.suspect_confidence
         self.status = TargetStatus.LOST if gone else TargetStatus.UNCERTAIN
 
     def _lose(self) -> None:
-        """From here on it may be anywhere; what it was taken for last may not have been it."""
-        self.status, self.confidence = TargetStatus.LOST, 0.0
-        self.lost, self.trusted = True, False
+        """What it was taken for last may not have been it."""
+        self.status = TargetStatus.LOST
+        self.presence.lose()
         self.online, self.candidate = self.first, None
 
     def _move(self, sighting: Sighting, settings: TrackerSettings, width: int, height: int) -> None:

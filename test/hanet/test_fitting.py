@@ -58,7 +58,8 @@ def test_a_box_that_holds_the_target_alone_stays_as_it_is(view, target, box):
 
 
 def test_a_lost_target_may_have_any_size(view, target):
-    target.lost, around = True, seen(BOTH)
+    target.presence.lose()
+    around = seen(BOTH)
     assert fitted(around, target, view, SETTINGS) is around
 
 

@@ -319,8 +319,8 @@ def test_what_stood_beside_a_target_that_is_gone_is_not_followed_in_its_stead(mo
     both = ground.copy()
     both[y : y + height, x : x + width] = scene[y : y + height, x : x + width]
     answers = {}
-    for taken in (0.0, TrackerSettings().score_bystander):
-        tracker = HsiTracker(model, TrackerSettings(score_bystander=taken, redetection_crops=0))
+    for taken in (0.0, TrackerSettings().score_distractor):
+        tracker = HsiTracker(model, TrackerSettings(score_distractor=taken, redetection_crops=0))
         tracker.set_target(both, truth(frames[0]))
         for frame in [both] * 5 + [ground] * 12:
             (answers[taken],) = tracker.track(frame, 0)

@@ -22,7 +22,7 @@ _MISSED = 2
 """Of them, those at most in which that place was searched."""
 
 
-class Bystanders:
+class Distractors:
     """What stands where, from frame to frame."""
 
     def __init__(self) -> None:

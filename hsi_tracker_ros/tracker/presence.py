@@ -1,0 +1,79 @@
+"""Whether a target is there: how confident the evidence of the last frames leaves us.
+
+What is looked at frame after frame looks alike in all of them, so that a mean of the evidence tells more than
+its sum, which would only grow more certain of the wrong thing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hsi_tracker_ros.tracker.settings import TrackerSettings
+from tracking_runtime.geometry import centres
+
+Box = NDArray[np.float64]
+
+_USUAL_FRAMES = 25
+"""From so many frames at first is known what evidence is usual of a target."""
+_LEAST_USUAL = 3.0
+"""No less is taken for usual, in log odds."""
+_MOST_AGAINST = -0.5
+"""No frame counts for more against a target, relative to what is usual."""
+_NEAR = 1.0
+"""Sizes of a thing by which it moves at most from frame to frame."""
+_TRUSTED = 0.6
+"""Confidence at which a target that was found is trusted."""
+_WORTH_A_LOOK = 0.05
+"""Confidence from which on the next frame is searched for what may be a lost target."""
+
+
+@dataclass
+class Presence:
+    """Whether a target is there.
+
+    Attributes:
+        lost: whether it may be anywhere, be it that something may be it.
+        confidence: running mean of the evidence, 1: as usual; of a lost one, that it is the suspect.
+        suspect: ``(4,)`` box of what may be the lost target; None: nothing may.
+        trusted: whether it has been as usual since it was found.
+        usual: log odds that its box held it in the first frames.
+        usual_frames: how many of them it has been seen in.
+    """
+
+    lost: bool = False
+    confidence: float = 1.0
+    suspect: Box | None = None
+    trusted: bool = True
+    usual: float = 0.0
+    usual_frames: int = 0
+
+    def weigh(self, evidence: float, box: Box, settings: TrackerSettings) -> None:
+        """Take in a frame: the log odds that a box holds the target, relative to what is usual of it."""
+        strength = float(np.clip(evidence / max(self.usual, _LEAST_USUAL), _MOST_AGAINST, 1))
+        rate = settings.found_rate if self.lost else settings.confidence_rate
+        if self.lost and not self._suspects(box):
+            self.confidence = 0.0
+        self.confidence += rate * (strength - self.confidence)
+        self.trusted |= self.confidence >= _TRUSTED
+        if self.lost:
+            self.suspect = box if self.confidence >= _WORTH_A_LOOK else None
+
+    def see(self, evidence: float) -> None:
+        """The target was seen, with these log odds."""
+        self.lost, self.suspect = False, None
+        if self.usual_frames < _USUAL_FRAMES:
+            self.usual_frames += 1
+            self.usual += (evidence - self.usual) / self.usual_frames
+
+    def lose(self) -> None:
+        """From here on the target may be anywhere."""
+        self.lost, self.trusted, self.confidence = True, False, 0.0
+
+    def _suspects(self, box: Box) -> bool:
+        if self.suspect is None:
+            return False
+        step = (centres(box) - centres(self.suspect))[0]
+        return bool(np.hypot(*step) <= _NEAR * np.sqrt(self.suspect[2:].prod()))
