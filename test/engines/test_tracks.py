@@ -25,23 +25,36 @@ HERE = [backend for backend in BACKENDS if backend.unavailable() is None and bac
 HALVES = [(each.name, half) for each in HERE for half in ("bfloat16", "float16") if half in each.precisions]
 
 
+def video(seed: int, frames: int, attributes: str | None = None) -> Excerpt:
+    scene = HyperspectralScene(seed, frames=frames, size=(160, 96), attributes=attributes)
+    shown = tuple(islice(scene, frames))
+    return Excerpt(scene.name, scene.rate_hz, scene.class_names, scene.spectral_info, shown)
+
+
 @cache
-def video() -> Excerpt:
-    scene = HyperspectralScene(1_000_007, frames=FRAMES, size=(160, 96))
-    frames = tuple(islice(scene, FRAMES))
-    return Excerpt(scene.name, scene.rate_hz, scene.class_names, scene.spectral_info, frames)
+def long_video() -> Excerpt:
+    return video(1_000_007, FRAMES)
+
+
+@cache
+def short_videos() -> list[Excerpt]:
+    return [video(seed, 50, kind) for kind in ("", "BC", "IV") for seed in range(1_000_040, 1_000_044)]
 
 
 @cache
 def tracks(engine: str) -> NDArray[np.float64]:
     """Boxes ``(frames, 4)`` of the one target."""
-    answer = replay(find_tracker("hanet")("hanet_edge_vis16", engine), video()).answer
+    answer = replay(find_tracker("hanet")("hanet_edge_vis16", engine), long_video()).answer
     assert isinstance(answer, np.ndarray)
     return answer
 
 
+@cache
 def success(engine: str) -> float:
-    return score_video("video", video().truth, tracks(engine)).figures["success"]
+    """Mean of videos: in any one of them it may be rounding that decides between two things alike."""
+    tracker = find_tracker("hanet")("hanet_edge_vis16", engine)
+    answers = [(each.truth, replay(tracker, each).answer) for each in short_videos()]
+    return float(np.mean([score_video("", truth, boxes).figures["success"] for truth, boxes in answers]))
 
 
 @pytest.mark.parametrize("engine", [backend.name for backend in HERE])
