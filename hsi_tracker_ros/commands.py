@@ -243,8 +243,8 @@ def bench_hsi(
     The videos are simulated, from seeds that no training has seen, and those at each PLACE: a folder of the
     HOT challenge, or anything else that `rstrack evaluate` takes. Everyone but HA-Net sees them in false
     colour; where nothing tells any bands, all see ordinary pictures, and of HA-Net the RGB branch is left.
-    Prints tables, and writes them with plots as report.html and hsi.png and
-    with every figure as hsi.json; `rstrack compare` takes two of the folders beside them.
+    Prints tables, and writes them with plots as report.html and hsi.png and with every figure as hsi.json;
+    `rstrack compare` takes two of the folders beside them.
     """
     from hsi_tracker_ros.benchmark import report
     from hsi_tracker_ros.benchmark.lineup import Lineup

@@ -194,10 +194,10 @@ def _follow(video: VideoSequence, accounts: Sequence[_Account]) -> list[Frame]:
     """
     camera = video.spectral_info
     decoder = Decoder(camera)
+    decode = decoder.decode if camera else to_picture
     frames: list[Frame] = []
     started = False
     for frame in video:
-        decode = decoder.decode if camera else to_picture
         shown = Shown(decode(frame.image, frame.encoding), decoder.cube_camera or camera, frame.stamp_ns)
         frames.append(Frame(frame.stamp_ns, shown.false_color, "bgr8", truth=frame.truth))
         there = frame.truth is not None and len(frame.truth.ids) > 0

@@ -46,14 +46,19 @@ def test_a_table_tells_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert "Error: wrong: " in result.output
 
 
+def only_installed(package: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the ROS packages that may be missing, this one alone is there; skips without ROS."""
+    pytest.importorskip("rclpy", reason="needs ROS 2")
+    index = root / "share" / "ament_index" / "resource_index" / "packages"
+    index.mkdir(parents=True)
+    (index / package).touch()
+    monkeypatch.setenv("AMENT_PREFIX_PATH", str(root))
+
+
 def test_ros_packages_that_may_be_missing_are_looked_for(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    pytest.importorskip("rclpy", reason="needs ROS 2")
-    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
-    index.mkdir(parents=True)
-    (index / "cv_bridge").touch()
-    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    only_installed("cv_bridge", tmp_path, monkeypatch)
     findings = {finding.subject: finding for finding in optional_packages()}
     assert findings["cv_bridge"].state == "good"
     missing = findings["foxglove_bridge"]
@@ -71,11 +76,7 @@ def test_ros_packages_that_may_be_missing_are_looked_for(
 def test_middleware_is_looked_for_and_advised_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, chosen: str, state: str, advice: str
 ) -> None:
-    pytest.importorskip("rclpy", reason="needs ROS 2")
-    index = tmp_path / "share" / "ament_index" / "resource_index" / "packages"
-    index.mkdir(parents=True)
-    (index / "rmw_zenoh_cpp").touch()
-    monkeypatch.setenv("AMENT_PREFIX_PATH", str(tmp_path))
+    only_installed("rmw_zenoh_cpp", tmp_path, monkeypatch)
     monkeypatch.setenv("RMW_IMPLEMENTATION", chosen)
     monkeypatch.delenv(PROFILE_VARIABLE, raising=False)
     carrier, images = middleware()

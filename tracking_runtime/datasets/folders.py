@@ -59,11 +59,8 @@ def truth_files(
     Files of the usual names (``groundtruth_rect.txt``, ``gt.txt``) are those of the folders that they are in;
     without any, every text file is the truth of the video that it is named like: ``car.txt``, ``car_gt.txt``.
     """
-    paths = (
-        [root]
-        if root.is_file()
-        else _in_order(root, (path for path in paths_below(root) if path.suffix == ".txt"))
-    )
+    below = (path for path in paths_below(root) if path.suffix == ".txt")
+    paths = [root] if root.is_file() else _in_order(root, below)
     paths = [path for path in paths if path.parent != root / ATTRIBUTES_FOLDER]
     usual = [path for path in paths if path.name in _USUAL_NAMES and path != root]
     named = {_truth_name(path, root): path for path in reversed(usual or paths)}

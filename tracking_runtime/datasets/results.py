@@ -170,7 +170,7 @@ def find_results(place: Path, videos: Sequence[str]) -> dict[str, Path]:
         return {videos[0]: place} if len(videos) == 1 else {}
     files = {
         path: comparable(path.relative_to(place).with_suffix("").as_posix())
-        for path in sorted(paths_below(place))
+        for path in paths_below(place)
         if path.suffix.lower() in SUFFIXES and not _COMPANION.search(path.stem)
     }
     found: dict[str, Path] = {}

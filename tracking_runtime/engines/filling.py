@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tracking_runtime.engines.protocol import Engine, Graph
+
+
+def separate(arrays: Iterable[NDArray[Any]]) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Each item's part of arrays with a leading axis of items, which keeps that axis."""
+    return zip(*(np.split(array, len(array)) for array in arrays), strict=True)
+
+
+def joined(outputs: Iterable[Iterable[NDArray[Any]]]) -> tuple[NDArray[Any], ...]:
+    """What the items gave, one array of all items for each output."""
+    return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))
 
 
 def filled(graph: Graph, engine: Engine) -> Engine:
@@ -42,6 +53,4 @@ class OneByOne:
         return self._engine.description
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        items = zip(*(np.split(array, len(array)) for array in arrays), strict=True)
-        outputs = zip(*(self._engine.run(*item) for item in items), strict=True)
-        return tuple(np.concatenate(parts) for parts in outputs)
+        return joined(self._engine.run(*item) for item in separate(arrays))

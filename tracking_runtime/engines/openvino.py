@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from tracking_runtime.build_progress import stage
 from tracking_runtime.engines import onnx
 from tracking_runtime.engines.cache import EngineCache, content_key, graph_key
+from tracking_runtime.engines.filling import joined, separate
 from tracking_runtime.engines.program import export_program
 from tracking_runtime.engines.protocol import EngineError, EngineSettings, Graph
 from tracking_runtime.engines.winograd import with_fewer_products
@@ -69,13 +70,11 @@ class SideBySideEngine:
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         requests = self._requests[: len(arrays[0])]
-        items = zip(*(np.split(array, len(requests)) for array in arrays), strict=True)
-        for request, item in zip(requests, items, strict=True):
+        for request, item in zip(requests, separate(arrays), strict=True):
             request.start_async(dict(enumerate(item)), share_inputs=True)
         for request in requests:
             request.wait()
-        outputs = zip(*(request.results.values() for request in requests), strict=True)
-        return tuple(np.concatenate(parts) for parts in outputs)
+        return joined(request.results.values() for request in requests)
 
 
 def _description(settings: EngineSettings) -> str:
