@@ -201,8 +201,7 @@ def test_cleaning_up_while_a_model_loads_leaves_a_sound_node(
     node.deactivate()
     with _slow_model(tmp_path) as model:
         client.call_async(ReloadModel.Request(model=str(model)))
-        files = Path(f"/proc/{process.pid}/fd")
-        wait_for(lambda: str(model) in map(os.readlink, files.iterdir()), what="the loading")
+        wait_for(lambda: model in process.open_files, what="the loading")
         cleaning = ros.node.create_client(ChangeState, "/brightness/change_state")
         cleaning.wait_for_service(10)
         done = cleaning.call_async(

@@ -53,10 +53,9 @@ def test_what_a_killed_node_left_in_shared_memory_is_freed_and_no_other(
     ros_domain: int, tmp_path: Path
 ) -> None:
     def segments_of(process: NodeProcess) -> set[Path]:
-        opened = [fd.readlink() for fd in Path(f"/proc/{process.pid}/fd").iterdir() if fd.is_symlink()]
         named = {
             path.with_name(path.name[:-3])
-            for path in opened
+            for path in process.open_files
             if path.match("/dev/shm/fast*_????????????????_el")
         }
         return {path for path in named if path.exists()}

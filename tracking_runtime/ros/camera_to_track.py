@@ -179,5 +179,8 @@ def _cpu_percent(pid: int, seconds: float) -> float:
 
 def _cpu_s(pid: int) -> float:
     """Seconds that a process has run, as its scheduler counts them."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    total_ns = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # the thread ended
+            total_ns += int((task / "schedstat").read_text().split()[0])
+    return total_ns / 1e9

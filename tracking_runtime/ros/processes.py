@@ -142,6 +142,15 @@ class NodeProcess:
         return self._started().pid
 
     @property
+    def open_files(self) -> set[Path]:
+        """What it has open now, but for files that it opens or closes meanwhile."""
+        found = set()
+        for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                found.add(descriptor.readlink())
+        return found
+
+    @property
     def running(self) -> bool:
         """Whether it has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
