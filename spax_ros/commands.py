@@ -54,7 +54,12 @@ VARIANTS = ("small", "light", *OFFICIAL_VARIANTS)
     show_default=True,
     help="Simulated clips to have as well.",
 )
-@trains_model(Path("training/spax"), "spax_VARIANT", seed=317)
+@click.option(
+    "--from",
+    "start",
+    help="Model to begin with, an imported one too: its network is refined, whatever the variant.",
+)
+@trains_model(Path("training/spax"), "spax_VARIANT; with --from MODEL, MODEL_refined", seed=317)
 def train_spax(
     variant: str,
     clips: Path,
@@ -62,6 +67,7 @@ def train_spax(
     datasets: tuple[Path, ...],
     class_names: str | None,
     simulated: int,
+    start: str | None,
     folder: Path,
     name: str | None,
     models: Path,
@@ -76,20 +82,25 @@ def train_spax(
     batches of its own.
     """
     from spax_ros import training
-    from spax_ros.datasets import clips_in, prepare_clips, prepare_videos
+    from spax_ros.datasets import ClipPool, prepare_clips, prepare_videos
     from spax_ros.inputs import Inputs
-    from spax_ros.models import save_spax
+    from spax_ros.models import ARCHITECTURE, save_spax
     from spax_ros.network.config import VARIANTS as CONFIGS
+    from spax_ros.network.config import SpaxConfig
+    from tracking_runtime.models import load_model
     from tracking_runtime.torchrun import is_first, joined, wait_for_all
     from tracking_runtime.training import train
 
     console = Console()
-    config = CONFIGS[variant]
-    published = variant in OFFICIAL_VARIANTS
-    recipe = training.TrainingSettings() if published else training.SIMULATED_TRAINING
-    recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch, seed=seed)
+    config, weights = CONFIGS[variant], None
+    recipe = training.TrainingSettings() if variant in OFFICIAL_VARIANTS else training.SIMULATED_TRAINING
     names = tuple(class_names.split(",")) if class_names else ()
     try:
+        if start is not None:
+            begun = load_model(start, ARCHITECTURE)
+            config = replace(SpaxConfig.from_parameters(begun.manifest.parameters), memory="carried")
+            weights, recipe = begun.weights, training.REFINING
+        recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch, seed=seed)
         videos = [video for place in datasets for video in open_dataset(place, class_names=names)]
         with joined("cpu"), counting(console, shown=is_first()) as progress:
             if is_first():
@@ -100,16 +111,16 @@ def train_spax(
                 for done in prepare_clips(clips, inputs, sources=sources, simulated=simulated):
                     progress.update(preparing, completed=len(videos) + done)
             wait_for_all()
-            paths = clips_in(clips)
-            trainer = training.Trainer(config, recipe, lambda: paths, folder)
+            trainer = training.Trainer(config, recipe, ClipPool(clips), folder, weights)
             train(trainer, progress, shown="total", save_every_s=save_every_s)
             if not is_first():
                 return
     except (ModelError, SourceError) as error:
         raise click.ClickException(str(error)) from error
     data = [*map(str, datasets), *sources, f"{simulated} simulated clips"]
-    described = {"data": data, **trainer.describe()}
-    path = save_spax(models, name or f"spax_{variant}", config, trainer.averaged, training=described)
+    described = {"data": data, "begun_from": start, **trainer.describe()}
+    default_name = f"{begun.manifest.name}_refined" if start else f"spax_{variant}"
+    path = save_spax(models, name or default_name, config, trainer.averaged, training=described)
     console.print(f"wrote {path}")
 
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.inputs import Inputs, as_uint8, brightness
-from spax_ros.motion import NEVER_HALVED, MotionMask, MotionSettings
+from spax_ros.motion import MotionMask, MotionSettings
 from spax_ros.network.grid import shift_at
 from spax_ros.simulation import SatelliteScene
 from tracking_runtime.datasets.results import comparable
@@ -23,7 +23,6 @@ from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.sources import open_source
 
 PIECE_FRAMES = 40  # of a clip of a long video
-TRUTH_MARGIN_PX = 6.0  # around an object that the previous frame's heat would have kept active
 
 
 @dataclass(frozen=True)
@@ -31,15 +30,13 @@ class ClipFrame:
     """The active pixels of one frame, and what is there.
 
     Attributes:
-        pixels: ``(n,)`` flat indices of pixels that moved or lie around an object.
-        moved: ``(n,)`` whether the motion mask has them.
+        pixels: ``(n,)`` their flat indices.
         inputs: ``(n, channels)`` float16, as the network takes them.
         shift: where the pixels of the centre were in the previous frame, relative to here: y, x.
         truth: the objects.
     """
 
     pixels: NDArray[np.int32]
-    moved: NDArray[np.bool_]
     inputs: NDArray[np.float16]
     shift: NDArray[np.float64]
     truth: GroundTruth
@@ -54,28 +51,45 @@ class PreparedFrame:
 
 
 def prepared_frames(
-    source: Iterable[Frame], inputs: Inputs, motion: MotionSettings
+    source: Iterable[Frame], inputs: Inputs, motion: MotionSettings, recall: float = 1.0, seed: int = 0
 ) -> Iterator[PreparedFrame]:
-    """Register and mask the frames of a source, as the tracker does, one by one; never at half their size, as
-    pixels around objects are kept whether anything moves there or not.
+    """Register and mask the frames of a source one by one, as the tracker does.
+
+    Args:
+        source: with ground truth.
+        inputs: of the network.
+        motion: how the mask is made.
+        recall: share of the objects on active pixels that the network is taken to see; where it sees one, its
+            heat keeps it active in the next frame.
+        seed: of which it sees.
     """
-    mask = MotionMask(replace(motion, halved_side_px=NEVER_HALVED))
+    rng = np.random.default_rng(seed)
+    mask, heat = MotionMask(motion), None
     for frame in source:
         height, width = frame.image.shape[:2]
         image = as_uint8(frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image)
-        moving = mask.update(brightness(image))
+        moving = mask.update(brightness(image), heat)
         truth = frame.truth or GroundTruth()
-        pixels = np.flatnonzero(moving.mask | _around(truth, height, width))
+        pixels = np.flatnonzero(moving.mask)
         yield PreparedFrame(
             (height, width),
             ClipFrame(
                 pixels=pixels.astype(np.int32),
-                moved=moving.mask.reshape(-1)[pixels],
                 inputs=inputs.channels(image, moving.residual, pixels).astype(np.float16),
                 shift=shift_at(moving.transform, height, width),
                 truth=truth,
             ),
         )
+        heat = _seen(truth, moving.mask, rng.random(len(truth.ids)) < recall)
+
+
+def _seen(truth: GroundTruth, mask: NDArray[np.bool_], noticed: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """``(height, width)``: 1 at the centres of noticed objects, as far as they are active."""
+    heat = np.zeros(mask.shape, np.float32)
+    columns, rows = (truth.boxes[:, :2] + truth.boxes[:, 2:] / 2)[noticed].astype(int).T
+    inside = (rows >= 0) & (rows < mask.shape[0]) & (columns >= 0) & (columns < mask.shape[1])
+    heat[rows[inside], columns[inside]] = mask[rows[inside], columns[inside]]
+    return heat
 
 
 @dataclass(frozen=True)
@@ -85,12 +99,6 @@ class Clip:
     height: int
     width: int
     frames: tuple[ClipFrame, ...]
-
-    @classmethod
-    def prepare(cls, source: Iterable[Frame], inputs: Inputs, motion: MotionSettings) -> Clip:
-        """Register and mask the frames of a source, as the tracker does."""
-        frames = tuple(prepared_frames(source, inputs, motion))
-        return cls.of(frames)
 
     @classmethod
     def of(cls, frames: Sequence[PreparedFrame]) -> Clip:
@@ -103,7 +111,6 @@ class Clip:
         frames = self.frames
         columns: dict[str, list[NDArray[Any]]] = {
             "pixels": [f.pixels for f in frames],
-            "moved": [f.moved for f in frames],
             "inputs": [f.inputs for f in frames],
             "ids": [f.truth.ids for f in frames],
             "class_ids": [f.truth.class_ids for f in frames],
@@ -125,11 +132,11 @@ class Clip:
         with np.load(path) as file:
             arrays = dict(file)
         by_pixel, by_object = np.cumsum(arrays["pixel_counts"])[:-1], np.cumsum(arrays["truth_counts"])[:-1]
-        pixels = [np.split(arrays[name], by_pixel) for name in ("pixels", "moved", "inputs")]
+        pixels = [np.split(arrays[name], by_pixel) for name in ("pixels", "inputs")]
         truth = [np.split(arrays[name], by_object) for name in ("ids", "class_ids", "boxes")]
         frames = tuple(
-            ClipFrame(p, m, i, shift, GroundTruth(ids, classes, boxes))
-            for p, m, i, shift, ids, classes, boxes in zip(*pixels, arrays["shifts"], *truth, strict=True)
+            ClipFrame(p, i, shift, GroundTruth(ids, classes, boxes))
+            for p, i, shift, ids, classes, boxes in zip(*pixels, arrays["shifts"], *truth, strict=True)
         )
         return cls(int(arrays["size"][0]), int(arrays["size"][1]), frames)
 
@@ -144,25 +151,36 @@ class CropFrame:
     truth: GroundTruth
 
 
-def crop(clip: Clip, size: int, length: int, rng: np.random.Generator) -> list[CropFrame]:
+def crop(
+    clip: Clip, size: int, length: int, rng: np.random.Generator, class_id: int | None = None
+) -> list[CropFrame]:
     """Consecutive frames of a random square around one of the clip's objects, flipped and transposed.
 
-    Each object is kept active with a probability of its own, as the previous frame's heat would keep it.
+    Every other crop begins with the clip, when little of the background is known and few pixels are active.
+
+    Args:
+        clip: to cut from.
+        size: side of the square in pixels.
+        length: of the crop in frames.
+        rng: decides.
+        class_id: of the object, where one is there.
     """
-    first = int(rng.integers(min(4, len(clip.frames) - length), len(clip.frames) - length + 1))
+    last = len(clip.frames) - length
+    first = 0 if rng.random() < 0.5 else int(rng.integers(min(4, last), last + 1))
     chosen = clip.frames[first : first + length]
-    boxes = chosen[length // 2].truth.boxes
+    truth = chosen[length // 2].truth
+    wanted = truth.boxes[truth.class_ids == class_id]
+    boxes = wanted if len(wanted) else truth.boxes
     centre = (
         boxes[rng.integers(len(boxes))] if len(boxes) else np.array([clip.width / 2, clip.height / 2, 0, 0])
     )
     corner = centre[:2] + centre[2:] / 2 - rng.uniform(0.1, 0.9, 2) * size
     left, top = np.clip(corner, 0, [max(clip.width - size, 0), max(clip.height - size, 0)]).astype(int)
     flip_y, flip_x, transpose = rng.random(3) < 0.5
-    keep_heat = rng.random() < 0.7
     frames = []
     for frame in chosen:
         y, x = frame.pixels // clip.width - top, frame.pixels % clip.width - left
-        inside = (y >= 0) & (y < size) & (x >= 0) & (x < size) & (frame.moved | keep_heat)
+        inside = (y >= 0) & (y < size) & (x >= 0) & (x < size)
         mask = np.zeros((size, size), bool)
         mask[y[inside], x[inside]] = True
         inputs = np.zeros((frame.inputs.shape[1], size, size), np.float32)
@@ -183,15 +201,6 @@ def crop(clip: Clip, size: int, length: int, rng: np.random.Generator) -> list[C
         truth = GroundTruth(frame.truth.ids[here], frame.truth.class_ids[here], boxes[here])
         frames.append(CropFrame(mask, inputs, shift, truth))
     return frames
-
-
-def _around(truth: GroundTruth, height: int, width: int) -> NDArray[np.bool_]:
-    near = np.zeros((height, width), np.uint8)
-    for x, y, w, h in truth.boxes:
-        low = (int(x - TRUTH_MARGIN_PX), int(y - TRUTH_MARGIN_PX))
-        high = (int(x + w + TRUTH_MARGIN_PX), int(y + h + TRUTH_MARGIN_PX))
-        cv2.rectangle(near, low, high, 1, cv2.FILLED)
-    return near.astype(bool)
 
 
 def prepare_videos(
@@ -273,27 +282,47 @@ def prepare_clips(
     for index, uri in enumerate(sources):
         path = folder / f"{inputs.kind}-source-{index:05d}.npz"
         if not path.is_file():
-            Clip.prepare(open_source(uri), inputs, MotionSettings()).save(path)
+            Clip.of([*prepared_frames(open_source(uri), inputs, MotionSettings())]).save(path)
         yield index + 1
     for seed in range(simulated):
         path = folder / f"{inputs.kind}-scene-{seed:05d}.npz"
         if not path.is_file():
             rng = np.random.default_rng(seed)
-            motion = MotionSettings(budget=rng.uniform(0.04, 0.09), least_contrast=rng.uniform(2.5, 4.5))
+            motion = MotionSettings(budget=rng.uniform(0.04, 0.09), least_contrast=rng.uniform(2.5, 4.0))
             scene = SatelliteScene(seed, frames, int(rng.choice([384, 448, 512])))
-            Clip.prepare(scene, inputs, motion).save(path)
+            Clip.of([*prepared_frames(scene, inputs, motion, rng.uniform(0.5, 1), seed)]).save(path)
         yield len(sources) + seed + 1
 
 
-def clips_in(folder: Path) -> list[Path]:
-    """The prepared clips of a folder.
+class ClipPool:
+    """The prepared clips of a folder, drawn by class with the square root of how often it is seen.
 
     Raises:
         SourceError: there are none.
     """
-    paths = sorted(folder.glob("*.npz"))
-    if not paths:
-        raise SourceError(
-            f"no prepared clips in {folder}; make some with `rstrack train spax --clips {folder}`"
-        )
-    return paths
+
+    def __init__(self, folder: Path) -> None:
+        self.paths = sorted(folder.glob("*.npz"))
+        if not self.paths:
+            raise SourceError(
+                f"no prepared clips in {folder}; make some with `rstrack train spax --clips {folder}`"
+            )
+        counts: Counter[int] = Counter()
+        self._showing: dict[int, list[Path]] = defaultdict(list)
+        for path in self.paths:
+            with np.load(path) as file:
+                seen = Counter(file["class_ids"].tolist())
+            counts += seen
+            for class_id in seen:
+                self._showing[class_id].append(path)
+        self._class_ids = sorted(counts)
+        shares = np.sqrt([counts[class_id] for class_id in self._class_ids])
+        self._shares = shares / shares.sum()
+
+    def draw(self, rng: np.random.Generator) -> tuple[Clip, int | None]:
+        """A clip, and a class that is in it; any clip where none shows anything."""
+        if not self._class_ids:
+            return Clip.load(self.paths[rng.integers(len(self.paths))]), None
+        class_id = int(rng.choice(self._class_ids, p=self._shares))
+        paths = self._showing[class_id]
+        return Clip.load(paths[rng.integers(len(paths))]), class_id

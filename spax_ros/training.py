@@ -8,7 +8,7 @@ state handed from one stretch of a clip to the next.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from spax_ros.datasets import Clip, CropFrame, crop
+from spax_ros.datasets import ClipPool, CropFrame, crop
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.layers import BatchNorm
 from spax_ros.network.network import SpaxNetwork, State
@@ -252,23 +252,28 @@ class Trainer:
     Args:
         config: of the network.
         settings: how.
-        clips: prepared clips to draw from; read again for every batch, so more may be added while it runs.
+        clips: to draw from.
         folder: for the checkpoint.
+        weights: to begin with; None: random ones.
 
     Raises:
-        ModelError: the checkpoint there cannot be read, or is of another network.
+        ModelError: the checkpoint there cannot be read, or is of another network; the weights are not this
+            network's.
     """
 
     def __init__(
         self,
         config: SpaxConfig,
         settings: TrainingSettings,
-        clips: Callable[[], Sequence[Path]],
+        clips: ClipPool,
         folder: Path,
+        weights: Mapping[str, Tensor] | None = None,
     ) -> None:
         torch.manual_seed(settings.seed)
         self.config, self.settings, self.folder = config, settings, folder
         self.network = SpaxNetwork(config)
+        if weights is not None:
+            self._begin_with(weights)
         self.averaged = {name: value.clone() for name, value in self.network.state_dict().items()}
         self._unrolled = Unrolled(self.network, settings)
         self._parallel: nn.Module = self._unrolled
@@ -323,6 +328,12 @@ class Trainer:
         """What a manifest says of the training."""
         return {"steps": self.step, "clips_seen": self.clips_seen, "settings": asdict(self.settings)}
 
+    def _begin_with(self, weights: Mapping[str, Tensor]) -> None:
+        try:
+            self.network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise ModelError(f"these weights are not of the network to be trained: {error}") from error
+
     def _resume(self) -> None:
         path = self.folder / CHECKPOINT
         if not path.exists():
@@ -341,12 +352,11 @@ class Trainer:
     def _draw(self) -> list[list[CropFrame]]:
         settings = self.settings
         rng = np.random.default_rng([settings.seed, self.clips_seen + self._process * settings.batch])
-        paths = self._clips()
         lanes = []
         for _ in range(settings.batch):
-            clip = Clip.load(paths[int(rng.integers(len(paths)))])
+            clip, class_id = self._clips.draw(rng)
             length = min(settings.unroll * settings.stretches, len(clip.frames))
-            lanes.append(crop(clip, settings.crop, length, rng))
+            lanes.append(crop(clip, settings.crop, length, rng, class_id))
         self.clips_seen += settings.batch * self._processes
         return lanes
 
@@ -400,4 +410,17 @@ SIMULATED_TRAINING = TrainingSettings(
     stretches=6,
     least_radius=1,
     settle_at=0.6,
+)
+
+REFINING = TrainingSettings(
+    steps=2000,
+    learning_rate=5e-4,
+    drop_at=None,
+    warmup=30,
+    batch=2,
+    crop=208,
+    unroll=4,
+    stretches=6,
+    least_radius=1,
+    settle_at=0.0,
 )

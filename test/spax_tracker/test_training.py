@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from spax_ros.datasets import Clip, ClipFrame, clips_in, crop, prepare_clips, prepare_videos
+from spax_ros.datasets import Clip, ClipFrame, ClipPool, crop, prepare_clips, prepare_videos
 from spax_ros.inputs import Inputs
 from spax_ros.models import load_spax, save_spax
 from spax_ros.network.config import VARIANTS
@@ -38,8 +38,7 @@ def clip_of(seed: int, frames: int = 8, side: int = 96) -> Clip:
         pixels = np.flatnonzero(mask).astype(np.int32)
         truth = GroundTruth(np.array([7]), np.array([0], np.uint8), box)
         inputs = rng.standard_normal((len(pixels), 2)).astype(np.float16)
-        moved = np.ones(len(pixels), bool)
-        made.append(ClipFrame(pixels, moved, inputs, np.array([0.4, -1.6]), truth))
+        made.append(ClipFrame(pixels, inputs, np.array([0.4, -1.6]), truth))
     return Clip(side, side, tuple(made))
 
 
@@ -64,12 +63,12 @@ def test_a_clip_comes_back_from_its_file(tmp_path: Path) -> None:
 
 def test_a_folder_without_clips_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=str(tmp_path)):
-        clips_in(tmp_path)
+        ClipPool(tmp_path)
 
 
 def test_simulated_clips_are_made_once(tmp_path: Path) -> None:
     assert list(prepare_clips(tmp_path, Inputs("bgr"), simulated=1, frames=3)) == [1]
-    (path,) = clips_in(tmp_path)
+    (path,) = tmp_path.glob("*.npz")
     made = path.stat().st_mtime_ns
     list(prepare_clips(tmp_path, Inputs("bgr"), simulated=1, frames=3))
     assert path.stat().st_mtime_ns == made
@@ -101,14 +100,14 @@ def test_a_benchmark_becomes_clips_whatever_its_order_of_classes(
     videos = open_dataset(satvideodt(tmp_path, 43, number), class_names=order.split(","))
     inputs, classes = Inputs("gray_residual"), ("train", "car", "ship", "airplane")
     assert list(prepare_videos(tmp_path / "clips", inputs, classes, videos)) == [1]
-    first, second = map(Clip.load, clips_in(tmp_path / "clips"))
+    first, second = map(Clip.load, sorted((tmp_path / "clips").glob("*.npz")))
     assert (len(first.frames), len(second.frames)) == (40, 3)
     truth = second.frames[0].truth
     assert (truth.ids.tolist(), truth.class_ids.tolist()) == ([7], [1])
     np.testing.assert_allclose(truth.boxes, [[60, 40, 8, 5]])
-    made = [path.stat().st_mtime_ns for path in clips_in(tmp_path / "clips")]
+    made = [path.stat().st_mtime_ns for path in (tmp_path / "clips").glob("*.npz")]
     list(prepare_videos(tmp_path / "clips", inputs, classes, videos))
-    assert [path.stat().st_mtime_ns for path in clips_in(tmp_path / "clips")] == made
+    assert [path.stat().st_mtime_ns for path in (tmp_path / "clips").glob("*.npz")] == made
 
 
 def test_classes_that_the_network_does_not_know_are_named(tmp_path: Path) -> None:
@@ -193,7 +192,7 @@ def test_focal_loss_wants_peaks_and_nothing_else() -> None:
 
 def test_resumed_training_is_uninterrupted_training(folder: Path, tmp_path: Path) -> None:
     def trainer(run: str) -> Trainer:
-        return Trainer(CONFIG, replace(SETTINGS, steps=4), lambda: clips_in(folder), tmp_path / run)
+        return Trainer(CONFIG, replace(SETTINGS, steps=4), ClipPool(folder), tmp_path / run)
 
     whole = trainer("whole")
     losses = [figures["total"] for figures in whole.run()]
@@ -212,7 +211,7 @@ def test_resumed_training_is_uninterrupted_training(folder: Path, tmp_path: Path
 
 def test_from_some_step_on_normalisation_is_as_after_training(folder: Path, tmp_path: Path) -> None:
     settings = replace(SETTINGS, steps=8, settle_at=0.5)
-    trainer = Trainer(CONFIG, settings, lambda: clips_in(folder), tmp_path)
+    trainer = Trainer(CONFIG, settings, ClipPool(folder), tmp_path)
     statistics = []
     for _ in trainer.run():
         values = trainer.network.state_dict()
@@ -224,16 +223,16 @@ def test_from_some_step_on_normalisation_is_as_after_training(folder: Path, tmp_
 
 
 def test_a_checkpoint_of_another_network_is_refused(folder: Path, tmp_path: Path) -> None:
-    Trainer(CONFIG, SETTINGS, lambda: clips_in(folder), tmp_path).save()
+    Trainer(CONFIG, SETTINGS, ClipPool(folder), tmp_path).save()
     with pytest.raises(ModelError, match=r"checkpoint\.pt"):
-        Trainer(replace(CONFIG, head_width=8), SETTINGS, lambda: clips_in(folder), tmp_path)
+        Trainer(replace(CONFIG, head_width=8), SETTINGS, ClipPool(folder), tmp_path)
     (tmp_path / "checkpoint.pt").write_bytes(b"junk")
     with pytest.raises(ModelError, match=r"checkpoint\.pt"):
-        Trainer(CONFIG, SETTINGS, lambda: clips_in(folder), tmp_path)
+        Trainer(CONFIG, SETTINGS, ClipPool(folder), tmp_path)
 
 
 def test_trained_weights_become_a_model(folder: Path, tmp_path: Path) -> None:
-    trainer = Trainer(CONFIG, replace(SETTINGS, steps=1), lambda: clips_in(folder), tmp_path / "run")
+    trainer = Trainer(CONFIG, replace(SETTINGS, steps=1), ClipPool(folder), tmp_path / "run")
     list(trainer.run())
     path = save_spax(tmp_path / "models", "tiny", CONFIG, trainer.averaged, training=trainer.describe())
     assert load_spax(path).config == CONFIG
