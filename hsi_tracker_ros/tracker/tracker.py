@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -172,29 +172,20 @@ class HsiTracker:
             return []
         targets = self._in_turn(known)
         with self.times.stage("crop"):
-            places = [search_areas(target, view, self.settings) for target in targets]
-        owners = [index for index, crops in enumerate(places) for _ in crops]
-        squares = [crop for crops in places for crop in crops]
-        with self.times.stage("crop"):
+            areas = [search_areas(target, view, self.settings) for target in targets]
             sizes = self.model.crop_sizes("search")
-            looks = [view.crops(crop, sizes) for crop in squares]
+            looks = [view.crops(area, sizes) for own in areas for area in own]
             crops = [np.stack(each) for each in zip(*looks, strict=True)]
         with self.times.stage("engine"):
-            first = stack([targets[index].first for index in owners])
-            online = stack([targets[index].online for index in owners])
+            wanted = [target for target, own in zip(targets, areas, strict=True) for _ in own]
+            first, online = stack([each.first for each in wanted]), stack([each.online for each in wanted])
             maps = self.model.search(crops, first, online)
         with self.times.stage("update"):
-            for index, target in enumerate(targets):
-                rows = [row for row, owner in enumerate(owners) if owner == index]
-                own = [squares[row] for row in rows]
-                sightings = self._sightings(target, view, own, Maps(*(part[rows] for part in maps)))
-                best = most_likely(sightings, target, self.settings)
-                best = fitted(best, target, view, self.settings)
-                target.follow(best, self.settings, width=cube.shape[1], height=cube.shape[0])
-                target.look_around(sightings, own)
-                self._remember(target, view, best, stamp_ns)
-                if index == 0:
-                    self.response = expit(best.response)
+            best = [
+                self._follow(target, view, own, part, stamp_ns)
+                for target, own, part in zip(targets, areas, _split(maps, areas), strict=True)
+            ]
+            self.response = expit(best[0].response)
         return [target.state() for target in known]
 
     def _in_turn(self, targets: list[Target]) -> list[Target]:
@@ -206,6 +197,18 @@ class HsiTracker:
         for target in ordered[count:]:
             target.skip()
         return ordered[:count]
+
+    def _follow(
+        self, target: Target, view: View, areas: Sequence[SquareCrop], maps: Maps, stamp_ns: int
+    ) -> Sighting:
+        """Take a target to where it is most likely seen."""
+        height, width = view.pixels.shape[:2]
+        sightings = self._sightings(target, view, areas, maps)
+        best = fitted(most_likely(sightings, target, self.settings), target, view, self.settings)
+        target.follow(best, self.settings, width=width, height=height)
+        target.look_around(sightings, areas)
+        self._remember(target, view, best, stamp_ns)
+        return best
 
     def _sightings(
         self, target: Target, view: View, areas: Sequence[SquareCrop], maps: Maps
@@ -249,3 +252,9 @@ class HsiTracker:
         if chosen is not None:
             target.online = self.model.encode(*chosen.crops)
             target.template_stamp_ns = chosen.stamp_ns
+
+
+def _split(maps: Maps, areas: Sequence[Sequence[SquareCrop]]) -> Iterator[Maps]:
+    """The maps of each target's areas."""
+    ends = np.cumsum([len(own) for own in areas])[:-1]
+    return (Maps(*part) for part in zip(*(np.split(each, ends) for each in maps), strict=True))
