@@ -137,7 +137,7 @@ def targets_of(
     classes: int,
     least_radius: int,
 ) -> Targets:
-    """Targets of one frame of each clip of a batch; objects whose centre is inactive are left out."""
+    """Targets of one frame of each clip of a batch, where the grid is; without inactive objects."""
     level, size = grid.levels[0], frames[0].mask.shape[0]
     heats, numbers, sizes, offsets, moves = [], [], [], [], []
     for index, frame in enumerate(frames):
@@ -159,13 +159,12 @@ def targets_of(
         sizes.append(truth.boxes[active, 2:])
         offsets.append((centres - pixels)[active])
         moves.append((centres - earlier)[active])
-    heat = torch.from_numpy(np.stack(heats))
     return Targets(
-        heat=grid.pack(heat),
-        centres=torch.from_numpy(np.concatenate(numbers)),
-        sizes=torch.from_numpy(np.concatenate(sizes)).float(),
-        offsets=torch.from_numpy(np.concatenate(offsets)).float(),
-        displacements=torch.from_numpy(np.concatenate(moves)).float(),
+        heat=grid.pack(torch.from_numpy(np.stack(heats))),
+        centres=level.tensor(np.concatenate(numbers)),
+        sizes=level.tensor(np.concatenate(sizes)).float(),
+        offsets=level.tensor(np.concatenate(offsets)).float(),
+        displacements=level.tensor(np.concatenate(moves)).float(),
     )
 
 
@@ -218,7 +217,8 @@ class Unrolled(nn.Module):
         self, frames: Sequence[CropFrame], before: Sequence[CropFrame] | None, state: State | None
     ) -> tuple[Losses | None, State | None]:
         network = self.network
-        grid = PackedGrid(np.stack([frame.mask for frame in frames]), network.config.levels)
+        masks = np.stack([frame.mask for frame in frames])
+        grid = PackedGrid(masks, network.config.levels, device=network.mask_layer.weight.device)
         if grid.levels[0].count < 32:
             return None, None
         x = grid.pack(torch.from_numpy(np.stack([frame.inputs for frame in frames])))
@@ -255,6 +255,7 @@ class Trainer:
         clips: to draw from.
         folder: for the checkpoint.
         weights: to begin with; None: random ones.
+        device: that computes.
 
     Raises:
         ModelError: the checkpoint there cannot be read, or is of another network; the weights are not this
@@ -268,12 +269,15 @@ class Trainer:
         clips: ClipPool,
         folder: Path,
         weights: Mapping[str, Tensor] | None = None,
+        *,
+        device: str = "cpu",
     ) -> None:
         torch.manual_seed(settings.seed)
         self.config, self.settings, self.folder = config, settings, folder
         self.network = SpaxNetwork(config)
         if weights is not None:
             self._begin_with(weights)
+        self.network.to(device)
         self.averaged = {name: value.clone() for name, value in self.network.state_dict().items()}
         self._unrolled = Unrolled(self.network, settings)
         self._parallel: nn.Module = self._unrolled
@@ -343,7 +347,8 @@ class Trainer:
             if SpaxConfig.from_parameters(content["config"]) != self.config:
                 raise ModelError(f"{path} is of another network; train in another folder or delete it")
             self.network.load_state_dict(content["weights"])
-            self.averaged = content["averaged"]
+            for name, value in self.averaged.items():
+                value.copy_(content["averaged"][name])
             self.optimiser.load_state_dict(content["optimiser"])
             self.step, self.clips_seen = content["step"], content["clips_seen"]
         except (RuntimeError, KeyError, ValueError) as error:

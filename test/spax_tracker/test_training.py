@@ -12,7 +12,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
 
+from spax_ros.commands import train_spax
 from spax_ros.datasets import Clip, ClipFrame, ClipPool, crop, prepare_clips, prepare_videos
 from spax_ros.inputs import Inputs
 from spax_ros.models import load_spax, save_spax
@@ -22,6 +24,7 @@ from spax_ros.training import Trainer, TrainingSettings, focal_loss, gaussian_ra
 from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.errors import ModelError, SourceError
 from tracking_runtime.frames import GroundTruth
+from tracking_runtime.models import load_model
 
 CONFIG = replace(VARIANTS["small"], widths=(4, 4, 4, 4), head_width=4)
 SETTINGS = TrainingSettings(steps=4, learning_rate=1e-3, batch=1, crop=64, unroll=2, stretches=1)
@@ -143,6 +146,28 @@ def test_two_processes_learn_together(
     assert list((tmp_path / "run").glob("events.out.tfevents.*"))
 
 
+def train(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(train_spax, ["--simulated", "0", *map(str, arguments)])
+
+
+def test_a_model_goes_on_learning(folder: Path, tmp_path: Path) -> None:
+    places = ["--clips", folder, "--folder", tmp_path / "run", "--models", tmp_path]
+    done = train("--from", "spax_small", "--steps", "1", "--batch", "1", *places)
+    assert done.exit_code == 0, done.output
+    written = tmp_path / "spax_small_refined.yaml"
+    assert load_spax(written).config == load_spax("spax_small").config
+    begun, refined = load_model("spax_small", "spax"), load_model(written, "spax")
+    assert refined.manifest.training["begun_from"] == "spax_small"
+    changes = [float((value - begun.weights[name]).abs().max()) for name, value in refined.weights.items()]
+    assert 0 < max(changes) < 1e-3
+
+
+def test_a_device_that_is_not_here_is_named(folder: Path, tmp_path: Path) -> None:
+    done = train("--device", "cuda:99", "--clips", folder, "--folder", tmp_path / "run")
+    assert done.exit_code == 1
+    assert "cuda:99" in done.output
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_crops_keep_objects_on_their_pixels(seed: int) -> None:
     """However a crop is flipped, the object is where its pixels are."""
@@ -207,6 +232,23 @@ def test_resumed_training_is_uninterrupted_training(folder: Path, tmp_path: Path
     assert begun + [figures["total"] for figures in second.run()] == pytest.approx(losses)
     for name, value in whole.averaged.items():
         torch.testing.assert_close(second.averaged[name], value)
+
+
+@pytest.mark.filterwarnings("ignore:.*which is a no-op")  # as it would be on torch's own meta device
+@pytest.mark.parametrize("variant", ["small", "base_satmtb"])
+def test_training_goes_on_the_same_on_another_device(
+    variant: str, folder: Path, tmp_path: Path, other_device: str
+) -> None:
+    whole = VARIANTS[variant]
+    config = replace(whole, inputs="gray_residual", widths=(4,) * whole.levels, head_width=4)
+    here = Trainer(config, SETTINGS, ClipPool(folder), tmp_path / "run")
+    run = here.run()
+    next(run)
+    here.save()
+    away = Trainer(config, SETTINGS, ClipPool(folder), tmp_path / "run", device=other_device)
+    assert next(away.run()) == pytest.approx(next(run), rel=1e-4)
+    for name, value in here.averaged.items():
+        torch.testing.assert_close(away.averaged[name].cpu(), value)
 
 
 def test_from_some_step_on_normalisation_is_as_after_training(folder: Path, tmp_path: Path) -> None:
