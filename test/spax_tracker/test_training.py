@@ -251,17 +251,17 @@ def test_targets_lie_at_the_centres() -> None:
     grid = PackedGrid(frames[2].mask[None], CONFIG.levels)
     targets = targets_of(frames[2:], frames[1:2], grid, 4, 1)
     (box,) = frames[2].truth.boxes
-    rows, columns = (places[targets.centres.numpy()] for places in grid.positions)
+    rows, columns = (places[targets.numbers.numpy()] for places in grid.positions)
     centre = np.array([columns[0], rows[0]]) + targets.offsets[0].numpy()
     np.testing.assert_allclose(centre, box[:2] + box[2:] / 2, atol=1e-5)
     np.testing.assert_allclose(targets.sizes[0], box[2:])
     np.testing.assert_allclose(np.abs(targets.displacements[0]).sum(), 2)
-    assert float(targets.heat[targets.centres[0], 0]) == 1
+    assert float(targets.heat[targets.numbers[0], 0]) == 1
     assert float(targets.heat[:, 1:].max()) == 0
 
 
 def test_heat_maps_peak_at_one_and_fall_off() -> None:
-    heat = heat_map(np.array([[20.0, 30, 21, 21]]), np.array([2], np.uint8), 3, 64, 0)
+    heat = heat_map(np.array([[30, 40]]), np.array([[21.0, 21]]), np.array([2], np.uint8), 3, 64, 0)
     assert heat[2, 40, 30] == 1
     assert 0 < heat[2, 40, 32] < heat[2, 40, 31] < 1
     assert heat[:2].max() == 0
