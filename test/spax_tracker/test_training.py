@@ -29,7 +29,15 @@ from spax_ros.motion import MotionSettings
 from spax_ros.network.config import VARIANTS, SpaxConfig
 from spax_ros.network.network import SpaxNetwork
 from spax_ros.packed.grid import PackedGrid
-from spax_ros.training import Trainer, TrainingSettings, focal_loss, gaussian_radius, heat_map, targets_of
+from spax_ros.training import (
+    Trainer,
+    TrainingSettings,
+    focal_loss,
+    gaussian_radius,
+    heat_map,
+    peak_pixels,
+    targets_of,
+)
 from tracking_runtime.cli import main
 from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.errors import ModelError, SourceError
@@ -258,6 +266,28 @@ def test_targets_lie_at_the_centres() -> None:
     np.testing.assert_allclose(np.abs(targets.displacements[0]).sum(), 2)
     assert float(targets.heat[targets.numbers[0], 0]) == 1
     assert float(targets.heat[:, 1:].max()) == 0
+
+
+def test_an_object_is_looked_for_at_the_active_pixel_next_to_its_centre() -> None:
+    mask = np.zeros((64, 64), bool)
+    mask[18:24, 4:12] = mask[20:23, 40:60] = True
+    boxes = np.array([[5.0, 18, 50, 6], [4.0, 18, 8, 6], [0.0, 40, 9, 9]])
+    assert peak_pixels(boxes, mask).tolist() == [[40, 21], [8, 21], [4, 44]]
+
+
+def test_the_ends_of_an_object_say_where_its_centre_is() -> None:
+    clip = clip_of(0)
+    frame = crop(clip, 64, 3, np.random.default_rng(1))[2]
+    (box,) = frame.truth.boxes
+    column, row = (box[:2] + box[2:] / 2).astype(int)
+    frame.mask[row - 1 : row + 2, column - 1 : column + 2] = False
+    grid = PackedGrid(frame.mask[None], CONFIG.levels)
+    targets = targets_of([frame], None, grid, 4, 1)
+    rows, columns = (places[targets.numbers.numpy()] for places in grid.positions)
+    assert (rows[0], columns[0]) != (row, column)
+    centre = np.array([columns[0], rows[0]]) + targets.offsets[0].numpy()
+    np.testing.assert_allclose(centre, box[:2] + box[2:] / 2, atol=1e-5)
+    assert float(targets.heat[targets.numbers[0], 0]) == 1
 
 
 def test_heat_maps_peak_at_one_and_fall_off() -> None:
