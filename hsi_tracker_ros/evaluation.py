@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.cubes.decoder import Decoder, to_picture
+from hsi_tracker_ros.cubes.decoder import decoder_of
 from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_rgb_tracker, load_tracker
 from tracking_runtime.datasets.sequences import VideoSequence
 from tracking_runtime.evaluation.multi_object import ScoredBoxes
@@ -37,7 +37,7 @@ class HsiReplay:
         self._manifest = read_manifest(find_model(model))
         self._tracker: HsiTracker | None = None
         self._camera: SpectralInfo | None = None
-        self._decoder = Decoder(None)
+        self._decoder = decoder_of(None)
 
     @property
     def description(self) -> Mapping[str, str]:
@@ -56,19 +56,17 @@ class HsiReplay:
         """
         camera = video.spectral_info
         if self._tracker is None or camera != self._camera:
-            self._decoder, self._camera = Decoder(camera), camera
+            self._decoder, self._camera = decoder_of(camera), camera
             self._tracker = _warm(self._load())
         self._tracker.reset()
 
     def _load(self) -> HsiTracker:
-        """HA-Net for cubes; for pictures, of which nothing tells any bands, its RGB branch."""
-        if self._camera is None:
+        """HA-Net for cubes, its RGB branch for pictures."""
+        if self._decoder.cube_camera is None:
             return load_rgb_tracker(self._model, self._engine)
         return load_tracker(self._model, self._engine, self._decoder.cube_camera)
 
     def _decode(self, frame: Frame) -> NDArray[Any]:
-        if self._camera is None:
-            return to_picture(frame.image, frame.encoding)
         return self._decoder.decode(frame.image, frame.encoding)
 
     def start(self, frame: Frame, box: Boxes) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from hsi_tracker_ros.benchmark.contenders import Contender, OneTargetTracker, Shown
 from hsi_tracker_ros.benchmark.lineup import Lineup
-from hsi_tracker_ros.cubes.decoder import Decoder, to_picture
+from hsi_tracker_ros.cubes.decoder import decoder_of
 from tracking_runtime.datasets.results import write_boxes
 from tracking_runtime.datasets.sequences import BagSequence, Truths, VideoSequence
 from tracking_runtime.errors import SourceError
@@ -192,13 +192,12 @@ def _follow(video: VideoSequence, accounts: Sequence[_Account]) -> list[Frame]:
     Raises:
         SourceError: a frame cannot be read, or none has a box to start from.
     """
-    camera = video.spectral_info
-    decoder = Decoder(camera)
-    decode = decoder.decode if camera else to_picture
+    decoder = decoder_of(video.spectral_info)
     frames: list[Frame] = []
     started = False
     for frame in video:
-        shown = Shown(decode(frame.image, frame.encoding), decoder.cube_camera or camera, frame.stamp_ns)
+        pixels = decoder.decode(frame.image, frame.encoding)
+        shown = Shown(pixels, decoder.cube_camera, frame.stamp_ns)
         frames.append(Frame(frame.stamp_ns, shown.false_color, "bgr8", truth=frame.truth))
         there = frame.truth is not None and len(frame.truth.ids) > 0
         start = frame.truth.boxes[0] if frame.truth is not None and there and not started else None

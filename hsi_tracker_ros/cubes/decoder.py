@@ -154,6 +154,21 @@ def to_picture(image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
     return image
 
 
+class PictureDecoder:
+    """Turns images of an ordinary camera into BGR pictures, as ``Decoder`` turns others into cubes."""
+
+    cube_camera: SpectralInfo | None = None
+
+    def decode(self, image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
+        """As of ``to_picture``."""
+        return to_picture(image, encoding)
+
+
+def decoder_of(camera: SpectralInfo | None) -> Decoder | PictureDecoder:
+    """What decodes a recording's images: cubes of its camera, or pictures where nothing tells any bands."""
+    return PictureDecoder() if camera is None else Decoder(camera)
+
+
 def _after(
     camera: SpectralInfo, fields: FieldCorrection | None, correction: SpectralCorrection | None
 ) -> SpectralInfo:

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from hsi_tracker_ros.cubes.camera_file import Area, SpectralCorrection, read_camera_file
-from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection
+from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection, decoder_of
 from hsi_tracker_ros.cubes.mosaic import from_cube
 from hsi_tracker_ros.cubes.presets import preset
 from tracking_runtime.errors import FrameRefused, SourceError
@@ -98,6 +98,16 @@ def test_what_cannot_be_used_is_refused_with_its_reason(
 ) -> None:
     with pytest.raises(FrameRefused, match=reason):
         Decoder(VIS).decode(image, encoding)
+
+
+def test_recordings_hold_cubes_of_their_camera_or_pictures() -> None:
+    cube, picture = cube_of(), cube_of(np.uint8)[..., :3]
+    of_cubes, of_pictures = decoder_of(VIS), decoder_of(None)
+    assert (of_cubes.cube_camera.wavelengths_nm, of_pictures.cube_camera) == (VIS.wavelengths_nm, None)
+    np.testing.assert_array_equal(of_cubes.decode(cube, "16UC16"), cube)
+    np.testing.assert_array_equal(of_pictures.decode(picture, "rgb8"), picture[..., ::-1])
+    with pytest.raises(FrameRefused, match=r"a picture .* is expected"):
+        of_pictures.decode(cube, "16UC16")
 
 
 def test_a_raw_image_of_an_unknown_camera_is_refused() -> None:

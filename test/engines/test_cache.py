@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,30 @@ def test_the_key_tells_weights_shapes_and_versions_apart():
         graph_key(stride, "1.0"),
     ]
     assert len({same, *others}) == 5
+
+
+def test_the_key_tells_apart_all_code_that_the_network_uses(tmp_path, monkeypatch):
+    package = tmp_path / "a_package_of_networks"
+    (package / "networks").mkdir(parents=True)
+    (package / "rates.py").write_text("RATE = 2\ndef rate(): return RATE\n")
+    (package / "peaks.py").write_text(
+        f"from {package.name} import rates\ndef best(x): return x.max() * rates.rate()\n"
+    )
+    (package / "unused.py").write_text("")
+    (package / "networks" / "net.py").write_text(
+        f"from torch import nn\nfrom {package.name}.peaks import best\n"
+        "class Net(nn.Module):\n    def forward(self, x): return best(x)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    network = Graph("n", import_module(f"{package.name}.networks.net").Net(), (), (), ())
+    before = graph_key(network)
+    (package / "unused.py").write_text("# edited")
+    assert graph_key(network) == before
+    keys = {before}
+    for used in ("networks/net.py", "peaks.py", "rates.py"):
+        (package / used).write_text((package / used).read_text() + "# edited")
+        keys.add(graph_key(network))
+    assert len(keys) == 4
 
 
 def test_what_is_made_of_an_engine_has_one_key_whether_that_is_kept_or_not(cache, tmp_path):

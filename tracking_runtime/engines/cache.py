@@ -23,6 +23,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -66,7 +67,7 @@ def default_folder() -> Path:
 
 
 def graph_key(graph: Graph, *facts: str) -> str:
-    """A key that changes with the network's weights, structure and shapes, all code, and these facts.
+    """A key that changes with a network's weights, structure, shapes and code, the engines', and these facts.
 
     Raises:
         pickle.PicklingError, AttributeError, TypeError: the network's module cannot be written down.
@@ -74,9 +75,8 @@ def graph_key(graph: Graph, *facts: str) -> str:
     buffer = io.BytesIO()
     _Describer(buffer).dump(graph.module)
     digest = hashlib.sha256(buffer.getbuffer())
-    for folder in sorted({Path(path).parent for path in (__file__, *_sources(graph.module))}):
-        for path in sorted(folder.glob("*.py")):
-            digest.update(path.read_bytes())
+    for path in sorted({*Path(__file__).parent.glob("*.py"), *_sources(graph.module)}):
+        digest.update(path.read_bytes())
     shapes = [(str(example.dtype), tuple(example.shape)) for example in graph.examples]
     digest.update(json.dumps([shapes, graph.inputs, graph.outputs, facts]).encode())
     return digest.hexdigest()
@@ -108,12 +108,30 @@ class _Describer(pickle.Pickler):
         return None
 
 
-def _sources(module: nn.Module) -> Iterator[str]:
-    """Files that define the module and its parts, without torch's own, whose version is one of the facts."""
-    for name in {type(part).__module__ for part in module.modules()}:
-        path = getattr(sys.modules.get(name), "__file__", None)
-        if name.split(".")[0] != "torch" and path:
-            yield path
+def _sources(module: nn.Module) -> Iterator[Path]:
+    """Files that make the module: beside those of its parts, whatever these use of their own packages.
+
+    Not torch's own, whose version is one of the facts.
+    """
+    parts = {type(part).__module__ for part in module.modules()}
+    packages = {name.partition(".")[0] for name in parts} - {"torch"}
+    ours = {name for name in list(sys.modules) if name.partition(".")[0] in packages}
+    found, waiting = set[str](), parts & ours
+    while waiting:
+        found |= waiting
+        waiting = {used for name in waiting for used in _used_by(sys.modules[name])} & ours - found
+    for name in found:
+        path = getattr(sys.modules[name], "__file__", None)
+        if path:
+            yield from Path(path).parent.glob("*.py") if name in parts else (Path(path),)
+
+
+def _used_by(module: ModuleType) -> Iterator[str]:
+    """Names of the modules of which a module has anything; a package has modules that others imported."""
+    for value in list(vars(module).values()):
+        if isinstance(value, ModuleType) and not hasattr(module, "__path__"):
+            yield value.__name__
+        yield str(getattr(value, "__module__", ""))
 
 
 class EngineCache:

@@ -209,13 +209,14 @@ def copy_quantised(graph: Graph, path: Path) -> list[Path]:
         EngineError: as of ``read_quantised``.
     """
     paths = [path, path.with_suffix(".bin")] if path.suffix == ".xml" else [path]
-    for copy in paths:
-        copy.write_bytes(read_quantised(graph, copy.suffix))
+    contents = read_quantised(graph, *(copy.suffix for copy in paths))
+    for copy, content in zip(paths, contents, strict=True):
+        copy.write_bytes(content)
     return paths
 
 
-def read_quantised(graph: Graph, suffix: str) -> bytes:
-    """A file of a graph's int8 network: its ``.onnx``, or OpenVINO's ``.xml`` or ``.bin``.
+def read_quantised(graph: Graph, *suffixes: str) -> list[bytes]:
+    """Files of a graph's int8 network: its ``.onnx``, or OpenVINO's ``.xml`` or ``.bin``.
 
     Raises:
         EngineError: it was not calibrated, or where there was no ONNX.
@@ -223,11 +224,11 @@ def read_quantised(graph: Graph, suffix: str) -> bytes:
     if missing() is not None:
         raise EngineError(f"{graph.name} is calibrated for int8 by OpenVINO, which is {missing()}")
     with _quantised(graph) as folder:
-        kept = (folder / _FILE).with_suffix(suffix)
-        if not kept.exists():
+        kept = [(folder / _FILE).with_suffix(suffix) for suffix in suffixes]
+        if not all(path.exists() for path in kept):
             lacking = onnx.unquantisable() or "something was not installed then: calibrate again"
             raise EngineError(f"{graph.name} was calibrated without ONNX: {lacking}")
-        return kept.read_bytes()
+        return [path.read_bytes() for path in kept]
 
 
 def write_quantised(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]], path: Path) -> None:

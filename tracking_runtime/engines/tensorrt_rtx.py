@@ -92,7 +92,7 @@ def source(graph: Graph, precision: str) -> bytes:
         EngineError: it was not calibrated.
     """
     if precision == "int8":
-        return openvino.read_quantised(graph, ".onnx")
+        return openvino.read_quantised(graph, ".onnx")[0]
     return onnx.as_onnx(in_precision(graph, DTYPES[precision]))
 
 
