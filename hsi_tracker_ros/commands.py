@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -17,7 +18,12 @@ from tracking_runtime.commands.options import imports_checkpoint, trains_model
 from tracking_runtime.commands.progress import counting
 from tracking_runtime.errors import ModelError, SourceError
 
+if TYPE_CHECKING:
+    from hsi_tracker_ros.hanet.network import HANet
+    from hsi_tracker_ros.training import Recipe
+
 PRESETS = ("hanet_edge", "hanet_r50")
+RUNS = Path("runs")
 _LOG_WIDTH = 130  # of tables that go into a file
 
 
@@ -32,7 +38,7 @@ _LOG_WIDTH = 130  # of tables that go into a file
 @click.option(
     "--clips",
     type=click.Path(path_type=Path),
-    default=Path("runs/hanet-clips"),
+    default=RUNS / "hanet-clips",
     show_default=True,
     help="Folder of training clips, filled with simulated ones as far as it lacks them.",
 )
@@ -54,7 +60,7 @@ _LOG_WIDTH = 130  # of tables that go into a file
     type=click.Path(path_type=Path, exists=True),
     help="Folder of JPEG photographs, of which every fourth clip is composed.",
 )
-@trains_model(Path("runs/hanet"), "the preset's", seed=0)
+@trains_model(RUNS, "the preset's", seed=0)
 @click.option(
     "--rgb",
     help="Model whose RGB branch is taken as it is, like an imported one; only the spectral branch learns.",
@@ -63,26 +69,28 @@ _LOG_WIDTH = 130  # of tables that go into a file
 @click.option(
     "--workers", type=click.IntRange(0), default=0, show_default=True, help="Processes that prepare batches."
 )
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
 def train_hanet(
     preset: str,
     clips: Path,
     count: int,
     data: tuple[Path, ...],
     photographs: Path | None,
-    folder: Path,
+    start: str | None,
+    folder: Path | None,
     name: str | None,
     models: Path,
     rgb: str | None,
     camera: str | None,
     steps: int | None,
     batch: int | None,
+    device: str,
     seed: int,
     workers: int,
-    device: str,
     save_every_s: float,
 ) -> None:
     """Train HA-Net on simulated and recorded clips; interrupt it at any time and start it again to go on.
+
+    With --from, both branches of a model go on learning at a low rate, as on your own recordings.
 
     On several GPUs: torchrun --nproc-per-node=GPUS -m tracking_runtime.cli train hanet --device cuda ...
     """
@@ -90,31 +98,24 @@ def train_hanet(
 
     from hsi_tracker_ros.cubes.presets import preset as known_camera
     from hsi_tracker_ros.datasets import read_clips
-    from hsi_tracker_ros.hanet.importing import load_imagenet_backbone, with_rgb_branch
-    from hsi_tracker_ros.hanet.network import HANet
-    from hsi_tracker_ros.hanet.storage import load_network, save_network
-    from hsi_tracker_ros.training import RECIPES, Trainer
+    from hsi_tracker_ros.hanet.storage import save_network
+    from hsi_tracker_ros.training import Trainer
+    from tracking_runtime.models import find_model
     from tracking_runtime.torchrun import is_first, joined, wait_for_all
     from tracking_runtime.training import train
 
     console = Console()
-    config, recipe = RECIPES[preset]
-    recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch)
-    bands = known_camera(camera).wavelengths_nm if camera else None
+    torch.manual_seed(seed)
     try:
-        branch = load_network(rgb) if rgb else None
+        name = name or (f"{find_model(start).stem}_refined" if start else preset)
+        folder = folder or RUNS / name
+        bands = known_camera(camera).wavelengths_nm if camera else None
+        network, recipe, initial = _beginning(preset, start, rgb)
+        recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch)
         with joined(device) as own, counting(console, shown=is_first()) as progress:
             if is_first():
                 _gather_clips(clips, count, photographs, data, progress)
             wait_for_all()
-            torch.manual_seed(seed)
-            if branch is None:
-                network = HANet(config)
-                initial = load_imagenet_backbone(network)
-            else:
-                network = with_rgb_branch(config, branch)
-                initial = f"RGB branch: model {rgb}; the rest random"
-                recipe = replace(recipe, stages=(("spectral",),))
             trainer = Trainer(
                 network, read_clips(clips), recipe, folder, seed=seed, workers=workers, device=own
             )
@@ -126,8 +127,28 @@ def train_hanet(
     result = trainer.result.cpu()
     sources = [f"{count} simulated clips", *map(str, data)]
     training = {"data": sources, "initial_weights": initial, **trainer.describe()}
-    path = save_network(models, name or preset, result.bake(bands) if bands else result, training=training)
+    path = save_network(models, name, result.bake(bands) if bands else result, training=training)
     console.print(f"wrote {path}")
+
+
+def _beginning(preset: str, start: str | None, rgb: str | None) -> tuple[HANet, Recipe, str]:
+    """The network to train, how, and where its weights come from."""
+    from hsi_tracker_ros.hanet.importing import load_imagenet_backbone, with_rgb_branch
+    from hsi_tracker_ros.hanet.network import HANet
+    from hsi_tracker_ros.hanet.storage import load_network
+    from hsi_tracker_ros.training import RECIPES, REFINING, to_refine
+
+    if start is not None and rgb is not None:
+        raise click.UsageError("--from brings an RGB branch of its own: leave out --rgb, or --from")
+    if start is not None:
+        return to_refine(start), REFINING, f"model {start}"
+    config, recipe = RECIPES[preset]
+    if rgb is not None:
+        network = with_rgb_branch(config, load_network(rgb))
+        recipe = replace(recipe, stages=(("spectral",),))
+        return network, recipe, f"RGB branch: model {rgb}; the rest random"
+    network = HANet(config)
+    return network, recipe, load_imagenet_backbone(network)
 
 
 def _gather_clips(

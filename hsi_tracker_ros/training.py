@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader
 
 from hsi_tracker_ros.datasets import Augmentation, Clip, Pair, PairDataset, stack_pairs
 from hsi_tracker_ros.hanet.config import HANET_EDGE, HANET_R50, HANetConfig
-from hsi_tracker_ros.hanet.network import HANet
+from hsi_tracker_ros.hanet.network import HANet, Responses
 from hsi_tracker_ros.hanet.objective import NEGATIVE, Sampling, total_loss
+from hsi_tracker_ros.hanet.storage import load_network
 from tracking_runtime.checkpoints import read_checkpoint, write_checkpoint
 from tracking_runtime.engines.pytorch import channels_last
 from tracking_runtime.errors import ModelError
@@ -100,10 +101,29 @@ EDGE = Recipe(
     augmentation=Augmentation(elsewhere=0.15),
 )
 
+REFINING = replace(EDGE, steps=1000, learning_rate=2e-4, final_rate=1e-5)
+
 RECIPES: Mapping[str, tuple[HANetConfig, Recipe]] = {
     "hanet_r50": (HANET_R50, PAPER),
     "hanet_edge": (HANET_EDGE, EDGE),
 }
+
+
+def to_refine(model: str) -> HANet:
+    """The network of a model, by name or path, to go on with.
+
+    Raises:
+        ModelError: it cannot be loaded, has no spectral branch, or is for one camera's bands.
+    """
+    network = load_network(model)
+    if not isinstance(network, HANet) or network.config.spectral is None:
+        raise ModelError(f"{model} is an RGB branch alone; --rgb {model} trains a spectral branch beside it")
+    if network.config.spectral.wavelengths_nm is not None:
+        raise ModelError(
+            f"the bands of {model} are fixed to a camera's; refine the model for any camera that it was made "
+            "from, and fix its bands in the end: --from hanet_edge_any --camera NAME"
+        )
+    return network
 
 
 class Trainer:
@@ -255,7 +275,9 @@ class Trainer:
         )
         generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.step)
         size, grid = network.config.search_size, network.rgb.grid
-        loss, parts = total_loss(responses, pairs.box, pairs.paired, size, recipe.sampling, generator, grid)
+        # Points are drawn one by one: of maps so small that is quickest on the CPU, whatever made them.
+        maps = Responses(*(each.cpu() for each in responses))
+        loss, parts = total_loss(maps, pairs.box, pairs.paired, size, recipe.sampling, generator, grid)
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_((p for p in network.parameters() if p.grad is not None), 10.0)

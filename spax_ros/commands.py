@@ -15,6 +15,7 @@ from tracking_runtime.errors import ModelError, SourceError
 
 OFFICIAL_VARIANTS = ("base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
 VARIANTS = ("small", "light", *OFFICIAL_VARIANTS)
+RUNS = Path("training")
 
 
 @click.command("spax")
@@ -28,7 +29,7 @@ VARIANTS = ("small", "light", *OFFICIAL_VARIANTS)
 @click.option(
     "--clips",
     type=click.Path(path_type=Path),
-    default=Path("training/satellite_clips"),
+    default=RUNS / "satellite_clips",
     show_default=True,
     help="Folder of prepared clips, made from what follows as far as it lacks them.",
 )
@@ -54,12 +55,7 @@ VARIANTS = ("small", "light", *OFFICIAL_VARIANTS)
     show_default=True,
     help="Simulated clips to have as well.",
 )
-@click.option(
-    "--from",
-    "start",
-    help="Model to begin with, an imported one too: its network is refined, whatever the variant.",
-)
-@trains_model(Path("training/spax"), "spax_VARIANT; with --from MODEL, MODEL_refined", seed=317)
+@trains_model(RUNS, "spax_VARIANT", seed=317)
 def train_spax(
     variant: str,
     clips: Path,
@@ -68,18 +64,19 @@ def train_spax(
     class_names: str | None,
     simulated: int,
     start: str | None,
-    folder: Path,
+    folder: Path | None,
     name: str | None,
     models: Path,
     steps: int | None,
     batch: int | None,
+    device: str,
     seed: int,
     save_every_s: float,
 ) -> None:
     """Train SPAX on prepared clips; interrupt it at any time and start it again to go on.
 
-    On several processes: torchrun --nproc-per-node 2 -m tracking_runtime.cli train spax ...; each learns from
-    batches of its own.
+    On several GPUs: torchrun --nproc-per-node=GPUS -m tracking_runtime.cli train spax --device cuda ...; each
+    learns from batches of its own.
     """
     from spax_ros import training
     from spax_ros.datasets import ClipPool, prepare_clips, prepare_videos
@@ -87,7 +84,7 @@ def train_spax(
     from spax_ros.models import ARCHITECTURE, save_spax
     from spax_ros.network.config import VARIANTS as CONFIGS
     from spax_ros.network.config import SpaxConfig
-    from tracking_runtime.models import load_model
+    from tracking_runtime.models import find_model, load_model
     from tracking_runtime.torchrun import is_first, joined, wait_for_all
     from tracking_runtime.training import train
 
@@ -96,13 +93,15 @@ def train_spax(
     recipe = training.TrainingSettings() if variant in OFFICIAL_VARIANTS else training.SIMULATED_TRAINING
     names = tuple(class_names.split(",")) if class_names else ()
     try:
+        name = name or (f"{find_model(start).stem}_refined" if start else f"spax_{variant}")
+        folder = folder or RUNS / name
         if start is not None:
             begun = load_model(start, ARCHITECTURE)
             config = replace(SpaxConfig.from_parameters(begun.manifest.parameters), memory="carried")
             weights, recipe = begun.weights, training.REFINING
         recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch, seed=seed)
         videos = [video for place in datasets for video in open_dataset(place, class_names=names)]
-        with joined("cpu"), counting(console, shown=is_first()) as progress:
+        with joined(device) as own, counting(console, shown=is_first()) as progress:
             if is_first():
                 preparing = progress.add_task("preparing clips", total=len(videos) + len(sources) + simulated)
                 inputs = Inputs(config.inputs)
@@ -111,7 +110,7 @@ def train_spax(
                 for done in prepare_clips(clips, inputs, sources=sources, simulated=simulated):
                     progress.update(preparing, completed=len(videos) + done)
             wait_for_all()
-            trainer = training.Trainer(config, recipe, ClipPool(clips), folder, weights)
+            trainer = training.Trainer(config, recipe, ClipPool(clips), folder, weights, device=own)
             train(trainer, progress, shown="total", save_every_s=save_every_s)
             if not is_first():
                 return
@@ -119,8 +118,7 @@ def train_spax(
         raise click.ClickException(str(error)) from error
     data = [*map(str, datasets), *sources, f"{simulated} simulated clips"]
     described = {"data": data, "begun_from": start, **trainer.describe()}
-    default_name = f"{begun.manifest.name}_refined" if start else f"spax_{variant}"
-    path = save_spax(models, name or default_name, config, trainer.averaged, training=described)
+    path = save_spax(models, name, config, trainer.averaged, training=described)
     console.print(f"wrote {path}")
 
 

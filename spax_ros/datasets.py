@@ -59,16 +59,16 @@ def prepared_frames(
         source: with ground truth.
         inputs: of the network.
         motion: how the mask is made.
-        recall: share of the objects on active pixels that the network is taken to see; where it sees one, its
-            heat keeps it active in the next frame.
+        recall: share of the objects on active pixels that the network is taken to see, and that therefore
+            stay active in the next frame.
         seed: of which it sees.
     """
     rng = np.random.default_rng(seed)
-    mask, heat = MotionMask(motion), None
+    mask, boxes = MotionMask(motion), None
     for frame in source:
         height, width = frame.image.shape[:2]
         image = as_uint8(frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image)
-        moving = mask.update(brightness(image), heat)
+        moving = mask.update(brightness(image), previous_boxes=boxes)
         truth = frame.truth or GroundTruth()
         pixels = np.flatnonzero(moving.mask)
         yield PreparedFrame(
@@ -80,16 +80,15 @@ def prepared_frames(
                 truth=truth,
             ),
         )
-        heat = _seen(truth, moving.mask, rng.random(len(truth.ids)) < recall)
+        active = [np.any(moving.mask[window(box, height, width)]) for box in truth.boxes]
+        boxes = truth.boxes[np.array(active, bool) & (rng.random(len(active)) < recall)]
 
 
-def _seen(truth: GroundTruth, mask: NDArray[np.bool_], noticed: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """``(height, width)``: 1 at the centres of noticed objects, as far as they are active."""
-    heat = np.zeros(mask.shape, np.float32)
-    columns, rows = (truth.boxes[:, :2] + truth.boxes[:, 2:] / 2)[noticed].astype(int).T
-    inside = (rows >= 0) & (rows < mask.shape[0]) & (columns >= 0) & (columns < mask.shape[1])
-    heat[rows[inside], columns[inside]] = mask[rows[inside], columns[inside]]
-    return heat
+def window(box: NDArray[np.float64], height: int, width: int) -> tuple[slice, slice]:
+    """Rows and columns of an image's pixels that a box x, y, width, height touches."""
+    left, upper = np.floor(box[:2]).astype(int)
+    right, lower = np.ceil(box[:2] + box[2:]).astype(int)
+    return slice(max(upper, 0), min(max(lower, 0), height)), slice(max(left, 0), min(max(right, 0), width))
 
 
 @dataclass(frozen=True)

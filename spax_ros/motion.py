@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from spax_ros.background import IDENTITY, Background, GrayImage, Transform
 from spax_ros.contrast import CloseUp, FloatImage, Scratch, Surroundings, contrast
+from tracking_runtime.geometry import Boxes, centres
 
 LEAST_RESPONSE = 0.1  # of phase correlation, 0..1, from which its shift is believed
 REGISTERED_SIDE = 1024  # of an image, from which it is registered at whole fractions of its size
@@ -185,6 +186,18 @@ def _cells_of(
     return rows[inside], columns[inside]
 
 
+def _cores(boxes: Boxes, transform: Transform, side: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """1 in the square cells under boxes moved by a transform, but for a cell's side at each border."""
+    cells = np.zeros(shape, np.float32)
+    moved = centres(boxes) @ transform[:, :2].T + transform[:, 2]
+    reach = np.maximum(boxes[:, 2:] / 2 - side, 0)
+    first = np.clip(np.floor_divide(moved - reach, side).astype(int), 0, None)
+    last = np.floor_divide(moved + reach, side).astype(int)
+    for (left, upper), (right, lower) in zip(first, last, strict=True):
+        cells[upper : max(lower + 1, 0), left : max(right + 1, 0)] = 1
+    return cells
+
+
 class MotionMask:
     """Follows the platform and says where anything moves on it."""
 
@@ -203,12 +216,16 @@ class MotionMask:
         self._lasted: NDArray[np.uint8] | None = None
         self._scratch: Scratch | None = None
 
-    def update(self, gray: GrayImage, previous_heat: NDArray[Any] | None = None) -> MotionFrame:
+    def update(
+        self, gray: GrayImage, previous_heat: NDArray[Any] | None = None, previous_boxes: Boxes | None = None
+    ) -> MotionFrame:
         """The mask of a frame.
 
         Args:
             gray: ``(height, width)``.
             previous_heat: ``(height, width)`` of 0..1, where the network saw objects in the previous frame.
+            previous_boxes: ``(n, 4)`` x, y, width, height in pixels, what it saw there. All of them stays
+                active: of a train that moves along itself only the ends differ from the background.
 
         Raises:
             ValueError: the frame has another size than the one before.
@@ -217,6 +234,9 @@ class MotionMask:
         factor = 1 if max(gray.shape) < self._settings.halved_side_px else 2
         residual, surroundings = self._contrast(at_fraction(gray, factor), transform, factor)
         hot = self._hot_cells(gray.shape, previous_heat, transform)
+        if previous_boxes is not None:
+            cores = _cores(previous_boxes, transform, self._settings.cell_px, hot.shape)
+            hot = np.maximum(hot, cores * np.float32(self._settings.certain_contrast))
         contrasts = cell_maxima(residual, self._settings.cell_px // factor)
         missing = [(0, whole - part) for whole, part in zip(hot.shape, contrasts.shape, strict=True)]
         moving, saturated = self._within_budget(self._lasting(np.pad(contrasts, missing)) + hot, gray.size)

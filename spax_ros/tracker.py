@@ -140,7 +140,7 @@ class SpaxTracker:
         self.reset()
         self._motion, self._association = other._motion, other._association
         self._heat, self._white, self._size = other._heat, other._white, other._size
-        self._previous = other._previous
+        self._previous, self.detections = other._previous, other.detections
 
     def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
         """Every track after this frame of which anything is inside the image, as far as it is.
@@ -161,7 +161,8 @@ class SpaxTracker:
 
         gray = brightness(image)
         with self._times.stage("mask"):
-            motion = self._motion.update(gray, self._heat)
+            surely = self.detections.scores >= self._settings.motion.heat
+            motion = self._motion.update(gray, self._heat, self.detections.boxes[surely])
             active = active_tiles(motion.mask, TILE)
             mask = self._within_room(motion, active)
         self.camera_motion = motion.transform

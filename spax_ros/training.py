@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from spax_ros.datasets import ClipPool, CropFrame, crop
+from spax_ros.datasets import ClipPool, CropFrame, crop, window
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.layers import BatchNorm
 from spax_ros.network.network import SpaxNetwork, State
 from spax_ros.packed.grid import PackedGrid
 from tracking_runtime.checkpoints import read_checkpoint, write_checkpoint
 from tracking_runtime.errors import ModelError
+from tracking_runtime.geometry import centres
 from tracking_runtime.training import CHECKPOINT
 
 
@@ -79,15 +80,15 @@ class Targets:
     """What one frame of a batch should give, at its active pixels.
 
     Attributes:
-        heat: ``(N, classes)``, 1 at centres.
-        centres: ``(m,)`` numbers of the objects' centre pixels.
+        heat: ``(N, classes)``, 1 at these pixels.
+        numbers: ``(m,)`` of the objects' pixels: that of the centre, or the active one next to it.
         sizes: ``(m, 2)`` width, height.
-        offsets: ``(m, 2)`` x, y of the centre in its pixel.
+        offsets: ``(m, 2)`` x, y of the centre from that pixel's corner.
         displacements: ``(m, 2)`` x, y since the previous frame; NaN where the object was not there.
     """
 
     heat: Tensor
-    centres: Tensor
+    numbers: Tensor
     sizes: Tensor
     offsets: Tensor
     displacements: Tensor
@@ -114,14 +115,38 @@ def gaussian_radius(width: float, height: float, overlap: float = 0.7) -> float:
     return float((np.sqrt(total**2 + 16 * overlap * (1 - overlap) * width * height) - total) / 2)
 
 
+def peak_pixels(boxes: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """``(m, 2)`` column and row of the active pixel in each box next to its centre; of that where none is."""
+    pixels = centres(boxes).astype(np.int64)
+    for pixel, box in zip(pixels, boxes, strict=True):
+        rows, columns = window(box, *mask.shape)
+        places = np.argwhere(mask[rows, columns])[:, ::-1] + [columns.start, rows.start]
+        if len(places):
+            pixel[:] = places[np.square(places - pixel).sum(axis=1).argmin()]
+    return pixels
+
+
 def heat_map(
-    boxes: NDArray[np.float64], class_ids: NDArray[np.uint8], classes: int, size: int, least_radius: int
+    pixels: NDArray[np.int64],
+    sizes: NDArray[np.float64],
+    class_ids: NDArray[np.uint8],
+    classes: int,
+    size: int,
+    least_radius: int,
 ) -> NDArray[np.float32]:
-    """``(classes, size, size)``: 1 at the pixel of each centre, falling off as a Gaussian around it."""
+    """``(classes, size, size)``: 1 at each object's pixel, falling off as a Gaussian around it.
+
+    Args:
+        pixels: ``(m, 2)`` column, row.
+        sizes: ``(m, 2)`` width and height of the objects.
+        class_ids: ``(m,)``.
+        classes: how many there are.
+        size: side of the map.
+        least_radius: of the peaks.
+    """
     heat = np.zeros((classes, size, size), np.float32)
-    for (x, y, width, height), class_id in zip(boxes, class_ids, strict=True):
+    for (column, row), (width, height), class_id in zip(pixels, sizes, class_ids, strict=True):
         radius = max(least_radius, int(gaussian_radius(width, height)))
-        column, row = int(x + width / 2), int(y + height / 2)
         rows = slice(max(row - radius, 0), min(row + radius + 1, size))
         columns = slice(max(column - radius, 0), min(column + radius + 1, size))
         dy, dx = np.ogrid[rows, columns]
@@ -137,35 +162,32 @@ def targets_of(
     classes: int,
     least_radius: int,
 ) -> Targets:
-    """Targets of one frame of each clip of a batch; objects whose centre is inactive are left out."""
+    """Targets of one frame of each clip of a batch; objects of which no pixel is active are left out."""
     level, size = grid.levels[0], frames[0].mask.shape[0]
     heats, numbers, sizes, offsets, moves = [], [], [], [], []
     for index, frame in enumerate(frames):
         truth = frame.truth
-        heats.append(heat_map(truth.boxes, truth.class_ids, classes, size, least_radius))
-        centres = truth.boxes[:, :2] + truth.boxes[:, 2:] / 2
-        pixels = centres.astype(np.int64)
+        middles, pixels = centres(truth.boxes), peak_pixels(truth.boxes, frame.mask)
+        heats.append(heat_map(pixels, truth.boxes[:, 2:], truth.class_ids, classes, size, least_radius))
         number = level.number(np.full(len(pixels), index), pixels[:, 1], pixels[:, 0])
         active = number < level.rows
-        earlier = np.full_like(centres, np.nan)
+        earlier = np.full_like(middles, np.nan)
         if before is not None:
             past = before[index].truth
             where = {identity: i for i, identity in enumerate(past.ids.tolist())}
             for i, identity in enumerate(truth.ids.tolist()):
                 if identity in where:
-                    box = past.boxes[where[identity]]
-                    earlier[i] = box[:2] + box[2:] / 2
+                    earlier[i] = centres(past.boxes[where[identity]])[0]
         numbers.append(number[active])
         sizes.append(truth.boxes[active, 2:])
-        offsets.append((centres - pixels)[active])
-        moves.append((centres - earlier)[active])
-    heat = torch.from_numpy(np.stack(heats))
+        offsets.append((middles - pixels)[active])
+        moves.append((middles - earlier)[active])
     return Targets(
-        heat=grid.pack(heat),
-        centres=torch.from_numpy(np.concatenate(numbers)),
-        sizes=torch.from_numpy(np.concatenate(sizes)).float(),
-        offsets=torch.from_numpy(np.concatenate(offsets)).float(),
-        displacements=torch.from_numpy(np.concatenate(moves)).float(),
+        heat=grid.pack(torch.from_numpy(np.stack(heats))),
+        numbers=level.tensor(np.concatenate(numbers)),
+        sizes=level.tensor(np.concatenate(sizes)).float(),
+        offsets=level.tensor(np.concatenate(offsets)).float(),
+        displacements=level.tensor(np.concatenate(moves)).float(),
     )
 
 
@@ -218,25 +240,25 @@ class Unrolled(nn.Module):
         self, frames: Sequence[CropFrame], before: Sequence[CropFrame] | None, state: State | None
     ) -> tuple[Losses | None, State | None]:
         network = self.network
-        grid = PackedGrid(np.stack([frame.mask for frame in frames]), network.config.levels)
+        masks = np.stack([frame.mask for frame in frames])
+        grid = PackedGrid(masks, network.config.levels, device=network.mask_layer.weight.device)
         if grid.levels[0].count < 32:
             return None, None
         x = grid.pack(torch.from_numpy(np.stack([frame.inputs for frame in frames])))
         shift = np.stack([frame.shift for frame in frames])
         step = network.step(x, grid, state and state.at(grid, shift))
         targets = targets_of(frames, before, grid, len(network.config.classes), self._settings.least_radius)
-        centres = targets.centres
-        displacement = x.new_zeros(())
-        if step.pair is not None and len(centres):
+        numbers, displacement = targets.numbers, x.new_zeros(())
+        if step.pair is not None and len(numbers):
             paired = network.pair(step.pair, grid, 0)
             displacement = regression_loss(
-                network.head("dis").at(centres, paired, grid), targets.displacements
+                network.head("dis").at(numbers, paired, grid), targets.displacements
             )
         return (
             Losses(
                 heat=focal_loss(network.head("hm")(step.features, grid), targets.heat),
-                size=regression_loss(network.head("wh").at(centres, step.features, grid), targets.sizes),
-                offset=regression_loss(network.head("reg").at(centres, step.features, grid), targets.offsets),
+                size=regression_loss(network.head("wh").at(numbers, step.features, grid), targets.sizes),
+                offset=regression_loss(network.head("reg").at(numbers, step.features, grid), targets.offsets),
                 displacement=displacement,
                 mask=focal_loss(step.mask_logits, targets.heat.amax(dim=1, keepdim=True)),
             ),
@@ -255,6 +277,7 @@ class Trainer:
         clips: to draw from.
         folder: for the checkpoint.
         weights: to begin with; None: random ones.
+        device: that computes.
 
     Raises:
         ModelError: the checkpoint there cannot be read, or is of another network; the weights are not this
@@ -268,12 +291,15 @@ class Trainer:
         clips: ClipPool,
         folder: Path,
         weights: Mapping[str, Tensor] | None = None,
+        *,
+        device: str = "cpu",
     ) -> None:
         torch.manual_seed(settings.seed)
         self.config, self.settings, self.folder = config, settings, folder
         self.network = SpaxNetwork(config)
         if weights is not None:
             self._begin_with(weights)
+        self.network.to(device)
         self.averaged = {name: value.clone() for name, value in self.network.state_dict().items()}
         self._unrolled = Unrolled(self.network, settings)
         self._parallel: nn.Module = self._unrolled
@@ -343,7 +369,8 @@ class Trainer:
             if SpaxConfig.from_parameters(content["config"]) != self.config:
                 raise ModelError(f"{path} is of another network; train in another folder or delete it")
             self.network.load_state_dict(content["weights"])
-            self.averaged = content["averaged"]
+            for name, value in self.averaged.items():
+                value.copy_(content["averaged"][name])
             self.optimiser.load_state_dict(content["optimiser"])
             self.step, self.clips_seen = content["step"], content["clips_seen"]
         except (RuntimeError, KeyError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -32,6 +33,17 @@ def torchrun(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     meeting = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
     return lambda count: ["-m", "torch.distributed.run", *meeting, f"--nproc-per-node={count}"]
+
+
+@pytest.fixture
+def other_device() -> Iterator[str]:
+    """Name of a device that computes, but takes nothing that lies on the CPU: for what is to run on a GPU."""
+    spec = importlib.util.spec_from_file_location("other_device", Path(__file__).parent / "other_device.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with module.OtherDevice():
+        yield "meta"
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,8 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
+from tracking_runtime.errors import ModelError
+
 PATIENCE = timedelta(days=1)
 
 
@@ -19,11 +21,19 @@ def joined(device: str) -> Iterator[str]:
 
     Args:
         device: as people name it; ``cuda`` becomes this process's own GPU.
+
+    Raises:
+        ModelError: there is no such device here.
     """
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        yield device
+    alone = "TORCHELASTIC_RUN_ID" not in os.environ
+    own = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and not alone else device
+    try:
+        torch.empty(0, device=own)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"nothing can be trained on the device {own}: {error}") from error
+    if alone:
+        yield own
         return
-    own = f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
     backend = "nccl" if own.startswith("cuda") else "gloo"
     if own.startswith("cuda"):
         torch.cuda.set_device(own)

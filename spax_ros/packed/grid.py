@@ -30,6 +30,7 @@ class PackedGrid(TableGrid):
         tile: side of the tiles at level 0, a power of 2; half of it at each further level, 1 at least.
         room: how many tiles, at every level, features have room for, by how many are active at level 0 (see
             ``spax_ros.packed.limit.bucket``); None: for no more than are active.
+        device: of the tables, and so of the features.
 
     Raises:
         ValueError: there are more tiles than room.
@@ -41,6 +42,7 @@ class PackedGrid(TableGrid):
         levels: int,
         tile: int = 1,
         room: Callable[[int], int] | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         pyramid = [mask]
         for _ in range(max(levels - 1, tile.bit_length() - 1)):
@@ -57,9 +59,8 @@ class PackedGrid(TableGrid):
                 capacity = room(len(tiles))
             if capacity is not None and len(tiles) > capacity:
                 raise ValueError(f"{len(tiles)} active tiles, room for {capacity}")
-            self.levels.append(
-                Level(pyramid[level], tiles, side, len(tiles) if capacity is None else capacity)
-            )
+            most = len(tiles) if capacity is None else capacity
+            self.levels.append(Level(pyramid[level], tiles, side, most, torch.device(device)))
         self._static = room is not None
         self._tables: dict[Key, Table] = {}
         self._carried: dict[tuple[int, int, bytes], Table] = {}
@@ -79,9 +80,9 @@ class PackedGrid(TableGrid):
         return self.levels[0].y, self.levels[0].x
 
     def pack(self, images: Tensor) -> Tensor:
-        """``(rows, C)`` of images ``(B, C, H, W)`` at level 0."""
+        """``(rows, C)`` of images ``(B, C, H, W)``, wherever they are, at level 0."""
         level = self.levels[0]
-        return self.spread(images[level.image, :, level.y, level.x])
+        return self.spread(images[level.image, :, level.y, level.x].to(level.device))
 
     def spread(self, values: Tensor) -> Tensor:
         """``(rows, C)`` of values ``(n, C)`` of the active pixels of level 0."""
@@ -89,7 +90,7 @@ class PackedGrid(TableGrid):
         if level.count == level.rows:
             return values
         return values.new_zeros(level.rows, values.shape[1]).index_copy(
-            0, torch.from_numpy(level.numbers), values
+            0, level.tensor(level.numbers), values
         )
 
     def unpack(self, x: Tensor, level: int = 0) -> Tensor:
@@ -193,5 +194,5 @@ class PackedGrid(TableGrid):
         places = np.full(at.rows, len(pixels), np.int32)
         places[at.numbers] = place
         windows_key, places_key = Key("windows", key.level, size), Key("places", key.level, size)
-        self._tables[windows_key] = Table(torch.from_numpy(pixels.reshape(-1, size * size)), at.rows)
-        self._tables[places_key] = Table(torch.from_numpy(places), len(pixels))
+        self._tables[windows_key] = Table(at.tensor(pixels.reshape(-1, size * size)), at.rows)
+        self._tables[places_key] = Table(at.tensor(places), len(pixels))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -46,6 +47,7 @@ class Level:
         tiles: all that hold an active pixel.
         side: of a tile, in pixels.
         capacity: tiles that there is room for; what is beyond ``tiles`` is never looked at.
+        device: of its tensors.
 
     Attributes:
         shape: images, height and width.
@@ -53,9 +55,11 @@ class Level:
             ``rows + 1`` for one outside the image.
     """
 
-    def __init__(self, mask: NDArray[np.bool_], tiles: Tiles, side: int, capacity: int) -> None:
+    def __init__(
+        self, mask: NDArray[np.bool_], tiles: Tiles, side: int, capacity: int, device: torch.device
+    ) -> None:
         images, height, width = mask.shape
-        self.shape = (images, height, width)
+        self.shape, self.device = (images, height, width), device
         self.side, self.tiles, self.capacity = side, tiles, capacity
         self.rows = capacity * side * side
         rows, columns = height // side, width // side
@@ -118,21 +122,25 @@ class Level:
         if missing:
             rest = np.full((missing, *numbers.shape[1:]), self.rows, np.int32)
             numbers = np.concatenate([numbers, rest])
-        return torch.from_numpy(numbers)
+        return self.tensor(numbers)
+
+    def tensor(self, values: NDArray[Any]) -> Tensor:
+        """Values where this level's tensors are."""
+        return torch.from_numpy(values).to(self.device)
 
     @cached_property
     def image_index(self) -> Tensor:
         """``(rows,)`` which image of the batch each pixel belongs to."""
         image = np.zeros(self.rows, np.int64)
         image[: len(self.tiles) * self.side**2] = np.repeat(self.tiles.image, self.side**2)
-        return torch.from_numpy(image)
+        return self.tensor(image)
 
     @cached_property
     def active(self) -> Tensor:
         """``(rows,)`` 1 for active pixels, 0 for the others."""
         active = np.zeros(self.rows, np.float32)
         active[self.numbers] = 1
-        return torch.from_numpy(active)
+        return self.tensor(active)
 
     @cached_property
     def _without_holes(self) -> Numbers:

@@ -96,10 +96,10 @@ class TableGrid(ABC):
             return _by_rows(F.conv_transpose2d(seen, weight, bias, stride=2, padding=3, groups=groups))
         # A fine pixel sees 2x2 coarse ones, through taps that depend on whether its row and column are even.
         near = rows_at(x, self.table(Key("patch", level, 3)))
-        children = []
+        flipped, children = weight.flip(2, 3), []
         for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
             seen = as_rows(near[:, row : row + 2, column : column + 2], 4, x.shape[1])
-            taps = weight[:, :, [3, 1] if row == 0 else [2, 0]][:, :, :, [3, 1] if column == 0 else [2, 0]]
+            taps = flipped[:, :, row::2, column::2]
             children.append(_product(seen, taps if weight.shape[1] == 1 else taps.transpose(0, 1), bias))
         fine = as_rows(torch.cat(children, dim=1), children[0].shape[1])
         return rows_at(fine, self.table(Key("children", level)))

@@ -26,12 +26,13 @@ class Table:
     def looked_at_from(self) -> Tensor:
         """``(rows, J)`` places (flat) that look at each row, the number of places where there are fewer."""
         flat = self.numbers.flatten()
+        device = flat.device
         places = torch.argsort(flat, stable=True)
         ordered = flat[places]
         places = places[: int(torch.searchsorted(ordered, self.rows))]
         ordered = ordered[: len(places)]
-        starts = torch.searchsorted(ordered, torch.arange(self.rows, dtype=ordered.dtype))
-        rank = torch.arange(len(places)) - starts[ordered.long()]
+        starts = torch.searchsorted(ordered, torch.arange(self.rows, dtype=flat.dtype, device=device))
+        rank = torch.arange(len(places), device=device) - starts[ordered.long()]
         result = flat.new_full((self.rows, int(rank.max()) + 1 if len(rank) else 1), len(flat))
         result[ordered.long(), rank] = places.to(flat.dtype)
         return result

@@ -7,17 +7,20 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from hsi_tracker_ros.commands import train_hanet
 from hsi_tracker_ros.cubes.presets import preset
 from hsi_tracker_ros.datasets import Augmentation, PairDataset, read_clips, stack_pairs, write_clip
 from hsi_tracker_ros.hanet.config import HANET_EDGE
 from hsi_tracker_ros.hanet.crops import template_side
 from hsi_tracker_ros.hanet.network import HANet
+from hsi_tracker_ros.hanet.storage import load_network, save_network
 from hsi_tracker_ros.recorded_clips import record_clips
 from hsi_tracker_ros.rendering import render_clips, simulated_clip
 from hsi_tracker_ros.simulation import HyperspectralScene
 from hsi_tracker_ros.tracker import load_tracker
-from hsi_tracker_ros.training import EDGE, PAPER, Trainer
+from hsi_tracker_ros.training import EDGE, PAPER, REFINING, Trainer, to_refine
 from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.errors import ModelError, SourceError
 from tracking_runtime.models import read_manifest
@@ -26,16 +29,21 @@ RECIPE = replace(EDGE, steps=4, batch=2)
 
 
 @pytest.fixture(scope="module")
-def clips(tmp_path_factory):
+def clip_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clips")
     for number in range(4):
         write_clip(folder, f"{number}", simulated_clip(np.random.default_rng(number), 3))
-    return read_clips(folder)
+    return folder
 
 
-def trainer(clips, folder):
+@pytest.fixture(scope="module")
+def clips(clip_folder):
+    return read_clips(clip_folder)
+
+
+def trainer(clips, folder, **options):
     torch.manual_seed(0)
-    return Trainer(HANet(HANET_EDGE), clips, RECIPE, folder)
+    return Trainer(HANet(HANET_EDGE), clips, RECIPE, folder, **options)
 
 
 def weights(done):
@@ -58,6 +66,18 @@ def test_an_interrupted_run_ends_as_an_uninterrupted_one(clips, tmp_path):
 
     for (key, one), other in zip(weights(whole).items(), weights(second).values(), strict=True):
         assert torch.equal(one, other), key
+
+
+@pytest.mark.filterwarnings("ignore:.*which is a no-op")  # as it would be on torch's own meta device
+def test_training_goes_on_the_same_on_another_device(clips, tmp_path, other_device):
+    here = trainer(clips, tmp_path)
+    run = here.run()
+    next(run)
+    here.save()
+    away = trainer(clips, tmp_path, device=other_device)
+    assert next(away.run()) == pytest.approx(next(run), rel=1e-4)
+    for key, value in weights(here).items():
+        torch.testing.assert_close(away.result.state_dict()[key].cpu(), value, msg=key)
 
 
 def test_imagenet_layers_and_frozen_statistics_stay(clips, tmp_path):
@@ -146,6 +166,31 @@ def test_the_paper_trains_the_rgb_branch_first_and_the_spectral_branch_after(cli
     assert not changed("spectral.", *first)
     assert not changed("rgb.", *second)
     assert changed("spectral.", *second)
+
+
+def test_a_model_goes_on_learning(clip_folder, tmp_path):
+    places = ["--clips", clip_folder, "--folder", tmp_path / "run", "--models", tmp_path]
+    arguments = ["--from", "hanet_edge_any", "--camera", "vis16", "--steps", 1, "--batch", 2, "--count", 0]
+    done = CliRunner().invoke(train_hanet, [str(each) for each in (*arguments, *places)])
+    assert done.exit_code == 0, done.output
+    manifest = read_manifest(tmp_path / "hanet_edge_any_refined.yaml")
+    assert manifest.training["initial_weights"] == "model hanet_edge_any"
+    assert manifest.training["recipe"]["learning_rate"] == REFINING.learning_rate
+    begun = load_network("hanet_edge_any").bake(preset("vis16").wavelengths_nm).state_dict()
+    refined = load_network(tmp_path / "hanet_edge_any_refined.yaml").state_dict()
+    changes = [(refined[key] - value).abs().max() for key, value in begun.items() if key.endswith("weight")]
+    assert 0 < max(changes) < 0.01
+
+
+def test_what_cannot_be_refined_is_told_what_can(tmp_path):
+    pictures = save_network(tmp_path, "pictures", load_network("hanet_edge_any").rgb_alone())
+    with pytest.raises(ModelError, match=r"pictures.*--rgb"):
+        to_refine(str(pictures))
+    with pytest.raises(ModelError, match=r"hanet_edge_vis16.*--from hanet_edge_any --camera"):
+        to_refine("hanet_edge_vis16")
+    both = CliRunner().invoke(train_hanet, ["--from", "hanet_edge_any", "--rgb", "hanet_edge_any"])
+    assert both.exit_code == 2
+    assert "--rgb" in both.output
 
 
 def rstrack_train(*arguments, start=()):

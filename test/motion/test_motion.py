@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from spax_ros.motion import MotionMask, MotionSettings, cell_maxima, enlarged, lessened, reduced, register
 from spax_ros.simulation import SatelliteScene
@@ -176,6 +177,29 @@ def test_previous_heat_moves_with_the_platform() -> None:
     motion = mask.update(np.ascontiguousarray(wide[70:470, 120:520]), heat)
     assert motion.mask[230:234, 180:184].all()
     assert not motion.mask[200:204, 208:212].any()
+
+
+def test_all_of_what_was_seen_stays_active() -> None:
+    wide, mask = ground(2, 600), MotionMask()
+    mask.update(np.ascontiguousarray(wide[100:500, 100:500]))
+    box = np.array([[120.0, 200, 140, 30]])
+    motion = mask.update(np.ascontiguousarray(wide[70:470, 120:520]), previous_boxes=box)
+    assert motion.mask[230:260, 100:240].all()  # the platform moved by 20 px to the right and 30 up
+    assert not motion.mask[200:210, 100:240].any()
+    assert motion.active_share < 0.07
+
+
+@given(
+    arrays(np.float64, (3, 2), elements=st.floats(-500, 900)),
+    arrays(np.float64, (3, 2), elements=st.floats(0, 1200)),
+)
+@settings(max_examples=30, deadline=None)
+def test_boxes_anywhere_keep_the_mask_within_its_budget(corners: np.ndarray, sizes: np.ndarray) -> None:
+    image, mask = ground(0), MotionMask()
+    mask.update(image)
+    motion = mask.update(image, previous_boxes=np.concatenate([corners, sizes], axis=1))
+    budget = max(MotionSettings().budget, MotionSettings().least_budget_px / image.size)
+    assert motion.active_share <= budget
 
 
 def test_what_moves_stays_active_where_heat_is_everywhere() -> None:

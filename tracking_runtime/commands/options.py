@@ -29,26 +29,35 @@ def imports_checkpoint(command: Command) -> Command:
     )
 
 
-def trains_model(folder: Path, default_name: str, seed: int) -> Callable[[Command], Command]:
+def trains_model(runs: Path, default_name: str, seed: int) -> Callable[[Command], Command]:
     """What every command takes that trains a model.
 
     Args:
-        folder: of the run, if none is given.
+        runs: folder of the runs' folders, if none is given.
         default_name: of the model, in words.
         seed: if none is given.
     """
     options = (
         click.option(
+            "--from",
+            "start",
+            metavar="MODEL",
+            help="Refine the network of this model, by a recipe for that, instead of beginning a new one.",
+        ),
+        click.option(
             "--folder",
             type=click.Path(file_okay=False, path_type=Path),
-            default=folder,
-            show_default=True,
-            help="Checkpoint, history and TensorBoard events; a run found there is resumed.",
+            help="Checkpoint, history and TensorBoard events; a run found there is resumed. "
+            f"Default: {runs}/NAME.",
         ),
-        click.option("--name", help=f"Name of the model written at the end; default: {default_name}."),
+        click.option(
+            "--name",
+            help=f"Name of the model written at the end; default: {default_name}, or MODEL_refined.",
+        ),
         _MODELS,
         click.option("--steps", type=click.IntRange(1), help="Batches in all, instead of the recipe's."),
         click.option("--batch", type=click.IntRange(1), help="Samples in each, instead of the recipe's."),
+        click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ..."),
         click.option("--seed", type=int, default=seed, show_default=True, help="Of all that is random."),
         click.option(
             "--save-every",
