@@ -50,7 +50,7 @@ class TrackerSettings:
     motion: MotionSettings = field(default_factory=MotionSettings)
     association: AssociationSettings = field(
         default_factory=lambda: AssociationSettings(
-            new_score=0.35, certain_score=0.4, least_speed=0.2, classes_apart=False
+            low_score=0.2, new_score=0.35, certain_score=0.4, least_speed=0.2, classes_apart=False
         )
     )
     overlap: float = 0.4

@@ -42,11 +42,25 @@ class Contender:
 
 
 def association_contenders() -> dict[str, AssociationSettings]:
-    """How the same detections are associated, by name: costs with the limits that belong to them."""
+    """How the same detections are associated, by name: costs with the limits that belong to them.
+
+    SORT is as published (overlaps from 0.3, forgotten after a frame, one round), but for our compensation of
+    the platform's motion; SORT's cost has our life cycle.
+    """
     ours = TrackerSettings().association
     return {
         "GTA as published": AssociationSettings(),
         "ByteTrack's cost": replace(ours, cost=scored_iou_cost, first_limit=0.8),
+        "SORT": replace(
+            ours,
+            cost=iou_cost,
+            first_limit=0.7,
+            tentative_limit=0.7,
+            buffer=1,
+            low_score=ours.high_score,
+            new_score=ours.high_score,
+            certain_score=float("inf"),
+        ),
         "SORT's cost": replace(ours, cost=iou_cost, first_limit=0.9, low_score=ours.high_score),
     }
 
