@@ -161,7 +161,7 @@ class SpaxTracker:
 
         gray = brightness(image)
         with self._times.stage("mask"):
-            surely = self.detections.scores >= self._settings.motion.heat
+            surely = self.detections.scores >= self._settings.association.new_score
             motion = self._motion.update(gray, self._heat, self.detections.boxes[surely])
             active = active_tiles(motion.mask, TILE)
             mask = self._within_room(motion, active)
