@@ -186,15 +186,15 @@ def _cells_of(
     return rows[inside], columns[inside]
 
 
-def _cores(boxes: Boxes, transform: Transform, side: int, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """1 in the square cells under boxes moved by a transform, but for a cell's side at each border."""
-    cells = np.zeros(shape, np.float32)
+def _cores(boxes: Boxes, transform: Transform, side: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Which square cells are under boxes moved by a transform, but for a cell's side at each border."""
+    cells = np.zeros(shape, bool)
     moved = centres(boxes) @ transform[:, :2].T + transform[:, 2]
     reach = np.maximum(boxes[:, 2:] / 2 - side, 0)
     first = np.clip(np.floor_divide(moved - reach, side).astype(int), 0, None)
     last = np.floor_divide(moved + reach, side).astype(int)
     for (left, upper), (right, lower) in zip(first, last, strict=True):
-        cells[upper : max(lower + 1, 0), left : max(right + 1, 0)] = 1
+        cells[upper : max(lower + 1, 0), left : max(right + 1, 0)] = True
     return cells
 
 
@@ -233,10 +233,7 @@ class MotionMask:
         transform = self._follow(gray)
         factor = 1 if max(gray.shape) < self._settings.halved_side_px else 2
         residual, surroundings = self._contrast(at_fraction(gray, factor), transform, factor)
-        hot = self._hot_cells(gray.shape, previous_heat, transform)
-        if previous_boxes is not None:
-            cores = _cores(previous_boxes, transform, self._settings.cell_px, hot.shape)
-            hot = np.maximum(hot, cores * np.float32(self._settings.certain_contrast))
+        hot = self._hot_cells(gray.shape, previous_heat, previous_boxes, transform)
         contrasts = cell_maxima(residual, self._settings.cell_px // factor)
         missing = [(0, whole - part) for whole, part in zip(hot.shape, contrasts.shape, strict=True)]
         moving, saturated = self._within_budget(self._lasting(np.pad(contrasts, missing)) + hot, gray.size)
@@ -295,11 +292,13 @@ class MotionMask:
         return mask[: shape[0], : shape[1]].view(bool)
 
     def _hot_cells(
-        self, shape: tuple[int, ...], heat: NDArray[Any] | None, transform: Transform
+        self, shape: tuple[int, ...], heat: NDArray[Any] | None, boxes: Boxes | None, transform: Transform
     ) -> FloatImage:
         """Contrast for the cells of an image to which the network's objects moved on with the platform."""
         settings = self._settings
         hot = np.zeros([-(-length // settings.cell_px) for length in shape], np.float32)
+        if boxes is not None:
+            hot[_cores(boxes, transform, settings.cell_px, hot.shape)] = settings.certain_contrast
         if heat is not None:
             hot[_cells_of(heat >= settings.heat, transform, settings.cell_px, hot.shape)] = BEFORE_ANY_MOTION
         return hot

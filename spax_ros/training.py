@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ def gaussian_radius(width: float, height: float, overlap: float = 0.7) -> float:
 
 
 def peak_pixels(boxes: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """``(m, 2)`` column and row of the active pixel in each box next to its centre; of that where none is."""
+    """``(m, 2)`` column and row of each box's active pixel nearest to its centre; without any, of that."""
     pixels = centres(boxes).astype(np.int64)
     for pixel, box in zip(pixels, boxes, strict=True):
         rows, columns = window(box, *mask.shape)
@@ -439,15 +439,6 @@ SIMULATED_TRAINING = TrainingSettings(
     settle_at=0.6,
 )
 
-REFINING = TrainingSettings(
-    steps=2000,
-    learning_rate=5e-4,
-    drop_at=None,
-    warmup=30,
-    batch=2,
-    crop=208,
-    unroll=4,
-    stretches=6,
-    least_radius=1,
-    settle_at=0.0,
+REFINING = replace(
+    SIMULATED_TRAINING, steps=2000, learning_rate=5e-4, warmup=30, batch=2, crop=208, settle_at=0.0
 )
