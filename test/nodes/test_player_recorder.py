@@ -59,6 +59,7 @@ class TestTogether:
             },
         )
         watched = LifecycleClient(ros, "/recorder")
+        wait_for(lambda: answers.get_subscription_count() == 1, what="recorder of the answers")
         player = node_process(
             PLAYER,
             "player",
