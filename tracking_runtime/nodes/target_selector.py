@@ -154,6 +154,7 @@ class TargetSelector(TrackingNode[TargetSelectorParameters]):
         request = SetTarget.Request(
             box=messages.to_box(box), stamp=messages.to_time(frame.stamp_ns), id=replaced, label=label
         )
+        self._refusal = ""
         self._tracker.call_async(request).add_done_callback(self._take_answer)
 
     def _take_answer(self, answer: Future) -> None:
@@ -161,7 +162,7 @@ class TargetSelector(TrackingNode[TargetSelectorParameters]):
         if not response.success:
             self._refuse(response.message)
             return
-        self._chosen, self._last_id, self._refusal = self._chosen + 1, int(response.id), ""
+        self._chosen, self._last_id = self._chosen + 1, int(response.id)
         self.get_logger().info(response.message)
 
     def _refuse(self, reason: str) -> None:
