@@ -25,6 +25,7 @@ class TrackerSettings:
             crop is moved; 0: none is expected (SiamBAN).
         minimum_side: no side of a box becomes smaller, in pixels (SiamBAN: 10).
         online_interval: frames after which the most confident of them becomes the online template; 0: never.
+        online_confidence: only frames count of which the confidence is no less.
         online_weight: of the online template's score map in the sum with the first template's.
         online_score: a frame less confident than this never becomes a template.
         certain_score: at and above it a target is TRACKING.
@@ -56,8 +57,9 @@ class TrackerSettings:
     motion_rate: float = 0.7
     minimum_side: float = 3.0
     online_interval: int = 10
-    online_weight: float = 0.5
+    online_weight: float = 0.3
     online_score: float = 0.99
+    online_confidence: float = 0.8
     certain_score: float = 0.75
     lost_score: float = 0.5
     confidence_rate: float = 0.2

@@ -240,9 +240,12 @@ class HsiTracker:
             target.size_correction = (target.box[2:] / drawn[2:]) ** share
 
     def _remember(self, target: Target, view: View, sighting: Sighting, stamp_ns: int) -> None:
-        """Online update (paper, section 2.3): every so often the most confident frame is a template."""
+        """Online update (paper, section 2.3): every so often the most confident frame is a template.
+
+        Frames in which the target is not seen as usual do not count: it may be half hidden, or another thing.
+        """
         settings = self.settings
-        if not settings.online_interval:
+        if not settings.online_interval or target.presence.confidence < settings.online_confidence:
             return
         sure = target.status is TargetStatus.TRACKING and sighting.score >= settings.online_score
         if sure and (target.candidate is None or sighting.score >= target.candidate.score):

@@ -93,6 +93,22 @@ def test_the_newest_template_is_from_a_later_frame(tracker, frames):
     assert stamps[-1] > frames[0].stamp_ns
 
 
+def test_a_target_that_is_half_hidden_becomes_no_template(model, frames):
+    scene = frames[0].image
+    x, y, width, height = np.round(truth(frames[0])).astype(int)
+    hidden = scene.copy()
+    hidden[y : y + height, x + width // 2 : x + width] = scene.mean(axis=(0, 1))
+    newest = {}
+    for least in (0.0, TrackerSettings().online_confidence):
+        tracker = HsiTracker(model, TrackerSettings(online_confidence=least, online_score=0.0))
+        tracker.set_target(scene, truth(frames[0]), stamp_ns=1)
+        for stamp in range(2, 23):
+            (state,) = tracker.track(scene if stamp < 9 else hidden, stamp)
+        newest[least] = state.template_stamp_ns
+    anything, sure = newest.values()
+    assert anything > 9 >= sure
+
+
 def test_targets_in_a_batch_are_followed_as_if_alone(model, frames):
     boxes = [truth(frames[0]), [40.0, 40, 50, 30], [480, 230, 60, 60]]
     alone = []
@@ -314,7 +330,7 @@ def test_what_stood_beside_a_target_that_is_gone_is_not_followed_in_its_stead(mo
     x, y, width, height = np.round(truth(frames[0])).astype(int)
     ground = scene.copy()
     ground[y : y + height, x : x + width] = scene.mean(axis=(0, 1))
-    similar = scene[y : y + height, x : x + width] * (1 + 0.05 * (-1.0) ** np.arange(scene.shape[2]))
+    similar = scene[y : y + height, x : x + width] * (1 + 0.03 * (-1.0) ** np.arange(scene.shape[2]))
     beside = x + int(1.2 * width)
     ground[y : y + height, beside : beside + width] = similar
     both = ground.copy()

@@ -35,7 +35,9 @@ def test_middleware_without_settings_still_carries_small_images(ros_domain: int)
 def test_what_a_middleware_says_last_is_not_taken_for_figures(ros_domain: int, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("import atexit\natexit.register(print, 'session closed')")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    latency = measure_transport(Load(frames=5, height=32, width=32, rate_hz=2), {"PYTHONPATH": path}, ros_domain)
+    latency = measure_transport(
+        Load(frames=5, height=32, width=32, rate_hz=2), {"PYTHONPATH": path}, ros_domain
+    )
     assert latency.received == 5
 
 
