@@ -182,7 +182,9 @@ class TestPlayer:
             return [stamp(image) for image in images]
 
         wait_for(lambda: stamps().count(100_000_000) == 2, what="the first image again")
-        assert stamps()[:2] == [100_000_000, 200_000_000]
+        before = stamps().index(100_000_000, 1)
+        assert before >= 2
+        assert stamps()[:before] == [i * 100_000_000 for i in range(1, before + 1)]
 
     def test_what_is_wrong_with_a_source_is_known_when_configured(self, ros, node_process, sequence):
         client = LifecycleClient(ros, "/player")
