@@ -33,6 +33,20 @@ def test_every_engine_here_gives_pytorchs_numbers(name):
     assert np.abs(given - wanted).max() < 1e-3
 
 
+@pytest.mark.parametrize(
+    ("limit", "threads"), [(None, 3), ("2", 2), ("2,1", 2), ("8", 3), ("", 3), ("0", 3), ("many", 3)]
+)
+def test_threads_are_the_cores_of_this_process_or_fewer_where_the_environment_says_so(
+    monkeypatch, limit, threads
+):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if limit is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+    assert EngineSettings().cpu_threads == threads
+    assert EngineSettings(threads=5).cpu_threads == 5
+
+
 @pytest.mark.parametrize("name", AVAILABLE)
 def test_every_engine_here_tracks_as_pytorch(name):
     rng = np.random.default_rng(0)

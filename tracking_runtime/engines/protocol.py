@@ -52,7 +52,7 @@ class EngineSettings:
             as in ``openvino:int8``.
         precision: of the arithmetic, one of ``PRECISIONS``; inputs and outputs are float32 in any case. auto:
             the backend's first.
-        threads: on a CPU; 0: as many as this process may use.
+        threads: on a CPU; 0: as many as there are cores for this process, at most ``OMP_NUM_THREADS``.
     """
 
     engine: str = "auto"
@@ -62,7 +62,9 @@ class EngineSettings:
     @property
     def cpu_threads(self) -> int:
         """Threads to use on a CPU."""
-        return self.threads or len(os.sched_getaffinity(0))
+        cores = len(os.sched_getaffinity(0))
+        asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+        return self.threads or (min(int(asked), cores) if asked.isdecimal() and int(asked) else cores)
 
     def parsed(self) -> EngineSettings:
         """The same, with a precision that was given with the engine's name in its own place.
