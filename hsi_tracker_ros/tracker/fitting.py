@@ -35,10 +35,11 @@ def fitted(sighting: Sighting, target: Target, view: View, settings: TrackerSett
         return sighting
     boxes = np.concatenate([_along(sighting.box, target.box[2:] * size) for size in _SIZES])
     box = boxes[view.distances(target.signature, boxes).argmin()]
-    gain = settings.score_misfit * (misfit(target, view, sighting.box) - misfit(target, view, box))
+    off = misfit(target, view, box)
+    gain = settings.score_misfit * (sighting.misfit - off)
     if gain < settings.fitting_gain:
         return sighting
-    return replace(sighting, box=box, evidence=sighting.evidence + gain)
+    return replace(sighting, box=box, evidence=sighting.evidence + gain, misfit=off)
 
 
 def _along(box: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:

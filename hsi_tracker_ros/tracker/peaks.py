@@ -78,9 +78,10 @@ class PeakFinder:
             y = crop.y + (self._points[1][at] + (lower[at] - upper[at]) / 2) * scale
             w, h = width[at] * scale, height[at] * scale
             box = np.array([x - w / 2, y - h / 2, w, h], np.float64)
-            odds = settings.score_offset + evidence[at] - settings.score_misfit * misfit(target, view, box)
+            off = misfit(target, view, box)
+            odds = settings.score_offset + evidence[at] - settings.score_misfit * off
             odds -= settings.score_elsewhere * elsewhere
-            yield Sighting(float(odds), float(penalty[at]), float(self._window[at]), box, logits)
+            yield Sighting(float(odds), float(penalty[at]), float(self._window[at]), box, logits, off)
 
 
 def misfit(target: Target, view: View, box: NDArray[np.float64]) -> float:

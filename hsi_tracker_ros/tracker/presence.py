@@ -18,6 +18,16 @@ Box = NDArray[np.float64]
 
 _USUAL_FRAMES = 25
 """From so many frames at first is known what evidence is usual of a target."""
+_FEWEST_USUAL_FRAMES = 5
+"""With fewer nobody knows how well a target's spectra usually fit."""
+_AS_USUAL = 0.8
+"""Confidence from which on a frame tells, after the first ones, how well they fit."""
+_MISFIT_RATE = 0.05
+"""Share of the newest such frame in what is usual."""
+_LEAST_MISFIT = -0.8
+"""No less is taken for usual: what stands still fits better than the same thing when it returns."""
+_TOLERATED_MISFIT = 0.4
+"""A target that returns may fit worse than usual by this."""
 _LEAST_USUAL = 3.0
 """No less is taken for usual, in log odds."""
 _MOST_AGAINST = -0.5
@@ -41,6 +51,7 @@ class Presence:
         trusted: whether it has been as usual since it was found.
         usual: log odds that its box held it in the first frames.
         usual_frames: how many of them it has been seen in.
+        usual_misfit: of its spectra, in these frames and in later ones in which it was as usual.
     """
 
     lost: bool = False
@@ -49,6 +60,16 @@ class Presence:
     trusted: bool = True
     usual: float = 0.0
     usual_frames: int = 0
+    usual_misfit: float = 0.0
+
+    def unlike(self, misfits: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By how much more than a target that is lost could boxes with these misfits ``(n,)`` differ from it.
+
+        0 for a target in sight: where it is half hidden it differs as well.
+        """
+        if not self.lost or self.usual_frames < _FEWEST_USUAL_FRAMES:
+            return np.zeros(len(misfits))
+        return np.maximum(misfits - max(self.usual_misfit, _LEAST_MISFIT) - _TOLERATED_MISFIT, 0)
 
     def weigh(self, evidence: float, box: Box, settings: TrackerSettings) -> None:
         """Take in a frame: the log odds that a box holds the target, relative to what is usual of it."""
@@ -61,12 +82,15 @@ class Presence:
         if self.lost:
             self.suspect = box if self.confidence >= _WORTH_A_LOOK else None
 
-    def see(self, evidence: float) -> None:
-        """The target was seen, with these log odds."""
+    def see(self, evidence: float, misfit: float) -> None:
+        """The target was seen, with these log odds, and its spectra fit as this logarithm tells."""
         self.lost, self.suspect = False, None
         if self.usual_frames < _USUAL_FRAMES:
             self.usual_frames += 1
             self.usual += (evidence - self.usual) / self.usual_frames
+            self.usual_misfit += (misfit - self.usual_misfit) / self.usual_frames
+        elif self.trusted and self.confidence >= _AS_USUAL:
+            self.usual_misfit += _MISFIT_RATE * (misfit - self.usual_misfit)
 
     def lose(self) -> None:
         """From here on the target may be anywhere."""

@@ -47,6 +47,8 @@ class TrackerSettings:
             response's box to take its place.
         score_elsewhere: what it takes from them that a LOST target is seen elsewhere than where it was last.
         score_distractor: what it takes from them that it was seen beside the target before.
+        score_unlike: what each unit takes from them by which that logarithm exceeds what is usual of the
+            target, if that is LOST.
     """
 
     window_influence: float = 0.35
@@ -65,7 +67,7 @@ class TrackerSettings:
     confidence_rate: float = 0.2
     lost_confidence: float = 0.05
     found_rate: float = 0.7
-    suspect_confidence: float = 0.2
+    suspect_confidence: float = 0.08
     found_confidence: float = 0.5
     redetection_crops: int = 3
     redetection_places: int = 6
@@ -77,6 +79,7 @@ class TrackerSettings:
     fitting_gain: float = 1.5
     score_elsewhere: float = 2.4
     score_distractor: float = 4.0
+    score_unlike: float = 10.0
 
 
 SIAMBAN = TrackerSettings(
@@ -96,6 +99,7 @@ SIAMBAN = TrackerSettings(
     score_logit=1.0,
     score_misfit=0.0,
     score_distractor=0.0,
+    score_unlike=0.0,
 )
 """SiamBAN's own tracker, as tuned for VOT2018, and thresholds of ours on its probability."""
 
@@ -123,5 +127,6 @@ def without_spectra(settings: TrackerSettings) -> TrackerSettings:
         score_offset=0.0,
         score_misfit=0.0,
         score_distractor=0.0,
+        score_unlike=0.0,
         redetection_crops=0,
     )

@@ -68,6 +68,7 @@ class Sighting:
         window: of the cosine window there, 0..1.
         box: x, y, width, height in image pixels.
         response: ``(25, 25)`` logits of its crop.
+        misfit: logarithm of the distance between its spectra and the target's.
     """
 
     evidence: float
@@ -75,6 +76,7 @@ class Sighting:
     window: float
     box: NDArray[np.float64]
     response: Floats
+    misfit: float
 
     @property
     def score(self) -> float:
@@ -161,9 +163,11 @@ class Target:
         return self.box + np.array([*self.motion, 0.0, 0.0])
 
     def recognise(self, sightings: Sequence[Sighting], settings: TrackerSettings) -> list[Sighting]:
-        """The sightings, those of distractors with less evidence."""
+        """The sightings, with less evidence where they show distractors, or little like a lost target."""
         boxes = np.stack([sighting.box for sighting in sightings])
+        misfits = np.array([sighting.misfit for sighting in sightings])
         taken = settings.score_distractor * self.distractors.know(boxes, self.expected())
+        taken = taken + settings.score_unlike * self.presence.unlike(misfits)
         return [
             replace(sighting, evidence=sighting.evidence - float(less))
             for sighting, less in zip(sightings, taken, strict=True)
@@ -198,7 +202,7 @@ class Target:
     def _see(self, sighting: Sighting) -> None:
         self.status = TargetStatus.TRACKING
         self.frames_since_seen = self.scan = 0
-        self.presence.see(sighting.evidence)
+        self.presence.see(sighting.evidence, sighting.misfit)
 
     def _doubt(self, settings: TrackerSettings) -> None:
         self.frames_since_seen += 1

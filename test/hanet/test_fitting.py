@@ -5,6 +5,7 @@ import pytest
 
 from hsi_tracker_ros.signature import Signature, core_spectra, sampled_spectra
 from hsi_tracker_ros.tracker.fitting import fitted
+from hsi_tracker_ros.tracker.peaks import misfit
 from hsi_tracker_ros.tracker.settings import TrackerSettings
 from hsi_tracker_ros.tracker.target import Sighting, Target
 from hsi_tracker_ros.tracker.view import Viewer
@@ -30,8 +31,13 @@ def target(view):
     return Target(1, "", TARGET.copy(), (), (), Signature(view.spectra(TARGET)), 0)
 
 
-def seen(box):
-    return Sighting(2.0, 0.9, 0.8, np.asarray(box, float), np.zeros((25, 25), np.float32))
+@pytest.fixture
+def seen(view, target):
+    def sighting(box):
+        box = np.asarray(box, float)
+        return Sighting(2.0, 0.9, 0.8, box, np.zeros((25, 25), np.float32), misfit(target, view, box))
+
+    return sighting
 
 
 def overlap(sighting):
@@ -39,7 +45,7 @@ def overlap(sighting):
 
 
 @pytest.mark.parametrize("grown", [1.0, 1.15])
-def test_of_a_box_around_two_things_the_one_with_the_targets_spectrum_is_taken(view, target, grown):
+def test_of_a_box_around_two_things_the_one_with_the_targets_spectrum_is_taken(view, target, grown, seen):
     target.box = np.concatenate([TARGET[:2], grown * TARGET[2:]])
     around = seen(BOTH)
     inside = fitted(around, target, view, SETTINGS)
@@ -52,18 +58,18 @@ def test_of_a_box_around_two_things_the_one_with_the_targets_spectrum_is_taken(v
 @pytest.mark.parametrize(
     "box", [TARGET, TARGET + np.array([-1, -1, 2, 2]), TARGET + np.array([3, 2, -6, -4])]
 )
-def test_a_box_that_holds_the_target_alone_stays_as_it_is(view, target, box):
+def test_a_box_that_holds_the_target_alone_stays_as_it_is(view, target, box, seen):
     sighting = seen(box)
     assert fitted(sighting, target, view, SETTINGS) is sighting
 
 
-def test_a_lost_target_may_have_any_size(view, target):
+def test_a_lost_target_may_have_any_size(view, target, seen):
     target.presence.lose()
     around = seen(BOTH)
     assert fitted(around, target, view, SETTINGS) is around
 
 
-def test_without_spectra_the_response_draws_the_box(view, target):
+def test_without_spectra_the_response_draws_the_box(view, target, seen):
     around = seen(BOTH)
     assert fitted(around, target, view, replace(SETTINGS, score_misfit=0.0)) is around
 

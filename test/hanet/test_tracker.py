@@ -345,3 +345,34 @@ def test_what_stood_beside_a_target_that_is_gone_is_not_followed_in_its_stead(mo
     assert intersection_over_union(stolen.box, (beside, y, width, height))[0, 0] > 0.5
     assert gone.state is TargetStatus.LOST
     assert intersection_over_union(gone.box, truth(frames[0]))[0, 0] > 0.5
+
+
+def test_what_appears_when_a_target_is_gone_must_fit_its_spectrum_as_well_as_that_did(model, frames):
+    last = frames[12].image
+    x, y, width, height = np.round(truth(frames[12])).astype(int)
+    thing = last[y : y + height, x : x + width]
+    other = (thing * (1 + 0.02 * (-1.0) ** np.arange(last.shape[2]))).astype(last.dtype)
+    gone = last.copy()
+    gone[y : y + height, x : x + width] = last.mean(axis=(0, 1))
+    place = x + int(1.5 * width)
+    answers = {}
+    for taken in (0.0, 10.0):
+        for name, appears in {"other": other, "itself": thing}.items():
+            returned = gone.copy()
+            returned[y : y + height, place : place + width] = appears
+            tracker = HsiTracker(model, TrackerSettings(score_unlike=taken))
+            tracker.set_target(frames[0].image, truth(frames[0]))
+            for image in [frame.image for frame in frames[1:13]] + [gone] * 25 + [returned] * 15:
+                (answers[taken, name],) = tracker.track(image, 0)
+    followed = {
+        tries: state.state is TargetStatus.TRACKING
+        and intersection_over_union(state.box, (place, y, width, height))[0, 0] > 0.5
+        for tries, state in answers.items()
+    }
+    assert followed == {
+        (0.0, "other"): True,
+        (0.0, "itself"): True,
+        (10.0, "other"): False,
+        (10.0, "itself"): True,
+    }
+    assert answers[10.0, "other"].state is TargetStatus.LOST
