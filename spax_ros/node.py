@@ -44,7 +44,9 @@ class SpaxTrackerParameters(FrameNodeParameters):
         "of the network's arithmetic; auto: half on TensorRT, else float32",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
-    threads: int = parameter(0, "for the network, on a CPU; 0: as many as there are", minimum=0)
+    threads: int = parameter(
+        0, "for the network, on a CPU; 0: a core each, at most OMP_NUM_THREADS", minimum=0
+    )
 
 
 class SpaxTrackerNode(FrameNode[SpaxTrackerParameters, SpaxTracker, Tracks]):
