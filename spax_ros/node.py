@@ -45,7 +45,7 @@ class SpaxTrackerParameters(FrameNodeParameters):
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     threads: int = parameter(
-        0, "for the network, on a CPU; 0: a core each, at most OMP_NUM_THREADS", minimum=0
+        0, "for the network, on a CPU; 0: one for each core, at most OMP_NUM_THREADS", minimum=0
     )
 
 
