@@ -102,10 +102,10 @@ def stage(ros, node_process):
 @pytest.mark.parametrize("tracker", ["satellite", "hsi"])
 def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
     scene = stage(tracker, scale=2)
-    overlays = ros.listen(Image, "/visualizer/overlay", 10)
-    compressed = ros.listen(CompressedImage, "/visualizer/overlay/compressed", 10)
     markers = ros.listen(MarkerArray, "/visualizer/markers", 10)
     annotations = ros.listen(ImageMarker, "/visualizer/annotations", 10)
+    overlays = ros.listen(Image, "/visualizer/overlay", 10)
+    compressed = ros.listen(CompressedImage, "/visualizer/overlay/compressed", 10)
     wait_for(lambda: ros.node.get_publishers_info_by_topic("/visualizer/overlay/compressed"))
     wait_for(scene.images.get_subscription_count, what="wish for images")
     wait_for(scene.tracks.get_subscription_count)
@@ -149,8 +149,9 @@ def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
 def test_new_epoch_clears_and_gone_tracks_are_taken_away(stage, ros, wait_for):
     scene = stage("satellite")
     markers = ros.listen(MarkerArray, "/visualizer/markers", 10)
+    ros.listen(Image, "/visualizer/overlay", 10)  # who is known to wish for it, is known to wish for markers
+    wait_for(scene.images.get_subscription_count, what="wish for images")
     wait_for(scene.tracks.get_subscription_count)
-    wait_for(lambda: ros.node.get_publishers_info_by_topic("/visualizer/markers"))
     scene.tracks.publish(tracks(0))
     scene.tracks.publish(tracks(1, boxes=BOXES[:2]))
     scene.tracks.publish(tracks(2, epoch=1))
