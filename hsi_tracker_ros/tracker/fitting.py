@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.tracker.peaks import misfit
+from hsi_tracker_ros.tracker.peaks import spectral_misfit
 from hsi_tracker_ros.tracker.settings import TrackerSettings
 from hsi_tracker_ros.tracker.target import Sighting, Target
 from hsi_tracker_ros.tracker.view import View
@@ -35,11 +35,11 @@ def fitted(sighting: Sighting, target: Target, view: View, settings: TrackerSett
         return sighting
     boxes = np.concatenate([_along(sighting.box, target.box[2:] * size) for size in _SIZES])
     box = boxes[view.distances(target.signature, boxes).argmin()]
-    off = misfit(target, view, box)
-    gain = settings.score_misfit * (sighting.misfit - off)
+    misfit = spectral_misfit(target, view, box)
+    gain = settings.score_misfit * (sighting.misfit - misfit)
     if gain < settings.fitting_gain:
         return sighting
-    return replace(sighting, box=box, evidence=sighting.evidence + gain, misfit=off)
+    return replace(sighting, box=box, evidence=sighting.evidence + gain, misfit=misfit)
 
 
 def _along(box: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -78,13 +78,13 @@ class PeakFinder:
             y = crop.y + (self._points[1][at] + (lower[at] - upper[at]) / 2) * scale
             w, h = width[at] * scale, height[at] * scale
             box = np.array([x - w / 2, y - h / 2, w, h], np.float64)
-            off = misfit(target, view, box)
-            odds = settings.score_offset + evidence[at] - settings.score_misfit * off
+            misfit = spectral_misfit(target, view, box)
+            odds = settings.score_offset + evidence[at] - settings.score_misfit * misfit
             odds -= settings.score_elsewhere * elsewhere
-            yield Sighting(float(odds), float(penalty[at]), float(self._window[at]), box, logits, off)
+            yield Sighting(float(odds), float(penalty[at]), float(self._window[at]), box, logits, misfit)
 
 
-def misfit(target: Target, view: View, box: NDArray[np.float64]) -> float:
+def spectral_misfit(target: Target, view: View, box: NDArray[np.float64]) -> float:
     """Logarithm of the distance between the spectra of a box and the target's."""
     return float(np.log(view.distance(target.signature, box) + _CLOSEST))
 

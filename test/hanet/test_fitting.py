@@ -5,7 +5,7 @@ import pytest
 
 from hsi_tracker_ros.signature import Signature, core_spectra, sampled_spectra
 from hsi_tracker_ros.tracker.fitting import fitted
-from hsi_tracker_ros.tracker.peaks import misfit
+from hsi_tracker_ros.tracker.peaks import spectral_misfit
 from hsi_tracker_ros.tracker.settings import TrackerSettings
 from hsi_tracker_ros.tracker.target import Sighting, Target
 from hsi_tracker_ros.tracker.view import Viewer
@@ -35,7 +35,9 @@ def target(view):
 def seen(view, target):
     def sighting(box):
         box = np.asarray(box, float)
-        return Sighting(2.0, 0.9, 0.8, box, np.zeros((25, 25), np.float32), misfit(target, view, box))
+        return Sighting(
+            2.0, 0.9, 0.8, box, np.zeros((25, 25), np.float32), spectral_misfit(target, view, box)
+        )
 
     return sighting
 

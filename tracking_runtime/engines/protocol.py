@@ -63,8 +63,8 @@ class EngineSettings:
     def cpu_threads(self) -> int:
         """Threads to use on a CPU."""
         cores = len(os.sched_getaffinity(0))
-        asked = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-        return self.threads or (min(int(asked), cores) if asked.isdecimal() and int(asked) else cores)
+        limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+        return self.threads or min(int(limit if limit.isdecimal() else 0) or cores, cores)
 
     def parsed(self) -> EngineSettings:
         """The same, with a precision that was given with the engine's name in its own place.
