@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
 from hsi_tracker_ros.hanet.model import SiameseModel, stack
@@ -45,6 +46,12 @@ def test_threads_are_the_cores_of_this_process_or_fewer_where_the_environment_sa
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
     assert EngineSettings().cpu_threads == threads
     assert EngineSettings(threads=5).cpu_threads == 5
+
+
+def test_products_of_matrices_leave_the_cores_to_engines():
+    with threadpool_limits(2, "blas"):
+        load_engine(GRAPH, EngineSettings(engine="pytorch", threads=1))
+        assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} == {1}
 
 
 @pytest.mark.parametrize("name", AVAILABLE)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from tracking_runtime.build_progress import part, stage
 from tracking_runtime.engines.observation import watched
@@ -43,9 +44,13 @@ def load_engine(
     With ``auto``, an engine that fails later, while running, is replaced by the next one; each failure is
     logged as an error. An engine asked for by name is not replaced.
 
+    From then on NumPy's products of matrices take one thread in this process: those of OpenBLAS go on asking
+    for work some 30 ms after each product, on cores that an engine needs by then.
+
     Raises:
         EngineError: no such engine or precision, or none works; the message gives the reason for each.
     """
+    threadpool_limits(1, "blas")
     settings = (settings or EngineSettings()).parsed()
     if settings.engine == "auto":
         return watched(graph.name, FallbackEngine(graph, settings, backends))
