@@ -12,6 +12,7 @@ from hsi_tracker_ros.hanet.model import SiameseModel, stack
 from hsi_tracker_ros.hanet.storage import load_network
 from tracking_runtime.commands.engine import engine as command
 from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, Graph, load_engine, openvino
+from tracking_runtime.engines.cuda_graph import recorded
 from tracking_runtime.engines.filling import OneByOne, filled
 from tracking_runtime.engines.observation import observed
 
@@ -46,6 +47,26 @@ def test_threads_are_the_cores_of_this_process_or_fewer_where_the_environment_sa
         monkeypatch.setenv("OMP_NUM_THREADS", limit)
     assert EngineSettings().cpu_threads == threads
     assert EngineSettings(threads=5).cpu_threads == 5
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU it is recorded")
+def test_what_cannot_be_recorded_runs_kernel_by_kernel_and_says_so(caplog):
+    run, at_once = recorded(GRAPH.module, GRAPH.examples, "sum")
+    assert run is GRAPH.module
+    assert not at_once
+    assert "sum runs without a CUDA graph" in caplog.text
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+def test_a_gpu_replays_a_recorded_network():
+    engine = load_engine(GRAPH, EngineSettings(engine="pytorch-cuda"))
+    assert "CUDA graph" in engine.description
+    images = [np.random.default_rng(seed).random((1, 3, 9, 9), dtype=np.float32) for seed in (1, 2)]
+    first, second = (engine.run(image)[0] for image in images)
+    with torch.no_grad():
+        wanted = [GRAPH.module(torch.from_numpy(image)).numpy() for image in images]
+    np.testing.assert_allclose(first, wanted[0], atol=1e-3)
+    np.testing.assert_allclose(second, wanted[1], atol=1e-3)
 
 
 def test_products_of_matrices_leave_the_cores_to_engines():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tracking_runtime.engines.cuda_graph import Run, recorded
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.protocol import EngineSettings, Graph
 
@@ -24,29 +26,36 @@ def channels_last(module: Network) -> Network:
 
 
 class PyTorchEngine:
-    """The graph's module, run without autograd, images in channels-last order."""
+    """The graph's module, run without autograd, images in channels-last order; on a GPU as a CUDA graph."""
 
     def __init__(self, graph: Graph, device: str, settings: EngineSettings) -> None:
         self._device = torch.device(device)
+        module = channels_last(copy.deepcopy(in_precision(graph, DTYPES[settings.precision]).module))
+        self._module: Run = module.eval().to(self._device)
+        examples = [example.numpy(force=True) for example in graph.examples]
         if self._device.type == "cpu":
             torch.set_num_threads(settings.cpu_threads)
-            place = f"CPU, {settings.cpu_threads} threads"
+            how = f"CPU, {settings.cpu_threads} threads, {settings.precision}"
         else:
-            place = torch.cuda.get_device_name(self._device)
-        module = in_precision(graph, DTYPES[settings.precision]).module
-        self._module = channels_last(copy.deepcopy(module)).eval().to(self._device)
-        self.description = f"PyTorch {torch.__version__} on {place}, {settings.precision}"
-        self.run(*(example.numpy(force=True) for example in graph.examples))
+            how = f"{torch.cuda.get_device_name(self._device)}, {settings.precision}"
+            with torch.inference_mode():
+                self._module, at_once = recorded(self._module, self._tensors(examples), graph.name)
+            how += ", as a CUDA graph" if at_once else ""
+        self.description = f"PyTorch {torch.__version__} on {how}"
+        self.run(*examples)
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         with torch.inference_mode():
-            outputs = self._module(*(self._tensor(array) for array in arrays))
+            outputs = self._module(*self._tensors(arrays))
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
         return tuple(output.numpy(force=True) for output in outputs)
 
-    def _tensor(self, array: NDArray[Any]) -> Tensor:
-        tensor = torch.from_numpy(array).to(self._device)
-        return tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+    def _tensors(self, arrays: Sequence[NDArray[Any]]) -> list[Tensor]:
+        tensors = (torch.from_numpy(array).to(self._device) for array in arrays)
+        return [
+            tensor.contiguous(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
+            for tensor in tensors
+        ]
 
 
 class PyTorchBackend:
