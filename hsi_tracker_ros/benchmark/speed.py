@@ -64,7 +64,8 @@ def measure_speed(make: MakeTracker, frames: int) -> Speed:
     """
     scene = HyperspectralScene(BENCHMARK_SEEDS.start, frames + 1, size=SIZE, attributes="")
     camera = scene.spectral_info
-    settings = replace(TrackerSettings(), lost_confidence=-1.0)  # looking for a lost one is another matter
+    # Looking for a lost one is another matter, and so is what size random weights make of it.
+    settings = replace(TrackerSettings(), lost_confidence=-1.0, leaving_frames=0, size_rate=0.0)
     single, batch = make(settings, camera), make(settings, camera)
     singles = [make(settings, camera) for _ in range(TARGETS)]
     first = scene.frame(0)

@@ -71,8 +71,8 @@ class Presence:
             return np.zeros(len(misfits))
         return np.maximum(misfits - max(self.usual_misfit, _LEAST_MISFIT) - _TOLERATED_MISFIT, 0)
 
-    def weigh(self, evidence: float, box: Box, settings: TrackerSettings) -> None:
-        """Take in a frame: the log odds that a box holds the target, relative to what is usual of it."""
+    def weigh(self, evidence: float, box: Box, settings: TrackerSettings) -> float:
+        """Take in a frame: the log odds that a box holds the target; returns them, 1: as is usual of it."""
         strength = float(np.clip(evidence / max(self.usual, _LEAST_USUAL), _MOST_AGAINST, 1))
         rate = settings.found_rate if self.lost else settings.confidence_rate
         if self.lost and not self._suspects(box):
@@ -81,6 +81,7 @@ class Presence:
         self.trusted |= self.confidence >= _TRUSTED
         if self.lost:
             self.suspect = box if self.confidence >= _WORTH_A_LOOK else None
+        return strength
 
     def see(self, evidence: float, misfit: float) -> None:
         """The target was seen, with these log odds, and its spectra fit as this logarithm tells."""

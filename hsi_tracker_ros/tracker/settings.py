@@ -33,6 +33,8 @@ class TrackerSettings:
         confidence_rate: share of the newest frame in the confidence, a running mean of the evidence; what is
             usual of the target is 1.
         lost_confidence: below it a target is LOST; -1: never.
+        leaving_frames: a target that was not seen as usual for so many frames, and by its motion has left the
+            image since, is LOST, whatever is seen in its place; 0: its motion tells nothing.
         found_rate: share of the newest frame in the confidence that something is a LOST target.
         suspect_confidence: where this is reached a LOST target is UNCERTAIN.
         found_confidence: where this is reached it is found, and TRACKING.
@@ -66,6 +68,7 @@ class TrackerSettings:
     lost_score: float = 0.5
     confidence_rate: float = 0.2
     lost_confidence: float = 0.05
+    leaving_frames: int = 4
     found_rate: float = 0.7
     suspect_confidence: float = 0.08
     found_confidence: float = 0.5
@@ -93,6 +96,7 @@ SIAMBAN = TrackerSettings(
     online_interval=0,
     lost_score=0.2,
     lost_confidence=-0.2,
+    leaving_frames=0,
     suspect_confidence=0.2,
     redetection_crops=0,
     peaks=1,
@@ -125,6 +129,7 @@ def without_spectra(settings: TrackerSettings) -> TrackerSettings:
         online_interval=0,
         lost_score=0.1,
         lost_confidence=SIAMBAN.lost_confidence,
+        leaving_frames=SIAMBAN.leaving_frames,
         suspect_confidence=SIAMBAN.suspect_confidence,
         score_offset=0.0,
         score_misfit=0.0,

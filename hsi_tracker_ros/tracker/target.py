@@ -14,15 +14,18 @@ from scipy.special import expit
 from hsi_tracker_ros.hanet.crops import SquareCrop
 from hsi_tracker_ros.hanet.model import Kernels
 from hsi_tracker_ros.signature import Signature
+from hsi_tracker_ros.tracker.course import Course
 from hsi_tracker_ros.tracker.distractors import Distractors
 from hsi_tracker_ros.tracker.presence import Presence
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from tracking_runtime.geometry import as_boxes
+from tracking_runtime.geometry import as_boxes, centres
 
 Floats = NDArray[np.float32]
 
 _SURE = 0.4
 """Confidence from which on what stands beside a trusted target is another thing."""
+_SEEN = 0.5
+"""Evidence, relative to what is usual, from which on a frame shows where a target is."""
 _NOTHING = -8.0
 """Log odds of a target up to which there is no thing at all that could be taken for it."""
 
@@ -111,6 +114,7 @@ class Target:
         score: 0..1, how surely the box holds it.
         frames_since_seen: since the last TRACKING.
         presence: whether it is there.
+        course: how it moved while it was seen.
         distractors: things seen beside it.
         scan: how many places it was looked for in since it is LOST.
         frames_to_update: since the last online template was due.
@@ -130,6 +134,7 @@ class Target:
     score: float = 1.0
     frames_since_seen: int = 0
     presence: Presence = field(default_factory=Presence)
+    course: Course = field(default_factory=Course)
     distractors: Distractors = field(default_factory=Distractors)
     scan: int = 0
     frames_to_update: int = 0
@@ -183,7 +188,7 @@ class Target:
     def follow(self, sighting: Sighting, settings: TrackerSettings, *, width: int, height: int) -> None:
         """Take the box of the best sighting, if it is to be believed, in an image of this size."""
         self.score = sighting.score
-        self.presence.weigh(sighting.evidence, sighting.box, settings)
+        strength = self.presence.weigh(sighting.evidence, sighting.box, settings)
         if self.lost:
             seen = held = self.presence.confidence >= settings.found_confidence
         else:
@@ -196,8 +201,19 @@ class Target:
             self._see(sighting)
         else:
             self._doubt(settings)
-        if self.presence.confidence < settings.lost_confidence and not self.lost:
+        if self.lost:
+            return
+        if strength >= _SEEN:
+            self.course.see(centres(self.box)[0])
+        else:
+            self.course.go_on()
+        if self._has_left(settings, width, height) or self.presence.confidence < settings.lost_confidence:
             self._lose()
+
+    def _has_left(self, settings: TrackerSettings, width: int, height: int) -> bool:
+        """Whether it left the image, as it moved, and what is seen in its place is not it."""
+        hidden = settings.leaving_frames and self.course.unseen >= settings.leaving_frames
+        return bool(hidden) and self.course.leads_outside(width, height)
 
     def _see(self, sighting: Sighting) -> None:
         self.status = TargetStatus.TRACKING
@@ -213,6 +229,7 @@ class Target:
         """What it was taken for last may not have been it."""
         self.status = TargetStatus.LOST
         self.presence.lose()
+        self.course = Course()
         self.online, self.candidate = self.first, None
 
     def _move(self, sighting: Sighting, settings: TrackerSettings, width: int, height: int) -> None:
