@@ -61,7 +61,9 @@ def success(engine: str) -> float:
 def test_200_frames_have_the_same_tracks(engine: str) -> None:
     wanted, given = tracks("pytorch:float32"), tracks(f"{engine}:float32")
     assert np.isfinite(wanted).all()
-    assert np.abs(wanted - given).max() < 1e-3  # pixels
+    # Of a box's side: where a target is found again its box is the network's own, rounded as float32 is.
+    errors = np.abs(wanted - given).max(axis=1) / wanted[:, 2:].max(axis=1)
+    assert errors.max() < 1e-4
 
 
 @pytest.mark.parametrize("engine", [backend.name for backend in HERE])
