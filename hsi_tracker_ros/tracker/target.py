@@ -212,8 +212,8 @@ class Target:
 
     def _has_left(self, settings: TrackerSettings, width: int, height: int) -> bool:
         """Whether it left the image, as it moved, and what is seen in its place is not it."""
-        hidden = settings.leaving_frames and self.course.unseen >= settings.leaving_frames
-        return bool(hidden) and self.course.leads_outside(width, height)
+        hidden = 0 < settings.leaving_frames <= self.course.unseen
+        return hidden and self.course.leads_outside(width, height)
 
     def _see(self, sighting: Sighting) -> None:
         self.status = TargetStatus.TRACKING
