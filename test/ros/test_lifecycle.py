@@ -3,20 +3,28 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from builtin_interfaces.msg import Time
 from click.testing import CliRunner
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.context import Context
+from rclpy.node import Node
 
 from tracking_runtime.commands.lifecycle import lifecycle
+from tracking_runtime.ros import diagnostics
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, set_parameters
+from tracking_runtime.ros.diagnostics import Diagnosis
 from tracking_runtime.ros.lives import Growth, Held, live_often
 from tracking_runtime.ros.processes import NodeProcess
-from tracking_runtime.ros.session import RosSession
+from tracking_runtime.ros.session import RosSession, ServiceError
 
 Start = Callable[..., NodeProcess]
 
@@ -47,6 +55,37 @@ def test_tracker_ends_in_order_though_it_was_never_configured(
     assert LifecycleClient(ros, "/tracker").state() == "unconfigured"
     assert process.stop() == 0
     assert "Traceback" not in process.log
+
+
+@pytest.fixture
+def mute(ros_domain: int) -> Iterator[Node]:
+    """A node that gets requests, but whose responses never come."""
+    context = Context()
+    context.init(domain_id=ros_domain)
+    node = Node("mute", context=context)
+    for service_type, name in ((ChangeState, "change_state"), (GetState, "get_state")):
+        node.create_service(service_type, f"/mute/{name}", lambda _, response: response)
+    yield node
+    node.destroy_node()
+    context.shutdown()
+
+
+@pytest.mark.parametrize(("state", "fails"), [("inactive", False), ("unconfigured", True)])
+def test_lost_response_is_told_by_the_diagnoses(ros: RosSession, mute: Node, state: str, fails: bool) -> None:
+    values = {"state": state, "last_error": "cannot configure: no model"}
+    message = diagnostics.to_message(Diagnosis(values=values), "/mute", "", Time())
+    publisher = ros.node.create_publisher(DiagnosticArray, diagnostics.TOPIC, 10)
+    ros.node.create_timer(0.05, lambda: publisher.publish(message))
+    node = LifecycleClient(ros, mute.get_fully_qualified_name(), response_lost_s=0.5)
+    assert node.state() == state
+    with pytest.raises(RequestRefused, match="no model") if fails else nullcontext():
+        node.configure()
+
+
+@pytest.mark.usefixtures("mute")
+def test_node_without_responses_and_diagnoses_is_named(ros: RosSession) -> None:
+    with pytest.raises(ServiceError, match=r"/mute/change_state did not answer within 0\.5 s"):
+        LifecycleClient(ros, "/mute", timeout_s=0.5).configure()
 
 
 def test_nothing_stays_behind_after_many_lives(ros: RosSession, brightness: Start) -> None:

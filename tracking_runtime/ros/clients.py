@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -19,8 +20,10 @@ from tracking_runtime.cdr import stamp_ns
 from tracking_runtime.geometry import as_boxes
 from tracking_runtime.ros import diagnostics
 from tracking_runtime.ros.diagnostics import Diagnosis
-from tracking_runtime.ros.session import RosSession
+from tracking_runtime.ros.session import RosSession, ServiceError
 from tracking_runtime.ros.waiting import wait_for
+
+_SETTLED = {"unconfigured", "inactive", "active", "finalized"}
 
 
 class RequestRefused(RuntimeError):
@@ -40,22 +43,29 @@ def set_parameters(session: RosSession, node: str, **values: Any) -> None:
 class LifecycleClient:
     """The lifecycle of one node, asked and changed.
 
-    A transition returns once the node is in the new state.
+    A transition returns once the node is in the new state. Should the response be lost, the diagnoses tell
+    how it went: DDS sends none to a client that the server has not discovered within 100 ms, which happens
+    while processes start (ros2/rmw_fastrtps#390).
     """
 
-    def __init__(self, session: RosSession, node: str, timeout_s: float = 180.0) -> None:
+    def __init__(
+        self, session: RosSession, node: str, timeout_s: float = 180.0, response_lost_s: float = 10.0
+    ) -> None:
         """Follow a node.
 
         Args:
             session: to speak through.
             node: its name with namespace, as ``/hsi_tracker``.
             timeout_s: for each transition; configuring loads a model.
+            response_lost_s: how long after a request the node's diagnoses count instead of its response.
         """
         self._session = session
         self._node = node
         self._timeout_s = timeout_s
+        self._response_lost_s = response_lost_s
         self._diagnosis: Diagnosis | None = None
         self._diagnosis_stamp_ns = 0
+        self._diagnosis_came_s = 0.0
         session.node.create_subscription(DiagnosticArray, diagnostics.TOPIC, self._note, 100)
 
     @property
@@ -70,39 +80,59 @@ class LifecycleClient:
 
     def state(self) -> str:
         """The node's state: unconfigured, inactive, active or finalized."""
-        response = self._session.call(
-            GetState, f"{self._node}/get_state", GetState.Request(), self._timeout_s
-        )
-        return str(response.current_state.label)
+        response = self._ask(GetState, "get_state", GetState.Request())
+        return str(response.current_state.label) if response else self._settled_state
 
     def configure(self) -> None:
         """Unconfigured -> inactive. Raises RequestRefused."""
-        self._change("configure", Transition.TRANSITION_CONFIGURE)
+        self._change("configure", Transition.TRANSITION_CONFIGURE, "inactive")
 
     def activate(self) -> None:
         """Inactive -> active. Raises RequestRefused."""
-        self._change("activate", Transition.TRANSITION_ACTIVATE)
+        self._change("activate", Transition.TRANSITION_ACTIVATE, "active")
 
     def deactivate(self) -> None:
         """Active -> inactive. Raises RequestRefused."""
-        self._change("deactivate", Transition.TRANSITION_DEACTIVATE)
+        self._change("deactivate", Transition.TRANSITION_DEACTIVATE, "inactive")
 
     def cleanup(self) -> None:
         """Inactive -> unconfigured. Raises RequestRefused."""
-        self._change("clean up", Transition.TRANSITION_CLEANUP)
+        self._change("clean up", Transition.TRANSITION_CLEANUP, "unconfigured")
 
     def start(self) -> None:
         """Unconfigured -> active. Raises RequestRefused."""
         self.configure()
         self.activate()
 
-    def _change(self, what: str, transition: int) -> None:
+    def _change(self, what: str, transition: int, reached: str) -> None:
         request = ChangeState.Request(transition=Transition(id=transition))
         self._diagnosis = None
-        response = self._session.call(ChangeState, f"{self._node}/change_state", request, self._timeout_s)
-        if not response.success:
+        response = self._ask(ChangeState, "change_state", request)
+        succeeded = response.success if response else self._settled_state == reached
+        if not succeeded:
             reason = self._reason() or f"not possible from state {self.state()}"
             raise RequestRefused(f"{self._node} did not {what}: {reason}")
+
+    def _ask(self, service_type: Any, service: str, request: Any) -> Any:
+        """The response; None if it is lost, and the diagnosis is from after the request was dealt with."""
+        name = f"{self._node}/{service}"
+        with self._session.asked(service_type, name, request, self._timeout_s) as response:
+            lost_s = time.monotonic() + self._response_lost_s
+
+            def is_lost() -> bool:
+                return self._diagnosis_came_s > lost_s and bool(self._settled_state)
+
+            try:
+                wait_for(lambda: response.done() or is_lost(), self._timeout_s)
+            except TimeoutError as error:
+                raise ServiceError(f"{name} did not answer within {self._timeout_s:g} s") from error
+            return response.result() if response.done() else None
+
+    @property
+    def _settled_state(self) -> str:
+        """The state that the node last said to be in; empty if it has not, or is about to leave it."""
+        state = str(self._diagnosis.values.get("state", "")) if self._diagnosis else ""
+        return state if state in _SETTLED else ""
 
     def _reason(self) -> str:
         diagnosis = wait_for(lambda: self._diagnosis, what=f"a diagnosis of {self._node}")
@@ -112,6 +142,7 @@ class LifecycleClient:
         diagnosis = diagnostics.from_message(message, self._node)
         if diagnosis is not None:
             self._diagnosis, self._diagnosis_stamp_ns = diagnosis, stamp_ns(message)
+            self._diagnosis_came_s = time.monotonic()
 
 
 class TrackerClient:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -12,6 +12,7 @@ from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
+from rclpy.task import Future
 
 from tracking_runtime.ros.waiting import wait_for
 
@@ -50,16 +51,25 @@ class RosSession:
         Raises:
             ServiceError: there is no such service, or it does not answer in time.
         """
-        client = self.node.create_client(service_type, name)
-        try:
-            if not client.wait_for_service(timeout_s):
-                raise ServiceError(f"no service {name} within {timeout_s:g} s: is its node running?")
-            future = client.call_async(request)
+        with self.asked(service_type, name, request, timeout_s) as future:
             try:
                 wait_for(future.done, timeout_s)
             except TimeoutError as error:
                 raise ServiceError(f"{name} did not answer within {timeout_s:g} s") from error
             return future.result()
+
+    @contextlib.contextmanager
+    def asked(self, service_type: Any, name: str, request: Any, timeout_s: float) -> Iterator[Future]:
+        """What a request will have as its response, should that come before the end of the block.
+
+        Raises:
+            ServiceError: there is no such service within ``timeout_s``.
+        """
+        client = self.node.create_client(service_type, name)
+        try:
+            if not client.wait_for_service(timeout_s):
+                raise ServiceError(f"no service {name} within {timeout_s:g} s: is its node running?")
+            yield client.call_async(request)
         finally:
             self.run(lambda: self.node.destroy_client(client))
 
