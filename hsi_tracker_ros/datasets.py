@@ -249,7 +249,7 @@ class PairDataset(Dataset[Pair]):
         relative = light / np.maximum(clip.band_means[frame], 1e-4)
         return (
             cut(image, local, image_size, mean[0, 0].astype(np.float64)).astype(np.float32),
-            cut(relative, local, cube_size, np.ones(relative.shape[2])),
+            cut(relative, local, cube_size, fill=1.0),
         )
 
 

@@ -12,12 +12,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from hsi_tracker_ros.hanet.config import HANetConfig
 
 CONTEXT = 0.5
 _STEPS = 8  # per pixel
+_MOST_CHANNELS = 128  # of OpenCV's images
 
 
 @dataclass(frozen=True)
@@ -76,26 +77,28 @@ def search_side(box: NDArray[np.float64]) -> float:
     return template_side(box) * HANetConfig.search_size / HANetConfig.template_size
 
 
-def cut(image: NDArray[Any], crop: SquareCrop, size: int, fill: NDArray[Any]) -> NDArray[Any]:
+def cut(image: NDArray[Any], crop: SquareCrop, size: int, fill: ArrayLike) -> NDArray[Any]:
     """A square of an image at ``size`` x ``size`` pixels, ``fill`` where the image has none.
 
     Args:
         image: ``(height, width, channels)``.
         crop: which square.
         size: pixels of the result.
-        fill: value of each channel outside the image.
+        fill: value outside the image: one of all channels, or of each, of which there are four at most.
     """
     scale = crop.side / size
     offset = scale * (1 - size) / 2 - 0.5
     matrix = np.array([[scale, 0, crop.x + offset], [0, scale, crop.y + offset]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    channels = image.shape[2]
-    parts = []
-    for first in range(0, channels, 4):
-        part = np.ascontiguousarray(image[..., first : first + 4])
-        border = [float(value) for value in fill[first : first + 4]]
-        warped = cv2.warpAffine(
-            part, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_CONSTANT, borderValue=border
-        )
-        parts.append(warped.reshape(size, size, -1))
+    border = [float(value) for value in np.resize(fill, 4)]  # which further channels have again
+    parts = [
+        cv2.warpAffine(
+            image[..., first : first + _MOST_CHANNELS],
+            matrix,
+            (size, size),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=border,
+        ).reshape(size, size, -1)
+        for first in range(0, image.shape[2], _MOST_CHANNELS)
+    ]
     return np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0]

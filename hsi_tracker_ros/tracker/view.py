@@ -62,9 +62,9 @@ class View:
         image = cut(self.color(region), local, sizes[0], self.mean_color)
         if self.bands is None:
             return (image,)
-        relative = cut(region.astype(np.float32, copy=False), local, sizes[1], self.means + self.black)
-        relative = self.bands((relative - self.black) / self.means)
-        return image, np.ascontiguousarray(relative, np.float32)
+        relative = np.subtract(region, self.black, dtype=np.float32)
+        relative /= self.means
+        return image, cut(self.bands(relative), local, sizes[1], fill=1.0)
 
     def spectra(self, box: NDArray[np.float64]) -> Floats:
         """Of the parts of a box's core, relative to the frame."""

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ def test_a_bright_square_is_where_the_crop_says():
     image = np.zeros((120, 200, 1), np.float32)
     image[40:60, 90:120] = 1
     crop = SquareCrop(100, 55, 50)
-    patch = cut(image, crop, 250, np.zeros(1))
+    patch = cut(image, crop, 250, fill=0)
     rows, columns = np.nonzero(patch[..., 0] > 0.5)
     found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
     assert np.abs(found - crop.corners_inside(np.array([90, 40, 30, 20]), 250)).max() <= 1
@@ -27,13 +28,24 @@ def test_a_bright_square_is_where_the_crop_says():
 
 def test_a_crop_at_native_scale_copies_pixels():
     image = np.random.default_rng(0).integers(0, 65535, (40, 40, 16)).astype(np.uint16)
-    patch = cut(image, SquareCrop(15.5, 20.5, 9), 9, np.zeros(16))
+    patch = cut(image, SquareCrop(15.5, 20.5, 9), 9, fill=0)
     assert np.array_equal(patch, image[16:25, 11:20])
 
 
-def test_outside_the_image_every_band_has_its_fill():
-    image = np.full((20, 20, 6), 60_000, np.uint16)
-    fill = np.arange(6) * 10_000.0
+@pytest.mark.parametrize("bands", [1, 3, 4, 5, 16, 25, 256])
+def test_all_bands_are_cut_as_each_alone(bands):
+    image = np.random.default_rng(0).random((30, 40, bands), np.float32)
+    crop = SquareCrop(33.3, 11.1, 25.7)
+    patch = cut(image, crop, 50, fill=1.0)
+    alone = np.concatenate([cut(image[..., [band]], crop, 50, fill=1.0) for band in range(bands)], axis=2)
+    assert patch.shape == (50, 50, bands)
+    assert np.abs(patch - alone).max() < 0.05  # places are rounded to 1/32 of a pixel, or not
+    assert (patch[:, 45:] == 1).all()
+
+
+def test_outside_the_image_every_channel_has_its_fill():
+    image = np.full((20, 20, 3), 60_000, np.uint16)
+    fill = np.arange(3) * 10_000.0
     patch = cut(image, SquareCrop(-30, 10, 20), 16, fill)
     assert (patch == fill).all()
 
