@@ -20,19 +20,24 @@ def template_area(box: NDArray[np.float64]) -> SquareCrop:
     return _square(box, template_side(box))
 
 
+def search_area(box: NDArray[np.float64]) -> SquareCrop:
+    """The square around a box in which a target is looked for."""
+    return _square(box, search_side(box))
+
+
 def search_areas(target: Target, view: View, settings: TrackerSettings) -> list[SquareCrop]:
     """Squares around the last box.
 
     Of a lost target also around what may be it, and in turns around places where its spectrum fits.
     """
-    around = _square(target.box, search_side(target.box)).moved(*target.motion).settled()
+    around = search_area(target.box).moved(*target.motion).settled()
     if not (target.lost and settings.redetection_crops):
         return [around]
     likely = view.likely_places(target.signature, target.box[2:], settings.redetection_places)
     sizes = (1.0, settings.redetection_scale, 1 / settings.redetection_scale)
     side = around.side * sizes[target.scan // max(len(likely), 1) % len(sizes)]
     box = target.presence.suspect
-    suspect = [] if box is None else [_square(box, search_side(box))]
+    suspect = [] if box is None else [search_area(box)]
     crops = settings.redetection_crops - len(suspect)
     turns = [likely[(target.scan + step) % len(likely)] for step in range(min(crops, len(likely)))]
     target.scan += crops

@@ -37,6 +37,11 @@ class Distractors:
         )
         return known
 
+    def add(self, box: Floats) -> None:
+        """Know what a box ``(4,)`` shows from now on."""
+        self._boxes = np.concatenate([self._boxes, box[None]])
+        self._waits = np.pad(self._waits, ((0, 1), (0, 0)))
+
     def look(self, boxes: Floats, target: Floats | None, areas: Iterable[SquareCrop]) -> None:
         """Follow those that are seen again, and with the target in sight get to know others beside it.
 

@@ -62,6 +62,15 @@ class Presence:
     usual_frames: int = 0
     usual_misfit: float = 0.0
 
+    @property
+    def as_usual(self) -> bool:
+        """Whether it is seen as well as it usually is."""
+        return not self.lost and self.trusted and self.confidence >= _AS_USUAL
+
+    def share_of_usual(self, evidence: float) -> float:
+        """Log odds that a box holds the target, 1: as is usual of it."""
+        return evidence / max(self.usual, _LEAST_USUAL)
+
     def unlike(self, misfits: NDArray[np.float64]) -> NDArray[np.float64]:
         """By how much more than a target that is lost could boxes with these misfits ``(n,)`` differ from it.
 
@@ -73,7 +82,7 @@ class Presence:
 
     def weigh(self, evidence: float, box: Box, settings: TrackerSettings) -> float:
         """Take in a frame: the log odds that a box holds the target; returns them, 1: as is usual of it."""
-        strength = float(np.clip(evidence / max(self.usual, _LEAST_USUAL), _MOST_AGAINST, 1))
+        strength = float(np.clip(self.share_of_usual(evidence), _MOST_AGAINST, 1))
         rate = settings.found_rate if self.lost else settings.confidence_rate
         if self.lost and not self._suspects(box):
             self.confidence = 0.0
@@ -90,12 +99,16 @@ class Presence:
             self.usual_frames += 1
             self.usual += (evidence - self.usual) / self.usual_frames
             self.usual_misfit += (misfit - self.usual_misfit) / self.usual_frames
-        elif self.trusted and self.confidence >= _AS_USUAL:
+        elif self.as_usual:
             self.usual_misfit += _MISFIT_RATE * (misfit - self.usual_misfit)
 
     def lose(self) -> None:
         """From here on the target may be anywhere."""
         self.lost, self.trusted, self.confidence = True, False, 0.0
+
+    def dismiss(self) -> None:
+        """What seemed to be the lost target is not."""
+        self.suspect, self.confidence = None, 0.0
 
     def _suspects(self, box: Box) -> bool:
         if self.suspect is None:

@@ -38,6 +38,8 @@ class TrackerSettings:
         found_rate: share of the newest frame in the confidence that something is a LOST target.
         suspect_confidence: where this is reached a LOST target is UNCERTAIN.
         found_confidence: where this is reached it is found, and TRACKING.
+        alibi_evidence: a LOST target is not found where the last frame that surely showed it elsewhere has
+            something like it: with at least this share of the evidence that is usual of it; 0: never mind.
         redetection_crops: further crops per frame in which a LOST target is looked for.
         redetection_places: places with the best fitting spectra that these crops show in turns.
         redetection_scale: in every second round it is looked for this much larger, in every third smaller.
@@ -72,6 +74,7 @@ class TrackerSettings:
     found_rate: float = 0.7
     suspect_confidence: float = 0.08
     found_confidence: float = 0.5
+    alibi_evidence: float = 0.6
     redetection_crops: int = 3
     redetection_places: int = 6
     redetection_scale: float = 1.5
@@ -98,6 +101,7 @@ SIAMBAN = TrackerSettings(
     lost_confidence=-0.2,
     leaving_frames=0,
     suspect_confidence=0.2,
+    alibi_evidence=0.0,
     redetection_crops=0,
     peaks=1,
     score_offset=0.0,
@@ -135,5 +139,6 @@ def without_spectra(settings: TrackerSettings) -> TrackerSettings:
         score_misfit=0.0,
         score_distractor=0.0,
         score_unlike=0.0,
+        alibi_evidence=SIAMBAN.alibi_evidence,
         redetection_crops=0,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
@@ -18,6 +18,7 @@ from hsi_tracker_ros.tracker.course import Course
 from hsi_tracker_ros.tracker.distractors import Distractors
 from hsi_tracker_ros.tracker.presence import Presence
 from hsi_tracker_ros.tracker.settings import TrackerSettings
+from hsi_tracker_ros.tracker.view import View
 from tracking_runtime.geometry import as_boxes, centres
 
 Floats = NDArray[np.float32]
@@ -96,6 +97,14 @@ class Candidate:
     stamp_ns: int
 
 
+@dataclass(frozen=True)
+class SureFrame:
+    """A frame in which a target surely was in a box ``(4,)``: whatever else it shows is not the target."""
+
+    view: View
+    box: NDArray[np.float64]
+
+
 @dataclass
 class Target:
     """A target that is followed.
@@ -119,6 +128,7 @@ class Target:
         scan: how many places it was looked for in since it is LOST.
         frames_to_update: since the last online template was due.
         candidate: to be the next online template.
+        sure_frame: the last in which it was seen as usual; None: in none yet.
     """
 
     id: int
@@ -139,6 +149,7 @@ class Target:
     scan: int = 0
     frames_to_update: int = 0
     candidate: Candidate | None = None
+    sure_frame: SureFrame | None = None
 
     @property
     def lost(self) -> bool:
@@ -185,12 +196,30 @@ class Target:
         there = as_boxes([sighting.box for sighting in sightings if sighting.evidence > _NOTHING])
         self.distractors.look(there, self.box if sure else None, areas)
 
-    def follow(self, sighting: Sighting, settings: TrackerSettings, *, width: int, height: int) -> None:
-        """Take the box of the best sighting, if it is to be believed, in an image of this size."""
+    def follow(
+        self,
+        sighting: Sighting,
+        settings: TrackerSettings,
+        was_there: Callable[[Sighting], bool],
+        *,
+        width: int,
+        height: int,
+    ) -> None:
+        """Take the box of the best sighting, if it is to be believed.
+
+        Args:
+            sighting: the best.
+            settings: of the tracker.
+            was_there: whether a sighting shows what was there while this target surely was elsewhere.
+            width: of the image, in pixels.
+            height: of the image, in pixels.
+        """
         self.score = sighting.score
         strength = self.presence.weigh(sighting.evidence, sighting.box, settings)
         if self.lost:
-            seen = held = self.presence.confidence >= settings.found_confidence
+            seen = held = self.presence.confidence >= settings.found_confidence and not self._mistaken(
+                sighting, was_there
+            )
         else:
             seen, held = self.score >= settings.certain_score, self.score >= settings.lost_score
         if seen or held:
@@ -209,6 +238,14 @@ class Target:
             self.course.go_on()
         if self._has_left(settings, width, height) or self.presence.confidence < settings.lost_confidence:
             self._lose()
+
+    def _mistaken(self, sighting: Sighting, was_there: Callable[[Sighting], bool]) -> bool:
+        """Whether what this lost target seems to be is another thing, which then is known."""
+        if not was_there(sighting):
+            return False
+        self.presence.dismiss()
+        self.distractors.add(sighting.box)
+        return True
 
     def _has_left(self, settings: TrackerSettings, width: int, height: int) -> bool:
         """Whether it left the image, as it moved, and what is seen in its place is not it."""

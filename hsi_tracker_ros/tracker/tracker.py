@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from scipy.special import expit
 from hsi_tracker_ros.hanet.crops import SquareCrop
 from hsi_tracker_ros.hanet.model import Maps, SiameseModel, stack
 from hsi_tracker_ros.signature import Signature
-from hsi_tracker_ros.tracker.areas import checked_box, search_areas, template_area
+from hsi_tracker_ros.tracker.areas import checked_box, search_area, search_areas, template_area
 from hsi_tracker_ros.tracker.fitting import fitted
 from hsi_tracker_ros.tracker.peaks import PeakFinder, most_likely
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from hsi_tracker_ros.tracker.target import Candidate, Sighting, Target, TargetState, TargetStatus
+from hsi_tracker_ros.tracker.target import Candidate, Sighting, SureFrame, Target, TargetState, TargetStatus
 from hsi_tracker_ros.tracker.view import View, Viewer
 from tracking_runtime.errors import ModelError, TargetRefused
 from tracking_runtime.geometry import clip_to_image, intersection_over_union
@@ -146,7 +147,9 @@ class HsiTracker:
             raise ModelError("its bands are not those of the other model: set the parameter camera")
         for number in self._targets.keys() & other._targets.keys():
             own, known = self._targets[number], other._targets[number]
-            self._targets[number] = replace(known, first=own.first, online=own.online, candidate=None)
+            self._targets[number] = replace(
+                known, first=own.first, online=own.online, candidate=None, sure_frame=None
+            )
 
     def false_color(self, cube: NDArray[Any]) -> NDArray[np.uint8]:
         """A frame as the RGB branch sees it, ``(height, width, 3)`` BGR."""
@@ -158,7 +161,8 @@ class HsiTracker:
         """Find every target in the next frame.
 
         Args:
-            cube: ``(height, width, bands)`` of the camera, uint8, uint16 or float32.
+            cube: ``(height, width, bands)`` of the camera, uint8, uint16 or float32; it is kept, and is
+                not to be written to any more.
             stamp_ns: of the frame.
             only: ids of the targets that have not seen this frame yet; None: all.
 
@@ -175,7 +179,7 @@ class HsiTracker:
             areas = [search_areas(target, view, self.settings) for target in targets]
             sizes = self.model.crop_sizes("search")
             looks = [view.crops(area, sizes) for own in areas for area in own]
-            crops = [np.stack(each) for each in zip(*looks, strict=True)]
+            crops = [_stacked(each) for each in zip(*looks, strict=True)]
         with self.times.stage("engine"):
             wanted = [target for target, own in zip(targets, areas, strict=True) for _ in own]
             first, online = stack([each.first for each in wanted]), stack([each.online for each in wanted])
@@ -202,10 +206,13 @@ class HsiTracker:
         self, target: Target, view: View, areas: Sequence[SquareCrop], maps: Maps, stamp_ns: int
     ) -> Sighting:
         """Take a target to where it is most likely seen."""
-        height, width = view.pixels.shape[:2]
         sightings = self._sightings(target, view, areas, maps)
         best = fitted(most_likely(sightings, target, self.settings), target, view, self.settings)
-        target.follow(best, self.settings, width=width, height=height)
+        height, width = view.pixels.shape[:2]
+        was_there = partial(self._was_there, target)
+        target.follow(best, self.settings, was_there, width=width, height=height)
+        if target.status is TargetStatus.TRACKING and target.presence.as_usual:
+            target.sure_frame = SureFrame(view, target.box.copy())
         target.look_around(sightings, areas)
         self._remember(target, view, best, stamp_ns)
         return best
@@ -226,16 +233,35 @@ class HsiTracker:
         ]
         return target.recognise(sightings, self.settings)
 
+    def _was_there(self, target: Target, sighting: Sighting) -> bool:
+        """Whether something like a lost target was where it seems to be, while it surely was elsewhere."""
+        least, sure = self.settings.alibi_evidence, target.sure_frame
+        if not least or sure is None:
+            return False
+        seen = self._search(target, sure.view, search_area(sighting.box))
+        return any(
+            target.presence.share_of_usual(other.evidence) >= least
+            and intersection_over_union(other.box, sure.box)[0, 0] < _SAME_THING
+            for other in seen
+        )
+
+    def _search(self, target: Target, view: View, area: SquareCrop) -> list[Sighting]:
+        """What one area of a frame shows that may be the target, by its first template."""
+        crops = [crop[np.newaxis] for crop in view.crops(area, self.model.crop_sizes("search"))]
+        kernels = stack([target.first])
+        maps = self.model.search(crops, kernels, kernels)
+        found = self._peaks.sightings(
+            target, view, area, maps.first[0], maps.loc[0], self.settings, elsewhere=False
+        )
+        return list(found)
+
     def _calibrate(self, target: Target, view: View) -> None:
         """Learn how much larger or smaller than its given box the network draws a target."""
         share = self.settings.size_calibration
         if not share:
             return
         area = search_areas(target, view, self.settings)[0]
-        crops = [crop[np.newaxis] for crop in view.crops(area, self.model.crop_sizes("search"))]
-        kernels = stack([target.first])
-        sightings = self._sightings(target, view, [area], self.model.search(crops, kernels, kernels))
-        drawn = most_likely(sightings, target, self.settings).box
+        drawn = most_likely(self._search(target, view, area), target, self.settings).box
         if intersection_over_union(drawn, target.box)[0, 0] >= _SAME_THING:
             target.size_correction = (target.box[2:] / drawn[2:]) ** share
 
@@ -255,6 +281,11 @@ class HsiTracker:
         if chosen is not None:
             target.online = self.model.encode(*chosen.crops)
             target.template_stamp_ns = chosen.stamp_ns
+
+
+def _stacked(crops: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """Crops as one batch; a single one is not copied."""
+    return np.stack(crops) if len(crops) > 1 else crops[0][np.newaxis]
 
 
 def _split(maps: Maps, areas: Sequence[Sequence[SquareCrop]]) -> Iterator[Maps]:

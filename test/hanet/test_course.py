@@ -20,7 +20,7 @@ def target_at(box):
 def follow(target, x, evidence, settings):
     box = np.array([x, 80.0, 20, 20])
     seen = Sighting(evidence, 1.0, 1.0, box, np.zeros((25, 25), np.float32), 0.0)
-    target.follow(seen, settings, width=WIDTH, height=HEIGHT)
+    target.follow(seen, settings, lambda _: False, width=WIDTH, height=HEIGHT)
 
 
 def walk(step, settings, start=200.0):

@@ -376,3 +376,38 @@ def test_what_appears_when_a_target_is_gone_must_fit_its_spectrum_as_well_as_tha
         (10.0, "itself"): True,
     }
     assert answers[10.0, "other"].state is TargetStatus.LOST
+
+
+def test_what_stood_elsewhere_while_the_target_was_seen_is_not_found_in_its_stead(model, frames):
+    scene = frames[0].image
+    x, y, width, height = np.round(truth(frames[0])).astype(int)
+    thing = scene[y : y + height, x : x + width]
+    far, returns = (scene.shape[1] - x - width, y), (x, scene.shape[0] - 20 - height)
+    ground = scene.copy()
+    ground[y : y + height, x : x + width] = scene.mean(axis=(0, 1))
+
+    def with_things_at(*places):
+        frame = ground.copy()
+        for left, top in places:
+            frame[top : top + height, left : left + width] = thing
+        return frame
+
+    film = [with_things_at((x, y), far)] * 6 + [with_things_at(far)] * 30
+    film += [with_things_at(returns, far)] * 15
+    found = {}
+    for least in (0.0, TrackerSettings().alibi_evidence):
+        tracker = HsiTracker(model, TrackerSettings(alibi_evidence=least))
+        tracker.set_target(film[0], truth(frames[0]))
+        states = [tracker.track(frame, 0)[0] for frame in film[1:]]
+        found[least] = [
+            [
+                state.state is TargetStatus.TRACKING
+                and intersection_over_union(state.box, (*place, width, height))[0, 0] > 0.5
+                for place in (far, returns)
+            ]
+            for state in states
+        ]
+    misled, careful = (np.array(each) for each in found.values())
+    assert misled[34, 0]
+    assert not careful[:, 0].any()
+    assert careful[-1, 1]
