@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,10 +89,11 @@ class Sighting:
 
 @dataclass(frozen=True)
 class Candidate:
-    """The most confident frame since the last online template, cut as a template."""
+    """The most confident frame since the last online template, and where the target was in it."""
 
     score: float
-    crops: tuple[NDArray[Any], ...]
+    view: View
+    box: NDArray[np.float64]
     stamp_ns: int
 
 

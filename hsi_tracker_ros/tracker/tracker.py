@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from hsi_tracker_ros.hanet.crops import SquareCrop
-from hsi_tracker_ros.hanet.model import Maps, SiameseModel, stack
+from hsi_tracker_ros.hanet.model import Kernels, Maps, SiameseModel, stack
 from hsi_tracker_ros.signature import Signature
 from hsi_tracker_ros.tracker.areas import checked_box, search_area, search_areas, template_area
 from hsi_tracker_ros.tracker.fitting import fitted
@@ -100,8 +100,7 @@ class HsiTracker:
         checked = checked_box(box, width=cube.shape[1], height=cube.shape[0])
         if target_id is not None and target_id < 1:
             raise TargetRefused(f"ids of targets count from 1; {target_id} is none")
-        crop = template_area(checked)
-        kernels = self.model.encode(*view.crops(crop, self.model.crop_sizes("template")))
+        kernels = self._encoded(view, checked)
         number = self._next_id if target_id is None else target_id
         inside = clip_to_image(checked, cube.shape[1], cube.shape[0])[0]
         signature = Signature(view.spectra(inside))
@@ -192,6 +191,10 @@ class HsiTracker:
             self.response = expit(best[0].response)
         return [target.state() for target in known]
 
+    def _encoded(self, view: View, box: NDArray[np.float64]) -> Kernels:
+        """The template that a box of a frame shows."""
+        return self.model.encode(*view.crops(template_area(box), self.model.crop_sizes("template")))
+
     def _in_turn(self, targets: list[Target]) -> list[Target]:
         """Those to look for in this frame; the others stay where they are, no more TRACKING."""
         count = -(-len(targets) >> self._easing)
@@ -275,11 +278,10 @@ class HsiTracker:
             return
         sure = target.status is TargetStatus.TRACKING and sighting.score >= settings.online_score
         if sure and (target.candidate is None or sighting.score >= target.candidate.score):
-            crops = view.crops(template_area(target.box), self.model.crop_sizes("template"))
-            target.candidate = Candidate(sighting.score, crops, stamp_ns)
+            target.candidate = Candidate(sighting.score, view, target.box.copy(), stamp_ns)
         chosen = target.due_template(settings.online_interval)
         if chosen is not None:
-            target.online = self.model.encode(*chosen.crops)
+            target.online = self._encoded(chosen.view, chosen.box)
             target.template_stamp_ns = chosen.stamp_ns
 
 
