@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -20,9 +21,9 @@ def template_area(box: NDArray[np.float64]) -> SquareCrop:
     return _square(box, template_side(box))
 
 
-def search_area(box: NDArray[np.float64]) -> SquareCrop:
-    """The square around a box in which a target is looked for."""
-    return _square(box, search_side(box))
+def search_area(box: NDArray[np.float64], motion: Iterable[float] = (0.0, 0.0)) -> SquareCrop:
+    """The square around a box, moved by so many pixels, in which a target is looked for."""
+    return _square(box, search_side(box)).moved(*motion).settled()
 
 
 def search_areas(target: Target, view: View, settings: TrackerSettings) -> list[SquareCrop]:
@@ -30,7 +31,7 @@ def search_areas(target: Target, view: View, settings: TrackerSettings) -> list[
 
     Of a lost target also around what may be it, and in turns around places where its spectrum fits.
     """
-    around = search_area(target.box).moved(*target.motion).settled()
+    around = search_area(target.box, target.motion)
     if not (target.lost and settings.redetection_crops):
         return [around]
     likely = view.likely_places(target.signature, target.box[2:], settings.redetection_places)
