@@ -37,10 +37,10 @@ class Distractors:
         )
         return known
 
-    def add(self, box: Floats) -> None:
-        """Know what a box ``(4,)`` shows from now on."""
-        self._boxes = np.concatenate([self._boxes, box[None]])
-        self._waits = np.pad(self._waits, ((0, 1), (0, 0)))
+    def add(self, boxes: Floats) -> None:
+        """Know what boxes ``(n, 4)`` show from now on."""
+        self._boxes = np.concatenate([self._boxes, boxes])
+        self._waits = np.pad(self._waits, ((0, len(boxes)), (0, 0)))
 
     def look(self, boxes: Floats, target: Floats | None, areas: Iterable[SquareCrop]) -> None:
         """Follow those that are seen again, and with the target in sight get to know others beside it.
@@ -57,9 +57,7 @@ class Distractors:
         seen, known = np.nonzero(same)
         self._boxes[known], self._waits[known] = boxes[seen], 0
         if target is not None:
-            others = boxes[~same.any(axis=1)]
-            self._boxes = np.concatenate([self._boxes, others])
-            self._waits = np.pad(self._waits, ((0, len(others)), (0, 0)))
+            self.add(boxes[~same.any(axis=1)])
         kept = (self._waits <= (_REMEMBERED, _MISSED)).all(axis=1)
         self._boxes, self._waits = self._boxes[kept], self._waits[kept]
 

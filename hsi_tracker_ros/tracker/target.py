@@ -244,7 +244,7 @@ class Target:
         if not was_there(sighting):
             return False
         self.presence.dismiss()
-        self.distractors.add(sighting.box)
+        self.distractors.add(as_boxes(sighting.box))
         return True
 
     def _has_left(self, settings: TrackerSettings, width: int, height: int) -> bool:
