@@ -8,18 +8,21 @@ Yu, 1990).
 
 from __future__ import annotations
 
-import math
+from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
+
+from hsi_tracker_ros.cubes.channels import filtered
 
 Floats = NDArray[np.float32]
 Precision = NDArray[np.float64]
 
 _CORE = 0.6
-_SMALLEST_CELL = 4
+_SMALLEST_STEP = 2
 _SAMPLES = 6
 _DARKEST = 1e-3
 _LOADING = 1e-2
@@ -133,12 +136,13 @@ def likely_places(
     precision: Precision,
     count: int,
 ) -> NDArray[np.float64]:
-    """Centres ``(n, 2)`` in pixels, best first, of the ``count`` cells of a frame whose spectra fit best.
+    """Centres ``(n, 2)`` in pixels, best first, of the ``count`` places of a frame whose spectra fit best.
+
+    Each is a window as large as the target's core; they overlap by half.
 
     Args:
         cube: ``(height, width, bands)``.
-        size: width and height of the target in pixels; cells are half as large, and no two places are closer
-            than it.
+        size: width and height of the target in pixels; no two places are closer than the larger of them.
         signature: of the target.
         black: value of no light.
         means: ``(bands,)`` mean of the frame above black.
@@ -147,15 +151,17 @@ def likely_places(
         count: of places at most.
     """
     height, width, bands = cube.shape
-    cell = int(np.clip(size.min() / 2, _SMALLEST_CELL, min(height, width)))
-    rows, columns = height // cell, width // cell
-    blocks = cube[: rows * cell, : columns * cell].reshape(rows, cell, columns, cell, bands)
-    spectra = (blocks.mean(axis=(1, 3), dtype=np.float32) - black) / means
-    misfit = signature.distances(spectra.reshape(-1, bands), ceiling, precision).reshape(rows, columns)
-    apart = max(math.ceil(size.max() / cell), 1)
+    window = np.clip(np.round(_CORE * size), 1, (width, height)).astype(int)
+    first, step = window // 2, np.maximum(window // 2, _SMALLEST_STEP)
+    blur = partial(cv2.blur, ksize=window.tolist(), borderType=cv2.BORDER_REPLICATE)
+    window_means = filtered(cube, blur)[first[1] :: step[1], first[0] :: step[0]]
+    spectra = (window_means.astype(np.float32) - black) / means
+    misfit = signature.distances(spectra.reshape(-1, bands), ceiling, precision).reshape(spectra.shape[:2])
+    apart = np.maximum(np.ceil(size.max() / step), 1).astype(int)
     places: list[tuple[float, float]] = []
     while len(places) < count and np.isfinite(misfit).any():
         row, column = np.unravel_index(int(misfit.argmin()), misfit.shape)
-        places.append(((column + 0.5) * cell, (row + 0.5) * cell))
-        misfit[max(row - apart + 1, 0) : row + apart, max(column - apart + 1, 0) : column + apart] = np.inf
+        places.append((column * step[0] + window[0] / 2, row * step[1] + window[1] / 2))
+        rows = slice(max(row - apart[1] + 1, 0), row + apart[1])
+        misfit[rows, max(column - apart[0] + 1, 0) : column + apart[0]] = np.inf
     return np.array(places, dtype=np.float64).reshape(-1, 2)

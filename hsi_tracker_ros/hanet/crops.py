@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hsi_tracker_ros.cubes.channels import filtered
 from hsi_tracker_ros.hanet.config import HANetConfig
 
 CONTEXT = 0.5
 _STEPS = 8  # per pixel
-_MOST_CHANNELS = 128  # of OpenCV's images
 
 
 @dataclass(frozen=True)
@@ -90,15 +91,14 @@ def cut(image: NDArray[Any], crop: SquareCrop, size: int, fill: ArrayLike) -> ND
     offset = scale * (1 - size) / 2 - 0.5
     matrix = np.array([[scale, 0, crop.x + offset], [0, scale, crop.y + offset]])
     border = [float(value) for value in np.resize(fill, 4)]  # which further channels have again
-    parts = [
-        cv2.warpAffine(
-            image[..., first : first + _MOST_CHANNELS],
-            matrix,
-            (size, size),
+    return filtered(
+        image,
+        partial(
+            cv2.warpAffine,
+            M=matrix,
+            dsize=(size, size),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_CONSTANT,
             borderValue=border,
-        ).reshape(size, size, -1)
-        for first in range(0, image.shape[2], _MOST_CHANNELS)
-    ]
-    return np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0]
+        ),
+    )

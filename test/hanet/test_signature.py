@@ -35,6 +35,20 @@ def test_likely_places_hold_what_has_the_spectrum(size):
         assert 40 <= places[0, 1] <= 56
 
 
+@pytest.mark.parametrize("sample", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("size", [(3, 12), (26, 9), (41, 33)])
+def test_the_likeliest_place_is_in_the_middle_of_the_target_wherever_it_lies(sample, size):
+    cube = np.random.default_rng(1).integers(90, 110, (64, 96, 150)).astype(sample)
+    (x, y), (width, height) = (37, 21), size
+    cube[y : y + height, x : x + width, ::2] = 200
+    means = np.full(150, 100, np.float32)
+    signature = alike(*np.where(np.arange(150) % 2, 1, 2))
+    box, ceiling = np.array([x, y, width, height], float), np.full(150, np.inf)
+    precision = frame_precision(cube[::2, ::2].reshape(-1, 150) / means)
+    best = likely_places(cube, box[2:], signature, 0.0, means, ceiling, precision, 3)[0]
+    assert (np.abs(best - (box[:2] + box[2:] / 2)) <= np.maximum(box[2:] / 4, 1.5)).all()
+
+
 def test_distances_count_less_where_the_frame_itself_varies():
     noise = np.random.default_rng(0).normal(0, [0.3, 0.02], (500, 2))
     precision = frame_precision(np.exp(noise))
