@@ -82,7 +82,11 @@ def lost_and_found_table(runs: Sequence[Run]) -> Table:
     rows: list[Row] = [
         (name, *(_percent(each.figures[name]) for each in counts)) for name in counts[0].figures
     ]
-    note = f"{counts[0].absences} absences, {counts[0].returns} returns, {counts[0].present} frames with it"
+    first = counts[0]
+    note = (
+        f"{first.absences} absences, {first.exits} of them out of view, {first.returns} returns, "
+        f"{first.entries} of them into view, {first.present} frames with it"
+    )
     return Table("Lost and found", ("the target is", *(run.name for run in runs)), tuple(rows), note)
 
 

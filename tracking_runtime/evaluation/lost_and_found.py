@@ -1,11 +1,13 @@
 """Whether a tracker of one target says when it is gone, only then, and finds it again.
 
 An absence is a run of frames without the target; a return, the run of frames with it that follows. Either
-counts if it lasts as long as the tracker is given for it.
+counts if it lasts as long as the tracker is given for it. A target that was last seen at the image's border
+has left the view; another is hidden.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -14,10 +16,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tracking_runtime.evaluation.one_pass import frame_overlaps
+from tracking_runtime.geometry import Boxes, as_boxes
 
 NOTICE_FRAMES = 10
 RETURN_FRAMES = 15
 FOUND_OVERLAP = 0.5
+BORDER_PX = 1.0
+"""From the image's border, within which a box touches it."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,13 @@ class LostAndFound:
     Attributes:
         absences: of at least ``NOTICE_FRAMES`` frames.
         noticed: of them, those in whose first ``NOTICE_FRAMES`` frames the tracker called the target lost.
+        exits: of the absences, those of a target that left the view.
+        exits_noticed: of them, those noticed.
         returns: of at least ``RETURN_FRAMES`` frames.
         found: of them, those in whose first ``RETURN_FRAMES`` frames the tracker had the target again: not
             called lost, with an overlap of at least ``FOUND_OVERLAP``.
+        entries: of the returns, those of a target that had left the view.
+        entries_found: of them, those found.
         present: frames with the target.
         lost_present: of them, those in which the tracker called it lost.
         settled: frames with the target that are none of the first ``RETURN_FRAMES`` after an absence.
@@ -38,8 +47,12 @@ class LostAndFound:
 
     absences: int = 0
     noticed: int = 0
+    exits: int = 0
+    exits_noticed: int = 0
     returns: int = 0
     found: int = 0
+    entries: int = 0
+    entries_found: int = 0
     present: int = 0
     lost_present: int = 0
     settled: int = 0
@@ -50,19 +63,25 @@ class LostAndFound:
         """Shares by what they mean; NaN where nothing of the kind happened."""
         return {
             f"called lost within {NOTICE_FRAMES} frames": _share(self.noticed, self.absences),
+            "- where it left the view": _share(self.exits_noticed, self.exits),
             "called lost while visible": _share(self.lost_present, self.present),
             f"- but for {RETURN_FRAMES} frames after a return": _share(self.lost_settled, self.settled),
             f"found within {RETURN_FRAMES} frames of its return": _share(self.found, self.returns),
+            "- where it had left the view": _share(self.entries_found, self.entries),
         }
 
 
-def lost_and_found(predicted: ArrayLike, called_lost: ArrayLike, truth: ArrayLike) -> LostAndFound:
+def lost_and_found(
+    predicted: ArrayLike, called_lost: ArrayLike, truth: ArrayLike, *, width: int, height: int
+) -> LostAndFound:
     """Compare a tracker's answers to one video with the truth.
 
     Args:
         predicted: ``(frames, 4)`` boxes x, y, width, height in pixels.
         called_lost: ``(frames,)`` whether the tracker called the target lost.
         truth: ``(frames, 4)`` boxes, NaN or sizeless where the target is absent.
+        width: of the image, in pixels.
+        height: of the image, in pixels.
 
     Raises:
         ValueError: they have different lengths.
@@ -72,22 +91,28 @@ def lost_and_found(predicted: ArrayLike, called_lost: ArrayLike, truth: ArrayLik
         raise ValueError(f"{len(lost)} answers of the tracker for {len(overlaps)} frames")
     present = np.isfinite(overlaps)
     having = ~lost & (np.nan_to_num(overlaps) >= FOUND_OVERLAP)
+    at_border = _touch_border(as_boxes(truth), width, height)
     settled = present.copy()
-    absences, noticed, returns, found = 0, 0, 0, 0
+    counts: Counter[str] = Counter()
+    left = False
     for start, stop in _runs(present):
         if not present[start]:
+            left = start > 0 and bool(at_border[start - 1])
             if stop - start >= NOTICE_FRAMES:
-                absences += 1
-                noticed += bool(lost[start : start + NOTICE_FRAMES].any())
+                noticed = bool(lost[start : start + NOTICE_FRAMES].any())
+                counts.update(absences=1, noticed=noticed, exits=left, exits_noticed=left and noticed)
         elif start > 0:
             settled[start : start + RETURN_FRAMES] = False
             if stop - start >= RETURN_FRAMES:
-                returns += 1
-                found += bool(having[start : start + RETURN_FRAMES].any())
+                found = bool(having[start : start + RETURN_FRAMES].any())
+                counts.update(returns=1, found=found, entries=left, entries_found=left and found)
     return LostAndFound(
-        absences, noticed, returns, found, int(present.sum()), int(lost[present].sum()),
-        int(settled.sum()), int(lost[settled].sum()),
-    )  # fmt: skip
+        **counts,
+        present=int(present.sum()),
+        lost_present=int(lost[present].sum()),
+        settled=int(settled.sum()),
+        lost_settled=int(lost[settled].sum()),
+    )
 
 
 def together(videos: Sequence[LostAndFound]) -> LostAndFound:
@@ -95,6 +120,12 @@ def together(videos: Sequence[LostAndFound]) -> LostAndFound:
     return LostAndFound(
         *(sum(getattr(video, field.name) for video in videos) for field in fields(LostAndFound))
     )
+
+
+def _touch_border(boxes: Boxes, width: int, height: int) -> NDArray[np.bool_]:
+    """Which of boxes ``(n, 4)`` reach the border of an image of this size."""
+    nearest = np.concatenate([boxes[:, :2], (width, height) - boxes[:, :2] - boxes[:, 2:]], axis=1)
+    return np.asarray((nearest <= BORDER_PX).any(axis=1), bool)
 
 
 def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
