@@ -20,7 +20,7 @@ from tracking_runtime.cdr import stamp_ns
 from tracking_runtime.geometry import as_boxes
 from tracking_runtime.ros import diagnostics
 from tracking_runtime.ros.diagnostics import Diagnosis
-from tracking_runtime.ros.session import RosSession, ServiceError
+from tracking_runtime.ros.session import RosSession
 from tracking_runtime.ros.waiting import wait_for
 
 _SETTLED = {"unconfigured", "inactive", "active", "finalized"}
@@ -115,18 +115,12 @@ class LifecycleClient:
 
     def _ask(self, service_type: Any, service: str, request: Any) -> Any:
         """The response; None if it is lost, and the diagnosis is from after the request was dealt with."""
-        name = f"{self._node}/{service}"
-        with self._session.asked(service_type, name, request, self._timeout_s) as response:
-            lost_s = time.monotonic() + self._response_lost_s
 
-            def is_lost() -> bool:
-                return self._diagnosis_came_s > lost_s and bool(self._settled_state)
+        def is_lost(asked_s: float) -> bool:
+            dealt_with = self._diagnosis_came_s > asked_s + self._response_lost_s
+            return dealt_with and bool(self._settled_state)
 
-            try:
-                wait_for(lambda: response.done() or is_lost(), self._timeout_s)
-            except TimeoutError as error:
-                raise ServiceError(f"{name} did not answer within {self._timeout_s:g} s") from error
-            return response.result() if response.done() else None
+        return self._session.call(service_type, f"{self._node}/{service}", request, self._timeout_s, is_lost)
 
     @property
     def _settled_state(self) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -12,7 +13,6 @@ from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
-from rclpy.task import Future
 
 from tracking_runtime.ros.waiting import wait_for
 
@@ -45,31 +45,35 @@ class RosSession:
         self.node.create_subscription(message_type, topic, received.append, qos)
         return received
 
-    def call(self, service_type: Any, name: str, request: Any, timeout_s: float = 10.0) -> Any:
-        """The response of a service.
+    def call(
+        self,
+        service_type: Any,
+        name: str,
+        request: Any,
+        timeout_s: float = 10.0,
+        is_lost: Callable[[float], bool] = lambda _: False,
+    ) -> Any:
+        """The response of a service; None if it is lost.
+
+        Args:
+            service_type: of the service.
+            name: of the service.
+            request: to it.
+            timeout_s: for the service to be there, and then to answer.
+            is_lost: whether the response to what was asked at that time (``time.monotonic``) will not come.
 
         Raises:
             ServiceError: there is no such service, or it does not answer in time.
-        """
-        with self.asked(service_type, name, request, timeout_s) as future:
-            try:
-                wait_for(future.done, timeout_s)
-            except TimeoutError as error:
-                raise ServiceError(f"{name} did not answer within {timeout_s:g} s") from error
-            return future.result()
-
-    @contextlib.contextmanager
-    def asked(self, service_type: Any, name: str, request: Any, timeout_s: float) -> Iterator[Future]:
-        """What a request will have as its response, should that come before the end of the block.
-
-        Raises:
-            ServiceError: there is no such service within ``timeout_s``.
         """
         client = self.node.create_client(service_type, name)
         try:
             if not client.wait_for_service(timeout_s):
                 raise ServiceError(f"no service {name} within {timeout_s:g} s: is its node running?")
-            yield client.call_async(request)
+            response, asked_s = client.call_async(request), time.monotonic()
+            wait_for(lambda: response.done() or is_lost(asked_s), timeout_s)
+            return response.result() if response.done() else None
+        except TimeoutError as error:
+            raise ServiceError(f"{name} did not answer within {timeout_s:g} s") from error
         finally:
             self.run(lambda: self.node.destroy_client(client))
 
