@@ -38,7 +38,7 @@ def long_video() -> Excerpt:
 
 @cache
 def short_videos() -> list[Excerpt]:
-    return [video(seed, 50, kind) for kind in ("", "BC", "IV") for seed in range(1_000_040, 1_000_044)]
+    return [video(seed, 50, kind) for kind in ("", "BC", "IV") for seed in range(1_000_040, 1_000_050)]
 
 
 @cache
