@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tracking_runtime.evaluation.one_pass import frame_overlaps
-from tracking_runtime.geometry import Boxes, as_boxes
+from tracking_runtime.geometry import Boxes, as_boxes, corners
 
 NOTICE_FRAMES = 10
 RETURN_FRAMES = 15
@@ -124,8 +124,9 @@ def together(videos: Sequence[LostAndFound]) -> LostAndFound:
 
 def _touch_border(boxes: Boxes, width: int, height: int) -> NDArray[np.bool_]:
     """Which of boxes ``(n, 4)`` reach the border of an image of this size."""
-    nearest = np.concatenate([boxes[:, :2], (width, height) - boxes[:, :2] - boxes[:, 2:]], axis=1)
-    return np.asarray((nearest <= BORDER_PX).any(axis=1), bool)
+    left, top, right, bottom = corners(boxes).T
+    nearest = np.minimum.reduce([left, top, width - right, height - bottom])
+    return np.asarray(nearest <= BORDER_PX, bool)
 
 
 def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
