@@ -88,21 +88,13 @@ class Sighting:
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """The most confident frame since the last online template, and where the target was in it."""
+class SeenFrame:
+    """A frame in which a target was seen, and in which box ``(4,)``."""
 
+    view: View
+    box: NDArray[np.float64]
     score: float
-    view: View
-    box: NDArray[np.float64]
     stamp_ns: int
-
-
-@dataclass(frozen=True)
-class SureFrame:
-    """A frame in which a target surely was in a box ``(4,)``: whatever else it shows is not the target."""
-
-    view: View
-    box: NDArray[np.float64]
 
 
 @dataclass
@@ -127,8 +119,8 @@ class Target:
         distractors: things seen beside it.
         scan: how many places it was looked for in since it is LOST.
         frames_to_update: since the last online template was due.
-        candidate: to be the next online template.
-        sure_frame: the last in which it was seen as usual; None: in none yet.
+        candidate: the most confident frame since the last online template, to be the next.
+        sure_frame: the last in which it was seen as usual; whatever else it shows is not the target.
     """
 
     id: int
@@ -148,8 +140,8 @@ class Target:
     distractors: Distractors = field(default_factory=Distractors)
     scan: int = 0
     frames_to_update: int = 0
-    candidate: Candidate | None = None
-    sure_frame: SureFrame | None = None
+    candidate: SeenFrame | None = None
+    sure_frame: SeenFrame | None = None
 
     @property
     def lost(self) -> bool:
@@ -279,7 +271,7 @@ class Target:
             self.motion += settings.motion_rate * (step - self.motion)
         self.box = np.concatenate([centre - size / 2, size])
 
-    def due_template(self, interval: int) -> Candidate | None:
+    def due_template(self, interval: int) -> SeenFrame | None:
         """Once in so many frames the most confident of them, if any was offered."""
         self.frames_to_update += 1
         if self.frames_to_update < interval:

@@ -18,7 +18,7 @@ from hsi_tracker_ros.tracker.areas import checked_box, search_area, search_areas
 from hsi_tracker_ros.tracker.fitting import fitted
 from hsi_tracker_ros.tracker.peaks import PeakFinder, most_likely
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from hsi_tracker_ros.tracker.target import Candidate, Sighting, SureFrame, Target, TargetState, TargetStatus
+from hsi_tracker_ros.tracker.target import SeenFrame, Sighting, Target, TargetState, TargetStatus
 from hsi_tracker_ros.tracker.view import View, Viewer
 from tracking_runtime.errors import ModelError, TargetRefused
 from tracking_runtime.geometry import clip_to_image, intersection_over_union
@@ -214,10 +214,11 @@ class HsiTracker:
         height, width = view.pixels.shape[:2]
         was_there = partial(self._was_there, target)
         target.follow(best, self.settings, was_there, width=width, height=height)
+        seen = SeenFrame(view, target.box.copy(), best.score, stamp_ns)
         if target.status is TargetStatus.TRACKING and target.presence.as_usual:
-            target.sure_frame = SureFrame(view, target.box.copy())
+            target.sure_frame = seen
         target.look_around(sightings, areas)
-        self._remember(target, view, best, stamp_ns)
+        self._remember(target, seen)
         return best
 
     def _sightings(
@@ -268,7 +269,7 @@ class HsiTracker:
         if intersection_over_union(drawn, target.box)[0, 0] >= _SAME_THING:
             target.size_correction = (target.box[2:] / drawn[2:]) ** share
 
-    def _remember(self, target: Target, view: View, sighting: Sighting, stamp_ns: int) -> None:
+    def _remember(self, target: Target, seen: SeenFrame) -> None:
         """Online update (paper, section 2.3): every so often the most confident frame is a template.
 
         Frames in which the target is not seen as usual do not count: it may be half hidden, or another thing.
@@ -276,9 +277,9 @@ class HsiTracker:
         settings = self.settings
         if not settings.online_interval or target.presence.confidence < settings.online_confidence:
             return
-        sure = target.status is TargetStatus.TRACKING and sighting.score >= settings.online_score
-        if sure and (target.candidate is None or sighting.score >= target.candidate.score):
-            target.candidate = Candidate(sighting.score, view, target.box.copy(), stamp_ns)
+        sure = target.status is TargetStatus.TRACKING and seen.score >= settings.online_score
+        if sure and (target.candidate is None or seen.score >= target.candidate.score):
+            target.candidate = seen
         chosen = target.due_template(settings.online_interval)
         if chosen is not None:
             target.online = self._encoded(chosen.view, chosen.box)
