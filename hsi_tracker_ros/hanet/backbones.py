@@ -2,7 +2,8 @@
 
 Every strided layer maps an odd size n to (n - 1) / 2, so that a feature's centre stays at the centre of the
 pixels it sees and template and search features lie on one grid. Later stages are dilated instead of strided,
-as in SiamBAN (Chen et al., 2020, section 3.1).
+as in SiamBAN (Chen et al., 2020, section 3.1); where they are strided all the same, they give every second
+feature of that grid, but for its rim.
 """
 
 from __future__ import annotations
@@ -68,8 +69,11 @@ class Bottleneck(nn.Module):
 class DilatedResNet50(Backbone):
     """ResNet-50 (He et al., 2016), dilated; its state_dict has torchvision's keys.
 
-    The first block of stages 3 and 4 has half the dilation of the rest, as in SiamBAN.
+    The first block of a dilated stage has half the dilation of the rest, as in SiamBAN.
     """
+
+    # blocks, stride, dilation
+    STAGES = ((3, 1, 1), (4, 2, 1), (6, 1, 2), (3, 1, 4))
 
     def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
         super().__init__()
@@ -79,13 +83,11 @@ class DilatedResNet50(Backbone):
         self.bn1 = nn.BatchNorm2d(64)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        stages = [(3, 1, 1), (4, 2, 1), (6, 1, 2), (3, 1, 4)][: max(levels)]
         in_channels = 64
-        for index, (blocks, stride, dilation) in enumerate(stages, start=1):
+        for index, (blocks, stride, dilation) in enumerate(self.STAGES[: max(levels)], start=1):
             width = 32 * 2**index
             self.add_module(f"layer{index}", self._stage(in_channels, width, blocks, stride, dilation))
             in_channels = width * 4
-        self._stages = len(stages)
 
     @classmethod
     def _stage(cls, in_channels: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
@@ -111,7 +113,7 @@ class DilatedResNet50(Backbone):
     def forward(self, *x: Tensor) -> list[Tensor]:
         features = self.maxpool(self.relu(self.bn1(self.conv1(*x))))
         outputs = []
-        for index in range(1, self._stages + 1):
+        for index in range(1, max(self.levels) + 1):
             features = self.get_submodule(f"layer{index}")(features)
             if index in self.levels:
                 outputs.append(features)
@@ -123,6 +125,21 @@ class _InnerConvolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x[..., 1:-1, 1:-1])
+
+
+class StridedResNet50(DilatedResNet50):
+    """Its stage 4 strided, as its authors have it: output stride 16, a quarter of that stage's operations.
+
+    Raises:
+        ValueError: of its levels none is finer than that.
+    """
+
+    STAGES = ((3, 1, 1), (4, 2, 1), (6, 1, 2), (3, 2, 1))
+
+    def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
+        if levels[0] == len(self.STAGES):
+            raise ValueError(f"level {levels[0]} lies between the responses: correlate a finer one as well")
+        super().__init__(stem, levels)
 
 
 class SiamBANResNet50(DilatedResNet50):
@@ -270,6 +287,7 @@ class _ResidualUnit(nn.Module):
 BACKBONES: dict[str, type[DilatedResNet50] | type[DilatedEfficientNetLite0] | type[LightBackbone]] = {
     "resnet50": SiamBANResNet50,
     "resnet50_1x1": DilatedResNet50,
+    "resnet50_os16": StridedResNet50,
     "efficientnet_lite0": DilatedEfficientNetLite0,
     "light": LightBackbone,
 }

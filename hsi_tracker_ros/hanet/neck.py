@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from torch import Tensor, nn
+from torch.nn import functional
 
 TEMPLATE_FEATURES = 7
 
 
 class AdjustLayer(nn.Module):
-    """A 1x1 convolution, and of a template's features only the middle 7 x 7."""
+    """A 1x1 convolution, on the grid of the finest level; of a template's features only the middle 7 x 7."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -18,8 +19,10 @@ class AdjustLayer(nn.Module):
             nn.Conv2d(in_channels, out_channels, 1, bias=False), nn.BatchNorm2d(out_channels)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, size: int) -> Tensor:
         x = self.downsample(x)
+        if x.shape[-1] < size:
+            x = _between(x)
         if x.shape[-1] < 20:
             rim = (x.shape[-1] - TEMPLATE_FEATURES) // 2
             x = x[..., rim : rim + TEMPLATE_FEATURES, rim : rim + TEMPLATE_FEATURES]
@@ -36,4 +39,12 @@ class Neck(nn.Module):
             self.add_module(name, AdjustLayer(in_channels, channels))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        return [self.get_submodule(name)(x) for name, x in zip(self._names, features, strict=True)]
+        size = features[0].shape[-1]
+        return [self.get_submodule(name)(x, size) for name, x in zip(self._names, features, strict=True)]
+
+
+def _between(x: Tensor) -> Tensor:
+    """Features ``(..., n, n)`` of a layer strided without a rim on the grid before it, of 2 n + 1."""
+    size = 2 * x.shape[-1] - 1
+    inner = functional.interpolate(x, size=(size, size), mode="bilinear", align_corners=True)
+    return functional.pad(inner, (1, 1, 1, 1), mode="replicate")

@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsi_tracker_ros.hanet.backbones import DilatedResNet50, SiamBANResNet50, plain_stem
+from hsi_tracker_ros.hanet.backbones import DilatedResNet50, SiamBANResNet50, StridedResNet50, plain_stem
 from hsi_tracker_ros.hanet.config import HANET_EDGE, PRESETS, HANetConfig
 from hsi_tracker_ros.hanet.head import correlate
+from hsi_tracker_ros.hanet.neck import Neck
 from hsi_tracker_ros.hanet.network import HANet
 from hsi_tracker_ros.hanet.spectral import spectral_basis
 from hsi_tracker_ros.hanet.storage import load_network, save_network
@@ -162,3 +163,34 @@ def test_a_shortcut_of_1x1_is_the_middle_of_one_of_3x3(pixels, features):
         for one, other in zip(narrow(image), wide(image), strict=True):
             assert one.shape[2:] == (features, features)
             torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(("pixels", "features"), [(127, 15), (255, 31)])
+def test_only_stage_4_is_strided(pixels, features):
+    torch.manual_seed(0)
+    strided, dilated = (kind(plain_stem(4), (2, 3, 4)).eval() for kind in (StridedResNet50, DilatedResNet50))
+    dilated.load_state_dict(strided.state_dict())
+    image = torch.rand(1, 4, pixels, pixels)
+    with torch.no_grad():
+        *fine, coarse = strided(image)
+        for one, other in zip(fine, dilated(image), strict=False):
+            torch.testing.assert_close(one, other)
+    assert coarse.shape[2:] == ((features - 1) // 2,) * 2
+
+
+def test_the_neck_brings_levels_to_one_grid():
+    neck = Neck((3, 4), (1, 1), 1).eval()
+    for name, weight in neck.state_dict().items():
+        if name.endswith("0.weight"):
+            weight.fill_(1.0)
+    place = torch.arange(31.0).expand(1, 1, 31, 31)
+    fine, coarse = neck([place, place[..., 1::2, 1::2]])
+    torch.testing.assert_close(coarse[..., 1:-1], fine[..., 1:-1])
+    z, coarse_z = neck([place[..., :15, :15], place[..., 1:15:2, 1:15:2]])
+    assert z.shape == (1, 1, 7, 7)
+    torch.testing.assert_close(coarse_z, z)
+
+
+def test_one_level_between_the_responses_is_refused():
+    with pytest.raises(ValueError, match="finer"):
+        StridedResNet50(plain_stem(4), (4,))
