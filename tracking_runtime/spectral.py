@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import IntFlag
 
@@ -29,6 +30,9 @@ class SpectralInfo:
         black_level: digital number of no light.
         saturation_level: digital number at and above which samples are clipped; 0: the encoding's largest.
         calibration: what has already been applied to the images.
+
+    Raises:
+        ValueError: a field is impossible, or two contradict each other.
     """
 
     wavelengths_nm: tuple[float, ...]
@@ -42,6 +46,16 @@ class SpectralInfo:
 
     def __post_init__(self) -> None:
         bands = len(self.wavelengths_nm)
+        if not bands:
+            raise ValueError("no wavelengths")
+        if not all(0 < nm < math.inf for nm in self.wavelengths_nm):
+            raise ValueError(f"wavelengths are numbers above 0, in nm, not {self.wavelengths_nm}")
+        if not all(0 <= nm < math.inf for nm in self.fwhm_nm):
+            raise ValueError(f"widths are numbers from 0, in nm, not {self.fwhm_nm}")
+        if not all(map(math.isfinite, (self.black_level, self.saturation_level))):
+            raise ValueError(f"a black level of {self.black_level}, a saturation of {self.saturation_level}")
+        if self.mosaic is not None and min(self.mosaic) < 1:
+            raise ValueError(f"a mosaic of {self.mosaic[0]} rows and {self.mosaic[1]} columns of filters")
         if self.fwhm_nm and len(self.fwhm_nm) != bands:
             raise ValueError(f"{bands} wavelengths but {len(self.fwhm_nm)} values of fwhm")
         if self.mosaic is not None:

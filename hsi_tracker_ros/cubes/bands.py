@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tracking_runtime.spectral import SpectralInfo
 
-TOLERANCE_NM = 15.0
+TOLERANCE_NM = 20.0
 _SAME_NM = 0.5
 
 
@@ -26,7 +26,8 @@ class BandMatcher:
     Args:
         camera: whose cubes come in.
         wavelengths_nm: that the model wants, in its order.
-        tolerance_nm: how far from its nearest band a wavelength may be; never less than that band is wide.
+        tolerance_nm: how far from its nearest band a wavelength may be; never less than that band reaches,
+            which is half its width.
 
     Attributes:
         matrix: ``(camera bands, model bands)``; each column sums to 1.
@@ -41,9 +42,9 @@ class BandMatcher:
     ) -> None:
         have = np.array(camera.wavelengths_nm, dtype=np.float64)
         want = np.array(wavelengths_nm, dtype=np.float64)
-        width = np.array(camera.fwhm_nm) if camera.fwhm_nm else np.zeros(len(have))
+        reach = np.array(camera.fwhm_nm) / 2 if camera.fwhm_nm else np.zeros(len(have))
         distance = np.abs(want[:, None] - have[None])
-        missing = want[(distance > np.maximum(width, tolerance_nm)[None]).all(axis=1)]
+        missing = want[(distance > np.maximum(reach, tolerance_nm)[None]).all(axis=1)]
         if len(missing):
             raise CameraMismatch(
                 f"the camera's {len(have)} bands ({have.min():g} to {have.max():g} nm) don't cover "

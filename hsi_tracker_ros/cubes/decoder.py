@@ -111,9 +111,9 @@ class Decoder:
         if raw and self._camera is not None and self._camera.mosaic is not None:
             cube = self._from_raw(image.reshape(image.shape[:2]), self._camera)
         else:
-            cube = image if image.ndim == 3 else image[..., None]
-            if self._fields is not None:
-                cube = self._fields.correct(cube)
+            plane = image.reshape(image.shape[:2]) if raw else image
+            corrected = plane if self._fields is None else self._fields.correct(plane)
+            cube = corrected.reshape(*image.shape[:2], -1)
         if self._camera is not None and cube.shape[2] != len(self._camera.wavelengths_nm):
             raise FrameRefused(
                 f"an image of {cube.shape[2]} bands, but the camera has {len(self._camera.wavelengths_nm)}"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tracking_runtime.spectral import SpectralInfo
@@ -23,3 +25,19 @@ def test_band_order_covers_the_mosaic() -> None:
 def test_widths_belong_to_bands() -> None:
     with pytest.raises(ValueError, match="2 wavelengths but 1 values of fwhm"):
         SpectralInfo(wavelengths_nm=(500.0, 550.0), fwhm_nm=(10.0,))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"wavelengths_nm": ()}, "no wavelengths"),
+        ({"wavelengths_nm": (500.0, float("nan"))}, "numbers above 0, in nm"),
+        ({"wavelengths_nm": (500.0, 0.0)}, "numbers above 0, in nm"),
+        ({"wavelengths_nm": (500.0,), "fwhm_nm": (-1.0,)}, "numbers from 0, in nm"),
+        ({"wavelengths_nm": (500.0,), "black_level": float("inf")}, "black level of inf"),
+        ({"wavelengths_nm": (500.0,) * 4, "mosaic": (-2, -2)}, "-2 rows"),
+    ],
+)
+def test_impossible_values_are_named(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SpectralInfo(**fields)

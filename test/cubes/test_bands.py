@@ -68,6 +68,11 @@ def test_a_model_for_the_nominal_grid_runs_on_the_real_sensor() -> None:
     assert matcher(np.ones((2, 3, 16), np.uint16)).shape == (2, 3, 16)
 
 
+def test_a_model_for_the_real_sensor_runs_on_what_is_described_by_the_nominal_grid() -> None:
+    matcher = BandMatcher(preset("hot16"), preset("vis16").wavelengths_nm)
+    np.testing.assert_allclose(matcher.matrix.sum(axis=0), 1, atol=1e-5)
+
+
 def test_bands_of_one_wavelength_are_averaged() -> None:
     matcher = BandMatcher(SpectralInfo((500.0, 500.0, 600.0)), (500.0,))
     np.testing.assert_allclose(matcher(np.array([[[1.0, 3.0, 9.0]]], np.float32)), [[[2.0]]])
@@ -83,5 +88,13 @@ def test_a_gap_between_bands_is_missing_too() -> None:
         BandMatcher(SpectralInfo((500.0, 900.0)), (500.0, 700.0))
 
 
-def test_a_wide_band_covers_as_far_as_it_is_wide() -> None:
-    assert BandMatcher(SpectralInfo((500.0, 900.0), (40.0, 250.0)), (700.0,)).matrix.shape == (2, 1)
+def test_a_wide_band_covers_half_its_width_to_either_side() -> None:
+    camera = SpectralInfo((500.0, 900.0), (40.0, 250.0))
+    assert BandMatcher(camera, (780.0,)).matrix.shape == (2, 1)
+    with pytest.raises(CameraMismatch, match="770"):
+        BandMatcher(camera, (770.0,))
+
+
+def test_a_panchromatic_filter_does_not_stand_for_the_bands_that_a_model_tells_apart() -> None:
+    with pytest.raises(CameraMismatch, match="480"):
+        BandMatcher(preset("cms_v9"), preset("vis16").wavelengths_nm)

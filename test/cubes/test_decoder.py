@@ -207,3 +207,10 @@ def test_a_bad_camera_file_is_named_with_its_fault(
 def test_a_missing_camera_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"none\.xml"):
         read_camera_file(tmp_path / "none.xml")
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (8, 6, 1)])
+def test_a_camera_of_one_band_has_a_dark_field_too(shape: tuple[int, ...]) -> None:
+    decoder = Decoder(SpectralInfo((550.0,)), fields=FieldCorrection(np.full((8, 6), 3, np.uint8)))
+    cube = decoder.decode(np.full(shape, 10, np.uint8), "mono8" if len(shape) == 2 else "8UC1")
+    np.testing.assert_array_equal(cube, np.full((8, 6, 1), 7, np.float32))
