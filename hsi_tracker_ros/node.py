@@ -19,10 +19,17 @@ from sensor_msgs.msg import Image
 from hsi_tracker_ros.cubes.camera_file import CameraFile, read_camera_file
 from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection, to_picture
 from hsi_tracker_ros.cubes.presets import preset
-from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_rgb_tracker, load_tracker
+from hsi_tracker_ros.tracker import (
+    CameraUnknown,
+    HsiTracker,
+    TargetState,
+    WaitingTracker,
+    load_rgb_tracker,
+    load_tracker,
+)
 from tracking_runtime.cdr import read_spectral_info
 from tracking_runtime.engines import BACKENDS, PRECISIONS, EngineSettings
-from tracking_runtime.errors import FrameRefused, TargetRefused
+from tracking_runtime.errors import FrameRefused, ModelError, TargetRefused
 from tracking_runtime.ros import images, messages, qos
 from tracking_runtime.ros.detections import Detections2D, Tracked
 from tracking_runtime.ros.diagnostics import Value
@@ -35,6 +42,8 @@ from tracking_runtime.spectral import SpectralInfo
 
 RGB = "rgb"
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
+_TARGETS_AT_ONCE = (2, 4, 8)
+"""For so many build_only makes networks ready; for more, whoever sets such a target waits."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +136,7 @@ def _read_fields(dark: str, flat: str) -> FieldCorrection | None:
     return FieldCorrection(*images)
 
 
-class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetState]]):
+class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker | WaitingTracker, list[TargetState]]):
     """Follows targets that ``~/set_target`` chooses through the frames of ``image``."""
 
     def __init__(self) -> None:
@@ -155,16 +164,17 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         super().unload()
         self._recent.clear()
 
-    def open_tracker(self, model: str) -> HsiTracker:
-        """A tracker with a model for the current camera, warmed up by noise."""
+    def open_tracker(self, model: str) -> HsiTracker | WaitingTracker:
+        """A tracker with a model for the current camera, warmed up by noise; else one that waits."""
         return self._open(model, self._eye)
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
         """The cube of an image; of an ordinary camera, its picture."""
-        if self.tracker.camera is None:
+        tracker = self._sighted
+        if tracker.camera is None:
             return to_picture(image, encoding)
         cube = self._eye.decoder.decode(image, encoding)
-        wanted = self.tracker.channels
+        wanted = tracker.channels
         if cube.shape[2] != wanted:
             raise FrameRefused(
                 f"an image of {cube.shape[2]} bands where {wanted} are expected: set the parameter camera, "
@@ -176,7 +186,7 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         """Every target in a cube."""
         if not self._recent and any(self.parameters.start_box):
             self._set_start_box(frame, stamp_ns)
-        self._targets = self.tracker.track(frame, stamp_ns)
+        self._targets = self._sighted.track(frame, stamp_ns)
         self._recent.append((stamp_ns, frame))
         return self._targets
 
@@ -185,10 +195,11 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         self._tracks.publish(messages.to_target_tracks(facts, result))
         self._detections_2d.publish(facts.header, (Tracked(t.id, t.box, t.score, t.label) for t in result))
         if self._false_color.get_subscription_count():
-            image = self.tracker.false_color(frame)
+            image = self._sighted.false_color(frame)
             self._false_color.publish(images.from_array(image, "bgr8", facts.header))
-        if self.tracker.response is not None and self._response.get_subscription_count():
-            self._response.publish(images.from_array(self.tracker.response, "32FC1", facts.header))
+        response = self._sighted.response
+        if response is not None and self._response.get_subscription_count():
+            self._response.publish(images.from_array(response, "32FC1", facts.header))
 
     def begin_epoch(self) -> None:
         """Forget targets and frames."""
@@ -198,6 +209,8 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
 
     def describe_tracker(self) -> dict[str, Value]:
         """Engine, camera and targets."""
+        if isinstance(self.tracker, WaitingTracker):
+            return {"engine": f"none yet: {self.tracker.reason}", "camera": "unknown", "targets": 0}
         targets = {
             f"target.{t.id}": f"{t.state.name} {t.score:.2f} {t.label}".rstrip() for t in self._targets
         }
@@ -208,15 +221,34 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
             **targets,
         }
 
-    def _open(self, model: str, eye: _Eye) -> HsiTracker:
+    @property
+    def _sighted(self) -> HsiTracker:
+        """The tracker at work. Raises FrameRefused while it waits for its camera."""
+        if isinstance(self.tracker, WaitingTracker):
+            raise FrameRefused(self.tracker.reason)
+        return self.tracker
+
+    def _open(self, model: str, eye: _Eye) -> HsiTracker | WaitingTracker:
         engine, settings = self.parameters.engine, EngineSettings(precision=self.parameters.precision)
-        if eye.name == RGB:
-            warm = load_rgb_tracker(model, engine, engine_settings=settings)
-        else:
-            warm = load_tracker(model, engine, eye.decoder.cube_camera, engine_settings=settings)
+        try:
+            if eye.name == RGB:
+                warm = load_rgb_tracker(model, engine, engine_settings=settings)
+            else:
+                warm = load_tracker(model, engine, eye.decoder.cube_camera, engine_settings=settings)
+        except CameraUnknown:
+            reason = (
+                f"model {model} fits any camera, and nothing tells which it has: publish "
+                f"{self.resolve_topic_name('spectral_info')}, or set the parameter camera"
+            )
+            if self.build_only:
+                raise ModelError(reason) from None
+            return WaitingTracker(reason)
         noise = np.random.default_rng(0).integers(0, 255, (64, 64, warm.channels), np.uint8)
         warm.set_target(noise, (24, 24, 16, 16))
         warm.track(noise, 0)
+        if self.build_only:
+            for targets in _TARGETS_AT_ONCE:
+                warm.model.prepare(targets)
         return HsiTracker(warm.model, times=self.times, camera=warm.camera)
 
     async def _hear_camera(self, message: msg.SpectralInfo) -> None:
@@ -225,10 +257,10 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
             if eye == self._eye:
                 return
 
-            def load() -> Sequence[HsiTracker]:
+            def load() -> Sequence[HsiTracker | WaitingTracker]:
                 return self.open_trackers(self.model, lambda model: self._open(model, eye))
 
-            def adopt(trackers: Sequence[HsiTracker]) -> None:
+            def adopt(trackers: Sequence[HsiTracker | WaitingTracker]) -> None:
                 self._eye = eye
                 self.adopt(trackers, self.model)
 
@@ -256,18 +288,21 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         box = messages.from_box(request.box)
         number = self._follow(cube, box, stamp, request.label, request.id or None)
         for stamp, cube in later:
-            self.tracker.track(cube, stamp, only=[number])
+            self._sighted.track(cube, stamp, only=[number])
         return number
 
     def _follow(
         self, cube: NDArray[Any], box: ArrayLike, stamp: int, label: str = "", number: int | None = None
     ) -> int:
         """Have every tracker know a target; its id. Raises what ``HsiTracker.set_target`` raises."""
-        number = self.tracker.set_target(cube, box, stamp_ns=stamp, label=label, target_id=number)
-        for tracker in self.trackers:
+        number = self._sighted.set_target(cube, box, stamp_ns=stamp, label=label, target_id=number)
+        for tracker in self._all_sighted():
             if tracker is not self.tracker:
                 tracker.set_target(cube, box, stamp_ns=stamp, label=label, target_id=number)
         return number
+
+    def _all_sighted(self) -> list[HsiTracker]:
+        return [tracker for tracker in self.trackers if isinstance(tracker, HsiTracker)]
 
     def _frames_from(self, stamp: int) -> list[tuple[int, NDArray[Any]]]:
         frames = list(self._recent)
@@ -296,7 +331,7 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker, list[TargetStat
         return response
 
     def _clear_target(self, number: int | None) -> int:
-        return max(tracker.clear_target(number) for tracker in self.trackers)
+        return max((tracker.clear_target(number) for tracker in self._all_sighted()), default=0)
 
 
 def main() -> int:

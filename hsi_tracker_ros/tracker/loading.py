@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hsi_tracker_ros.cubes.bands import CameraMismatch
 from hsi_tracker_ros.hanet.model import SiameseModel
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
+from hsi_tracker_ros.hanet.spectral import LONGEST_NM, SHORTEST_NM
 from hsi_tracker_ros.hanet.storage import load_network
 from hsi_tracker_ros.tracker.settings import TrackerSettings, tuned_settings, without_spectra
 from hsi_tracker_ros.tracker.tracker import HsiTracker
@@ -14,6 +18,12 @@ from tracking_runtime.engines import EngineSettings
 from tracking_runtime.errors import ModelError
 from tracking_runtime.spectral import SpectralInfo
 from tracking_runtime.timing import StageTimes
+
+_log = logging.getLogger(__name__)
+
+
+class CameraUnknown(ModelError):
+    """A model fits any camera, and nothing says which one it has."""
 
 
 def load_tracker(
@@ -36,7 +46,8 @@ def load_tracker(
         times: told how long each stage takes.
 
     Raises:
-        ModelError: the model cannot be loaded, or fits any camera and none is given.
+        ModelError: the model cannot be loaded.
+        CameraUnknown: it fits any camera, and none is given.
         CameraMismatch: the camera's bands don't cover the model's.
         EngineError: no engine works.
     """
@@ -44,7 +55,8 @@ def load_tracker(
     spectral = network.config.spectral
     if isinstance(network, HANet) and spectral is not None and spectral.wavelengths_nm is None:
         if bands is None:
-            raise ModelError(f"model {name_or_path} fits any camera: say which, by its bands")
+            raise CameraUnknown(f"model {name_or_path} fits any camera: say which, by its bands")
+        _check_range(bands.wavelengths_nm, Path(name_or_path).stem)
         network = network.bake(bands.wavelengths_nm)
     asked = replace(engine_settings or EngineSettings(), engine=engine)
     model = SiameseModel(network, asked, Path(name_or_path).stem)
@@ -79,6 +91,20 @@ def load_rgb_tracker(
     asked = replace(engine_settings or EngineSettings(), engine=engine)
     model = SiameseModel(alone, asked, f"{Path(name_or_path).stem} rgb")
     return HsiTracker(model, settings or rgb_settings(network), times, camera=camera)
+
+
+def _check_range(wavelengths_nm: Sequence[float], model: str) -> None:
+    """Tell of bands that a model for any camera does not see. Raises CameraMismatch where it sees none."""
+    unseen = [nm for nm in wavelengths_nm if not SHORTEST_NM <= nm <= LONGEST_NM]
+    if not unseen:
+        return
+    told = (
+        f"model {model} sees {SHORTEST_NM:g} to {LONGEST_NM:g} nm, and not the camera's bands at "
+        f"{', '.join(f'{nm:g}' for nm in unseen)} nm"
+    )
+    if len(unseen) == len(wavelengths_nm):
+        raise CameraMismatch(f"{told}; wavelengths are given in nm")
+    _log.warning(told)
 
 
 def rgb_settings(network: SiameseNetwork) -> TrackerSettings:

@@ -147,7 +147,12 @@ class HsiTracker:
         for number in self._targets.keys() & other._targets.keys():
             own, known = self._targets[number], other._targets[number]
             self._targets[number] = replace(
-                known, first=own.first, online=own.online, candidate=None, sure_frame=None
+                known,
+                first=own.first,
+                online=own.online,
+                size_correction=own.size_correction,
+                candidate=None,
+                sure_frame=None,
             )
 
     def false_color(self, cube: NDArray[Any]) -> NDArray[np.uint8]:

@@ -154,6 +154,20 @@ def test_another_model_takes_targets_over(model, frames):
     assert np.abs(state.box - last.box).max() > 0
 
 
+def test_another_model_draws_targets_as_large_as_it_learned(model, frames):
+    plain, calibrated = (HsiTracker(model, TrackerSettings(size_calibration=share)) for share in (0.0, 1.0))
+    x, y, width, height = truth(frames[0])
+    wider = (x - width / 4, y - height / 4, 1.5 * width, 1.5 * height)
+    for tracker in (plain, calibrated):
+        tracker.set_target(frames[0].image, wider)
+    for frame in frames[1:10]:
+        (small,) = plain.track(frame.image, frame.stamp_ns)
+    calibrated.take_over(plain)
+    for frame in frames[10:20]:
+        (large,) = calibrated.track(frame.image, frame.stamp_ns)
+    assert large.box[2:].prod() > 1.15 * small.box[2:].prod()
+
+
 @pytest.mark.parametrize(
     "box",
     [
@@ -301,6 +315,13 @@ def test_a_camera_in_another_order_is_matched(model, frames):
 def test_the_model_for_any_camera_needs_to_know_which():
     with pytest.raises(ModelError, match="any camera"):
         load_tracker("hanet_edge_any", engine="pytorch")
+
+
+def test_the_model_for_any_camera_tells_what_it_does_not_see(caplog):
+    with pytest.raises(CameraMismatch, match=r"0\.5, 0\.6 nm; wavelengths are given in nm"):
+        load_tracker("hanet_edge_any", engine="pytorch", bands=SpectralInfo((0.5, 0.6)))
+    load_tracker("hanet_edge_any", engine="pytorch", bands=SpectralInfo((550.0, 900.0, 1300.0)))
+    assert "not the camera's bands at 1300 nm" in caplog.text
 
 
 def test_the_model_for_any_camera_follows_on_an_odd_one():

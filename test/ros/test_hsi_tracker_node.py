@@ -33,7 +33,7 @@ from tracking_runtime.ros.waiting import wait_for
 
 NODE = "/hsi_tracker"
 SECOND = 10**9
-MODEL = "hanet_edge_vis16"
+MODEL, ANY_CAMERA = "hanet_edge_vis16", "hanet_edge_any"
 
 
 class Flight:
@@ -242,6 +242,30 @@ def test_every_frame_is_accounted_for(active: Flight) -> None:
     assert sum(int(values[f"frames_{part}"]) for part in parts) == active.camera.published
     assert {"engine", "model", "stage.engine.p50_ms", "stage.total.p95_ms", "input_rate_hz"} <= set(values)
     active.node.cleanup()
+
+
+def test_a_model_for_any_camera_waits_until_its_camera_has_described_itself(active: Flight) -> None:
+    set_parameters(active.session, NODE, model=ANY_CAMERA, light_model=ANY_CAMERA)
+    active.node.start()
+    active.camera.wait_for_node()
+    active.camera.send(active.frame(1))
+    reason = f"{ANY_CAMERA} fits any camera, and nothing tells which it has: publish /spectral_info"
+    wait_for(lambda: reason in active.node.diagnosis.values["last_refusal"], what="refusal")
+    with pytest.raises(RequestRefused, match="no frame on /image yet"):
+        active.services.set_target(active.box(1))
+    publisher = active.session.node.create_publisher(SpectralInfo, "/spectral_info", qos.info())
+    publisher.publish(SpectralInfo(wavelengths=range(470, 630, 10)))
+    wait_for(
+        lambda: active.node.diagnosis.values.get("camera") == "spectral_info", 120, "the camera's description"
+    )
+    active.next()
+    active.services.set_target(active.box(active.number))
+    (track,) = active.next().tracks
+    assert track.state == track.STATE_TRACKING
+    active.session.run(lambda: active.session.node.destroy_publisher(publisher))
+    active.node.deactivate()
+    active.node.cleanup()
+    set_parameters(active.session, NODE, model=MODEL, light_model=MODEL)
 
 
 def test_dark_and_flat_field_correct_what_is_of_their_shape(active: Flight, tmp_path: Path) -> None:
