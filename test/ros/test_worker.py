@@ -37,6 +37,20 @@ def test_job_gives_its_result_or_raises() -> None:
     worker.stop()
 
 
+def test_a_job_that_was_begun_is_waited_for() -> None:
+    go_on = threading.Event()
+
+    def job() -> int:
+        go_on.wait(5)
+        return 7
+
+    worker: Worker[int] = Worker(lambda _: None, "worker")
+    worker.start()
+    threading.Timer(0.2, go_on.set).start()
+    assert worker.run(job, 0.05) == 7
+    worker.stop()
+
+
 def test_stop_drops_what_waits() -> None:
     begun, go_on = threading.Event(), threading.Event()
     handled: list[int] = []

@@ -286,7 +286,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         """The result of a function that may touch the tracker.
 
         Raises:
-            TimeoutError: the worker was too busy.
+            TimeoutError: the worker was too busy to begin.
         """
         return job() if self._worker is None else self._worker.run(job, _JOB_TIMEOUT_S)
 

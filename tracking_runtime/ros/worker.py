@@ -57,14 +57,15 @@ class Worker(Generic[T]):
         """The result of a job, run between two items; raises what the job raises.
 
         Raises:
-            TimeoutError: the worker had no time for it; unless already begun, it will not be run.
+            TimeoutError: the worker did not begin it in this time; it will not be run.
         """
         future = self.submit(job)
         try:
             return future.result(timeout_s)
         except FutureTimeoutError:
-            future.cancel()
-            raise TimeoutError(f"the worker was busy for {timeout_s:g} s; try again") from None
+            if future.cancel():
+                raise TimeoutError(f"the worker was busy for {timeout_s:g} s; try again") from None
+            return future.result()
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """Finish the item in hand, drop the one waiting, and end the thread.
