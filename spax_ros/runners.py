@@ -106,7 +106,7 @@ class EngineRunner:
     """Runs a network on an engine for each bucket of tiles, which is made when a frame first needs it.
 
     PyTorch does the first frame of a stream, and with ``auto`` also what no engine can do, which is logged as
-    an error.
+    an error, and said in the description.
 
     Args:
         model: whose state is carried from frame to frame.
@@ -131,12 +131,15 @@ class EngineRunner:
         self._backends = _needing_graphs(backends, settings)
         self.ports = Ports.of(model.network)
         self._newest = self._load(bucket(1))
-        self._engines: OrderedDict[int, Engine | None] = OrderedDict({bucket(1): self._newest})
-        self._making: tuple[int, Future[Engine | None]] | None = None
+        self._engines: OrderedDict[int, Engine | EngineError] = OrderedDict({bucket(1): self._newest})
+        self._making: tuple[int, Future[Engine | EngineError]] | None = None
 
     @property
     def description(self) -> str:
-        return f"{self._newest.description}, in buckets of tiles"
+        engines = sorted(self._engines.items())
+        failed = [(tiles, error) for tiles, error in engines if isinstance(error, EngineError)]
+        instead = "".join(f"; PyTorch for {tiles} tiles: {error}" for tiles, error in failed)
+        return f"{self._newest.description}, in buckets of tiles{instead}"
 
     def stream(self) -> Stream:
         return _EngineStream(self._model.network, self)
@@ -158,7 +161,7 @@ class EngineRunner:
         if wanted in self._engines:
             self._engines.move_to_end(wanted)
             return wanted
-        ready = [size for size, engine in self._engines.items() if engine is not None]
+        ready = [size for size, engine in self._engines.items() if not isinstance(engine, EngineError)]
         return min((size for size in ready if wanted < size <= MOST_SPARE * wanted), default=wanted)
 
     def run(self, tiles: int, inputs: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
@@ -168,15 +171,12 @@ class EngineRunner:
             EngineError: the engine asked for by name failed.
         """
         engine = self._engines.get(tiles)
-        if engine is None:
+        if engine is None or isinstance(engine, EngineError):
             return None
         try:
             outputs = engine.run(*(tensor.numpy() for tensor in inputs))
         except EngineError as error:
-            if self._settings.engine != "auto":
-                raise
-            _log.error("PyTorch does what has %d tiles: %s", tiles, error)
-            self._engines[tiles] = None
+            self._engines[tiles] = self._replaced(tiles, error)
             return None
         return tuple(map(torch.from_numpy, outputs))
 
@@ -193,20 +193,24 @@ class EngineRunner:
         elif self._making is None:
             self._making = tiles, self._executor.submit(self._make, tiles)
 
-    def _keep(self, tiles: int, engine: Engine | None) -> None:
+    def _keep(self, tiles: int, engine: Engine | EngineError) -> None:
         self._engines[tiles] = engine
         if len(self._engines) > MOST_ENGINES:
             self._engines.popitem(last=False)
 
-    def _make(self, tiles: int) -> Engine | None:
+    def _make(self, tiles: int) -> Engine | EngineError:
         try:
             self._newest = self._load(tiles)
         except EngineError as error:
-            if self._settings.engine != "auto":
-                raise
-            _log.error("PyTorch does what has %d tiles: %s", tiles, error)
-            return None
+            return self._replaced(tiles, error)
         return self._newest
+
+    def _replaced(self, tiles: int, error: EngineError) -> EngineError:
+        """An engine's failure, which is kept in its place: PyTorch does what it was to do."""
+        if self._settings.engine != "auto":
+            raise error
+        _log.error("PyTorch does what has %d tiles: %s", tiles, error)
+        return error
 
     def _load(self, tiles: int) -> Engine:
         graph = bucket_graph(self._model.network, tiles, self._model.name)

@@ -38,10 +38,14 @@ class _Follower:
 
     def __init__(self, tell: Callable[[BuildProgress], None]) -> None:
         self._tell, self._began_s = tell, time.monotonic()
-        self.part, self.parts = 0, 1
+        self._part, self._parts, self._share = 0, 1, 0.0
 
-    def tell(self, stage: str, share: float) -> None:
-        whole = (self.part + share) / self.parts
+    def begin(self, part: int, parts: int) -> None:
+        self._part, self._parts, self._share = part, parts, 0.0
+
+    def tell(self, stage: str, share: float | None) -> None:
+        self._share = self._share if share is None else share
+        whole = (self._part + self._share) / self._parts
         now = time.monotonic()
         finish_s = now + (now - self._began_s) * (1 - whole) / whole if whole > 0 else None
         self._tell(BuildProgress(stage, whole, finish_s))
@@ -64,11 +68,16 @@ def part(index: int, count: int) -> None:
     """Tell who follows that what is built from now on is one of so many, all alike."""
     follower = _follower.get()
     if follower is not None:
-        follower.part, follower.parts = index, count
+        follower.begin(index, count)
 
 
-def stage(text: str, share: float) -> None:
-    """Tell who follows what begins now, and which share of this engine's build is behind, 0..1."""
+def stage(text: str, share: float | None = None) -> None:
+    """Tell who follows what begins now, and which share of this engine's build is behind, 0..1.
+
+    Args:
+        text: which network, and what is done with it.
+        share: None: as much as before.
+    """
     follower = _follower.get()
     if follower is not None:
         follower.tell(text, share)

@@ -5,7 +5,7 @@ Networks with random weights, which are there to be timed, are calibrated on noi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -105,11 +105,25 @@ def samples_for(graph: Graph, seen: Mapping[str, Sequence[Inputs]]) -> list[Inpu
     raise EngineError(f"{graph.name} was not run in the calibration: take more frames, or one with a target")
 
 
+def run_by_engines(graphs: Iterable[Graph]) -> list[Graph]:
+    """The graphs that engines run in int8 in these graphs' place, each once: those for single items."""
+    return _distinct(graph.single or graph for graph in graphs)
+
+
+def all_calibrated(graphs: Sequence[Graph]) -> list[Graph]:
+    """What engines run in these graphs' place, and these graphs themselves, which exported files hold."""
+    return _distinct([*run_by_engines(graphs), *graphs])
+
+
+def _distinct(graphs: Iterable[Graph]) -> list[Graph]:
+    return list({graph.name: graph for graph in graphs}.values())
+
+
 def calibrate_on_noise(graphs: Sequence[Graph]) -> None:
-    """Make int8 networks of graphs that no video suits, where this is possible and not done yet."""
+    """Make int8 networks for engines of graphs that no video suits, where this can be and is not done yet."""
     if openvino.uncalibratable(graphs) is not None:
         return
-    for graph in graphs:
+    for graph in run_by_engines(graphs):
         if openvino.quantised_facts(graph) != _NOISE:
             openvino.quantise(graph, [realistic_inputs(graph, seed) for seed in range(_NOISES)])
             openvino.describe_quantised(graph, _NOISE)

@@ -17,6 +17,7 @@ import torch
 from tracking_runtime.engines import BACKENDS
 from tracking_runtime.engines.cache import EngineCache, default_folder
 from tracking_runtime.engines.export import FORMATS
+from tracking_runtime.engines.nvidia import DRIVER_FILES, driver_version
 from tracking_runtime.models import search_path
 from tracking_runtime.reports.machine import this_machine
 from tracking_runtime.transport import PROFILE_VARIABLE, shared_memory_profile
@@ -25,10 +26,17 @@ State = Literal["good", "missing", "wrong"]
 
 _NEEDED_SHM_MB = 256  # the shipped profile takes 128 MB a process, and there are at least two
 _NEEDED_DISK_MB = 1000
-_PACKAGES = (
-    "openvino", "nncf", "onnx", "onnxscript", "onnxruntime",
-    "torch-tensorrt", "tensorrt", "tensorrt-rtx-cu12",
-)  # fmt: skip
+_EXTRAS = {
+    "openvino": "cpu",
+    "nncf": "int8",
+    "onnxruntime": "int8",
+    "onnx": "export",
+    "onnxscript": "export",
+    "tensorrt-rtx-cu12": "tensorrt-rtx",
+}
+"""Packages that engines and file formats take, and the extra of ours that each belongs to."""
+
+_TENSORRT = ("torch-tensorrt", "tensorrt")
 
 
 @dataclass(frozen=True)
@@ -53,7 +61,7 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Everything, one after the other; nothing is changed."""
     yield from _machine()
-    yield from _graphics()
+    yield from graphics(*DRIVER_FILES)
     yield from _engines()
     yield from _formats()
     yield from _ros()
@@ -67,9 +75,16 @@ def _machine() -> Iterator[Finding]:
     described = f"{machine.processor}, {machine.cores} cores, {machine.memory_gb:.0f} GB"
     yield Finding("machine", "system", "good", f"{machine.system}; {described}")
     yield Finding("machine", "arithmetic", "good", _arithmetic(Path("/proc/cpuinfo")))
-    for name in dict.fromkeys((*machine.versions, *_PACKAGES)):
-        known = machine.versions.get(name) or _version(name)
-        yield Finding("packages", name, "good" if known else "missing", known or "not installed")
+    for name, known in machine.versions.items():
+        yield Finding("packages", name, "good", known)
+    fixes = {name: f"pip install 'remote_sensing_tracking[{extra}]'" for name, extra in _EXTRAS.items()}
+    fixes |= dict.fromkeys(_TENSORRT, f"{_install_torch_tensorrt(_version('torch'))}, with an NVIDIA GPU")
+    for name in (name for name in fixes if name not in machine.versions):
+        known = _version(name)
+        if known:
+            yield Finding("packages", name, "good", known)
+        else:
+            yield Finding("packages", name, "missing", "not installed", fixes[name])
 
 
 def _arithmetic(information: Path) -> str:
@@ -87,16 +102,21 @@ def _version(package: str) -> str:
         return ""
 
 
-def _graphics() -> Iterator[Finding]:
-    driver = Path("/proc/driver/nvidia/version")
-    jetson = Path("/etc/nv_tegra_release")
-    has_gpu = driver.is_file() or jetson.is_file()
-    if not has_gpu:
-        yield Finding("GPU", "NVIDIA driver", "missing", "none: networks run on the processor")
+def graphics(*releases: Path) -> Iterator[Finding]:
+    """The GPU and what works on it.
+
+    Args:
+        releases: files that tell the driver's version, those that are there; WSL2 and containers on a Jetson
+            have none.
+    """
+    found = driver_version(releases).partition("\n")[0]
+    works = torch.cuda.is_available()
+    if not found and not works:
+        fix = "install an NVIDIA GPU's driver, in a container start it with --gpus all; all works without"
+        yield Finding("GPU", "NVIDIA driver", "missing", "none: networks run on the processor", fix)
         return
-    found = (driver if driver.is_file() else jetson).read_text().splitlines()[0]
-    yield Finding("GPU", "NVIDIA driver", "good", found)
-    if torch.cuda.is_available():
+    yield Finding("GPU", "NVIDIA driver", "good", found or "no file tells its version")
+    if works:
         major, minor = torch.cuda.get_device_capability()
         name = torch.cuda.get_device_name()
         yield Finding("GPU", "PyTorch", "good", f"{name}, compute capability {major}.{minor}")
@@ -117,8 +137,12 @@ def torch_tensorrt_fits(torch_version: str, torch_tensorrt_version: str) -> Iter
             "torch-tensorrt",
             "wrong",
             f"{torch_tensorrt_version} with torch {torch_version}",
-            f"pip install 'torch-tensorrt=={ours}.*'",
+            _install_torch_tensorrt(torch_version),
         )
+
+
+def _install_torch_tensorrt(torch_version: str) -> str:
+    return f"pip install 'torch-tensorrt=={'.'.join(torch_version.split('.')[:2])}.*'"
 
 
 def _engines() -> Iterator[Finding]:
@@ -144,9 +168,9 @@ def _formats() -> Iterator[Finding]:
 
 
 def _explained(area: str, subject: str, reason: str) -> Finding:
-    """Of a reason with the fix in brackets."""
+    """Of a reason with the fix in brackets; without, it is the GPU that is missing."""
     found, _, fix = reason.partition(" (")
-    return Finding(area, subject, "missing", found, fix.rstrip(")"))
+    return Finding(area, subject, "missing", found, fix.removesuffix(")") or "see what is said of the GPU")
 
 
 def _ros() -> Iterator[Finding]:
@@ -202,7 +226,7 @@ def optional_packages() -> Iterator[Finding]:
 def shared_memory(folder: Path) -> Finding:
     """Whether there is room for images that go from process to process."""
     if not folder.is_dir():
-        return Finding("ROS", str(folder), "wrong", "there is none", "images go by the network, slowly")
+        return Finding("ROS", str(folder), "wrong", "there is none", f"mount a tmpfs at {folder}")
     size_mb = shutil.disk_usage(folder).total / 1e6
     found = f"{size_mb:.0f} MB"
     if size_mb < _NEEDED_SHM_MB:

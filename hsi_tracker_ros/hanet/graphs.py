@@ -74,7 +74,8 @@ def template_graph(network: SiameseNetwork, batch: int, name: str) -> Graph:
 def search_graph(network: SiameseNetwork, batch: int, name: str) -> Graph:
     """The search half for so many targets; the network's bands are fixed."""
     with torch.no_grad():
-        template = TemplateGraph(network).eval()(*_crops(network, 1, "template"))
+        given = TemplateGraph(network).eval()(*_crops(network, 1, "template"))
+    template = tuple(kernel.contiguous() for kernel in given)
     kernels = _kernel_names(network)
     examples = (*_crops(network, 1, "search"), *template, *online_part(template))
     inputs = (*network.crop_names, *kernels, *(f"online_{kernel}" for kernel in online_part(kernels)))

@@ -1,6 +1,11 @@
+import re
 import time
+from io import StringIO
+
+from rich.console import Console
 
 from tracking_runtime.build_progress import BuildProgress, followed, part, stage
+from tracking_runtime.commands.engine import shown_build
 
 
 def test_parts_share_the_whole_and_the_time_left_follows_from_what_is_behind():
@@ -31,3 +36,27 @@ def test_following_ends_with_its_block():
         stage("one", 0.5)
     stage("another", 0.5)
     assert [each.stage for each in told] == ["one"]
+
+
+def test_what_only_waits_is_as_far_as_before():
+    told: list[BuildProgress] = []
+    with followed(told.append):
+        stage("compiling", 0.5)
+        stage("waiting")
+        part(1, 2)
+        stage("waiting")
+    assert [each.share for each in told] == [0.5, 0.5, 0.5]
+
+
+def test_the_time_left_that_is_shown_goes_down_during_a_stage():
+    screen = StringIO()
+    with shown_build(Console(file=screen, force_terminal=True, width=100)):
+        time.sleep(0.2)
+        stage("compiling [int8]", 0.02)
+        time.sleep(2.5)
+    left = [
+        int(seconds)
+        for seconds in re.findall(r"compiling \[int8\], 2%, about (\d+) s left", screen.getvalue())
+    ]
+    assert left[0] > left[-1] > 0
+    assert left == sorted(left, reverse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,14 +30,60 @@ IMAGE = np.ones((1, 3, 9, 9), np.float32)
 BUILDER = """
 import sys
 from pathlib import Path
+from tracking_runtime.build_progress import followed
 from tracking_runtime.engines.cache import EngineCache
 
 def make(folder):
     (folder / "network").write_bytes(bytes(4_000_000))
     {between}
 
-with EngineCache(Path(sys.argv[1])).obtain("0" * 64, "it", make) as folder:
-    print(folder, flush=True)
+with followed(lambda build: print(build.stage, file=sys.stderr, flush=True)):
+    with EngineCache(Path(sys.argv[1])).obtain("0" * 64, "it", make) as folder:
+        print(folder, flush=True)
+"""
+
+CUT_OFF = """
+import json, os, sys
+from pathlib import Path
+from tracking_runtime.engines.cache import EngineCache
+
+KEY = "0" * 64
+EVENTS = ("open", "os.mkdir", "os.remove", "os.rename", "os.rmdir")
+
+def network(of):
+    return lambda folder: (folder / "network").write_text(of)
+
+def lost(folder):
+    raise LookupError("it cannot be made again")
+
+def step(cache):
+    {step}
+
+def die_at(event):
+    def count(name, _):
+        nonlocal event
+        if name in EVENTS:
+            event -= 1
+            if event < 0:
+                os.kill(os.getpid(), 9)
+    sys.addaudithook(count)
+
+event, killed = 0, True
+while killed:
+    cache = EngineCache(Path(sys.argv[1]) / str(event))
+    cache.replace(KEY, "it", network("old"))
+    cache.describe(KEY, "it", {{"of": "old"}})
+    child = os.fork()
+    if not child:
+        die_at(event)
+        step(cache)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    killed = os.WIFSIGNALED(status)
+    with cache.obtain(KEY, "it", lost) as kept:
+        print(json.dumps([(kept / "network").read_text(), cache.facts(KEY)]))
+    event += 1
+sys.exit(status != 0)
 """
 
 
@@ -56,7 +104,9 @@ def test_kill_9_during_a_build_leaves_it_to_the_next(tmp_path: Path) -> None:
     with builder(tmp_path, "print('building', flush=True); import time; time.sleep(600)") as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "building\n"
-        with builder(tmp_path) as second:  # waits for the first, and finds it dead
+        with builder(tmp_path) as second:  # waits for the first, says so, and finds it dead
+            assert second.stderr is not None
+            assert "it: another process makes it\n" in second.stderr
             first.send_signal(signal.SIGKILL)
             said, complaints = second.communicate(timeout=120)
     assert said.strip() == str(tmp_path / ("0" * 64)), complaints
@@ -71,6 +121,30 @@ def test_kill_9_while_it_is_moved_into_place_leaves_it_to_the_next(tmp_path: Pat
         said, complaints = second.communicate(timeout=120)
     assert said.strip() == str(tmp_path / ("0" * 64)), complaints
     assert [entry.damage for entry in EngineCache(tmp_path).entries()] == [""]
+
+
+def cut_off_anywhere(folder: Path, step: str) -> list[list[Any]]:
+    """The network and its facts after kill -9 before each access to files in a step, at last after it."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(folder)}
+    command = [sys.executable, "-c", CUT_OFF.format(step=step), str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_kill_9_while_facts_are_kept_loses_nothing(tmp_path: Path) -> None:
+    found = cut_off_anywhere(tmp_path, 'cache.describe(KEY, "it", {"of": "new"})')
+    assert len(found) > 3
+    assert all(each in (["old", {"of": "old"}], ["old", {"of": "new"}]) for each in found)
+    assert found[-1] == ["old", {"of": "new"}]
+
+
+def test_kill_9_while_an_engine_is_replaced_leaves_the_one_or_the_other(tmp_path: Path) -> None:
+    found = cut_off_anywhere(tmp_path, 'cache.replace(KEY, "it", network("new"))')
+    assert len(found) > 8
+    assert all(each in (["old", {"of": "old"}], ["old", {}], ["new", {}]) for each in found)
+    assert found[0] == ["old", {"of": "old"}]
+    assert found[-1] == ["new", {}]
 
 
 def test_a_full_disk_costs_the_keeping_alone(tmp_path: Path) -> None:

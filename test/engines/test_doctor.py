@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from tracking_runtime.commands.doctor import doctor
 from tracking_runtime.doctor import (
     engine_cache,
+    graphics,
     middleware,
     optional_packages,
     shared_memory,
@@ -44,6 +49,69 @@ def test_a_table_tells_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert f"{tmp_path / 'file'} cannot be written" in result.output
     assert "set RSTRACK_ENGINE_CACHE" in result.output
     assert "Error: wrong: " in result.output
+
+
+EXTRAS = {
+    "openvino": "cpu",
+    "nncf": "int8",
+    "onnxruntime": "int8",
+    "onnx": "export",
+    "onnxscript": "export",
+    "tensorrt-rtx-cu12": "tensorrt-rtx",
+}
+
+
+def without_extras(folder: Path) -> str:
+    """A ``PYTHONPATH`` with everything that is on this one, but for what the extras for engines install."""
+    hidden = ("openvino", "nncf", "onnx", "tensorrt")
+    places = [place for place in map(Path, sys.path) if place.is_dir()]
+    for place in (place for place in places if place.name.endswith("-packages")):
+        for path in place.iterdir():
+            if not path.name.startswith(hidden) and not (folder / path.name).exists():
+                (folder / path.name).symlink_to(path)
+    return os.pathsep.join([str(folder), *(str(place) for place in places if place.name[-9:] != "-packages")])
+
+
+def test_everything_that_is_missing_or_wrong_has_a_fix(tmp_path: Path) -> None:
+    installed, cache = tmp_path / "installed", tmp_path / "file" / "cache"
+    installed.mkdir()
+    cache.parent.write_text("")
+    environment = os.environ | {"PYTHONPATH": without_extras(installed), "RSTRACK_ENGINE_CACHE": str(cache)}
+    command = [sys.executable, "-S", "-m", "tracking_runtime.cli", "doctor", "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    findings = json.loads(done.stdout[: done.stdout.rindex("]") + 1])
+    packages = {each["subject"]: each for each in findings if each["area"] == "packages"}
+    for name, extra in EXTRAS.items():
+        assert packages[name]["state"] == "missing"
+        assert packages[name]["fix"] == f"pip install 'remote_sensing_tracking[{extra}]'"
+    assert "pip install 'torch-tensorrt==" in packages["torch-tensorrt"]["fix"]
+    assert not [each for each in findings if each["state"] != "good" and not each["fix"]]
+
+
+def test_a_fix_is_shown_as_it_is_to_be_typed(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": without_extras(tmp_path), "COLUMNS": "1000"}
+    command = [sys.executable, "-S", "-m", "tracking_runtime.cli", "doctor"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert "pip install 'remote_sensing_tracking[int8]'" in done.stdout
+
+
+def test_a_gpu_is_found_where_no_file_tells_of_it(tmp_path: Path) -> None:
+    driver, *more = graphics(tmp_path / "none")
+    if torch.cuda.is_available():
+        assert (driver.state, more[0].state) == ("good", "good")
+        assert torch.cuda.get_device_name() in more[0].found
+    else:
+        assert (driver.state, more) == ("missing", [])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU PyTorch works")
+def test_a_driver_that_pytorch_does_not_find_is_wrong(tmp_path: Path) -> None:
+    release = tmp_path / "nv_tegra_release"
+    release.write_text("# R36 (release)\nmore\n")
+    driver, pytorch = graphics(tmp_path / "none", release)
+    assert (driver.state, driver.found) == ("good", "# R36 (release)")
+    assert pytorch.state == "wrong"
+    assert "install the build of torch" in pytorch.fix
 
 
 def only_installed(package: str, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,6 +84,13 @@ def test_the_published_network_compiles_for_every_gpu_in_float32(tmp_path: Path)
     assert min(compiled(template, tmp_path)) > 1e8
 
 
+def test_float32_is_not_rounded_to_tf32() -> None:
+    graph = Graph("sum", nn.Conv2d(16, 32, 3), (torch.rand(1, 16, 32, 32),), ("x",), ("y",))
+    engine = build_engine(as_onnx(graph), FAMILIES["sm80-sm120"])
+    assert b" tf32=0\n" in engine
+    assert b" tf32=1\n" not in engine
+
+
 def test_what_turing_does_in_float16_only_is_told(tmp_path: Path) -> None:
     graph = Graph("product", nn.Linear(16, 16), (torch.rand(8, 16),), ("x",), ("y",))
     with pytest.raises(EngineError, match=r"7\.5 takes it in float16 only, .*FP32 GEMM is not supp"):

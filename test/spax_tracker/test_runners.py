@@ -153,15 +153,19 @@ def test_what_an_engine_cannot_do_pytorch_does_loudly(
     model: SpaxModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     wanted = watch(PyTorchRunner(model.network), model)
-    for backend, reason in (
-        (Breaking(most_rows=64 * TILE**2), "too large"),
-        (Breaking(runs=3), "device lost"),
+    for backend, reason, failed in (
+        (Breaking(most_rows=64 * TILE**2), "too large", {80, 160}),
+        (Breaking(runs=3), "device lost", {64, 160}),
     ):
         caplog.clear()
         runner = open_runner(model, EngineSettings(), backends=(backend,))
         assert runner.description == "breaking, in buckets of tiles"
         assert_same(watch(runner, model), wanted)
         assert any(each.levelno == logging.ERROR and reason in each.getMessage() for each in caplog.records)
+        engine, *instead = runner.description.split("; PyTorch for ")
+        assert engine.startswith("breaking") and engine.endswith("in buckets of tiles")
+        assert {int(each.split()[0]) for each in instead} == failed
+        assert all(reason in each for each in instead)
 
 
 def test_an_engine_asked_for_by_name_is_not_replaced(model: SpaxModel) -> None:

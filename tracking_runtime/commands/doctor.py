@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from tracking_runtime.doctor import examine
@@ -29,7 +30,7 @@ def doctor(as_json: bool) -> None:
         table = Table("", "", "state", "found", "what to do")
         for each in findings:
             state = f"[{_STYLES[each.state]}]{each.state}"
-            table.add_row(each.area, each.subject, state, each.found, each.fix)
+            table.add_row(each.area, escape(each.subject), state, escape(each.found), escape(each.fix))
         Console().print(table)
     wrong = sum(each.state == "wrong" for each in findings)
     if wrong:

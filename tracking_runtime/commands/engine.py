@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
@@ -81,24 +83,33 @@ def build(
 
 def _build(networks: Networks, settings: EngineSettings) -> Table:
     table = Table("graph", "engine")
-    with Progress(TextColumn("{task.description}"), BarColumn(), transient=True) as progress:
-        task = progress.add_task("building", total=1.0)
+    with shown_build():
+        engines = load_engines(networks.graphs, settings)
+    for graph, built in zip(networks.graphs, engines, strict=True):
+        table.add_row(graph.name, escape(built.description))
+    return table
+
+
+@contextmanager
+def shown_build(console: Console | None = None) -> Iterator[None]:
+    """Show how far what this thread builds in the block is; the time left goes down as time passes."""
+    text = TextColumn("{task.fields[build]}", markup=False)
+    with Progress(text, BarColumn(), console=console, transient=True) as progress:
+        task = progress.add_task("", total=1.0, build="building")
 
         def tell(build: BuildProgress) -> None:
-            progress.update(task, completed=build.share, description=str(build))
+            progress.update(task, completed=build.share, build=build)
 
         with followed(tell):
-            engines = load_engines(networks.graphs, settings)
-    for graph, built in zip(networks.graphs, engines, strict=True):
-        table.add_row(graph.name, built.description)
-    return table
+            yield
 
 
 def _calibrate(networks: Networks, model: str, calibrate_on: str, validation: str, frames: int) -> None:
     reason = openvino.uncalibratable(networks.graphs)
     if reason is not None:
         raise EngineError(f"{model} cannot be calibrated: {reason}")
-    total = len(networks.graphs) + 3
+    graphs = calibration.all_calibrated(networks.graphs)
+    total = len(graphs) + 3
     with passing() as progress:
         task = progress.add_task("tracking to calibrate", total=total)
         seen = calibration.watch(networks, model, calibration.excerpt(calibrate_on, frames))
@@ -106,15 +117,16 @@ def _calibrate(networks: Networks, model: str, calibrate_on: str, validation: st
         video = calibration.excerpt(validation, frames)
         before = calibration.track(networks, model, video, "openvino:float32")
         progress.advance(task)
-        for graph in networks.graphs:
+        samples = [calibration.samples_for(graph, seen) for graph in graphs]
+        for graph, inputs in zip(graphs, samples, strict=True):
             progress.update(task, description=f"calibrating {graph.name}")
-            openvino.quantise(graph, calibration.samples_for(graph, seen))
+            openvino.quantise(graph, inputs)
             progress.advance(task)
         progress.update(task, description="tracking in int8")
         after = calibration.track(networks, model, video, "openvino:int8")
         progress.advance(task)
     facts = {"calibration": calibrate_on, "validation": validation, "frames": frames}
-    for graph in networks.graphs:
+    for graph in graphs:
         openvino.describe_quantised(graph, {**facts, "float32": before, "int8": after})
     _compare(before, after)
 

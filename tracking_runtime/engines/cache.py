@@ -29,13 +29,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tracking_runtime.build_progress import stage
 from tracking_runtime.engines.protocol import Graph
 
 VARIABLE = "RSTRACK_ENGINE_CACHE"
 
 _CHECKSUMS = "checksums.json"
 _LABEL = "label.json"
-_FACTS = "facts.json"
+_FACTS, _NEW_FACTS = "facts.json", "facts.json.new"
+_UNCHECKED = (_CHECKSUMS, _FACTS, _NEW_FACTS)
 _log = logging.getLogger(__name__)
 
 
@@ -158,11 +160,11 @@ class EngineCache:
         """
         with ExitStack() as stack:
             try:
-                stack.enter_context(self._locked(key))
+                stack.enter_context(self._locked(key, label))
                 kept = self._whole(key)
             except OSError as error:
                 self._warn(label, error)
-                if self._is_whole(key):
+                if _is_whole(self.folder / key):
                     yield self.folder / key
                     return
                 kept, keep = None, False
@@ -179,6 +181,31 @@ class EngineCache:
                         self._warn(label, error)
             yield kept
 
+    def replace(self, key: str, label: str, make: Callable[[Path], None]) -> None:
+        """Make an engine, and put it in the place of the one that is kept, if any, which serves until then.
+
+        Args:
+            key: as of ``obtain``.
+            label: for people.
+            make: as of ``obtain``; others may use what is kept meanwhile.
+
+        Raises:
+            OSError: it cannot be kept; what was kept stays as it was.
+        """
+        with tempfile.TemporaryDirectory(prefix="rstrack-engine-", ignore_cleanup_errors=True) as aside:
+            make(Path(aside))
+            with self._locked(key, label):
+                self._keep(key, label, Path(aside))
+
+    def unwritable(self) -> str | None:
+        """Why nothing can be kept, and what to do; None if it can."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                return None
+        except OSError as error:
+            return f"{self.folder} cannot be written ({error}): set {VARIABLE} to a folder that can"
+
     def _warn(self, label: str, error: OSError) -> None:
         _log.warning("%s cannot be kept in %s: %s", label, self.folder, error)
 
@@ -187,74 +214,88 @@ class EngineCache:
         folders = [path for path in self.folder.glob("*") if path.is_dir() and len(path.name) == 64]
         return sorted(map(_entry, folders), key=lambda entry: entry.created, reverse=True)
 
-    def describe(self, key: str, facts: Mapping[str, Any]) -> None:
-        """Keep facts with an engine that is there, for people."""
+    def describe(self, key: str, label: str, facts: Mapping[str, Any]) -> None:
+        """Keep facts with an engine that is there, for people.
+
+        Raises:
+            OSError: they cannot be kept; what was kept stays as it was.
+        """
         entry = self.folder / key
-        with self._locked(key):
-            (entry / _FACTS).write_text(json.dumps(dict(facts), indent=1))
-            (entry / _CHECKSUMS).write_text(json.dumps(_checksums(entry)))
+        with self._locked(key, label):
+            (entry / _NEW_FACTS).write_text(json.dumps(dict(facts), indent=1))
+            (entry / _NEW_FACTS).replace(entry / _FACTS)
 
     def facts(self, key: str) -> dict[str, Any]:
         """What was kept with an engine; empty if nothing was."""
-        path = self.folder / key / _FACTS
-        return dict(json.loads(path.read_text())) if path.is_file() else {}
-
-    def forget(self, key: str) -> None:
-        """Remove one engine as soon as nobody uses it, if it is there."""
-        with suppress(OSError), self._locked(key):
-            shutil.rmtree(self.folder / key, ignore_errors=True)
+        with suppress(OSError, ValueError):
+            return dict(json.loads((self.folder / key / _FACTS).read_text()))
+        return {}
 
     def clear(self) -> int:
-        """Forget everything, each engine as soon as nobody uses it; returns how many that were."""
+        """Remove everything, each engine as soon as nobody uses it; returns how many that were."""
         entries = self.entries()
-        for folder in (*(entry.folder for entry in entries), *self.folder.glob(".*")):
-            with self._locked(folder.name.lstrip(".")):
+        folders = {entry.folder: entry.label for entry in entries}
+        for folder in (*self.folder.glob(".*"), *folders):
+            with self._locked(folder.name.lstrip("."), folders.get(folder, folder.name)):
                 shutil.rmtree(folder, ignore_errors=True)
         return len(entries)
 
     @contextmanager
-    def _locked(self, key: str) -> Iterator[None]:
+    def _locked(self, key: str, label: str) -> Iterator[None]:
+        """Alone with an engine; who has to wait for it is told."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{key}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _log.info("%s: another process makes it", label)
+                stage(f"{label}: another process makes it")
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _is_whole(self, key: str) -> bool:
-        return (self.folder / key).exists() and not _damage(self.folder / key)
-
     def _whole(self, key: str) -> Path | None:
-        """An entry as it was written; a damaged one is removed."""
-        entry = self.folder / key
-        if not entry.exists():
-            return None
-        damage = _damage(entry)
-        if not damage:
+        """An entry as it was written, or what was about to take its place; a damaged one is removed."""
+        entry, successor = self.folder / key, self.folder / f".{key}"
+        if _is_whole(entry):
             return entry
-        _log.warning("the engine kept in %s is damaged (%s): it is made again", entry, damage)
-        shutil.rmtree(entry)
+        if _is_whole(successor):
+            return _put(successor, entry)
+        if entry.exists():
+            _log.warning("the engine kept in %s is damaged (%s): it is made again", entry, _damage(entry))
+            shutil.rmtree(entry)
         return None
 
     def _keep(self, key: str, label: str, made: Path) -> Path:
         """Move what was made into place, whole or not at all."""
         (made / _LABEL).write_text(json.dumps({"label": label}))
         (made / _CHECKSUMS).write_text(json.dumps(_checksums(made)))
-        entry, partial = self.folder / key, self.folder / f".{key}"
-        shutil.rmtree(partial, ignore_errors=True)
+        successor = self.folder / f".{key}"
+        shutil.rmtree(successor, ignore_errors=True)
         try:
-            shutil.copytree(made, partial)
-            partial.rename(entry)
+            shutil.copytree(made, successor)
         except OSError:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(successor, ignore_errors=True)
             raise
-        return entry
+        return _put(successor, self.folder / key)
+
+
+def _put(successor: Path, entry: Path) -> Path:
+    """Put what is whole in an entry's place; if that is cut off, the next use of the entry finishes it."""
+    if entry.exists():
+        shutil.rmtree(entry)
+    return successor.rename(entry)
 
 
 def _checksums(folder: Path) -> dict[str, str]:
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.iterdir())
-        if path.name != _CHECKSUMS
+        if path.name not in _UNCHECKED
     }
+
+
+def _is_whole(folder: Path) -> bool:
+    return folder.exists() and not _damage(folder)
 
 
 def _damage(folder: Path) -> str:

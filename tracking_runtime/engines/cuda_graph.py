@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from tracking_runtime.engines.filling import overwrite
 
 Outputs = Tensor | tuple[Tensor, ...]
 Run = Callable[..., Outputs]
@@ -40,6 +41,8 @@ def recorded(module: Run, examples: Sequence[Tensor], name: str) -> tuple[Run, b
 class RecordedModule:
     """A module's kernels for inputs of fixed shapes. The next run overwrites what a run returns.
 
+    Runs with other shapes raise EngineError.
+
     Raises:
         RuntimeError: it cannot be recorded.
         AssertionError: the replay gives something else, or this PyTorch is not for CUDA.
@@ -58,8 +61,7 @@ class RecordedModule:
             self._outputs = module(*self._inputs)
         torch.testing.assert_close(self(*examples), wanted)
 
-    def __call__(self, *tensors: Any) -> Outputs:
-        for own, given in zip(self._inputs, tensors, strict=True):
-            own.copy_(given)
+    def __call__(self, *tensors: Tensor) -> Outputs:
+        overwrite(self._inputs, tensors)
         self._graph.replay()
         return self._outputs

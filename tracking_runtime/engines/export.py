@@ -94,6 +94,7 @@ class Format:
         version: of what writes them.
         runnable: whether OpenVINO can read the first of the files and run it.
         precisions: that it can be written in, the usual one first.
+        names: of the inputs and outputs in the main one of a graph's files, in the graph's order.
     """
 
     unavailable: Callable[[], str | None]
@@ -101,6 +102,10 @@ class Format:
     version: Callable[[], str]
     runnable: bool
     precisions: tuple[str, ...]
+    names: Callable[[Graph, Path], tuple[Sequence[str], Sequence[str]]] = lambda graph, _: (
+        graph.inputs,
+        graph.outputs,
+    )
 
 
 def _write_onnx(graph: Graph, stem: Path, precision: str) -> list[Path]:
@@ -141,7 +146,12 @@ FORMATS: Mapping[str, Format] = {
     "onnx": Format(onnx.unavailable, _write_onnx, _version("onnx"), True, ("float32", "float16", "int8")),
     "openvino": Format(openvino.missing, _write_openvino, _version("openvino"), True, ("float32", "int8")),
     "tensorrt": Format(
-        tensorrt.missing, _write_tensorrt, _version("torch_tensorrt"), False, tensorrt.PRECISIONS
+        tensorrt.missing,
+        _write_tensorrt,
+        _version("torch_tensorrt"),
+        False,
+        tensorrt.PRECISIONS,
+        lambda _, path: tensorrt.names_in(path.read_bytes()),
     ),
     "tensorrt-rtx": Format(
         tensorrt_rtx.unbuildable,
@@ -191,11 +201,12 @@ def _export(graph: Graph, chosen: Format, folder: Path, precision: str) -> Expor
     difference, checked = _difference(files[0], chosen, inputs, wanted)
     if difference is not None and not difference <= TOLERANCES[precision]:
         raise EngineError(f"{files[0]} gives other numbers than PyTorch: they differ by {difference:.2g}")
+    given, answered = chosen.names(graph, files[0])
     return ExportedGraph(
         graph.name,
         {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-        _described(graph.inputs, inputs),
-        _described(graph.outputs, wanted),
+        _described(given, inputs),
+        _described(answered, wanted),
         difference,
         checked,
     )

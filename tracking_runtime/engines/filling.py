@@ -1,4 +1,4 @@
-"""Engines of fixed shapes, for other numbers of items than they were compiled for."""
+"""Engines of fixed shapes: their inputs, and other numbers of items than they were compiled for."""
 
 from __future__ import annotations
 
@@ -6,9 +6,29 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from tracking_runtime.engines.protocol import Engine, Graph
+from tracking_runtime.engines.protocol import Engine, EngineError, Graph
+
+
+def input_buffers(graph: Graph, device: str) -> list[Tensor]:
+    """A graph's examples on a device, each apart and row-major: what engines read a run's inputs from."""
+    row_major = torch.contiguous_format
+    return [example.detach().clone(memory_format=row_major).to(device) for example in graph.examples]
+
+
+def overwrite(buffers: Iterable[Tensor], given: Iterable[Tensor]) -> None:
+    """Put a run's inputs where its engine reads them.
+
+    Raises:
+        EngineError: one is not of its buffer's shape: rows are not repeated.
+    """
+    for buffer, tensor in zip(buffers, given, strict=True):
+        if tensor.shape != buffer.shape:
+            raise EngineError(f"an input is {tuple(tensor.shape)}, and the engine for {tuple(buffer.shape)}")
+        buffer.copy_(tensor, non_blocking=True)
 
 
 def separate(arrays: Iterable[NDArray[Any]]) -> Iterator[tuple[NDArray[Any], ...]]:

@@ -148,7 +148,7 @@ def _converted(graph: Graph) -> Iterator[Path]:
 @contextmanager
 def _quantised(graph: Graph) -> Iterator[Path]:
     """The folder of the network in int8, which was calibrated before."""
-    with EngineCache().obtain(_int8_key(graph), f"{graph.name}, int8", partial(_refuse, graph)) as kept:
+    with EngineCache().obtain(_int8_key(graph), _int8_label(graph), partial(_refuse, graph)) as kept:
         yield kept
 
 
@@ -161,6 +161,10 @@ def _int8_key(graph: Graph) -> str:
     return graph_key(graph, _version(), torch.__version__, "int8")
 
 
+def _int8_label(graph: Graph) -> str:
+    return f"{graph.name}, {_version()}, int8"
+
+
 def _version() -> str:
     return f"OpenVINO {_openvino().__version__}"
 
@@ -171,23 +175,39 @@ def quantise(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]]) -> None:
     Args:
         graph: to quantise.
         inputs: of runs, from which the range of each value is taken.
+
+    Raises:
+        EngineError: it cannot be made or kept; what was calibrated before stays as it was.
     """
-    cache, key = EngineCache(), _int8_key(graph)
-    cache.forget(key)
-    label = f"{graph.name}, {_version()}, int8"
+    reason = uncalibratable([graph])
+    if reason is not None:
+        raise EngineError(f"{graph.name} cannot be calibrated: {reason}")
 
     def make(folder: Path) -> None:
         write_quantised(graph, inputs, folder / _FILE)
         if onnx.unquantisable() is None:
             onnx.write_quantised(graph, inputs, (folder / _FILE).with_suffix(".onnx"))
 
-    with cache.obtain(key, label, make):
-        pass
+    cache = EngineCache()
+    try:
+        cache.replace(_int8_key(graph), _int8_label(graph), make)
+    except Exception as error:
+        places = f"made in {tempfile.gettempdir()} and kept in {cache.folder}"
+        raise EngineError(f"{graph.name} in int8 cannot be {places}: {error}") from error
 
 
 def describe_quantised(graph: Graph, facts: Mapping[str, Any]) -> None:
-    """Keep what is known of a graph's int8 network with it, for people."""
-    EngineCache().describe(_int8_key(graph), facts)
+    """Keep what is known of a graph's int8 network with it, for people.
+
+    Raises:
+        EngineError: it cannot be kept; the network can be used all the same.
+    """
+    cache = EngineCache()
+    try:
+        cache.describe(_int8_key(graph), _int8_label(graph), facts)
+    except OSError as error:
+        what = f"{graph.name} is calibrated, but how well it tracks cannot be kept in {cache.folder}"
+        raise EngineError(f"{what}: {error}") from error
 
 
 def quantised_facts(graph: Graph) -> dict[str, Any]:
@@ -253,7 +273,7 @@ def uncalibratable(graphs: Iterable[Graph]) -> str | None:
         return refusals[0]
     if importlib.util.find_spec("nncf") is None:
         return "not installed: nncf (pip install 'remote_sensing_tracking[int8]')"
-    return missing()
+    return missing() or EngineCache().unwritable()
 
 
 def _convert(graph: Graph, folder: Path) -> None:

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from tracking_runtime.engines.cuda_graph import Run, recorded
+from tracking_runtime.engines.filling import filled
 from tracking_runtime.engines.precision import DTYPES, in_precision
-from tracking_runtime.engines.protocol import EngineSettings, Graph
+from tracking_runtime.engines.protocol import Engine, EngineSettings, Graph
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -23,6 +24,12 @@ def channels_last(module: Network) -> Network:
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return module
+
+
+def forbid_tf32() -> None:
+    """From then on float32 is float32 on GPUs in this process: PyTorch's convolutions round it to TF32."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 class PyTorchEngine:
@@ -37,6 +44,7 @@ class PyTorchEngine:
             torch.set_num_threads(settings.cpu_threads)
             how = f"CPU, {settings.cpu_threads} threads, {settings.precision}"
         else:
+            forbid_tf32()
             how = f"{torch.cuda.get_device_name(self._device)}, {settings.precision}"
             with torch.inference_mode():
                 self._module, at_once = recorded(self._module, self._tensors(examples), graph.name)
@@ -70,5 +78,6 @@ class PyTorchBackend:
             return "PyTorch finds no CUDA device"
         return None
 
-    def load(self, graph: Graph, settings: EngineSettings) -> PyTorchEngine:
-        return PyTorchEngine(graph, self._device, settings)
+    def load(self, graph: Graph, settings: EngineSettings) -> Engine:
+        engine = PyTorchEngine(graph, self._device, settings)
+        return filled(graph, engine) if self._device == "cuda" else engine

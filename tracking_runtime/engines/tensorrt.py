@@ -7,6 +7,7 @@ machine, by :mod:`tracking_runtime.engines.operators`; running it takes an NVIDI
 from __future__ import annotations
 
 import importlib.util
+import inspect
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracking_runtime.build_progress import stage
-from tracking_runtime.engines.cache import EngineCache, graph_key
-from tracking_runtime.engines.filling import filled
+from tracking_runtime.engines.cache import graph_key
+from tracking_runtime.engines.filling import filled, input_buffers
+from tracking_runtime.engines.nvidia import gpu_facts, kept_engine
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.program import export_program
-from tracking_runtime.engines.protocol import Engine, EngineSettings, Graph
+from tracking_runtime.engines.protocol import Engine, EngineError, EngineSettings, Graph
 from tracking_runtime.engines.verification import verify
 
 PRECISIONS = ("float16", "float32", "bfloat16")
@@ -40,54 +42,86 @@ def missing() -> str | None:
 
 
 def build_engine(graph: Graph) -> bytes:
-    """A TensorRT engine for the GPU here, which ``trtexec`` and TensorRT's own runtimes read."""
+    """A TensorRT engine for the GPU here, which ``trtexec`` and TensorRT's own runtimes read.
+
+    From torch-tensorrt 2.14 on its inputs and outputs have the graph's names.
+    """
     import torch_tensorrt
 
     convert = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
-    return bytes(convert(export_program(graph, "cuda"), arg_inputs=_examples(graph)))
+    names = {"arg_input_binding_names": graph.inputs, "output_binding_names": graph.outputs}
+    taken = {name: names[name] for name in inspect.signature(convert).parameters if name in names}
+    examples = input_buffers(graph, "cuda")
+    return bytes(convert(export_program(graph, "cuda"), arg_inputs=examples, disable_tf32=True, **taken))
 
 
-def _examples(graph: Graph) -> list[Tensor]:
-    return [example.detach().clone().cuda() for example in graph.examples]
+def names_in(engine: bytes) -> tuple[list[str], list[str]]:
+    """Names of a TensorRT engine's inputs and outputs.
+
+    Raises:
+        EngineError: it cannot be loaded here.
+    """
+    import tensorrt
+
+    runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
+    loaded = runtime.deserialize_cuda_engine(engine)
+    if loaded is None:
+        raise EngineError(f"TensorRT {tensorrt.__version__} cannot load what it made")
+    names = [loaded.get_tensor_name(index) for index in range(loaded.num_io_tensors)]
+    inputs = [name for name in names if loaded.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
+    return inputs, [name for name in names if name not in inputs]
 
 
 def _build(graph: Graph, folder: Path) -> None:
     """Compile the whole graph, without parts left to PyTorch, and write it down."""
     import torch_tensorrt
 
-    examples = _examples(graph)
+    examples = input_buffers(graph, "cuda")
     stage(f"{graph.name}: exporting for TensorRT", 0.0)
     program = export_program(graph, "cuda")
     stage(f"{graph.name}: compiling by TensorRT", _EXPORT)
     compiled = torch_tensorrt.dynamo.compile(
-        program, arg_inputs=examples, require_full_compilation=True, min_block_size=1
+        program, arg_inputs=examples, disable_tf32=True, require_full_compilation=True, min_block_size=1
     )
     torch_tensorrt.save(compiled, str(folder / _FILE), arg_inputs=examples)
 
 
 class TensorRTEngine:
-    """A graph compiled for the GPU here."""
+    """A graph compiled for the GPU here.
 
-    def __init__(self, graph: Graph, settings: EngineSettings) -> None:
-        import tensorrt
+    Args:
+        description: which engine this is.
+        folder: that it was written to.
+    """
+
+    def __init__(self, description: str, folder: Path) -> None:
         import torch_tensorrt
 
-        gpu, precision = torch.cuda.get_device_name(), settings.precision
-        version = f"TensorRT {tensorrt.__version__}"
-        typed = in_precision(graph, DTYPES[precision])
-        capability = ".".join(map(str, torch.cuda.get_device_capability()))
-        key = graph_key(typed, version, torch_tensorrt.__version__, torch.__version__, gpu, capability)
-        label = f"{graph.name}, {version}, {precision}"
-        with EngineCache().obtain(key, label, partial(_build, typed)) as kept:
-            self._module = torch_tensorrt.load(str(kept / _FILE)).module()
-        self.description = f"{version} on {gpu}, {precision}"
-        verify(graph, self, precision)
+        self.description = description
+        self._module = torch_tensorrt.load(str(folder / _FILE)).module()
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         with torch.inference_mode():
             outputs = self._module(*(torch.from_numpy(array).cuda() for array in arrays))
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
         return tuple(output.numpy(force=True) for output in outputs)
+
+
+def _load(graph: Graph, precision: str) -> TensorRTEngine:
+    """A graph's engine, of an earlier start if it is there."""
+    import tensorrt
+    import torch_tensorrt
+
+    gpu, version = gpu_facts(), f"TensorRT {tensorrt.__version__}"
+    typed = in_precision(graph, DTYPES[precision])
+    made_by = (version, torch_tensorrt.__version__, torch.__version__, str(torch.version.cuda))
+    return kept_engine(
+        graph_key(typed, *made_by, *gpu),
+        f"{graph.name}, {version}, {precision}",
+        make=partial(_build, typed),
+        load=partial(TensorRTEngine, f"{version} on {gpu[0]}, {precision}"),
+        check=partial(verify, graph, precision=precision),
+    )
 
 
 class TensorRTBackend:
@@ -100,4 +134,4 @@ class TensorRTBackend:
         return missing()
 
     def load(self, graph: Graph, settings: EngineSettings) -> Engine:
-        return filled(graph, TensorRTEngine(graph, settings))
+        return filled(graph, _load(graph, settings.precision))

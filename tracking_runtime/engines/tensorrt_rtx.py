@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from tracking_runtime.build_progress import stage
 from tracking_runtime.engines import onnx, openvino
-from tracking_runtime.engines.cache import EngineCache, graph_key
-from tracking_runtime.engines.filling import OneByOne, filled
+from tracking_runtime.engines.cache import graph_key
+from tracking_runtime.engines.filling import OneByOne, filled, input_buffers, overwrite
+from tracking_runtime.engines.nvidia import gpu_facts, kept_engine
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.protocol import Engine, EngineError, EngineSettings, Graph
 from tracking_runtime.engines.verification import verify
@@ -44,7 +45,7 @@ def unbuildable() -> str | None:
 
 
 def build_engine(network: bytes, capabilities: Sequence[int] = ()) -> bytes:
-    """Compile an ONNX file's contents, every operator of it.
+    """Compile an ONNX file's contents, every operator of it, without rounding float32 to TF32.
 
     Args:
         network: the file.
@@ -70,6 +71,7 @@ def build_engine(network: bytes, capabilities: Sequence[int] = ()) -> bytes:
         problems = [parser.get_error(index).desc() for index in range(parser.num_errors)]
         raise EngineError(f"TensorRT for RTX {trt.__version__} does not take it: {'; '.join(problems)}")
     config = builder.create_builder_config()
+    config.clear_flag(trt.BuilderFlag.TF32)
     config.num_compute_capabilities = max(len(capabilities), 1)
     chosen = [getattr(trt.ComputeCapability, f"SM{number}") for number in capabilities]
     for index, capability in enumerate(chosen or [trt.ComputeCapability.CURRENT]):
@@ -112,30 +114,32 @@ def _build(graph: Graph, precision: str, folder: Path) -> None:
 
 
 class TensorRTRTXEngine:
-    """A graph compiled for the GPU here."""
+    """A graph compiled for the GPU here.
 
-    def __init__(self, graph: Graph, settings: EngineSettings) -> None:
+    Args:
+        graph: what was compiled.
+        description: which engine this is.
+        folder: that it was written to.
+
+    Raises:
+        EngineError: it cannot be loaded.
+    """
+
+    def __init__(self, graph: Graph, description: str, folder: Path) -> None:
         import tensorrt_rtx as trt
 
-        gpu, precision = torch.cuda.get_device_name(), settings.precision
-        version = f"TensorRT for RTX {trt.__version__}"
-        capability = ".".join(map(str, torch.cuda.get_device_capability()))
-        key = _key(graph, precision, version, gpu, capability)
-        label = f"{graph.name}, {version}, {precision}"
-        with EngineCache().obtain(key, label, partial(_build, graph, precision)) as kept:
-            self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-            self._engine = self._runtime.deserialize_cuda_engine((kept / _FILE).read_bytes())
+        self.description = description
+        self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
+        self._engine = self._runtime.deserialize_cuda_engine((folder / _FILE).read_bytes())
         if self._engine is None:
-            raise EngineError(f"{version} cannot load what it made of {graph.name}")
+            raise EngineError(f"{description} cannot load what was made of {graph.name}")
         self._context = self._engine.create_execution_context()
         self._stream = torch.cuda.Stream()
-        self._inputs = [example.detach().clone().cuda() for example in graph.examples]
+        self._inputs = input_buffers(graph, "cuda")
         self._outputs = [self._buffer(trt, name) for name in graph.outputs]
         names = (*graph.inputs, *graph.outputs)
         for name, tensor in zip(names, (*self._inputs, *self._outputs), strict=True):
             self._context.set_tensor_address(name, tensor.data_ptr())
-        self.description = f"{version} on {gpu}, {precision}"
-        verify(graph, self, precision)
 
     def _buffer(self, trt: tensorrt_rtx, name: str) -> torch.Tensor:
         dtype = torch.from_numpy(np.empty(0, trt.nptype(self._engine.get_tensor_dtype(name)))).dtype
@@ -143,12 +147,25 @@ class TensorRTRTXEngine:
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         with torch.cuda.stream(self._stream):
-            for tensor, array in zip(self._inputs, arrays, strict=True):
-                tensor.copy_(torch.from_numpy(np.ascontiguousarray(array)), non_blocking=True)
+            overwrite(self._inputs, (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
             if not self._context.execute_async_v3(self._stream.cuda_stream):
                 raise EngineError("TensorRT for RTX refused to run")
         self._stream.synchronize()
         return tuple(tensor.numpy(force=True) for tensor in self._outputs)
+
+
+def _load(graph: Graph, precision: str) -> TensorRTRTXEngine:
+    """A graph's engine, of an earlier start if it is there."""
+    import tensorrt_rtx as trt
+
+    gpu, version = gpu_facts(), f"TensorRT for RTX {trt.__version__}"
+    return kept_engine(
+        _key(graph, precision, version, *gpu),
+        f"{graph.name}, {version}, {precision}",
+        make=partial(_build, graph, precision),
+        load=partial(TensorRTRTXEngine, graph, f"{version} on {gpu[0]}, {precision}"),
+        check=partial(verify, graph, precision=precision),
+    )
 
 
 class TensorRTRTXBackend:
@@ -164,5 +181,5 @@ class TensorRTRTXBackend:
 
     def load(self, graph: Graph, settings: EngineSettings) -> Engine:
         if settings.precision == "int8" and graph.single is not None:  # which is what was calibrated
-            return OneByOne(TensorRTRTXEngine(graph.single, settings))
-        return filled(graph, TensorRTRTXEngine(graph, settings))
+            return OneByOne(_load(graph.single, settings.precision))
+        return filled(graph, _load(graph, settings.precision))
