@@ -272,8 +272,7 @@ def bench_hsi(
     from hsi_tracker_ros.benchmark.opencv import missing_opencv_trackers
     from hsi_tracker_ros.benchmark.run import run
     from hsi_tracker_ros.benchmark.speed import measure_speed
-    from hsi_tracker_ros.benchmark.suite import benchmark_videos
-    from tracking_runtime.datasets.opening import open_dataset
+    from hsi_tracker_ros.benchmark.suite import benchmark_videos, with_recorded
     from tracking_runtime.engines import EngineError
     from tracking_runtime.errors import ModelError, SourceError
 
@@ -281,10 +280,7 @@ def bench_hsi(
     _tell_missing(console, missing_opencv_trackers())
     lineup = Lineup(model, rgb_models, engine, only)
     try:
-        videos = [
-            *benchmark_videos(seeds, frames, first=first_seed),
-            *(video for place in places for video in open_dataset(place)),
-        ]
+        videos = with_recorded(benchmark_videos(seeds, frames, first=first_seed), places)
         if not videos and not speed:
             raise click.UsageError("there is nothing to measure: --seeds, a PLACE or --speed")
         measured = measure_speed(lineup.tracker, frames) if speed else None

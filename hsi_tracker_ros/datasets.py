@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from hsi_tracker_ros.cubes.channels import filtered
 from hsi_tracker_ros.cubes.false_color import false_color
 from hsi_tracker_ros.hanet.config import HANetConfig
 from hsi_tracker_ros.hanet.crops import SquareCrop, cut, search_side, template_side
 from tracking_runtime.errors import SourceError
 from tracking_runtime.geometry import Boxes, centres
-
-MAX_BANDS = 64
 
 
 @dataclass(frozen=True)
@@ -125,14 +126,14 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Pair:
-    """A template and a search crop, as arrays that stack into a batch.
+    """A template and a search crop; stacked, each has an axis of pairs before its own.
 
     Attributes:
         template_image: ``(3, 127, 127)`` BGR, 0..255.
         template_cube: ``(bands, size, size)`` relative to the frame's mean.
         search_image: ``(3, 255, 255)``.
         search_cube: ``(bands, size, size)``.
-        wavelengths_nm: ``(bands,)``; bands are padded to ``MAX_BANDS`` with zeros here and in the cubes.
+        wavelengths_nm: ``(bands,)`` of the camera; in a batch 0 where the camera has no band.
         box: left, top, right, bottom in pixels of the search crop.
         paired: whether both show the same target.
     """
@@ -147,14 +148,16 @@ class Pair:
 
 
 def stack_pairs(pairs: Sequence[Pair]) -> Pair:
-    """A batch, its bands cut to as many as its widest camera has."""
-    fields = {
-        name: torch.stack([getattr(pair, name) for pair in pairs]) for name in Pair.__dataclass_fields__
-    }
-    bands = max(int((pair.wavelengths_nm > 0).sum()) for pair in pairs)
-    for name in ("template_cube", "search_cube", "wavelengths_nm"):
-        fields[name] = fields[name][:, :bands]
-    return Pair(**fields)
+    """A batch, its bands padded with zeros to as many as its widest camera has."""
+    return Pair(
+        template_image=torch.stack([pair.template_image for pair in pairs]),
+        template_cube=pad_sequence([pair.template_cube for pair in pairs], batch_first=True),
+        search_image=torch.stack([pair.search_image for pair in pairs]),
+        search_cube=pad_sequence([pair.search_cube for pair in pairs], batch_first=True),
+        wavelengths_nm=pad_sequence([pair.wavelengths_nm for pair in pairs], batch_first=True),
+        box=torch.stack([pair.box for pair in pairs]),
+        paired=torch.stack([pair.paired for pair in pairs]),
+    )
 
 
 class PairDataset(Dataset[Pair]):
@@ -219,15 +222,13 @@ class PairDataset(Dataset[Pair]):
         if rng.random() < varied.blur:
             width = float(rng.uniform(0.5, 2.0))
             cv2.GaussianBlur(search_image, (0, 0), width, dst=search_image)
-            cv2.GaussianBlur(search_cube, (0, 0), width / 2, dst=search_cube)
+            search_cube = filtered(search_cube, partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=width / 2))
         return Pair(
-            _channels_first(_recolored(rng, template_image, varied.color), 3),
-            _channels_first(template_cube * gains[0], MAX_BANDS),
-            _channels_first(_recolored(rng, search_image, varied.color), 3),
-            _channels_first(search_cube * gains[1], MAX_BANDS),
-            torch.from_numpy(
-                np.pad(np.array(clip.wavelengths_nm, np.float32), (0, MAX_BANDS - len(clip.wavelengths_nm)))
-            ),
+            _channels_first(_recolored(rng, template_image, varied.color)),
+            _channels_first(template_cube * gains[0]),
+            _channels_first(_recolored(rng, search_image, varied.color)),
+            _channels_first(search_cube * gains[1]),
+            torch.tensor(clip.wavelengths_nm, dtype=torch.float32),
             torch.from_numpy(search.corners_inside(box, self._image_sizes[1]).astype(np.float32)),
             torch.tensor(paired),
         )
@@ -279,7 +280,5 @@ def _recolored(rng: np.random.Generator, image: NDArray[np.float32], strength: f
     return np.clip(image * gain.astype(np.float32) + np.float32(offset), 0, 255)
 
 
-def _channels_first(image: NDArray[Any], channels: int) -> Tensor:
-    padded = np.zeros((channels, *image.shape[:2]), np.float32)
-    padded[: image.shape[2]] = image.transpose(2, 0, 1)
-    return torch.from_numpy(padded)
+def _channels_first(image: NDArray[Any]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from hsi_tracker_ros.cubes.decoder import Decoder
 from hsi_tracker_ros.datasets import Clip, make_clip, write_clip
-from tracking_runtime.datasets.sequences import VideoSequence
-from tracking_runtime.errors import SourceError
+from tracking_runtime.datasets.sequences import BagSequence, ImageSequence, TruthSequence, VideoSequence
+from tracking_runtime.errors import FrameRefused, SourceError
 from tracking_runtime.frames import Frame
 
 CLIP_FRAMES = 6
@@ -22,7 +22,7 @@ BRIGHTEST = 99.9
 def record_clips(folder: Path, videos: Sequence[VideoSequence], *, stride: int = 10) -> Iterator[str]:
     """Fill a folder with clips of videos, yielding each video's name when it is done.
 
-    A clip's name follows from its video, so an interrupted run goes on where it was.
+    A clip's name follows from its video and where that lies, so an interrupted run goes on where it was.
 
     Args:
         folder: of the clips.
@@ -30,10 +30,11 @@ def record_clips(folder: Path, videos: Sequence[VideoSequence], *, stride: int =
         stride: frames from one frame of a clip to the next.
 
     Raises:
-        SourceError: a video has no spectra or cannot be read.
+        SourceError: a video has no spectra or cannot be read; the message names it.
     """
     for video in videos:
-        key = hashlib.sha256(f"{video.name} {len(video)} {stride}".encode()).hexdigest()[:12]
+        known = f"{video.name} {place_of(video)} {len(video)} {stride}"
+        key = hashlib.sha256(known.encode()).hexdigest()[:12]
         done = folder / f"recorded_{key}.done"
         if not done.exists():
             for number, clip in enumerate(_clips(video, stride)):
@@ -43,20 +44,37 @@ def record_clips(folder: Path, videos: Sequence[VideoSequence], *, stride: int =
         yield video.name
 
 
+def place_of(video: VideoSequence) -> Path | None:
+    """Where a video lies, without links: its recording, or the folder of its images; None: nowhere."""
+    if isinstance(video, ImageSequence):
+        return video.paths[0].parent.resolve() if video.paths else None
+    return video.path.resolve() if isinstance(video, (BagSequence, TruthSequence)) else None
+
+
 def _clips(video: VideoSequence, stride: int) -> Iterator[Clip]:
     camera = video.spectral_info
     if camera is None:
         raise SourceError(
-            f"{video.name}: nothing tells the bands of its camera, so there is no spectrum to learn"
+            f"{_named(video)}: nothing tells the bands of its camera, so there is no spectrum to learn"
         )
-    decoder, kept, boxes = Decoder(camera), [], []
+    decoder = Decoder(camera)
+    kept: list[NDArray[np.float32]] = []
+    boxes: list[NDArray[np.float64]] = []
     info = decoder.cube_camera
     assert info is not None
     white = info.saturation_level - info.black_level if info.saturation_level else 0.0
     for index, frame in enumerate(video):
         if index % stride:
             continue
-        cube = decoder.decode(frame.image, frame.encoding).astype(np.float32) - info.black_level
+        try:
+            cube = decoder.decode(frame.image, frame.encoding).astype(np.float32) - info.black_level
+        except FrameRefused as error:
+            raise SourceError(f"{_named(video)}, frame {index + 1}: {error}") from error
+        if kept and cube.shape != kept[0].shape:
+            raise SourceError(
+                f"{_named(video)}, frame {index + 1}: a cube of shape {cube.shape}, those before were of "
+                f"{kept[0].shape}"
+            )
         white = white or float(np.percentile(cube[::4, ::4].max(axis=2), BRIGHTEST))
         kept.append(cube / max(white, 1e-6))
         boxes.append(_target(frame))
@@ -64,6 +82,11 @@ def _clips(video: VideoSequence, stride: int) -> Iterator[Clip]:
             yield from _worthwhile(kept, boxes, info.wavelengths_nm)
             kept, boxes = [], []
     yield from _worthwhile(kept, boxes, info.wavelengths_nm)
+
+
+def _named(video: VideoSequence) -> str:
+    place = place_of(video)
+    return video.name if place is None else f"{video.name} in {place}"
 
 
 def _worthwhile(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +26,17 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """What a checkpoint holds, on the CPU.
 
     Raises:
-        ModelError: it cannot be read, or holds no dictionary.
+        ModelError: it cannot be read, or holds no dictionary with names.
     """
     try:
         with torch.serialization.safe_globals(_NUMBERS):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, pickle.UnpicklingError, struct.error) as error:
-        raise ModelError(f"cannot read the checkpoint {path}: {error}") from error
+    except Exception as error:  # whatever the reader stumbles over in a file of another kind
+        raise ModelError(f"cannot read the checkpoint {path}: {type(error).__name__}: {error}") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} is not a checkpoint: it holds a {type(content).__name__}")
+    if not all(isinstance(key, str) for key in content):
+        raise ModelError(f"{path} is not a checkpoint: what it holds has no names")
     return content
 
 
@@ -48,7 +48,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """
     content = read_checkpoint(path)
     found = content.get("state_dict", content)
-    if not isinstance(found, dict) or not all(isinstance(value, Tensor) for value in found.values()):
+    if not isinstance(found, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()
+    ):
         raise ModelError(f"{path} holds no state_dict")
     return {key.removeprefix("module."): value for key, value in found.items()}
 

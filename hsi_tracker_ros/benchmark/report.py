@@ -142,15 +142,19 @@ def _draw(path: Path, runs: Sequence[Run]) -> None:
 
 def _plain(run: Run) -> dict[str, Any]:
     if run.summary is None:
-        return {"name": run.name, "failed": [result.error for result in run.failed]}
+        return {"name": run.name, "failed": _failures(run)}
     return {
         "name": run.name,
         **asdict(run.summary),
         "lost_and_found": {**asdict(lost_and_found_of(run)), **lost_and_found_of(run).figures},
         "frames_per_second": run.speed.get("frames per second", math.nan),
         "by_video": {video.name: video.figures[_HEADLINE] for video in run.scored},
-        "failed": [result.error for result in run.failed],
+        "failed": _failures(run),
     }
+
+
+def _failures(run: Run) -> list[str]:
+    return [f"{result.name}: {result.error}" for result in run.failed]
 
 
 def _figure(run: Run, name: str, attribute: str = "") -> float:

@@ -15,10 +15,11 @@ from hsi_tracker_ros.benchmark.contenders import Contender, OneTargetTracker, Sh
 from hsi_tracker_ros.benchmark.lineup import Lineup
 from hsi_tracker_ros.cubes.decoder import decoder_of
 from tracking_runtime.datasets.results import write_boxes
-from tracking_runtime.datasets.sequences import BagSequence, Truths, VideoSequence
-from tracking_runtime.errors import SourceError
+from tracking_runtime.datasets.sequences import ImageSequence, Truths, VideoSequence
+from tracking_runtime.errors import FrameRefused, SourceError
 from tracking_runtime.evaluation.lost_and_found import lost_and_found
 from tracking_runtime.evaluation.outcome import Run, sorted_results
+from tracking_runtime.evaluation.planning import Video
 from tracking_runtime.evaluation.runs import (
     VideoResult,
     file_name,
@@ -39,12 +40,12 @@ class Job:
     """One video for everyone.
 
     Attributes:
-        video: with its truth.
+        video: with its truth, under a name that no other of the benchmark has.
         lineup: who runs over it.
         folder: of the benchmark, with one of each contender in it.
     """
 
-    video: VideoSequence
+    video: Video
     lineup: Lineup
     folder: Path
 
@@ -63,18 +64,21 @@ class Job:
 
     def fingerprint(self, contender: Contender) -> str:
         """Changes with what the contender is made of, and with the video."""
-        video = self.video.path if isinstance(self.video, BagSequence) else self.video
-        known = SCHEMA, repr(video), repr(sorted(contender.ran.items()))
+        sequence = self.video.sequence
+        seen: object = self.video.bag or sequence
+        if isinstance(sequence, ImageSequence):
+            seen = sequence.paths, sequence.spectral_info, sequence.attributes
+        known = SCHEMA, repr(seen), repr(sorted(contender.ran.items()))
         return hashlib.sha256("\n".join(map(str, known)).encode()).hexdigest()
 
 
 def run(
-    videos: Sequence[VideoSequence], lineup: Lineup, folder: Path, *, jobs: int, on_video: Callable[[], None]
+    videos: Sequence[Video], lineup: Lineup, folder: Path, *, jobs: int, on_video: Callable[[], None]
 ) -> list[Run]:
     """A run of each contender over all videos, the reference's first.
 
     Args:
-        videos: with different names.
+        videos: whose names differ as names of files too.
         lineup: the contenders.
         folder: for a folder of each contender.
         jobs: processes.
@@ -110,14 +114,14 @@ def _done(work: Sequence[Job], jobs: int) -> Iterator[None]:
 
 
 def measure(job: Job) -> None:
-    """Run everyone who waits over one video, and keep what comes out."""
+    """Run everyone who waits over one video, and keep what comes out, or why nothing does."""
     accounts = [_Account(contender, job) for contender in job.waiting]
     if not accounts:
         return
     try:
-        frames = _follow(job.video, accounts)
-        truth, attributes = job.video.truth, job.video.attributes
-    except SourceError as error:
+        frames = _follow(job.video.sequence, accounts)
+        truth, attributes = job.video.sequence.truth, job.video.sequence.attributes
+    except Exception as error:
         for account in accounts:
             account.fail(error)
         frames, truth, attributes = [], [], ()
@@ -162,10 +166,19 @@ class _Account:
 
     def result(self, frames: list[Frame], truth: Truths, attributes: tuple[str, ...]) -> VideoResult:
         """What became of it, its files written."""
-        name, folder = self.job.video.name, self.job.folder_of(self.contender)
-        result = VideoResult(name, self.job.fingerprint(self.contender), self.error, ran=self.contender.ran)
-        if self.error:
-            return result
+        name, fingerprint = self.job.video.name, self.job.fingerprint(self.contender)
+        if not self.error:
+            try:
+                begun = VideoResult(name, fingerprint, ran=self.contender.ran)
+                return self._scored(begun, frames, truth, attributes)
+            except Exception as error:
+                self.fail(error)
+        return VideoResult(name, fingerprint, self.error, ran=self.contender.ran)
+
+    def _scored(
+        self, result: VideoResult, frames: list[Frame], truth: Truths, attributes: tuple[str, ...]
+    ) -> VideoResult:
+        name, folder = result.name, self.job.folder_of(self.contender)
         for part in ("results", "pictures"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         boxes = as_boxes(self.boxes)
@@ -196,8 +209,11 @@ def _follow(video: VideoSequence, accounts: Sequence[_Account]) -> list[Frame]:
     decoder = decoder_of(video.spectral_info)
     frames: list[Frame] = []
     started = False
-    for frame in video:
-        pixels = decoder.decode(frame.image, frame.encoding)
+    for number, frame in enumerate(video, 1):
+        try:
+            pixels = decoder.decode(frame.image, frame.encoding)
+        except FrameRefused as error:
+            raise SourceError(f"frame {number}: {error}") from error
         shown = Shown(pixels, decoder.cube_camera, frame.stamp_ns)
         frames.append(Frame(frame.stamp_ns, shown.false_color, "bgr8", truth=frame.truth))
         there = frame.truth is not None and len(frame.truth.ids) > 0
@@ -206,7 +222,7 @@ def _follow(video: VideoSequence, accounts: Sequence[_Account]) -> list[Frame]:
         for account in accounts:
             account.show(shown, start)
     if not started:
-        raise SourceError(f"{video.name}: no frame has a true box to start from")
+        raise SourceError("no frame has a true box to start from")
     return frames
 
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hsi_tracker_ros.hanet.backbones import DilatedEfficientNetLite0
 from hsi_tracker_ros.hanet.config import SIAMBAN_R50, HANetConfig
+from hsi_tracker_ros.hanet.nanotrack import NanoTrack
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from hsi_tracker_ros.hanet.storage import save_network
 from tracking_runtime.checkpoints import read_state_dict
@@ -50,7 +51,7 @@ def siamban(checkpoint: Path, tuning: str = "vot2018") -> SiameseNetwork:
 
 
 def nanotrack(checkpoint: Path) -> SiameseNetwork:
-    """NanoTrack's network of the version that a checkpoint is of, with its weights.
+    """NanoTrack's network of the version that a checkpoint is closest to, with its weights.
 
     Raises:
         ModelError: it cannot be read, or its parameters are not NanoTrack's; the message lists them.
@@ -60,8 +61,7 @@ def nanotrack(checkpoint: Path) -> SiameseNetwork:
         for name, value in read_state_dict(checkpoint).items()
         if not name.startswith(_UNUSED_BY_NANOTRACK)
     }
-    telling = {3: "ban_head.corr_dw_cls.conv_kernel.0.weight", 2: "ban_head.cls_pred.0.weight"}
-    version = next((number for number, name in telling.items() if name in weights), 1)
+    version = max(NANOTRACK_TUNING, key=lambda number: _shared(NanoTrack(number), weights))
     config = HANetConfig(backbone=f"nanotrack_v{version}", tracking=_tracking(NANOTRACK_TUNING[version]))
     return _filled(config, weights, checkpoint)
 
@@ -103,6 +103,12 @@ def with_rgb_branch(config: HANetConfig, rgb: SiameseNetwork) -> HANet:
 
 def _tracking(tuning: tuple[float, float, float]) -> dict[str, float]:
     return dict(zip(("window_influence", "penalty_k", "size_rate"), tuning, strict=True))
+
+
+def _shared(network: nn.Module, weights: Mapping[str, Tensor]) -> int:
+    """How many of a network's parameters are among given ones, by name and shape."""
+    expected = network.state_dict()
+    return sum(name in expected and value.shape == expected[name].shape for name, value in weights.items())
 
 
 def _filled(config: HANetConfig, weights: Mapping[str, Tensor], checkpoint: Path) -> SiameseNetwork:

@@ -96,6 +96,22 @@ def test_nanotracks_version_is_seen_in_its_weights(version, tmp_path):
             torch.testing.assert_close(given, wanted)
 
 
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_what_a_nanotrack_lacks_is_told_of_its_own_version(version, tmp_path):
+    state = NanoTrack(version).state_dict()
+    keys = [key for key in state if key.startswith("ban_head.") and not key.endswith("num_batches_tracked")]
+    correlation = [key for key in keys if key.startswith("ban_head.corr_")]
+    for count, missing in enumerate((keys[:1], correlation, keys[::4])):
+        kept = {key: value for key, value in state.items() if key not in missing}
+        path = tmp_path / f"{count}.pth"
+        torch.save(kept, path)
+        with pytest.raises(ModelError) as told:
+            nanotrack(path)
+        first, *problems = str(told.value).split("\n  ")
+        assert f"{path} holds no nanotrack_v{version} tracker" in first
+        assert problems == [f"{key} is missing" for key in sorted(missing)]
+
+
 @pytest.mark.skipif(not BAG.is_dir(), reason=f"no sequence at {BAG}")
 @pytest.mark.parametrize(("version", "published"), [(1, 0.846), (2, 0.812), (3, 0.762)])
 def test_nanotrack_follows_a_real_sequence_as_published_or_better(version, published, tmp_path):

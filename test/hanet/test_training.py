@@ -1,3 +1,5 @@
+import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,7 +13,14 @@ from click.testing import CliRunner
 
 from hsi_tracker_ros.commands import train_hanet
 from hsi_tracker_ros.cubes.presets import preset
-from hsi_tracker_ros.datasets import Augmentation, PairDataset, read_clips, stack_pairs, write_clip
+from hsi_tracker_ros.datasets import (
+    Augmentation,
+    PairDataset,
+    make_clip,
+    read_clips,
+    stack_pairs,
+    write_clip,
+)
 from hsi_tracker_ros.hanet.config import HANET_EDGE
 from hsi_tracker_ros.hanet.crops import template_side
 from hsi_tracker_ros.hanet.network import HANet
@@ -24,6 +33,7 @@ from hsi_tracker_ros.training import EDGE, PAPER, REFINING, Trainer, to_refine
 from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.errors import ModelError, SourceError
 from tracking_runtime.models import read_manifest
+from tracking_runtime.recording import record
 
 RECIPE = replace(EDGE, steps=4, batch=2)
 
@@ -138,6 +148,32 @@ def test_batches_are_as_wide_as_their_widest_camera(clips):
         assert not cube[count:].any()
 
 
+def clip_of(bands):
+    rng = np.random.default_rng(bands)
+    light = [rng.random((60, 80, bands), np.float32) for _ in range(2)]
+    return make_clip(light, np.array([[20.0, 20, 24, 18]] * 2), np.linspace(450, 950, bands))
+
+
+def test_cameras_of_few_and_of_many_bands_train_together(tmp_path):
+    """Up to the 256 bands that the tracker takes; an item has its camera's, a batch its widest camera's."""
+    mixed = [clip_of(bands) for bands in (1, 4, 100, 256)]
+    sure = Augmentation(blur=1)
+    pairs = [PairDataset([clip], HANET_EDGE, sure, seed=0, length=1)[0] for clip in mixed]
+    assert [len(pair.search_cube) for pair in pairs] == [1, 4, 100, 256]
+    batch = stack_pairs(pairs[1:3])
+    assert batch.template_cube.shape == (2, 100, 63, 63)
+    assert batch.search_cube.shape == (2, 100, 127, 127)
+    for number, pair in enumerate(pairs[1:3]):
+        bands = len(pair.wavelengths_nm)
+        for name in ("template_cube", "search_cube", "wavelengths_nm"):
+            assert torch.equal(getattr(batch, name)[number, :bands], getattr(pair, name))
+            assert not getattr(batch, name)[number, bands:].any()
+    recipe = replace(RECIPE, steps=2, batch=4)
+    losses = list(Trainer(HANet(HANET_EDGE), mixed, recipe, tmp_path).run())
+    assert len(losses) == 2
+    assert all(np.isfinite(list(each.values())).all() for each in losses)
+
+
 def test_rendering_goes_on_where_it_stopped(tmp_path):
     assert list(render_clips(tmp_path, 2, frames=2)) == [1, 2]
     assert list(render_clips(tmp_path, 3, frames=2)) == [3]
@@ -229,6 +265,36 @@ def test_clips_are_cut_from_a_benchmarks_folder_once(hot_folder, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
     assert len(list(record_clips(tmp_path, videos, stride=2))) == 2
     assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_recordings_of_one_name_are_both_cut(tmp_path):
+    bags = [tmp_path / folder / "bag" for folder in ("first", "second")]
+    for seed, bag in enumerate(bags):
+        bag.parent.mkdir()
+        assert list(record(HyperspectralScene(900_001 + seed, frames=4, size=(96, 64)), bag))
+    videos = [video for bag in bags for video in open_dataset(bag)]
+    assert list(record_clips(tmp_path / "clips", videos, stride=2)) == ["bag", "bag"]
+    first, second = read_clips(tmp_path / "clips")
+    assert not np.array_equal(first.roots, second.roots)
+    linked = tmp_path / "linked"
+    linked.symlink_to(bags[0].parent)
+    list(record_clips(tmp_path / "clips", open_dataset(linked / "bag"), stride=2))
+    assert len(read_clips(tmp_path / "clips")) == 2
+
+
+@pytest.mark.parametrize(("rows", "reason"), [(-1, "whole number|periods|4 x 4"), (-4, "shape")])
+def test_a_recording_with_an_odd_frame_is_named(rows, reason, hot_folder, tmp_path):
+    place = shutil.copytree(hot_folder, tmp_path / "train")
+    odd = place / "scene900002" / "HSI" / "0011.png"
+    cv2.imwrite(str(odd), cv2.imread(str(odd), cv2.IMREAD_UNCHANGED)[:rows])
+    done = CliRunner().invoke(
+        train_hanet, ["--count", "0", "--data", str(place), "--clips", str(tmp_path / "clips")]
+    )
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)
+    assert "scene900002" in done.output
+    assert "frame 11" in done.output
+    assert re.search(reason, done.output)
 
 
 def test_recordings_without_spectra_are_named(tmp_path):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import cv2
@@ -23,6 +26,7 @@ from hsi_tracker_ros.tracker import TrackerSettings
 from tracking_runtime.cli import main
 from tracking_runtime.evaluation.outcome import read_run
 from tracking_runtime.geometry import intersection_over_union
+from tracking_runtime.recording import record
 
 ANY_CAMERA = ("--model", "hanet_edge_any")
 OURS = [REFERENCE, NOT_UPDATED, SIAMBAN_RULES, OUR_RULES]
@@ -104,8 +108,10 @@ def test_what_was_measured_is_not_measured_again(measured: tuple[Path, Path, Res
     place, output, _ = measured
     kept = output / "HA-Net" / "videos" / "car.json"
     before, content = kept.stat().st_mtime_ns, json.loads((output / "hsi.json").read_text())
-    again = bench(place, *ANY_CAMERA, "--seeds", 1, "--frames", 5, "--output", output)
-    assert again.exit_code == 0, again.output
+    arguments = place, *ANY_CAMERA, "--engine", "pytorch", "--seeds", 1, "--frames", 5, "--output", output
+    command = [sys.executable, "-m", "tracking_runtime.cli", "bench", "hsi", *map(str, arguments)]
+    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    assert again.returncode == 0, again.stderr
     assert kept.stat().st_mtime_ns == before
     kept_results = {each["name"]: each for each in content["results"]}
     results = json.loads((output / "hsi.json").read_text())["results"]
@@ -120,6 +126,41 @@ def test_a_video_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
     content = json.loads((tmp_path / "out" / "hsi.json").read_text())
     assert all("0002.png" in each["failed"][0] and each["videos"] == 1 for each in content["results"])
     assert "0002.png" in result.output and result.exit_code == 1
+
+
+def test_a_frame_that_cannot_be_used_stops_no_other_video(tmp_path: Path) -> None:
+    place = hot_folder(tmp_path, 3)
+    frame = place / "car" / "HSI" / "0002.png"
+    cv2.imwrite(str(frame), cv2.imread(str(frame), cv2.IMREAD_UNCHANGED)[:-1])
+    result = bench(place, "--only", "MIL", "--seeds", 1, "--frames", 3, "--output", tmp_path / "out")
+    assert result.exit_code == 1
+    (found,) = json.loads((tmp_path / "out" / "hsi.json").read_text())["results"]
+    assert set(found["by_video"]) == {"hyperspectral-1000000"}
+    (failure,) = found["failed"]
+    assert failure.startswith("car: SourceError: frame 2: ") and "4 x 4" in failure
+    assert failure[len("car: ") :] in unescape((tmp_path / "out" / "report.html").read_text())
+    assert "MIL, car: SourceError: frame 2" in result.output
+
+
+def test_recordings_of_one_name_are_measured_apart(tmp_path: Path) -> None:
+    """As demos leave them, and one called like a simulated video."""
+    bags = [tmp_path / demo / "hyperspectral" / "bag" for demo in ("first", "second")]
+    bags.append(tmp_path / "hyperspectral-1000000")
+    for seed, bag in enumerate(bags, 1_000_003):
+        bag.parent.mkdir(parents=True, exist_ok=True)
+        scene = HyperspectralScene(seed, 4, size=(192, 128))
+        assert list(record(scene, bag))
+    result = bench(*bags, "--only", "MIL", "--seeds", 1, "--frames", 4, "--output", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads((tmp_path / "out" / "hsi.json").read_text())["results"]
+    assert set(found["by_video"]) == {
+        "simulated/hyperspectral-1000000",
+        "hyperspectral-1000000/hyperspectral-1000000",
+        "first/hyperspectral/bag",
+        "second/hyperspectral/bag",
+    }
+    assert len(set(found["by_video"].values())) == 4
+    assert len(list((tmp_path / "out" / "MIL" / "results").iterdir())) == 4
 
 
 def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:

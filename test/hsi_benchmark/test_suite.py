@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
 pytest.importorskip("colour", reason="needs the extra `simulation`")
 
-from hsi_tracker_ros.benchmark.suite import SimulatedVideo, benchmark_videos, measured_attributes
+from hsi_tracker_ros.benchmark.suite import (
+    SimulatedVideo,
+    benchmark_videos,
+    measured_attributes,
+    with_recorded,
+)
+from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.scoring import target_boxes
 
 NOTHING = np.zeros(4)
@@ -56,3 +65,38 @@ def test_scenes_for_training_are_refused() -> None:
     for first, count in ((999_999, 2), (1_999_999, 2)):
         with pytest.raises(ValueError, match="seeds for measuring are 1000000 to 1999999"):
             benchmark_videos(count, 9, first=first)
+
+
+def hot_video(folder: Path) -> Path:
+    """One mosaic as HOT 2020 keeps it; the set's folder."""
+    (folder / "HSI").mkdir(parents=True)
+    cv2.imwrite(str(folder / "HSI" / "0001.png"), np.zeros((8, 8), np.uint16))
+    return folder.parent
+
+
+def test_videos_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    own, train, test, other = (
+        hot_video(tmp_path / place)
+        for place in ("2020/own/bus", "2020/train/car", "2020/test/car", "2023/test/car")
+    )
+
+    def names(*places: Path) -> list[str]:
+        return [video.name for video in with_recorded(benchmark_videos(1, 2), places)]
+
+    assert names(own, train) == ["hyperspectral-1000000", "bus", "car"]
+    assert names(train, test) == ["hyperspectral-1000000", "train/car", "test/car"]
+    assert names(test, other)[1:] == ["2020/test/car/HSI", "2023/test/car/HSI"]
+    assert names(tmp_path / "2020")[1:] == ["bus", "test/car/HSI", "train/car/HSI"]
+    assert names(test, test / ".." / "test") == ["hyperspectral-1000000", "car"]
+
+
+def test_names_that_make_one_file_name_are_told_apart(tmp_path: Path) -> None:
+    places = hot_video(tmp_path / "a" / "a car"), hot_video(tmp_path / "b" / "a_car")
+    names = [video.name for video in with_recorded([], places)]
+    assert names == ["a/a car/HSI", "b/a_car/HSI"]
+
+
+def test_videos_that_cannot_be_told_apart_are_refused(tmp_path: Path) -> None:
+    places = [hot_video(tmp_path / name / "set" / "car") for name in ("a b", "a_b")]
+    with pytest.raises(SourceError, match=r"the same files: .*a b.*a_b"):
+        with_recorded([], places)
