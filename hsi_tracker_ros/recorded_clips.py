@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hsi_tracker_ros.cubes.decoder import Decoder
 from hsi_tracker_ros.datasets import Clip, make_clip, write_clip
-from tracking_runtime.datasets.sequences import BagSequence, ImageSequence, TruthSequence, VideoSequence
+from tracking_runtime.datasets.sequences import VideoSequence, place_of
 from tracking_runtime.errors import FrameRefused, SourceError
 from tracking_runtime.frames import Frame
 
@@ -42,13 +42,6 @@ def record_clips(folder: Path, videos: Sequence[VideoSequence], *, stride: int =
             folder.mkdir(parents=True, exist_ok=True)
             done.touch()
         yield video.name
-
-
-def place_of(video: VideoSequence) -> Path | None:
-    """Where a video lies, without links: its recording, or the folder of its images; None: nowhere."""
-    if isinstance(video, ImageSequence):
-        return video.paths[0].parent.resolve() if video.paths else None
-    return video.path.resolve() if isinstance(video, (BagSequence, TruthSequence)) else None
 
 
 def _clips(video: VideoSequence, stride: int) -> Iterator[Clip]:

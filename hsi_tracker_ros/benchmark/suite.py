@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
-from os.path import commonpath
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hsi_tracker_ros.recorded_clips import place_of
 from hsi_tracker_ros.simulation.scene import ATTRIBUTES, BENCHMARK_SEEDS, HyperspectralScene
 from tracking_runtime.datasets.opening import open_dataset
 from tracking_runtime.datasets.sequences import Truths
-from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.planning import Video, named_apart
-from tracking_runtime.evaluation.runs import file_name
 from tracking_runtime.evaluation.scoring import target_boxes
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.geometry import as_boxes
@@ -122,28 +117,13 @@ def benchmark_videos(
 
 
 def with_recorded(simulated: Sequence[SimulatedVideo], places: Iterable[Path]) -> list[Video]:
-    """Simulated videos and those at some places, no two with the same files of results.
-
-    Those whose names are the same even with that of their place are named by the path to them, from the
-    folder that they have in common.
+    """Simulated videos and those at some places, under names that tell them apart.
 
     Raises:
         SourceError: there is nothing to read at a place, or videos cannot be told apart.
     """
     opened = {place.resolve(): open_dataset(place) for place in places}
-    videos = named_apart({Path("simulated"): simulated, **opened})
-    users = Counter(file_name(video.name) for video in videos)
-    lying = [place_of(video.sequence) if users[file_name(video.name)] > 1 else None for video in videos]
-    parents = [place.parent for place in lying if place is not None]
-    above = commonpath(parents) if parents else ""
-    told = [
-        video if place is None else replace(video, name=place.relative_to(above).as_posix())
-        for video, place in zip(videos, lying, strict=True)
-    ]
-    users = Counter(file_name(video.name) for video in told)
-    if alike := [video.name for video in told if users[file_name(video.name)] > 1]:
-        raise SourceError(f"results of these videos would lie in the same files: {', '.join(alike)}")
-    return told
+    return named_apart({Path("simulated"): simulated, **opened})
 
 
 def measured_attributes(

@@ -146,3 +146,10 @@ class BagSequence(BagSource):
         known = SpooledMapping((stamp_of_message(message), read_truth(message)) for _, message in messages)
         stamps = self.stamps
         return Made(len(stamps), lambda index: known.get(stamps[index]))
+
+
+def place_of(video: VideoSequence) -> Path | None:
+    """Where a video lies, without links: its recording, or the folder of its images; None: nowhere."""
+    if isinstance(video, ImageSequence):
+        return video.paths[0].parent.resolve() if video.paths else None
+    return video.path.resolve() if isinstance(video, (BagSequence, TruthSequence)) else None

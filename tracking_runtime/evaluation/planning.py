@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from os.path import commonpath
 from pathlib import Path
 
 import numpy as np
 
 from tracking_runtime.datasets.opening import find_bags
 from tracking_runtime.datasets.results import find_results
-from tracking_runtime.datasets.sequences import BagSequence, TruthSequence, VideoSequence
+from tracking_runtime.datasets.sequences import BagSequence, TruthSequence, VideoSequence, place_of
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.runs import Answers, Job, ResultFiles
+from tracking_runtime.evaluation.runs import Answers, Job, ResultFiles, file_name
 from tracking_runtime.evaluation.scoring import DEFAULT_RULES, Rules, target_boxes
 from tracking_runtime.evaluation.starts import ONE_PASS, Robustness, Start, starts
 
@@ -35,9 +36,16 @@ class Video:
 
 
 def named_apart(places: Mapping[Path, Sequence[VideoSequence]]) -> list[Video]:
-    """The videos of several places; those that share a name get that of their place before it."""
+    """The videos of several places, no two with the same files of results.
+
+    Those that share a name get that of their place before it; those that share even that one are named by
+    the path to them, from the folder that they have in common.
+
+    Raises:
+        SourceError: some cannot be told apart.
+    """
     names = Counter(video.name for videos in places.values() for video in videos)
-    return [
+    videos = [
         Video(
             video.name if names[video.name] == 1 else f"{place.resolve().stem}/{video.name}",
             video,
@@ -46,6 +54,23 @@ def named_apart(places: Mapping[Path, Sequence[VideoSequence]]) -> list[Video]:
         for place, videos in places.items()
         for video in videos
     ]
+    shared = _sharing_files(videos)
+    lying = {id(video): place_of(video.sequence) for video in shared}
+    above = commonpath([place.parent for place in lying.values() if place]) if any(lying.values()) else ""
+    told = [
+        replace(video, name=place.relative_to(above).as_posix()) if (place := lying.get(id(video))) else video
+        for video in videos
+    ]
+    if alike := _sharing_files(told):
+        names_alike = ", ".join(video.name for video in alike)
+        raise SourceError(f"results of these videos would lie in the same files: {names_alike}")
+    return told
+
+
+def _sharing_files(videos: Sequence[Video]) -> list[Video]:
+    """Those of which another has the same files of results."""
+    users = Counter(file_name(video.name) for video in videos)
+    return [video for video in videos if users[file_name(video.name)] > 1]
 
 
 def recorded_videos(places: Iterable[Path]) -> list[Video]:
