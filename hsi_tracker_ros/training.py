@@ -291,7 +291,7 @@ class Trainer:
         if not path.exists():
             return
         state = read_checkpoint(path)
-        if json.loads(state["config"]) != self._network.config.to_parameters():
+        if json.loads(state.get("config", "null")) != self._network.config.to_parameters():
             raise ModelError(f"{path} is of another network; train in another folder or delete it")
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
