@@ -69,7 +69,7 @@ class TrackerSettings:
     certain_score: float = 0.75
     lost_score: float = 0.5
     confidence_rate: float = 0.2
-    lost_confidence: float = -0.05
+    lost_confidence: float = 0.05
     leaving_frames: int = 4
     found_rate: float = 0.7
     suspect_confidence: float = 0.08
