@@ -79,7 +79,7 @@ def test_everything_that_is_missing_or_wrong_has_a_fix(tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": without_extras(installed), "RSTRACK_ENGINE_CACHE": str(cache)}
     command = [sys.executable, "-S", "-m", "tracking_runtime.cli", "doctor", "--json"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
-    findings = json.loads(done.stdout[: done.stdout.rindex("]") + 1])
+    findings = json.loads(done.stdout[done.stdout.index("[\n") : done.stdout.rindex("]") + 1])
     packages = {each["subject"]: each for each in findings if each["area"] == "packages"}
     for name, extra in EXTRAS.items():
         assert packages[name]["state"] == "missing"
