@@ -44,33 +44,34 @@ def named_apart(places: Mapping[Path, Sequence[VideoSequence]]) -> list[Video]:
     Raises:
         SourceError: some cannot be told apart.
     """
-    names = Counter(video.name for videos in places.values() for video in videos)
+    names = Counter(sequence.name for sequences in places.values() for sequence in sequences)
     videos = [
         Video(
-            video.name if names[video.name] == 1 else f"{place.resolve().stem}/{video.name}",
-            video,
-            video.path if isinstance(video, BagSequence) else None,
+            sequence.name if names[sequence.name] == 1 else f"{place.resolve().stem}/{sequence.name}",
+            sequence,
+            sequence.path if isinstance(sequence, BagSequence) else None,
         )
-        for place, videos in places.items()
-        for video in videos
+        for place, sequences in places.items()
+        for sequence in sequences
     ]
-    shared = _sharing_files(videos)
-    lying = {id(video): place_of(video.sequence) for video in shared}
-    above = commonpath([place.parent for place in lying.values() if place]) if any(lying.values()) else ""
+    shared = _shared_files(videos)
+    lying = [place_of(video.sequence) if file_name(video.name) in shared else None for video in videos]
+    parents = [place.parent for place in lying if place is not None]
+    above = commonpath(parents) if parents else ""
     told = [
-        replace(video, name=place.relative_to(above).as_posix()) if (place := lying.get(id(video))) else video
-        for video in videos
+        video if place is None else replace(video, name=place.relative_to(above).as_posix())
+        for video, place in zip(videos, lying, strict=True)
     ]
-    if alike := _sharing_files(told):
-        names_alike = ", ".join(video.name for video in alike)
-        raise SourceError(f"results of these videos would lie in the same files: {names_alike}")
+    shared = _shared_files(told)
+    if alike := [video.name for video in told if file_name(video.name) in shared]:
+        raise SourceError(f"results of these videos would lie in the same files: {', '.join(alike)}")
     return told
 
 
-def _sharing_files(videos: Sequence[Video]) -> list[Video]:
-    """Those of which another has the same files of results."""
+def _shared_files(videos: Iterable[Video]) -> set[str]:
+    """Names of files of results that several videos would have."""
     users = Counter(file_name(video.name) for video in videos)
-    return [video for video in videos if users[file_name(video.name)] > 1]
+    return {name for name, count in users.items() if count > 1}
 
 
 def recorded_videos(places: Iterable[Path]) -> list[Video]:
