@@ -37,14 +37,14 @@ def search_areas(target: Target, view: View, settings: TrackerSettings) -> list[
     likely = view.likely_places(target.signature, target.box[2:], settings.redetection_places)
     sizes = (1.0, settings.redetection_scale, 1 / settings.redetection_scale)
     side = around.side * sizes[target.scan // max(len(likely), 1) % len(sizes)]
-    box = target.presence.suspect
-    suspect = [] if box is None else [search_area(box)]
-    crops = settings.redetection_crops - len(suspect)
+    suspect = target.presence.suspect
+    watched = [] if suspect is None else [search_area(suspect.box)]
+    crops = settings.redetection_crops - len(watched)
     turns = [likely[(target.scan + step) % len(likely)] for step in range(min(crops, len(likely)))]
     target.scan += crops
     return [
         replace(around, side=max(side, around.side)),
-        *suspect,
+        *watched,
         *(SquareCrop(float(x), float(y), side) for x, y in turns),
     ]
 

@@ -36,8 +36,23 @@ _NEAR = 1.0
 """Sizes of a thing by which it moves at most from frame to frame."""
 _TRUSTED = 0.6
 """Confidence at which a target that was found is trusted."""
-_WORTH_A_LOOK = 0.05
+_WORTH_A_LOOK = -0.05
 """Confidence from which on the next frame is searched for what may be a lost target."""
+_DISMISSED = -0.2
+"""Confidence below which it no longer is, once it was."""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """What may be a lost target.
+
+    Attributes:
+        box: ``(4,)`` of it in the last frame.
+        likely: whether it has been likely enough, in this frame or before, for people to be told of it.
+    """
+
+    box: Box
+    likely: bool
 
 
 @dataclass
@@ -47,7 +62,7 @@ class Presence:
     Attributes:
         lost: whether it may be anywhere, be it that something may be it.
         confidence: running mean of the evidence, 1: as usual; of a lost one, that it is the suspect.
-        suspect: ``(4,)`` box of what may be the lost target; None: nothing may.
+        suspect: what may be the lost target; None: nothing may.
         trusted: whether it has been as usual since it was found.
         usual: log odds that its box held it in the first frames.
         usual_frames: how many of them it has been seen in.
@@ -56,7 +71,7 @@ class Presence:
 
     lost: bool = False
     confidence: float = 1.0
-    suspect: Box | None = None
+    suspect: Suspect | None = None
     trusted: bool = True
     usual: float = 0.0
     usual_frames: int = 0
@@ -66,6 +81,11 @@ class Presence:
     def as_usual(self) -> bool:
         """Whether it is seen as well as it usually is."""
         return not self.lost and self.trusted and self.confidence >= _AS_USUAL
+
+    @property
+    def likely_box(self) -> Box | None:
+        """Of what people are told may be the lost target."""
+        return self.suspect.box if self.suspect is not None and self.suspect.likely else None
 
     def share_of_usual(self, evidence: float) -> float:
         """Log odds that a box holds the target, 1: as is usual of it."""
@@ -83,13 +103,11 @@ class Presence:
     def weigh(self, evidence: float, box: Box, settings: TrackerSettings) -> float:
         """Take in a frame: the log odds that a box holds the target; returns them, 1: as is usual of it."""
         strength = float(np.clip(self.share_of_usual(evidence), _MOST_AGAINST, 1))
-        rate = settings.found_rate if self.lost else settings.confidence_rate
-        if self.lost and not self._suspects(box):
-            self.confidence = 0.0
-        self.confidence += rate * (strength - self.confidence)
-        self.trusted |= self.confidence >= _TRUSTED
         if self.lost:
-            self.suspect = box if self.confidence >= _WORTH_A_LOOK else None
+            self._weigh_suspect(strength, box, settings)
+        else:
+            self.confidence += settings.confidence_rate * (strength - self.confidence)
+        self.trusted |= self.confidence >= _TRUSTED
         return strength
 
     def see(self, evidence: float, misfit: float) -> None:
@@ -110,8 +128,20 @@ class Presence:
         """What seemed to be the lost target is not."""
         self.suspect, self.confidence = None, 0.0
 
-    def _suspects(self, box: Box) -> bool:
-        if self.suspect is None:
-            return False
-        step = (centres(box) - centres(self.suspect))[0]
-        return bool(np.hypot(*step) <= _NEAR * np.sqrt(self.suspect[2:].prod()))
+    def _weigh_suspect(self, strength: float, box: Box, settings: TrackerSettings) -> None:
+        known = self.suspect if self.suspect is not None and _near(box, self.suspect.box) else None
+        if known is None:
+            self.confidence = 0.0
+        rate = settings.found_rate if strength >= self.confidence else settings.fading_rate
+        self.confidence += rate * (strength - self.confidence)
+        if self.confidence < (_WORTH_A_LOOK if known is None else _DISMISSED):
+            self.suspect = None
+            return
+        likely = self.confidence >= settings.suspect_confidence or (known is not None and known.likely)
+        self.suspect = Suspect(box, likely)
+
+
+def _near(box: Box, last: Box) -> bool:
+    """Whether a box may show what another did the frame before."""
+    step = (centres(box) - centres(last))[0]
+    return bool(np.hypot(*step) <= _NEAR * np.sqrt(last[2:].prod()))

@@ -35,8 +35,9 @@ class TrackerSettings:
         lost_confidence: below it a target is LOST; -1: never.
         leaving_frames: a target that was not seen as usual for so many frames, and by its motion has left the
             image since, is LOST, whatever is seen in its place; 0: its motion tells nothing.
-        found_rate: share of the newest frame in the confidence that something is a LOST target.
-        suspect_confidence: where this is reached a LOST target is UNCERTAIN.
+        found_rate: share of the newest frame in the confidence that something is a LOST target, if it rises,
+        fading_rate: and if it falls, so that what is seen badly for a while is not lost sight of.
+        suspect_confidence: where this is reached a LOST target is UNCERTAIN, until that is dismissed.
         found_confidence: where this is reached it is found, and TRACKING.
         alibi_evidence: a LOST target is not found where the last frame that surely showed it elsewhere has
             something like it: with at least this share of the evidence that is usual of it; 0: never mind.
@@ -72,7 +73,8 @@ class TrackerSettings:
     lost_confidence: float = 0.05
     leaving_frames: int = 4
     found_rate: float = 0.7
-    suspect_confidence: float = 0.08
+    fading_rate: float = 0.2
+    suspect_confidence: float = 0.05
     found_confidence: float = 0.5
     alibi_evidence: float = 0.6
     redetection_crops: int = 3

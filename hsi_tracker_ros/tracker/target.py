@@ -150,10 +150,10 @@ class Target:
 
     def state(self) -> TargetState:
         """What people are told of it."""
-        suspect = None if self.status is TargetStatus.LOST else self.presence.suspect
+        likely = self.presence.likely_box
         return TargetState(
             self.id,
-            (self.box if suspect is None else suspect).copy(),
+            (self.box if likely is None else likely).copy(),
             self.score,
             self.status,
             self.label,
@@ -221,7 +221,7 @@ class Target:
         if seen:
             self._see(sighting)
         else:
-            self._doubt(settings)
+            self._doubt()
         if self.lost:
             return
         if strength >= _SEEN:
@@ -249,9 +249,9 @@ class Target:
         self.frames_since_seen = self.scan = 0
         self.presence.see(sighting.evidence, sighting.misfit)
 
-    def _doubt(self, settings: TrackerSettings) -> None:
+    def _doubt(self) -> None:
         self.frames_since_seen += 1
-        gone = self.lost and self.presence.confidence < settings.suspect_confidence
+        gone = self.lost and self.presence.likely_box is None
         self.status = TargetStatus.LOST if gone else TargetStatus.UNCERTAIN
 
     def _lose(self) -> None:
