@@ -70,7 +70,7 @@ class TrackerSettings:
     certain_score: float = 0.75
     lost_score: float = 0.5
     confidence_rate: float = 0.2
-    lost_confidence: float = 0.05
+    lost_confidence: float = 0.0
     leaving_frames: int = 4
     found_rate: float = 0.7
     fading_rate: float = 0.2
