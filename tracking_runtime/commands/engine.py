@@ -63,7 +63,7 @@ def build(
 ) -> None:
     """Make MODEL ready for an engine, so that trackers start at once.
 
-    In int8 (OpenVINO, TensorRT for RTX) it is calibrated first: its tracker runs over the frames of
+    In int8 (OpenVINO, TensorRT, TensorRT for RTX) it is calibrated first: its tracker runs over the frames of
     --calibration, such as scene:hyperspectral?seed=1 or a bag, and the ranges of what its networks are given
     become those of the numbers. How well it tracks before and after, on OpenVINO, is told, and kept beside
     the engine.

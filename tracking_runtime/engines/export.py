@@ -126,7 +126,7 @@ def _write_openvino(graph: Graph, stem: Path, precision: str) -> list[Path]:
 
 def _write_tensorrt(graph: Graph, stem: Path, precision: str) -> list[Path]:
     path = stem.with_name(stem.name + ".engine")
-    path.write_bytes(tensorrt.build_engine(in_precision(graph, DTYPES[precision])))
+    path.write_bytes(tensorrt.build_engine(graph, precision))
     return [path]
 
 

@@ -1,4 +1,4 @@
-"""TensorRT by torch-tensorrt: Jetson and desktop GPUs.
+"""TensorRT by torch-tensorrt: Jetson and desktop GPUs. In int8, by TensorRT's own parser of ONNX files.
 
 Written against the documented interface of torch-tensorrt 2.12 to 2.14. What it converts is checked on every
 machine, by :mod:`tracking_runtime.engines.operators`; running it takes an NVIDIA GPU.
@@ -6,6 +6,7 @@ machine, by :mod:`tracking_runtime.engines.operators`; running it takes an NVIDI
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import inspect
 from functools import partial
@@ -18,14 +19,15 @@ from torch import Tensor
 
 from tracking_runtime.build_progress import stage
 from tracking_runtime.engines.cache import graph_key
-from tracking_runtime.engines.filling import filled, input_buffers
+from tracking_runtime.engines.filling import OneByOne, filled, input_buffers
 from tracking_runtime.engines.nvidia import gpu_facts, kept_engine
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.program import export_program
 from tracking_runtime.engines.protocol import Engine, EngineError, EngineSettings, Graph
+from tracking_runtime.engines.serialized import FILE, CompilerError, SerializedEngine, compiled, quantised
 from tracking_runtime.engines.verification import verify
 
-PRECISIONS = ("float16", "float32", "bfloat16")
+PRECISIONS = ("float16", "float32", "bfloat16", "int8")
 
 _FILE = "network.pt2"
 _EXPORT = 0.05
@@ -41,18 +43,34 @@ def missing() -> str | None:
     return None
 
 
-def build_engine(graph: Graph) -> bytes:
+def build_engine(graph: Graph, precision: str) -> bytes:
     """A TensorRT engine for the GPU here, which ``trtexec`` and TensorRT's own runtimes read.
 
-    From torch-tensorrt 2.14 on its inputs and outputs have the graph's names.
+    From torch-tensorrt 2.14 on, and in int8, its inputs and outputs have the graph's names.
+
+    Raises:
+        EngineError: int8: the graph was not calibrated, or TensorRT does not take it.
     """
+    if precision == "int8":
+        return _build_int8(quantised(graph))
     import torch_tensorrt
+
+    graph = in_precision(graph, DTYPES[precision])
 
     convert = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
     names = {"arg_input_binding_names": graph.inputs, "output_binding_names": graph.outputs}
     taken = {name: names[name] for name in inspect.signature(convert).parameters if name in names}
     examples = input_buffers(graph, "cuda")
     return bytes(convert(export_program(graph, "cuda"), arg_inputs=examples, disable_tf32=True, **taken))
+
+
+def _build_int8(network: bytes) -> bytes:
+    import tensorrt
+
+    try:
+        return compiled(tensorrt, network)
+    except CompilerError as error:
+        raise EngineError(f"TensorRT {tensorrt.__version__} {error}") from error
 
 
 def names_in(engine: bytes) -> tuple[list[str], list[str]]:
@@ -107,6 +125,25 @@ class TensorRTEngine:
         return tuple(output.numpy(force=True) for output in outputs)
 
 
+def _load_int8(graph: Graph) -> SerializedEngine:
+    """A calibrated graph's engine, of an earlier start if it is there."""
+    import tensorrt
+
+    def make(folder: Path) -> None:
+        stage(f"{graph.name}: compiling by TensorRT", 0.0)
+        (folder / FILE).write_bytes(_build_int8(network))
+
+    network = quantised(graph)
+    gpu, version = gpu_facts(), f"TensorRT {tensorrt.__version__}"
+    return kept_engine(
+        graph_key(graph, torch.__version__, version, *gpu, hashlib.sha256(network).hexdigest()),
+        f"{graph.name}, {version}, int8",
+        make=make,
+        load=partial(SerializedEngine, tensorrt, graph, f"{version} on {gpu[0]}, int8"),
+        check=partial(verify, graph, precision="int8"),
+    )
+
+
 def _load(graph: Graph, precision: str) -> TensorRTEngine:
     """A graph's engine, of an earlier start if it is there."""
     import tensorrt
@@ -134,4 +171,8 @@ class TensorRTBackend:
         return missing()
 
     def load(self, graph: Graph, settings: EngineSettings) -> Engine:
-        return filled(graph, _load(graph, settings.precision))
+        if settings.precision != "int8":
+            return filled(graph, _load(graph, settings.precision))
+        if graph.single is not None:  # which is what was calibrated
+            return OneByOne(_load_int8(graph.single))
+        return _load_int8(graph)

@@ -7,23 +7,19 @@ import importlib.util
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from tracking_runtime.build_progress import stage
-from tracking_runtime.engines import onnx, openvino
+from tracking_runtime.engines import onnx
 from tracking_runtime.engines.cache import graph_key
-from tracking_runtime.engines.filling import OneByOne, filled, input_buffers, overwrite
+from tracking_runtime.engines.filling import OneByOne, filled
 from tracking_runtime.engines.nvidia import gpu_facts, kept_engine
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.protocol import Engine, EngineError, EngineSettings, Graph
+from tracking_runtime.engines.serialized import FILE, CompilerError, SerializedEngine, compiled, quantised
 from tracking_runtime.engines.verification import verify
-
-if TYPE_CHECKING:
-    import tensorrt_rtx
 
 FAMILIES = {"sm75": (75,), "sm80-sm120": (80, 86, 89, 120)}
 """Compute capabilities of an engine: Turing's takes many times the memory, and has one of its own. NVIDIA's
@@ -32,7 +28,6 @@ support matrix gives it no products of matrices in float32: SPAX is for it in fl
 PRECISIONS = ("float16", "float32", "int8")
 """Not bfloat16: ONNX files have convolutions with weights in float32 in it, which TensorRT does not take."""
 
-_FILE = "network.engine"
 _EXPORT = 0.3
 """Share of a build's time that the export takes."""
 
@@ -56,35 +51,19 @@ def build_engine(network: bytes, capabilities: Sequence[int] = ()) -> bytes:
     """
     import tensorrt_rtx as trt
 
-    said: list[str] = []
+    def configure(config: Any) -> None:
+        config.num_compute_capabilities = max(len(capabilities), 1)
+        chosen = [getattr(trt.ComputeCapability, f"SM{number}") for number in capabilities]
+        for index, capability in enumerate(chosen or [trt.ComputeCapability.CURRENT]):
+            config.set_compute_capability(capability, index)
 
-    class Listener(trt.ILogger):
-        def log(self, severity: Any, text: str) -> None:
-            if severity <= trt.ILogger.Severity.ERROR and "Cuda Runtime" not in text:
-                said.append(text)
-
-    logger = Listener()
-    builder = trt.Builder(logger)
-    definition = builder.create_network(0)
-    parser = trt.OnnxParser(definition, logger)
-    if not parser.parse(network):
-        problems = [parser.get_error(index).desc() for index in range(parser.num_errors)]
-        raise EngineError(f"TensorRT for RTX {trt.__version__} does not take it: {'; '.join(problems)}")
-    config = builder.create_builder_config()
-    config.clear_flag(trt.BuilderFlag.TF32)
-    config.num_compute_capabilities = max(len(capabilities), 1)
-    chosen = [getattr(trt.ComputeCapability, f"SM{number}") for number in capabilities]
-    for index, capability in enumerate(chosen or [trt.ComputeCapability.CURRENT]):
-        config.set_compute_capability(capability, index)
-    engine = builder.build_serialized_network(definition, config)
-    if engine is None:
-        reason = "; ".join(said)
+    try:
+        return compiled(trt, network, configure)
+    except CompilerError as error:
+        reason = f"TensorRT for RTX {trt.__version__} {error}"
         if 75 in capabilities and "FP32 GEMM" in reason:
             reason = f"compute capability 7.5 takes it in float16 only, its compiler says: {reason}"
-        raise EngineError(
-            f"TensorRT for RTX {trt.__version__} does not compile it for {capabilities}: {reason}"
-        )
-    return bytes(engine)
+        raise EngineError(reason) from error
 
 
 def source(graph: Graph, precision: str) -> bytes:
@@ -94,7 +73,7 @@ def source(graph: Graph, precision: str) -> bytes:
         EngineError: it was not calibrated.
     """
     if precision == "int8":
-        return openvino.read_quantised(graph, ".onnx")[0]
+        return quantised(graph)
     return onnx.as_onnx(in_precision(graph, DTYPES[precision]))
 
 
@@ -110,51 +89,10 @@ def _build(graph: Graph, precision: str, folder: Path) -> None:
     stage(f"{graph.name}: exporting for TensorRT for RTX", 0.0)
     network = source(graph, precision)
     stage(f"{graph.name}: compiling by TensorRT for RTX", _EXPORT)
-    (folder / _FILE).write_bytes(build_engine(network))
+    (folder / FILE).write_bytes(build_engine(network))
 
 
-class TensorRTRTXEngine:
-    """A graph compiled for the GPU here.
-
-    Args:
-        graph: what was compiled.
-        description: which engine this is.
-        folder: that it was written to.
-
-    Raises:
-        EngineError: it cannot be loaded.
-    """
-
-    def __init__(self, graph: Graph, description: str, folder: Path) -> None:
-        import tensorrt_rtx as trt
-
-        self.description = description
-        self._runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-        self._engine = self._runtime.deserialize_cuda_engine((folder / _FILE).read_bytes())
-        if self._engine is None:
-            raise EngineError(f"{description} cannot load what was made of {graph.name}")
-        self._context = self._engine.create_execution_context()
-        self._stream = torch.cuda.Stream()
-        self._inputs = input_buffers(graph, "cuda")
-        self._outputs = [self._buffer(trt, name) for name in graph.outputs]
-        names = (*graph.inputs, *graph.outputs)
-        for name, tensor in zip(names, (*self._inputs, *self._outputs), strict=True):
-            self._context.set_tensor_address(name, tensor.data_ptr())
-
-    def _buffer(self, trt: tensorrt_rtx, name: str) -> torch.Tensor:
-        dtype = torch.from_numpy(np.empty(0, trt.nptype(self._engine.get_tensor_dtype(name)))).dtype
-        return torch.empty(tuple(self._engine.get_tensor_shape(name)), dtype=dtype, device="cuda")
-
-    def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        with torch.cuda.stream(self._stream):
-            overwrite(self._inputs, (torch.from_numpy(np.ascontiguousarray(array)) for array in arrays))
-            if not self._context.execute_async_v3(self._stream.cuda_stream):
-                raise EngineError("TensorRT for RTX refused to run")
-        self._stream.synchronize()
-        return tuple(tensor.numpy(force=True) for tensor in self._outputs)
-
-
-def _load(graph: Graph, precision: str) -> TensorRTRTXEngine:
+def _load(graph: Graph, precision: str) -> SerializedEngine:
     """A graph's engine, of an earlier start if it is there."""
     import tensorrt_rtx as trt
 
@@ -163,7 +101,7 @@ def _load(graph: Graph, precision: str) -> TensorRTRTXEngine:
         _key(graph, precision, version, *gpu),
         f"{graph.name}, {version}, {precision}",
         make=partial(_build, graph, precision),
-        load=partial(TensorRTRTXEngine, graph, f"{version} on {gpu[0]}, {precision}"),
+        load=partial(SerializedEngine, trt, graph, f"{version} on {gpu[0]}, {precision}"),
         check=partial(verify, graph, precision=precision),
     )
 
