@@ -38,7 +38,7 @@ def search_areas(target: Target, view: View, settings: TrackerSettings) -> list[
     sizes = (1.0, settings.redetection_scale, 1 / settings.redetection_scale)
     side = around.side * sizes[target.scan // max(len(likely), 1) % len(sizes)]
     suspect = target.presence.suspect
-    watched = [] if suspect is None or np.array_equal(suspect.box, target.box) else [search_area(suspect.box)]
+    watched = [] if suspect is None else [search_area(suspect.box)]
     crops = settings.redetection_crops - len(watched)
     turns = [likely[(target.scan + step) % len(likely)] for step in range(min(crops, len(likely)))]
     target.scan += crops

@@ -120,10 +120,9 @@ class Presence:
         elif self.as_usual:
             self.usual_misfit += _MISFIT_RATE * (misfit - self.usual_misfit)
 
-    def lose(self, last: Box | None = None) -> None:
-        """From here on the target may be anywhere, also in its last box, if that is given."""
+    def lose(self) -> None:
+        """From here on the target may be anywhere."""
         self.lost, self.trusted, self.confidence = True, False, 0.0
-        self.suspect = None if last is None else Suspect(last, likely=True)
 
     def dismiss(self) -> None:
         """What seemed to be the lost target is not."""

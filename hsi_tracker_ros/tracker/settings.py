@@ -32,7 +32,7 @@ class TrackerSettings:
         lost_score: below it a target's box stays where it was.
         confidence_rate: share of the newest frame in the confidence, a running mean of the evidence; what is
             usual of the target is 1.
-        lost_confidence: below it a target may be anywhere, and is LOST where it is not seen; -1: never.
+        lost_confidence: below it a target is LOST; -1: never.
         leaving_frames: a target that was not seen as usual for so many frames, and by its motion has left the
             image since, is LOST, whatever is seen in its place; 0: its motion tells nothing.
         found_rate: share of the newest frame in the confidence that something is a LOST target, if it rises,

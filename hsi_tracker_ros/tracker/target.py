@@ -228,10 +228,8 @@ class Target:
             self.course.see(centres(self.box)[0])
         else:
             self.course.go_on()
-        if self._has_left(settings, width, height):
+        if self._has_left(settings, width, height) or self.presence.confidence < settings.lost_confidence:
             self._lose()
-        elif self.presence.confidence < settings.lost_confidence:
-            self._lose(self.box)
 
     def _mistaken(self, sighting: Sighting, was_there: Callable[[Sighting], bool]) -> bool:
         """Whether what this lost target seems to be is another thing, which then is known."""
@@ -256,10 +254,10 @@ class Target:
         gone = self.lost and self.presence.likely_box is None
         self.status = TargetStatus.LOST if gone else TargetStatus.UNCERTAIN
 
-    def _lose(self, last: NDArray[np.float64] | None = None) -> None:
-        """What it was taken for last may not have been it; it is LOST, or may yet be in its last box."""
-        self.status = TargetStatus.LOST if last is None else TargetStatus.UNCERTAIN
-        self.presence.lose(last)
+    def _lose(self) -> None:
+        """What it was taken for last may not have been it."""
+        self.status = TargetStatus.LOST
+        self.presence.lose()
         self.course = Course()
         self.online, self.candidate = self.first, None
 

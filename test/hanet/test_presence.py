@@ -71,15 +71,3 @@ def test_a_lost_target_that_is_dismissed_starts_anew(lost):
     assert lost.suspect is None
     assert lost.likely_box is None
     assert lost.confidence == 0
-
-
-def test_a_target_just_lost_may_yet_be_where_it_was(lost):
-    lost.lose(at(60.0))
-    np.testing.assert_array_equal(lost.likely_box, at(60.0))
-    assert weigh(lost, -2.0, -5.0, -5.0) == [True, True, False]
-
-
-def test_a_target_that_has_left_is_nowhere(lost):
-    weigh(lost, 6.0)
-    lost.lose()
-    assert lost.likely_box is None
