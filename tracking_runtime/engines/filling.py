@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -74,3 +74,13 @@ class OneByOne:
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         return joined(self._engine.run(*item) for item in separate(arrays))
+
+
+def one_by_one(graph: Graph, load: Callable[[Graph], Engine]) -> Engine:
+    """An engine of which only the graph for a single item can be made, as in int8, where that is calibrated.
+
+    Args:
+        graph: for one item, or for several.
+        load: makes the engine of a graph.
+    """
+    return load(graph) if graph.single is None else OneByOne(load(graph.single))

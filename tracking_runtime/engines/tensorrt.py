@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tracking_runtime.build_progress import stage
 from tracking_runtime.engines.cache import graph_key
-from tracking_runtime.engines.filling import OneByOne, filled, input_buffers
+from tracking_runtime.engines.filling import filled, input_buffers, one_by_one
 from tracking_runtime.engines.nvidia import gpu_facts, kept_engine
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.program import export_program
@@ -56,7 +56,6 @@ def build_engine(graph: Graph, precision: str) -> bytes:
     import torch_tensorrt
 
     graph = in_precision(graph, DTYPES[precision])
-
     convert = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
     names = {"arg_input_binding_names": graph.inputs, "output_binding_names": graph.outputs}
     taken = {name: names[name] for name in inspect.signature(convert).parameters if name in names}
@@ -171,8 +170,6 @@ class TensorRTBackend:
         return missing()
 
     def load(self, graph: Graph, settings: EngineSettings) -> Engine:
-        if settings.precision != "int8":
-            return filled(graph, _load(graph, settings.precision))
-        if graph.single is not None:  # which is what was calibrated
-            return OneByOne(_load_int8(graph.single))
-        return _load_int8(graph)
+        if settings.precision == "int8":
+            return one_by_one(graph, _load_int8)
+        return filled(graph, _load(graph, settings.precision))

@@ -14,7 +14,7 @@ import torch
 from tracking_runtime.build_progress import stage
 from tracking_runtime.engines import onnx
 from tracking_runtime.engines.cache import graph_key
-from tracking_runtime.engines.filling import OneByOne, filled
+from tracking_runtime.engines.filling import filled, one_by_one
 from tracking_runtime.engines.nvidia import gpu_facts, kept_engine
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.protocol import Engine, EngineError, EngineSettings, Graph
@@ -118,6 +118,6 @@ class TensorRTRTXBackend:
         return unbuildable()
 
     def load(self, graph: Graph, settings: EngineSettings) -> Engine:
-        if settings.precision == "int8" and graph.single is not None:  # which is what was calibrated
-            return OneByOne(_load(graph.single, settings.precision))
+        if settings.precision == "int8":
+            return one_by_one(graph, partial(_load, precision="int8"))
         return filled(graph, _load(graph, settings.precision))
