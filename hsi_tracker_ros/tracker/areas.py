@@ -15,6 +15,9 @@ from hsi_tracker_ros.tracker.view import View
 from tracking_runtime.errors import TargetRefused
 from tracking_runtime.geometry import clip_to_image
 
+_STRIDE = 0.6
+"""Sides of a search square from its middle to that of the next one in which a lost target is looked for."""
+
 
 def template_area(box: NDArray[np.float64]) -> SquareCrop:
     """The square around a box that a template shows."""
@@ -29,7 +32,8 @@ def search_area(box: NDArray[np.float64], motion: Iterable[float] = (0.0, 0.0)) 
 def search_areas(target: Target, view: View, settings: TrackerSettings) -> list[SquareCrop]:
     """Squares around the last box.
 
-    Of a lost target also around what may be it, and in turns around places where its spectrum fits.
+    Of a lost target, in every second frame the next one outwards instead, until the image is searched; also
+    around what may be it, and in turns around places where its spectrum fits.
     """
     around = search_area(target.box, target.motion)
     if not (target.lost and settings.redetection_crops):
@@ -42,11 +46,26 @@ def search_areas(target: Target, view: View, settings: TrackerSettings) -> list[
     crops = settings.redetection_crops - len(watched)
     turns = [likely[(target.scan + step) % len(likely)] for step in range(min(crops, len(likely)))]
     target.scan += crops
+    step, beside = divmod(target.searched_frames, 2)
+    target.searched_frames += 1
+    height, width = view.pixels.shape[:2]
     return [
-        replace(around, side=max(side, around.side)),
+        _outwards(around, step, width, height) if beside else replace(around, side=max(side, around.side)),
         *watched,
         *(SquareCrop(float(x), float(y), side) for x, y in turns),
     ]
+
+
+def _outwards(around: SquareCrop, step: int, width: int, height: int) -> SquareCrop:
+    """The square of this step, from 0, in a search from one outwards over an image, over and over."""
+    stride = _STRIDE * around.side
+    margin = stride / 4
+    columns = np.arange((around.x + margin) % stride - margin, width + margin, stride)
+    rows = np.arange((around.y + margin) % stride - margin, height + margin, stride)
+    centres = np.stack(np.meshgrid(columns, rows), axis=-1).reshape(-1, 2)
+    nearest = np.argsort(np.hypot(*(centres - (around.x, around.y)).T), kind="stable")
+    x, y = centres[nearest[(step + 1) % len(nearest)]]
+    return replace(around, x=float(x), y=float(y)).settled()
 
 
 def checked_box(box: ArrayLike, *, width: int, height: int) -> NDArray[np.float64]:

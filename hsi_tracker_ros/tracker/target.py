@@ -118,6 +118,7 @@ class Target:
         course: how it moved while it was seen.
         distractors: things seen beside it.
         scan: how many places it was looked for in since it is LOST.
+        searched_frames: in which it was looked for since then.
         frames_to_update: since the last online template was due.
         candidate: the most confident frame since the last online template, to be the next.
         sure_frame: the last in which it was seen as usual; whatever else it shows is not the target.
@@ -139,6 +140,7 @@ class Target:
     course: Course = field(default_factory=Course)
     distractors: Distractors = field(default_factory=Distractors)
     scan: int = 0
+    searched_frames: int = 0
     frames_to_update: int = 0
     candidate: SeenFrame | None = None
     sure_frame: SeenFrame | None = None
@@ -246,7 +248,7 @@ class Target:
 
     def _see(self, sighting: Sighting) -> None:
         self.status = TargetStatus.TRACKING
-        self.frames_since_seen = self.scan = 0
+        self.frames_since_seen = self.scan = self.searched_frames = 0
         self.presence.see(sighting.evidence, sighting.misfit)
 
     def _doubt(self) -> None:

@@ -232,7 +232,7 @@ class HsiTracker:
         """What may be the target, in all areas."""
         weight = self.settings.online_weight if target.online is not target.first else 0.0
         logits = (1 - weight) * maps.first + weight * maps.online
-        near = areas[0].holds(np.array([[area.x, area.y] for area in areas]))
+        near = search_area(target.box, target.motion).holds(np.array([[area.x, area.y] for area in areas]))
         sightings = [
             sighting
             for row, area in enumerate(areas)
