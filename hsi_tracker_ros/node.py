@@ -43,7 +43,7 @@ from tracking_runtime.spectral import SpectralInfo
 RGB = "rgb"
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
 _TARGETS_AT_ONCE = (2, 4, 8)
-"""For so many build_only makes networks ready; for more, whoever sets such a target waits."""
+"""For so many build_only makes networks ready; else that is done beside the frames, once they are set."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +217,7 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker | WaitingTracker
         return {
             "engine": self.tracker.model.description,
             "camera": self._eye.name,
+            "batch": self.tracker.model.largest_batch,
             "targets": len(targets),
             **targets,
         }
@@ -249,7 +250,7 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker | WaitingTracker
         if self.build_only:
             for targets in _TARGETS_AT_ONCE:
                 warm.model.prepare(targets)
-        return HsiTracker(warm.model, times=self.times, camera=warm.camera)
+        return HsiTracker(warm.model, warm.settings, self.times, camera=warm.camera)
 
     async def _hear_camera(self, message: msg.SpectralInfo) -> None:
         try:
@@ -299,6 +300,8 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker | WaitingTracker
         for tracker in self._all_sighted():
             if tracker is not self.tracker:
                 tracker.set_target(cube, box, stamp_ns=stamp, label=label, target_id=number)
+        for tracker in self._all_sighted():
+            self.meanwhile("search for all targets at once", tracker.prepare)
         return number
 
     def _all_sighted(self) -> list[HsiTracker]:

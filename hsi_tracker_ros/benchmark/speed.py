@@ -75,6 +75,7 @@ def measure_speed(make: MakeTracker, frames: int) -> Speed:
     for tracker, box in zip(singles, boxes, strict=True):
         tracker.set_target(first.image, box)
         batch.set_target(first.image, box)
+    batch.prepare()
     seconds = []
     for index in range(1, frames + 1):
         frame = scene.frame(index)

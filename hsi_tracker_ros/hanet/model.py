@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,7 +36,8 @@ class SiameseModel:
     """The network's two halves on an engine.
 
     Shapes are static: a search graph is compiled for one target, and by ``prepare`` for 2, 4, 8, ...; a
-    search uses those that there are, not always filled, one after the other, and never waits for a compiler.
+    search uses those that there are, not always filled, one after the other, and never waits for a compiler,
+    which another thread may run meanwhile.
 
     Args:
         network: its bands fixed (``HANet.bake``), if it has any.
@@ -76,13 +77,18 @@ class SiameseModel:
         """The engine that runs it."""
         return self._searches[1].description
 
+    @property
+    def largest_batch(self) -> int:
+        """Targets that one run of a search graph takes at most."""
+        return max(self._searches)
+
     def prepare(self, targets: int) -> None:
-        """Compile a search graph for this many targets at once."""
+        """Compile a search graph for this many targets at once. Raises EngineError if no engine works."""
         batch = 1 << (targets - 1).bit_length()
         if batch in self._searches:
             return
         graph = search_graph(self._network, batch, self._name)
-        self._searches[batch] = load_engine(graph, self._settings)
+        self._searches = {**self._searches, batch: load_engine(graph, self._settings)}
 
     def encode(self, *crops: NDArray[Any]) -> Kernels:
         """Kernels of one template, without the leading axis of targets.
@@ -102,18 +108,19 @@ class SiameseModel:
             online: kernels of the online templates, stacked.
         """
         inputs = [*crops, *first, *online_part(online)]
-        parts, done, count = [], 0, len(crops[0])
+        searches, parts, done, count = self._searches, [], 0, len(crops[0])
         while done < count:
-            batch = self._batch(count - done)
+            batch = _batch(searches, count - done)
             rows = slice(done, done + batch)
-            parts.append(self._searches[batch].run(*(array[rows] for array in inputs)))
+            parts.append(searches[batch].run(*(array[rows] for array in inputs)))
             done += batch
         return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
-    def _batch(self, targets: int) -> int:
-        """Size of the next graph to run: one more than half used, or else the largest that is full."""
-        fitting = [size for size in self._searches if targets <= size < 2 * targets]
-        return min(fitting) if fitting else max(size for size in self._searches if size <= targets)
+
+def _batch(sizes: Collection[int], targets: int) -> int:
+    """Size of the next graph to run: one more than half used, or else the largest that is full."""
+    fitting = [size for size in sizes if targets <= size < 2 * targets]
+    return min(fitting) if fitting else max(size for size in sizes if size <= targets)
 
 
 def stack(kernels: list[Kernels]) -> Kernels:

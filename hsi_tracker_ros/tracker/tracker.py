@@ -106,11 +106,19 @@ class HsiTracker:
         signature = Signature(view.spectra(inside))
         target = Target(number, label, checked, kernels, kernels, signature, stamp_ns)
         self._calibrate(target, view)
-        replaced = {**self._targets, number: target}
-        self.model.prepare(len(replaced))
-        self._targets = replaced
+        self._targets = {**self._targets, number: target}
         self._next_id = max(self._next_id, number + 1)
         return number
+
+    def prepare(self) -> None:
+        """Compile what searches for all targets at once; until then that is done for one after the other.
+
+        It may take minutes; another thread may track meanwhile.
+
+        Raises:
+            EngineError: no engine works.
+        """
+        self.model.prepare(max(len(self._targets), 1))
 
     def clear_target(self, target_id: int | None) -> int:
         """Stop following a target, or with None all of them; returns how many that were."""

@@ -109,7 +109,9 @@ def test_a_target_that_is_half_hidden_becomes_no_template(model, frames):
     assert anything > 9 >= sure
 
 
-def test_targets_in_a_batch_are_followed_as_if_alone(model, frames):
+@pytest.mark.parametrize("batch", [1, 4])
+def test_targets_together_are_followed_as_if_alone(frames, batch):
+    model = SiameseModel(load_network("hanet_edge_vis16"), ENGINE)
     boxes = [truth(frames[0]), [40.0, 40, 50, 30], [480, 230, 60, 60]]
     alone = []
     for box in boxes:
@@ -119,6 +121,9 @@ def test_targets_in_a_batch_are_followed_as_if_alone(model, frames):
     together = HsiTracker(model)
     for box in boxes:
         together.set_target(frames[0].image, box)
+    if batch > 1:
+        together.prepare()
+    assert model.largest_batch == batch
     for index, frame in enumerate(frames[1:8]):
         for target, state in enumerate(together.track(frame.image, 0)):
             assert np.allclose(state.box, alone[target][index].box, atol=0.05)

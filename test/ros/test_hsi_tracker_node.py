@@ -15,11 +15,12 @@ import tifffile
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from numpy.typing import NDArray
-from remote_sensing_tracking.msg import SpectralInfo, TargetTrackArray
+from remote_sensing_tracking.msg import SpectralInfo, TargetTrack, TargetTrackArray
 from sensor_msgs.msg import Image
 
 from hsi_tracker_ros.cubes.presets import preset
 from tracking_runtime.cdr import serialize_spectral_info
+from tracking_runtime.models import find_model
 from tracking_runtime.ros import messages, qos
 from tracking_runtime.ros.clients import (
     HsiTrackerClient,
@@ -208,6 +209,15 @@ def test_pictures_are_made_for_who_looks(active: Flight) -> None:
     assert (responses[0].encoding, responses[0].width) == ("32FC1", 25)
 
 
+def test_several_targets_are_followed_while_the_search_for_all_at_once_is_made(active: Flight) -> None:
+    second = active.services.set_target(active.box(active.number), label="twin")
+    assert [track.label for track in active.next().tracks] == ["tank", "twin"]
+    wait_for(lambda: active.node.diagnosis.values["batch"] == "2", 60, "the search for two")
+    tracks = active.next().tracks
+    assert [track.state for track in tracks] == [track.STATE_TRACKING for track in tracks]
+    active.services.clear_target(second)
+
+
 def test_targets_are_cleared_and_reset(active: Flight) -> None:
     active.services.clear_target()
     message = active.next()
@@ -233,6 +243,20 @@ def test_camera_that_describes_itself_is_heeded(active: Flight) -> None:
     )
     assert (tracks.image_width, tracks.image_height) == (256, 128), "a band's size, not the mosaic's"
     active.session.run(lambda: active.session.node.destroy_publisher(publisher))
+
+
+def test_a_models_own_settings_are_heeded(active: Flight, tmp_path: Path) -> None:
+    manifest = find_model(MODEL)
+    weights = manifest.with_suffix(".safetensors")
+    (tmp_path / weights.name).write_bytes(weights.read_bytes())
+    doubtful = tmp_path / manifest.name
+    doubtful.write_text(manifest.read_text().replace("tracking: {}", "tracking: {certain_score: 2.0}"))
+    for model, state in [(str(doubtful), TargetTrack.STATE_UNCERTAIN), (MODEL, TargetTrack.STATE_TRACKING)]:
+        active.services.reload_model(model)
+        active.next()
+        active.services.set_target(active.box(active.number))
+        (track,) = active.next().tracks
+        assert track.state == state
 
 
 def test_every_frame_is_accounted_for(active: Flight) -> None:

@@ -20,6 +20,7 @@ from remote_sensing_tracking.srv import ReloadModel
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
+from tracking_runtime.build_progress import BuildProgress, followed
 from tracking_runtime.encodings import decode_image
 from tracking_runtime.errors import FrameRefused, ModelError
 from tracking_runtime.overload import Easing
@@ -211,6 +212,8 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         values["model"] = self.parameters.light_model if fallen_back else self.model
         values["age_ms"] = round(self._age_ms, 3)
         values |= self.describe_tracker() if hasattr(self, "tracker") else {}
+        if self._building:
+            values["building"] = self._building
         values |= stage_values(self.times.summary())
         now = time.monotonic()
         if now - account.last_failure_s < _RECENTLY_S:
@@ -299,10 +302,19 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
             ValueError: the node was cleaned up meanwhile.
         """
         loader = self._loader
-        loaded = await self._result(loader.submit(load))
+        loaded = await self._result(self._submit(load))
         if loader is not self._loader or not hasattr(self, "tracker"):
             raise ValueError("the node was cleaned up meanwhile")
         return loaded
+
+    def meanwhile(self, what: str, job: Callable[[], None]) -> None:
+        """Do what nobody waits for, beside the frames; the diagnostics tell why it cannot be done."""
+
+        def told(done: ConcurrentFuture[None]) -> None:
+            if not done.cancelled() and (error := done.exception()) is not None:
+                self.note_error(f"cannot {what}", error)
+
+        self._submit(job).add_done_callback(told)
 
     async def before_frames(self, load: Callable[[], J], adopt: Callable[[J], None]) -> None:
         """Load what no frame can do without, and adopt it; frames wait, requests do not.
@@ -468,6 +480,21 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
 
     # Inside
 
+    def _submit(self, load: Callable[[], J]) -> ConcurrentFuture[J]:
+        """Have the loader do something; meanwhile the diagnostics tell how far its engines are."""
+
+        def tell(progress: BuildProgress) -> None:
+            self._building = str(progress)
+
+        def told() -> J:
+            try:
+                with followed(tell):
+                    return load()
+            finally:
+                self._building = ""
+
+        return self._loader.submit(told)
+
     async def _result(self, job: ConcurrentFuture[J]) -> J:
         """The result of what another thread does; the executor goes on meanwhile."""
         done = Future(executor=self.executor)
@@ -494,6 +521,7 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         self._account = FrameAccount()
         self._easing = Easing(0)
         self._drops_seen = 0
+        self._building = ""
         self.times = StageTimes()
         self.epoch = 0
         self._worker = None
