@@ -17,7 +17,7 @@ from torch import nn
 
 from tracking_runtime.commands.engine import engine
 from tracking_runtime.engines import EngineSettings, Graph, load_engine
-from tracking_runtime.engines.cache import EngineCache, content_key, default_folder, graph_key
+from tracking_runtime.engines.cache import KERNELS, EngineCache, content_key, default_folder, graph_key
 
 KEY = "0" * 64
 
@@ -91,6 +91,22 @@ def test_a_builder_that_was_killed_leaves_nothing_in_the_way(cache):
     (cache.folder / f".{KEY}" / "network").write_text("wei")
     assert obtained(cache, make) == "weights"
     assert [entry.damage for entry in cache.entries()] == [""]
+
+
+def test_kernels_are_kept_with_the_engine_that_they_were_compiled_of(cache):
+    with pytest.raises(OSError, match=KEY):
+        cache.keep_kernels(KEY, "it", b"of nothing")
+    make = Maker()
+    obtained(cache, make)
+    for kernels in (b"first", b"second"):
+        cache.keep_kernels(KEY, "it", kernels)
+        with cache.obtain(KEY, "it", make) as folder:
+            assert (folder / KERNELS).read_bytes() == kernels
+    assert make.made == 1
+    assert [entry.damage for entry in cache.entries()] == [""]
+    cache.replace(KEY, "it", make)
+    with cache.obtain(KEY, "it", make) as folder:
+        assert not (folder / KERNELS).exists()
 
 
 def test_two_builders_make_it_once(cache):

@@ -139,6 +139,12 @@ def test_kill_9_while_facts_are_kept_loses_nothing(tmp_path: Path) -> None:
     assert found[-1] == ["old", {"of": "new"}]
 
 
+def test_kill_9_while_kernels_are_kept_loses_nothing(tmp_path: Path) -> None:
+    found = cut_off_anywhere(tmp_path, 'cache.keep_kernels(KEY, "it", b"compiled")')
+    assert len(found) > 3
+    assert all(each == ["old", {"of": "old"}] for each in found)
+
+
 def test_kill_9_while_an_engine_is_replaced_leaves_the_one_or_the_other(tmp_path: Path) -> None:
     found = cut_off_anywhere(tmp_path, 'cache.replace(KEY, "it", network("new"))')
     assert len(found) > 8

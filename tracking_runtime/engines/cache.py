@@ -33,11 +33,14 @@ from tracking_runtime.build_progress import stage
 from tracking_runtime.engines.protocol import Graph
 
 VARIABLE = "RSTRACK_ENGINE_CACHE"
+KERNELS = "kernels.bin"
+"""File of an entry with what a driver compiled of an engine when it first ran."""
 
 _CHECKSUMS = "checksums.json"
 _LABEL = "label.json"
-_FACTS, _NEW_FACTS = "facts.json", "facts.json.new"
-_UNCHECKED = (_CHECKSUMS, _FACTS, _NEW_FACTS)
+_FACTS = "facts.json"
+_NEW = ".new"
+_UNCHECKED = (_CHECKSUMS, _FACTS, _FACTS + _NEW, KERNELS, KERNELS + _NEW)
 _log = logging.getLogger(__name__)
 
 
@@ -220,10 +223,15 @@ class EngineCache:
         Raises:
             OSError: they cannot be kept; what was kept stays as it was.
         """
-        entry = self.folder / key
-        with self._locked(key, label):
-            (entry / _NEW_FACTS).write_text(json.dumps(dict(facts), indent=1))
-            (entry / _NEW_FACTS).replace(entry / _FACTS)
+        self._add(key, label, _FACTS, json.dumps(dict(facts), indent=1).encode())
+
+    def keep_kernels(self, key: str, label: str, kernels: bytes) -> None:
+        """Keep what was compiled of an engine that is there when it ran, in its folder's file ``KERNELS``.
+
+        Raises:
+            OSError: they cannot be kept; what was kept stays as it was.
+        """
+        self._add(key, label, KERNELS, kernels)
 
     def facts(self, key: str) -> dict[str, Any]:
         """What was kept with an engine; empty if nothing was."""
@@ -252,6 +260,13 @@ class EngineCache:
                 stage(f"{label}: another process makes it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    def _add(self, key: str, label: str, name: str, content: bytes) -> None:
+        """Write a file beside those of an entry, whole or not at all."""
+        entry = self.folder / key
+        with self._locked(key, label):
+            (entry / (name + _NEW)).write_bytes(content)
+            (entry / (name + _NEW)).replace(entry / name)
 
     def _whole(self, key: str) -> Path | None:
         """An entry as it was written, or what was about to take its place; a damaged one is removed."""

@@ -83,13 +83,16 @@ class SerializedEngine:
         self._engine = self._runtime.deserialize_cuda_engine((folder / FILE).read_bytes())
         if self._engine is None:
             raise EngineError(f"{description} cannot load what was made of {graph.name}")
-        self._context = self._engine.create_execution_context()
         self._stream = torch.cuda.Stream()
         self._inputs = input_buffers(graph, "cuda")
+        self._context = self._execution_context(folder)
         self._outputs = [self._buffer(trt, name) for name in graph.outputs]
         names = (*graph.inputs, *graph.outputs)
         for name, tensor in zip(names, (*self._inputs, *self._outputs), strict=True):
             self._context.set_tensor_address(name, tensor.data_ptr())
+
+    def _execution_context(self, _folder: Path) -> Any:
+        return self._engine.create_execution_context()
 
     def _buffer(self, trt: Any, name: str) -> torch.Tensor:
         dtype = torch.from_numpy(np.empty(0, trt.nptype(self._engine.get_tensor_dtype(name)))).dtype

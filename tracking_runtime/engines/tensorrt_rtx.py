@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 from tracking_runtime.build_progress import stage
 from tracking_runtime.engines import onnx
-from tracking_runtime.engines.cache import graph_key
+from tracking_runtime.engines.cache import KERNELS, EngineCache, graph_key
 from tracking_runtime.engines.filling import filled, one_by_one
 from tracking_runtime.engines.nvidia import gpu_facts, kept_engine
 from tracking_runtime.engines.precision import DTYPES, in_precision
@@ -92,18 +93,43 @@ def _build(graph: Graph, precision: str, folder: Path) -> None:
     (folder / FILE).write_bytes(build_engine(network))
 
 
-def _load(graph: Graph, precision: str) -> SerializedEngine:
+class TensorRTRTXEngine(SerializedEngine):
+    """A compiled file, of which kernels for the GPU here are compiled when it first runs.
+
+    Attributes:
+        kernels_known: whether those of an earlier start were taken.
+    """
+
+    def kernels(self) -> bytes:
+        """Those compiled until now."""
+        return bytes(self._kernels.serialize())
+
+    def _execution_context(self, folder: Path) -> Any:
+        self._config = self._engine.create_runtime_config()
+        self._kernels = self._config.create_runtime_cache()
+        kept = folder / KERNELS
+        self.kernels_known = kept.exists() and self._kernels.deserialize(kept.read_bytes())
+        self._config.set_runtime_cache(self._kernels)
+        return self._engine.create_execution_context(self._config)
+
+
+def _load(graph: Graph, precision: str) -> TensorRTRTXEngine:
     """A graph's engine, of an earlier start if it is there."""
     import tensorrt_rtx as trt
 
     gpu, version = gpu_facts(), f"TensorRT for RTX {trt.__version__}"
-    return kept_engine(
-        _key(graph, precision, version, *gpu),
-        f"{graph.name}, {version}, {precision}",
+    key, label = _key(graph, precision, version, *gpu), f"{graph.name}, {version}, {precision}"
+    engine = kept_engine(
+        key,
+        label,
         make=partial(_build, graph, precision),
-        load=partial(SerializedEngine, trt, graph, f"{version} on {gpu[0]}, {precision}"),
+        load=partial(TensorRTRTXEngine, trt, graph, f"{version} on {gpu[0]}, {precision}"),
         check=partial(verify, graph, precision=precision),
     )
+    if not engine.kernels_known:
+        with suppress(OSError):  # of a cache that keeps nothing people were told
+            EngineCache().keep_kernels(key, label, engine.kernels())
+    return engine
 
 
 class TensorRTRTXBackend:
