@@ -52,3 +52,10 @@ def clip_to_image(boxes: ArrayLike, width: float, height: float) -> Boxes:
     """The part of each box inside a ``width`` x ``height`` image; zero-sized where there is none."""
     size = np.array([width, height, width, height], dtype=np.float64)
     return from_corners(np.clip(corners(boxes), 0, size))
+
+
+def border_distance(boxes: ArrayLike, width: float, height: float) -> NDArray[np.float64]:
+    """Pixels ``(n,)`` from each box to the nearest border of the image; negative: it reaches across."""
+    left, top, right, bottom = corners(boxes).T
+    distance: NDArray[np.float64] = np.minimum.reduce([left, top, width - right, height - bottom])
+    return distance

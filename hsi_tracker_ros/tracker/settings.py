@@ -33,6 +33,8 @@ class TrackerSettings:
         confidence_rate: share of the newest frame in the confidence, a running mean of the evidence; what is
             usual of the target is 1.
         lost_confidence: below it a target is LOST; -1: never.
+        hidden_allowance: by this much lower is that bound where the target is farther from the image's border
+            than it is large: there it may be hidden, but cannot have left.
         leaving_frames: a target that was not seen as usual for so many frames, and by its motion has left the
             image since, is LOST, whatever is seen in its place; 0: its motion tells nothing.
         found_rate: share of the newest frame in the confidence that something is a LOST target, if it rises,
@@ -71,6 +73,7 @@ class TrackerSettings:
     lost_score: float = 0.5
     confidence_rate: float = 0.2
     lost_confidence: float = 0.05
+    hidden_allowance: float = 0.15
     leaving_frames: int = 4
     found_rate: float = 0.7
     fading_rate: float = 0.2
@@ -101,6 +104,7 @@ SIAMBAN = TrackerSettings(
     online_interval=0,
     lost_score=0.2,
     lost_confidence=-0.2,
+    hidden_allowance=0.0,
     leaving_frames=0,
     suspect_confidence=0.2,
     alibi_evidence=0.0,
@@ -135,6 +139,7 @@ def without_spectra(settings: TrackerSettings) -> TrackerSettings:
         online_interval=0,
         lost_score=0.1,
         lost_confidence=SIAMBAN.lost_confidence,
+        hidden_allowance=SIAMBAN.hidden_allowance,
         leaving_frames=SIAMBAN.leaving_frames,
         suspect_confidence=SIAMBAN.suspect_confidence,
         score_offset=0.0,

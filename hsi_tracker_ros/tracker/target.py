@@ -18,7 +18,7 @@ from hsi_tracker_ros.tracker.distractors import Distractors
 from hsi_tracker_ros.tracker.presence import Presence
 from hsi_tracker_ros.tracker.settings import TrackerSettings
 from hsi_tracker_ros.tracker.view import View
-from tracking_runtime.geometry import as_boxes, centres
+from tracking_runtime.geometry import as_boxes, border_distance, centres
 
 Floats = NDArray[np.float32]
 
@@ -230,7 +230,7 @@ class Target:
             self.course.see(centres(self.box)[0])
         else:
             self.course.go_on()
-        if self._has_left(settings, width, height) or self.presence.confidence < settings.lost_confidence:
+        if self._has_left(settings, width, height) or self._is_missed(settings, width, height):
             self._lose()
 
     def _mistaken(self, sighting: Sighting, was_there: Callable[[Sighting], bool]) -> bool:
@@ -245,6 +245,12 @@ class Target:
         """Whether it left the image, as it moved, and what is seen in its place is not it."""
         hidden = 0 < settings.leaving_frames <= self.course.unseen
         return hidden and self.course.leads_outside(width, height)
+
+    def _is_missed(self, settings: TrackerSettings, width: int, height: int) -> bool:
+        """Whether too little speaks for it."""
+        inside = border_distance(self.box, width, height)[0] > np.sqrt(self.box[2:].prod())
+        allowance = settings.hidden_allowance if inside else 0.0
+        return self.presence.confidence < settings.lost_confidence - allowance
 
     def _see(self, sighting: Sighting) -> None:
         self.status = TargetStatus.TRACKING

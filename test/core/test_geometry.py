@@ -48,3 +48,8 @@ def test_clipped_boxes_lie_in_the_image(box_array: np.ndarray) -> None:
     assert (clipped >= 0).all()
     assert (clipped[:, 2:] <= [64 + 1e-9, 48 + 1e-9]).all()
     assert (clipped[:, 2:] >= clipped[:, :2] - 1e-9).all()
+
+
+def test_distance_of_boxes_from_the_image_border() -> None:
+    boxes = [[10, 20, 5, 5], [50, 5, 14, 40], [30, 20, 5, 30]]
+    np.testing.assert_allclose(geometry.border_distance(boxes, 64, 48), [10, 0, -2])

@@ -50,6 +50,27 @@ def test_motion_tells_nothing_where_it_is_not_asked():
     assert TargetStatus.LOST not in walk(6.0, replace(TrackerSettings(), leaving_frames=0))
 
 
+def frames_until_lost(box, settings):
+    """Of a target in whose place, once it is known, only other things are seen."""
+    target = target_at(box)
+    for frame in range(200):
+        sighting = Sighting(
+            STRONG if frame < 16 else -WEAK, 1.0, 1.0, target.box, np.zeros((25, 25), np.float32), 0.0
+        )
+        target.follow(sighting, settings, lambda _: False, width=WIDTH, height=HEIGHT)
+        if target.lost:
+            return frame - 16
+    return None
+
+
+def test_a_target_that_cannot_have_left_is_given_longer_to_show_itself_again():
+    settings = TrackerSettings(leaving_frames=0)
+    inside, beside = [frames_until_lost(box, settings) for box in ([150, 80, 20, 20], [285, 80, 20, 20])]
+    assert 0 < beside < inside < 20
+    same = replace(settings, hidden_allowance=0.0)
+    assert frames_until_lost([150, 80, 20, 20], same) == frames_until_lost([285, 80, 20, 20], same) == beside
+
+
 def test_a_course_goes_on_as_the_target_moved_while_it_was_seen():
     course = Course()
     for frame in range(30):

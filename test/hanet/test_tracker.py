@@ -365,7 +365,7 @@ def test_what_stood_beside_a_target_that_is_gone_is_not_followed_in_its_stead(mo
     for taken in (0.0, TrackerSettings().score_distractor):
         tracker = HsiTracker(model, TrackerSettings(score_distractor=taken, redetection_crops=0))
         tracker.set_target(both, truth(frames[0]))
-        for frame in [both] * 5 + [ground] * 12:
+        for frame in [both] * 5 + [ground] * 20:
             (answers[taken],) = tracker.track(frame, 0)
     stolen, gone = answers.values()
     assert intersection_over_union(stolen.box, (beside, y, width, height))[0, 0] > 0.5

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tracking_runtime.evaluation.one_pass import frame_overlaps
-from tracking_runtime.geometry import Boxes, as_boxes, corners
+from tracking_runtime.geometry import border_distance
 
 NOTICE_FRAMES = 10
 RETURN_FRAMES = 15
@@ -91,7 +91,7 @@ def lost_and_found(
         raise ValueError(f"{len(lost)} answers of the tracker for {len(overlaps)} frames")
     present = np.isfinite(overlaps)
     having = ~lost & (np.nan_to_num(overlaps) >= FOUND_OVERLAP)
-    at_border = _touch_border(as_boxes(truth), width, height)
+    at_border = border_distance(truth, width, height) <= BORDER_PX
     settled = present.copy()
     counts: Counter[str] = Counter()
     left = False
@@ -120,13 +120,6 @@ def together(videos: Sequence[LostAndFound]) -> LostAndFound:
     return LostAndFound(
         *(sum(getattr(video, field.name) for video in videos) for field in fields(LostAndFound))
     )
-
-
-def _touch_border(boxes: Boxes, width: int, height: int) -> NDArray[np.bool_]:
-    """Which of boxes ``(n, 4)`` reach the border of an image of this size."""
-    left, top, right, bottom = corners(boxes).T
-    nearest = np.minimum.reduce([left, top, width - right, height - bottom])
-    return np.asarray(nearest <= BORDER_PX, bool)
 
 
 def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
