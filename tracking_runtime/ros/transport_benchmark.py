@@ -24,8 +24,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Empty
 
 from tracking_runtime.commands.transport import Load
+from tracking_runtime.ros.qos import sensor
 
-_QOS = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+_QOS = QoSProfile(depth=sensor().depth, reliability=ReliabilityPolicy.RELIABLE)
 _KEPT = QoSProfile(
     depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL
 )
@@ -33,12 +34,14 @@ _LAST = "last"
 
 
 def publish(node: Node, load: Load) -> None:
-    """Publish every frame of the load at its rate, once it is heard, and wait until the last is taken."""
+    """Publish every frame of the load at its rate, once both ends match, and wait until the last is taken."""
     publisher = node.create_publisher(Image, "image", _QOS)
     cube = np.random.default_rng(0).integers(0, 4096, (load.height, load.width, load.bands), dtype=np.uint16)
     heard = Future()
     node.create_subscription(Empty, "heard", heard.set_result, _KEPT)
     rclpy.spin_until_future_complete(node, heard)
+    while not publisher.get_subscription_count():
+        rclpy.spin_once(node, timeout_sec=0.01)
     due = time.monotonic()
     for number in range(load.frames):
         message = Image(height=load.height, width=load.width, encoding=f"16UC{load.bands}")
