@@ -25,6 +25,7 @@ from std_msgs.msg import Empty
 
 from tracking_runtime.commands.transport import Load
 from tracking_runtime.ros.qos import sensor
+from tracking_runtime.ros.waiting import wait_for
 
 _QOS = QoSProfile(depth=sensor().depth, reliability=ReliabilityPolicy.RELIABLE)
 _KEPT = QoSProfile(
@@ -40,8 +41,7 @@ def publish(node: Node, load: Load) -> None:
     heard = Future()
     node.create_subscription(Empty, "heard", heard.set_result, _KEPT)
     rclpy.spin_until_future_complete(node, heard)
-    while not publisher.get_subscription_count():
-        rclpy.spin_once(node, timeout_sec=0.01)
+    wait_for(publisher.get_subscription_count, load.patience_s, "a subscription of image")
     due = time.monotonic()
     for number in range(load.frames):
         message = Image(height=load.height, width=load.width, encoding=f"16UC{load.bands}")
@@ -55,8 +55,7 @@ def publish(node: Node, load: Load) -> None:
         data.frombytes(cube.data.cast("B"))
         message.data = data
         publisher.publish(message)
-    while publisher.get_subscription_count():
-        rclpy.spin_once(node, timeout_sec=0.01)
+    wait_for(lambda: not publisher.get_subscription_count(), load.patience_s, "the end of the subscription")
 
 
 def subscribe(node: Node, load: Load) -> list[float]:
