@@ -9,13 +9,27 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
+import torch
 
 from tracking_runtime.ros import waiting
 from tracking_runtime.ros.processes import NodeProcess, free_domain, local_environment
 
 if TYPE_CHECKING:
     from tracking_runtime.ros.session import RosSession
+
+
+hypothesis.settings.register_profile(
+    "same examples", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("same examples")
+
+
+@pytest.fixture(autouse=True)
+def same_numbers() -> None:
+    """Every test draws the same random weights and examples, whichever tests ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)

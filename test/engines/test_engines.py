@@ -16,6 +16,7 @@ from tracking_runtime.engines.cuda_graph import recorded
 from tracking_runtime.engines.filling import OneByOne, filled
 from tracking_runtime.engines.observation import observed
 
+torch.manual_seed(0)
 GRAPH = Graph(
     "sum",
     nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()),
