@@ -224,14 +224,14 @@ class Target:
             self._see(sighting)
         else:
             self._doubt()
-        if self.lost:
-            return
-        if strength >= _SEEN:
-            self.course.see(centres(self.box)[0])
-        else:
-            self.course.go_on()
-        if self._has_left(settings, width, height) or self._is_missed(settings, width, height):
-            self._lose()
+        if not self.lost:
+            if strength >= _SEEN:
+                self.course.see(centres(self.box)[0])
+            else:
+                self.course.go_on()
+            if self._has_left(settings, width, height) or self._is_missed(settings, width, height):
+                self._lose()
+        self.frames_since_seen = 0 if self.status is TargetStatus.TRACKING else self.frames_since_seen + 1
 
     def _mistaken(self, sighting: Sighting, was_there: Callable[[Sighting], bool]) -> bool:
         """Whether what this lost target seems to be is another thing, which then is known."""
@@ -254,11 +254,10 @@ class Target:
 
     def _see(self, sighting: Sighting) -> None:
         self.status = TargetStatus.TRACKING
-        self.frames_since_seen = self.scan = self.searched_frames = 0
+        self.scan = self.searched_frames = 0
         self.presence.see(sighting.evidence, sighting.misfit)
 
     def _doubt(self) -> None:
-        self.frames_since_seen += 1
         gone = self.lost and self.presence.likely_box is None
         self.status = TargetStatus.LOST if gone else TargetStatus.UNCERTAIN
 

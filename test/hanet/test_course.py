@@ -31,23 +31,34 @@ def walk(step, settings, start=200.0):
     states = []
     for _ in range(8):
         follow(target, target.box[0], WEAK, settings)
-        states.append(target.status)
+        states.append(target.state())
     return states
 
 
+def statuses(states):
+    return [state.state for state in states]
+
+
 def test_a_target_that_has_left_as_it_moved_is_lost_whatever_is_seen_in_its_place():
-    states = walk(6.0, TrackerSettings())
+    states = statuses(walk(6.0, TrackerSettings()))
     assert states[2] is not TargetStatus.LOST
     assert TargetStatus.LOST in states[:5]
 
 
+def test_a_target_that_is_taken_for_lost_where_something_is_seen_counts_from_that_frame():
+    states = walk(6.0, TrackerSettings())
+    lost = statuses(states).index(TargetStatus.LOST)
+    assert statuses(states)[:lost] == [TargetStatus.TRACKING] * lost
+    assert [state.frames_since_seen for state in states[: lost + 2]] == [0] * lost + [1, 2]
+
+
 @pytest.mark.parametrize("step", [0.0, 1.0, -6.0])
 def test_one_that_would_still_be_in_the_image_may_be_half_hidden(step):
-    assert TargetStatus.LOST not in walk(step, TrackerSettings())
+    assert TargetStatus.LOST not in statuses(walk(step, TrackerSettings()))
 
 
 def test_motion_tells_nothing_where_it_is_not_asked():
-    assert TargetStatus.LOST not in walk(6.0, replace(TrackerSettings(), leaving_frames=0))
+    assert TargetStatus.LOST not in statuses(walk(6.0, TrackerSettings(leaving_frames=0)))
 
 
 def frames_until_lost(box, settings):
