@@ -82,12 +82,16 @@ def test_what_was_just_made_and_fails_is_not_made_again() -> None:
         load(writer("wrong", "good"))
 
 
-def test_what_is_kept_where_nothing_can_be_written_is_refused(cache: EngineCache) -> None:
+def test_what_was_kept_and_fails_is_made_for_each_start_where_nothing_can_be_written(
+    cache: EngineCache, caplog: pytest.LogCaptureFixture
+) -> None:
     keep(cache, "wrong")
     (cache.folder / f"{KEY}.lock").unlink()
     (cache.folder / f"{KEY}.lock").mkdir()
-    with pytest.raises(EngineError, match="nor does a new one"):
-        load(writer("good"))
+    assert load(writer("good")) == "good"
+    assert f"it cannot be kept in {cache.folder}: " in caplog.text
+    with pytest.raises(EngineError, match="it does not work, nor does a new one: it gives other numbers"):
+        load(writer("wrong"))
 
 
 def test_the_driver_is_that_of_the_first_file_there(tmp_path: Path) -> None:

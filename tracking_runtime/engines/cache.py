@@ -174,8 +174,7 @@ class EngineCache:
             else:
                 keep = True
             if kept is None:
-                aside = tempfile.TemporaryDirectory(prefix="rstrack-engine-", ignore_cleanup_errors=True)
-                kept = Path(stack.enter_context(aside))
+                kept = Path(stack.enter_context(_aside()))
                 make(kept)
                 if keep:
                     try:
@@ -195,10 +194,31 @@ class EngineCache:
         Raises:
             OSError: it cannot be kept; what was kept stays as it was.
         """
-        with tempfile.TemporaryDirectory(prefix="rstrack-engine-", ignore_cleanup_errors=True) as aside:
-            make(Path(aside))
+        with _aside() as made:
+            make(Path(made))
             with self._locked(key, label):
-                self._keep(key, label, Path(aside))
+                self._keep(key, label, Path(made))
+
+    @contextmanager
+    def renew(self, key: str, label: str, make: Callable[[Path], None]) -> Iterator[Path]:
+        """The folder of an engine made anew, as by ``replace``; where it cannot be kept, a warning says why.
+
+        It is not cleared before the end of the block.
+
+        Args:
+            key: as of ``obtain``.
+            label: for people.
+            make: as of ``obtain``.
+        """
+        with ExitStack() as stack:
+            made = Path(stack.enter_context(_aside()))
+            make(made)
+            try:
+                stack.enter_context(self._locked(key, label))
+                made = self._keep(key, label, made)
+            except OSError as error:
+                self._warn(label, error)
+            yield made
 
     def unwritable(self) -> str | None:
         """Why nothing can be kept, and what to do; None if it can."""
@@ -292,6 +312,10 @@ class EngineCache:
             shutil.rmtree(successor, ignore_errors=True)
             raise
         return _put(successor, self.folder / key)
+
+
+def _aside() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="rstrack-engine-", ignore_cleanup_errors=True)
 
 
 def _put(successor: Path, entry: Path) -> Path:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
-from tracking_runtime.engines.cache import EngineCache
-from tracking_runtime.engines.protocol import Engine, EngineError
+from tracking_runtime.engines.cache import EngineCache, graph_key
+from tracking_runtime.engines.precision import DTYPES, in_precision
+from tracking_runtime.engines.protocol import Engine, EngineError, Graph
+from tracking_runtime.engines.serialized import quantised
 
 DRIVER_FILES = (
     Path("/etc/nv_tegra_release"),
@@ -38,6 +41,17 @@ def driver_version(files: Iterable[Path] = DRIVER_FILES) -> str:
     return ""
 
 
+def engine_key(graph: Graph, precision: str, *facts: str) -> str:
+    """The key of a graph's engine in a precision: as of ``graph_key``, and in int8 of how it was calibrated.
+
+    Raises:
+        EngineError: int8: it was not calibrated.
+    """
+    if precision == "int8":
+        return graph_key(graph, *facts, hashlib.sha256(quantised(graph)).hexdigest())
+    return graph_key(in_precision(graph, DTYPES[precision]), *facts)
+
+
 def kept_engine(
     key: str,
     label: str,
@@ -46,6 +60,8 @@ def kept_engine(
     check: Callable[[Loaded], None],
 ) -> Loaded:
     """An engine out of the cache, made if need be; one from an earlier start that fails is made once more.
+
+    Where nothing can be kept, it is made for this start.
 
     Args:
         key: of everything it depends on.
@@ -63,20 +79,19 @@ def kept_engine(
         made.append(folder)
         make(folder)
 
-    def attempt() -> Loaded:
-        with EngineCache().obtain(key, label, noted) as folder:
+    def attempt(obtained: AbstractContextManager[Path]) -> Loaded:
+        with obtained as folder:
             engine = load(folder)
         check(engine)
         return engine
 
     try:
-        return attempt()
+        return attempt(EngineCache().obtain(key, label, noted))
     except Exception as error:
         if made:
             raise
         _log.warning("%s, as it was kept, does not work and is made again: %s", label, error)
     try:
-        EngineCache().replace(key, label, make)
-        return attempt()
+        return attempt(EngineCache().renew(key, label, make))
     except Exception as error:
         raise EngineError(f"{label} does not work, nor does a new one: {error}") from error

@@ -6,7 +6,6 @@ machine, by :mod:`tracking_runtime.engines.operators`; running it takes an NVIDI
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import inspect
 from functools import partial
@@ -18,9 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracking_runtime.build_progress import stage
-from tracking_runtime.engines.cache import graph_key
 from tracking_runtime.engines.filling import filled, input_buffers, one_by_one
-from tracking_runtime.engines.nvidia import gpu_facts, kept_engine
+from tracking_runtime.engines.nvidia import engine_key, gpu_facts, kept_engine
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.program import export_program
 from tracking_runtime.engines.protocol import Engine, EngineError, EngineSettings, Graph
@@ -135,7 +133,7 @@ def _load_int8(graph: Graph) -> SerializedEngine:
     network = quantised(graph)
     gpu, version = gpu_facts(), f"TensorRT {tensorrt.__version__}"
     return kept_engine(
-        graph_key(graph, torch.__version__, version, *gpu, hashlib.sha256(network).hexdigest()),
+        engine_key(graph, "int8", torch.__version__, version, *gpu),
         f"{graph.name}, {version}, int8",
         make=make,
         load=partial(SerializedEngine, tensorrt, graph, f"{version} on {gpu[0]}, int8"),
@@ -149,12 +147,11 @@ def _load(graph: Graph, precision: str) -> TensorRTEngine:
     import torch_tensorrt
 
     gpu, version = gpu_facts(), f"TensorRT {tensorrt.__version__}"
-    typed = in_precision(graph, DTYPES[precision])
     made_by = (version, torch_tensorrt.__version__, torch.__version__, str(torch.version.cuda))
     return kept_engine(
-        graph_key(typed, *made_by, *gpu),
+        engine_key(graph, precision, *made_by, *gpu),
         f"{graph.name}, {version}, {precision}",
-        make=partial(_build, typed),
+        make=partial(_build, in_precision(graph, DTYPES[precision])),
         load=partial(TensorRTEngine, f"{version} on {gpu[0]}, {precision}"),
         check=partial(verify, graph, precision=precision),
     )

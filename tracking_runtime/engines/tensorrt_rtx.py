@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,9 +13,9 @@ import torch
 
 from tracking_runtime.build_progress import stage
 from tracking_runtime.engines import onnx
-from tracking_runtime.engines.cache import KERNELS, EngineCache, graph_key
+from tracking_runtime.engines.cache import KERNELS, EngineCache
 from tracking_runtime.engines.filling import filled, one_by_one
-from tracking_runtime.engines.nvidia import gpu_facts, kept_engine
+from tracking_runtime.engines.nvidia import engine_key, gpu_facts, kept_engine
 from tracking_runtime.engines.precision import DTYPES, in_precision
 from tracking_runtime.engines.protocol import Engine, EngineError, EngineSettings, Graph
 from tracking_runtime.engines.serialized import FILE, CompilerError, SerializedEngine, compiled, quantised
@@ -78,14 +77,6 @@ def source(graph: Graph, precision: str) -> bytes:
     return onnx.as_onnx(in_precision(graph, DTYPES[precision]))
 
 
-def _key(graph: Graph, precision: str, *facts: str) -> str:
-    if precision == "int8":
-        facts = (*facts, hashlib.sha256(source(graph, precision)).hexdigest())
-    else:
-        graph = in_precision(graph, DTYPES[precision])
-    return graph_key(graph, torch.__version__, *facts)
-
-
 def _build(graph: Graph, precision: str, folder: Path) -> None:
     stage(f"{graph.name}: exporting for TensorRT for RTX", 0.0)
     network = source(graph, precision)
@@ -118,7 +109,8 @@ def _load(graph: Graph, precision: str) -> TensorRTRTXEngine:
     import tensorrt_rtx as trt
 
     gpu, version = gpu_facts(), f"TensorRT for RTX {trt.__version__}"
-    key, label = _key(graph, precision, version, *gpu), f"{graph.name}, {version}, {precision}"
+    key = engine_key(graph, precision, torch.__version__, version, *gpu)
+    label = f"{graph.name}, {version}, {precision}"
     engine = kept_engine(
         key,
         label,
