@@ -20,7 +20,7 @@ from tracking_runtime.errors import ModelError, SourceError
 
 if TYPE_CHECKING:
     from hsi_tracker_ros.hanet.network import HANet
-    from hsi_tracker_ros.training import Recipe
+    from hsi_tracker_ros.training.trainer import Recipe
 
 PRESETS = ("hanet_edge", "hanet_r50")
 RUNS = Path("runs")
@@ -96,13 +96,13 @@ def train_hanet(
     """
     import torch
 
-    from hsi_tracker_ros.cubes.presets import preset as known_camera
-    from hsi_tracker_ros.datasets import read_clips
-    from hsi_tracker_ros.hanet.storage import save_network
-    from hsi_tracker_ros.training import Trainer
-    from tracking_runtime.models import find_model
-    from tracking_runtime.torchrun import is_first, joined, wait_for_all
-    from tracking_runtime.training import train
+    from hsi_tracker_ros.cubes.camera_presets import preset as known_camera
+    from hsi_tracker_ros.hanet.weights import save_network
+    from hsi_tracker_ros.training.pairs import read_clips
+    from hsi_tracker_ros.training.trainer import Trainer
+    from tracking_runtime.models.manifest import find_model
+    from tracking_runtime.training.distributed import is_first, joined, wait_for_all
+    from tracking_runtime.training.loop import train
 
     console = Console()
     torch.manual_seed(seed)
@@ -133,10 +133,10 @@ def train_hanet(
 
 def _beginning(preset: str, start: str | None, rgb: str | None) -> tuple[HANet, Recipe, str]:
     """The network to train, how, and where its weights come from."""
-    from hsi_tracker_ros.hanet.importing import load_imagenet_backbone, with_rgb_branch
+    from hsi_tracker_ros.hanet.checkpoint_import import load_imagenet_backbone, with_rgb_branch
     from hsi_tracker_ros.hanet.network import HANet
-    from hsi_tracker_ros.hanet.storage import load_network
-    from hsi_tracker_ros.training import RECIPES, REFINING, to_refine
+    from hsi_tracker_ros.hanet.weights import load_network
+    from hsi_tracker_ros.training.trainer import RECIPES, REFINING, to_refine
 
     if start is not None and rgb is not None:
         raise click.UsageError("--from brings an RGB branch of its own: leave out --rgb, or --from")
@@ -159,9 +159,9 @@ def _gather_clips(
     progress: Progress,
 ) -> None:
     """Fill the folder of clips as far as it lacks any."""
-    from hsi_tracker_ros.recorded_clips import record_clips
-    from hsi_tracker_ros.rendering import render_clips
-    from tracking_runtime.datasets.opening import open_dataset
+    from hsi_tracker_ros.training.recorded_clips import record_clips
+    from hsi_tracker_ros.training.simulated_clips import render_clips
+    from tracking_runtime.datasets.factory import open_dataset
 
     if count:
         rendering = progress.add_task("rendering clips", total=count)
@@ -190,7 +190,7 @@ def import_siamban(checkpoint: Path, name: str, models: Path, tuning: str) -> No
     Nothing in the file is run. The model follows targets in pictures and false colour as its authors' tracker
     does, and can be the RGB branch of a HA-Net: rstrack train hanet --rgb NAME.
     """
-    from hsi_tracker_ros.hanet.importing import import_tracker, siamban
+    from hsi_tracker_ros.hanet.checkpoint_import import import_tracker, siamban
 
     try:
         path = import_tracker(siamban(checkpoint, tuning), checkpoint, "the authors of SiamBAN", models, name)
@@ -207,7 +207,7 @@ def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
     Nothing in the file is run. The model follows targets in pictures and false colour as its authors' tracker
     does, and can be the RGB branch of a HA-Net: rstrack train hanet --rgb NAME.
     """
-    from hsi_tracker_ros.hanet.importing import import_tracker, nanotrack
+    from hsi_tracker_ros.hanet.checkpoint_import import import_tracker, nanotrack
 
     try:
         path = import_tracker(nanotrack(checkpoint), checkpoint, "the authors of NanoTrack", models, name)
@@ -268,11 +268,11 @@ def bench_hsi(
     `rstrack compare` takes two of the folders beside them.
     """
     from hsi_tracker_ros.benchmark import report
-    from hsi_tracker_ros.benchmark.lineup import Lineup
     from hsi_tracker_ros.benchmark.opencv import missing_opencv_trackers
     from hsi_tracker_ros.benchmark.run import run
     from hsi_tracker_ros.benchmark.speed import measure_speed
-    from hsi_tracker_ros.benchmark.suite import benchmark_videos, with_recorded
+    from hsi_tracker_ros.benchmark.trackers import Lineup
+    from hsi_tracker_ros.benchmark.videos import benchmark_videos, with_recorded
     from tracking_runtime.engines import EngineError
     from tracking_runtime.errors import ModelError, SourceError
 

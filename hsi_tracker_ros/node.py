@@ -17,8 +17,8 @@ from remote_sensing_tracking.srv import ClearTarget, SetTarget
 from sensor_msgs.msg import Image
 
 from hsi_tracker_ros.cubes.camera_file import CameraFile, read_camera_file
+from hsi_tracker_ros.cubes.camera_presets import preset
 from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection, to_picture
-from hsi_tracker_ros.cubes.presets import preset
 from hsi_tracker_ros.tracker import (
     CameraUnknown,
     HsiTracker,
@@ -27,18 +27,19 @@ from hsi_tracker_ros.tracker import (
     load_rgb_tracker,
     load_tracker,
 )
-from tracking_runtime.cdr import read_spectral_info
 from tracking_runtime.engines import BACKENDS, PRECISIONS, EngineSettings
-from tracking_runtime.errors import FrameRefused, ModelError, TargetRefused
-from tracking_runtime.ros import images, messages, qos
-from tracking_runtime.ros.detections import Detections2D, Tracked
-from tracking_runtime.ros.diagnostics import Value
-from tracking_runtime.ros.frame_node import FrameNode, FrameNodeParameters
-from tracking_runtime.ros.lifecycle import run_node
-from tracking_runtime.ros.messages import FrameFacts
-from tracking_runtime.ros.parameters import parameter
-from tracking_runtime.sources import read_image_file
-from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.errors import FrameRefusedError, ModelError, TargetRefused
+from tracking_runtime.io.sources import read_image_file
+from tracking_runtime.messages.conversion import read_spectral_info
+from tracking_runtime.ros.conversions import image_messages, track_messages
+from tracking_runtime.ros.conversions.detection_messages import Detections2D, Tracked
+from tracking_runtime.ros.conversions.track_messages import FrameFacts
+from tracking_runtime.ros.node import qos
+from tracking_runtime.ros.node.diagnostics import Value
+from tracking_runtime.ros.node.managed_node import run_node
+from tracking_runtime.ros.node.parameters import parameter
+from tracking_runtime.ros.tracker_node.node import FrameNode, FrameNodeParameters
+from tracking_runtime.spectral_info import SpectralInfo
 
 RGB = "rgb"
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
@@ -176,7 +177,7 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker | WaitingTracker
         cube = self._eye.decoder.decode(image, encoding)
         wanted = tracker.channels
         if cube.shape[2] != wanted:
-            raise FrameRefused(
+            raise FrameRefusedError(
                 f"an image of {cube.shape[2]} bands where {wanted} are expected: set the parameter camera, "
                 f"publish spectral_info, or take another model than {self.model}"
             )
@@ -192,14 +193,14 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker | WaitingTracker
 
     def publish(self, facts: FrameFacts, frame: NDArray[Any], result: list[TargetState]) -> None:
         """Publish tracks, and false colour and response if somebody looks."""
-        self._tracks.publish(messages.to_target_tracks(facts, result))
+        self._tracks.publish(track_messages.to_target_tracks(facts, result))
         self._detections_2d.publish(facts.header, (Tracked(t.id, t.box, t.score, t.label) for t in result))
         if self._false_color.get_subscription_count():
             image = self._sighted.false_color(frame)
-            self._false_color.publish(images.from_array(image, "bgr8", facts.header))
+            self._false_color.publish(image_messages.from_array(image, "bgr8", facts.header))
         response = self._sighted.response
         if response is not None and self._response.get_subscription_count():
-            self._response.publish(images.from_array(response, "32FC1", facts.header))
+            self._response.publish(image_messages.from_array(response, "32FC1", facts.header))
 
     def begin_epoch(self) -> None:
         """Forget targets and frames."""
@@ -226,7 +227,7 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker | WaitingTracker
     def _sighted(self) -> HsiTracker:
         """The tracker at work. Raises FrameRefused while it waits for its camera."""
         if isinstance(self.tracker, WaitingTracker):
-            raise FrameRefused(self.tracker.reason)
+            raise FrameRefusedError(self.tracker.reason)
         return self.tracker
 
     def _open(self, model: str, eye: _Eye) -> HsiTracker | WaitingTracker:
@@ -285,8 +286,8 @@ class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker | WaitingTracker
 
     def _set_target(self, request: SetTarget.Request) -> int:
         """Set a target on the frame it was drawn on, and catch up with the newest."""
-        (stamp, cube), *later = self._frames_from(messages.stamp_ns(request.stamp))
-        box = messages.from_box(request.box)
+        (stamp, cube), *later = self._frames_from(track_messages.stamp_ns(request.stamp))
+        box = track_messages.from_box(request.box)
         number = self._follow(cube, box, stamp, request.label, request.id or None)
         for stamp, cube in later:
             self._sighted.track(cube, stamp, only=[number])

@@ -2,9 +2,9 @@
 
 from launch import LaunchDescription
 
-from tracking_runtime.ros import launch_arguments, launching
+from tracking_runtime.ros.launch import arguments, descriptions
 
 
 def generate_launch_description() -> LaunchDescription:
     """A tracker in the namespace of each camera; ``--show-args`` lists the arguments."""
-    return launching.description(launch_arguments.GROUND_STATION, launching.ground_station)
+    return descriptions.description(arguments.GROUND_STATION, descriptions.ground_station)

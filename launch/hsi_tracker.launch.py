@@ -4,10 +4,10 @@ from functools import partial
 
 from launch import LaunchDescription
 
-from tracking_runtime.ros import launch_arguments, launching
+from tracking_runtime.ros.launch import arguments, descriptions
 
 
 def generate_launch_description() -> LaunchDescription:
     """The node hsi_tracker, its recorder and views; ``--show-args`` lists the arguments."""
-    start = partial(launching.one_camera, launching.HSI_TRACKER)
-    return launching.description(launch_arguments.HSI_TRACKER, start)
+    start = partial(descriptions.one_camera, descriptions.HSI_TRACKER)
+    return descriptions.description(arguments.HSI_TRACKER, start)

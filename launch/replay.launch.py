@@ -2,9 +2,9 @@
 
 from launch import LaunchDescription
 
-from tracking_runtime.ros import launch_arguments, launching
+from tracking_runtime.ros.launch import arguments, descriptions
 
 
 def generate_launch_description() -> LaunchDescription:
     """Player, tracker and recorder, then the score; ``--show-args`` lists the arguments."""
-    return launching.description(launch_arguments.REPLAY, launching.replay)
+    return descriptions.description(arguments.REPLAY, descriptions.replay)

@@ -4,10 +4,10 @@ from functools import partial
 
 from launch import LaunchDescription
 
-from tracking_runtime.ros import launch_arguments, launching
+from tracking_runtime.ros.launch import arguments, descriptions
 
 
 def generate_launch_description() -> LaunchDescription:
     """The node spax_tracker, its recorder and views; ``--show-args`` lists the arguments."""
-    start = partial(launching.one_camera, launching.SPAX_TRACKER)
-    return launching.description(launch_arguments.SPAX_TRACKER, start)
+    start = partial(descriptions.one_camera, descriptions.SPAX_TRACKER)
+    return descriptions.description(arguments.SPAX_TRACKER, start)

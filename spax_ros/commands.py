@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tracking_runtime.commands.options import imports_checkpoint, trains_model
 from tracking_runtime.commands.progress import counting
-from tracking_runtime.datasets.opening import open_dataset
+from tracking_runtime.datasets.factory import open_dataset
 from tracking_runtime.errors import ModelError, SourceError
 
 OFFICIAL_VARIANTS = ("base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
@@ -78,19 +78,19 @@ def train_spax(
     On several GPUs: torchrun --nproc-per-node=GPUS -m tracking_runtime.cli train spax --device cuda ...; each
     learns from batches of its own.
     """
-    from spax_ros import training
-    from spax_ros.datasets import ClipPool, prepare_clips, prepare_videos
-    from spax_ros.inputs import Inputs
-    from spax_ros.models import ARCHITECTURE, save_spax
     from spax_ros.network.config import VARIANTS as CONFIGS
     from spax_ros.network.config import SpaxConfig
-    from tracking_runtime.models import find_model, load_model
-    from tracking_runtime.torchrun import is_first, joined, wait_for_all
-    from tracking_runtime.training import train
+    from spax_ros.preprocessing import Inputs
+    from spax_ros.training import trainer
+    from spax_ros.training.preparation import ClipPool, prepare_clips, prepare_videos
+    from spax_ros.weights import ARCHITECTURE, save_spax
+    from tracking_runtime.models.manifest import find_model, load_model
+    from tracking_runtime.training.distributed import is_first, joined, wait_for_all
+    from tracking_runtime.training.loop import train
 
     console = Console()
     config, weights = CONFIGS[variant], None
-    recipe = training.TrainingSettings() if variant in OFFICIAL_VARIANTS else training.SIMULATED_TRAINING
+    recipe = trainer.TrainingSettings() if variant in OFFICIAL_VARIANTS else trainer.SIMULATED_TRAINING
     names = tuple(class_names.split(",")) if class_names else ()
     try:
         name = name or (f"{find_model(start).stem}_refined" if start else f"spax_{variant}")
@@ -98,7 +98,7 @@ def train_spax(
         if start is not None:
             begun = load_model(start, ARCHITECTURE)
             config = replace(SpaxConfig.from_parameters(begun.manifest.parameters), memory="carried")
-            weights, recipe = begun.weights, training.REFINING
+            weights, recipe = begun.weights, trainer.REFINING
         recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch, seed=seed)
         videos = [video for place in datasets for video in open_dataset(place, class_names=names)]
         with joined(device) as own, counting(console, shown=is_first()) as progress:
@@ -110,15 +110,15 @@ def train_spax(
                 for done in prepare_clips(clips, inputs, sources=sources, simulated=simulated):
                     progress.update(preparing, completed=len(videos) + done)
             wait_for_all()
-            trainer = training.Trainer(config, recipe, ClipPool(clips), folder, weights, device=own)
-            train(trainer, progress, shown="total", save_every_s=save_every_s)
+            learner = trainer.Trainer(config, recipe, ClipPool(clips), folder, weights, device=own)
+            train(learner, progress, shown="total", save_every_s=save_every_s)
             if not is_first():
                 return
     except (ModelError, SourceError) as error:
         raise click.ClickException(str(error)) from error
     data = [*map(str, datasets), *sources, f"{simulated} simulated clips"]
-    described = {"data": data, "begun_from": start, **trainer.describe()}
-    path = save_spax(models, name, config, trainer.averaged, training=described)
+    described = {"data": data, "begun_from": start, **learner.describe()}
+    path = save_spax(models, name, config, learner.averaged, training=described)
     console.print(f"wrote {path}")
 
 
@@ -175,10 +175,10 @@ def bench_satellite(
     with plots as satellite.png and with every figure as satellite.json.
     """
     from spax_ros.benchmark import report
-    from spax_ros.benchmark.contenders import contenders
     from spax_ros.benchmark.run import run
-    from spax_ros.models import load_spax
-    from tracking_runtime.sources import open_source
+    from spax_ros.benchmark.trackers import contenders
+    from spax_ros.weights import load_spax
+    from tracking_runtime.io.sources import open_source
 
     scenes = [f"scene:satellite?seed={seed + number}&frames={frames}&size={size}" for number in range(clips)]
     console = Console()

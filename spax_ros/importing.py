@@ -9,12 +9,12 @@ from pathlib import Path
 
 from torch import Tensor
 
-from spax_ros.models import save_spax
 from spax_ros.network.config import VARIANTS, SpaxConfig
 from spax_ros.network.network import SpaxNetwork
-from tracking_runtime.checkpoints import read_state_dict
+from spax_ros.weights import save_spax
 from tracking_runtime.errors import ModelError
-from tracking_runtime.models import check_free, provenance
+from tracking_runtime.models.checkpoints import read_state_dict
+from tracking_runtime.models.manifest import check_free, provenance
 
 _CONV_NORM = {"0": "conv", "1": "norm"}
 _UNUSED = re.compile(r"backbone\.fc\.|.*\.num_batches_tracked$")

@@ -13,18 +13,19 @@ from remote_sensing_tracking import msg
 from sensor_msgs.msg import Image
 
 from spax_ros.association import Tracks
-from spax_ros.packed.limit import bucket_sizes
-from spax_ros.runners import EngineRunner
+from spax_ros.inference import EngineRunner
+from spax_ros.sparse.tile_budget import bucket_sizes
 from spax_ros.tracker import SpaxTracker, load_tracker
 from tracking_runtime.engines import BACKENDS, EngineSettings
-from tracking_runtime.errors import FrameRefused
-from tracking_runtime.ros import images, messages, qos
-from tracking_runtime.ros.detections import Detections2D, Tracked
-from tracking_runtime.ros.diagnostics import Value
-from tracking_runtime.ros.frame_node import FrameNode, FrameNodeParameters
-from tracking_runtime.ros.lifecycle import run_node
-from tracking_runtime.ros.messages import FrameFacts
-from tracking_runtime.ros.parameters import parameter
+from tracking_runtime.errors import FrameRefusedError
+from tracking_runtime.ros.conversions import image_messages, track_messages
+from tracking_runtime.ros.conversions.detection_messages import Detections2D, Tracked
+from tracking_runtime.ros.conversions.track_messages import FrameFacts
+from tracking_runtime.ros.node import qos
+from tracking_runtime.ros.node.diagnostics import Value
+from tracking_runtime.ros.node.managed_node import run_node
+from tracking_runtime.ros.node.parameters import parameter
+from tracking_runtime.ros.tracker_node.node import FrameNode, FrameNodeParameters
 
 _WARM_UP_FRAMES = 3
 
@@ -79,26 +80,28 @@ class SpaxTrackerNode(FrameNode[SpaxTrackerParameters, SpaxTracker, Tracks]):
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
         """One channel, or blue, green and red."""
         if image.dtype == np.float32 or (image.ndim == 3 and image.shape[2] != 3):
-            raise FrameRefused(f"encoding {encoding}: one or three channels of 8 or 16 bits are expected")
+            raise FrameRefusedError(
+                f"encoding {encoding}: one or three channels of 8 or 16 bits are expected"
+            )
         return image[..., ::-1] if encoding == "rgb8" else image
 
     def track(self, frame: NDArray[Any], stamp_ns: int) -> Tracks:
         """Every track after a frame."""
         return self.tracker.track(frame, stamp_ns)
 
-    def publish(self, facts: FrameFacts, frame: NDArray[Any], result: Tracks) -> None:  # noqa: ARG002
+    def publish(self, facts: FrameFacts, frame: NDArray[Any], result: Tracks) -> None:
         """Publish tracks, and detections and motion mask if somebody looks."""
         names = self.tracker.class_names
-        self._tracks.publish(messages.to_tracks(facts, names, result))
+        self._tracks.publish(track_messages.to_tracks(facts, names, result))
         rows = zip(result.ids, result.boxes, result.scores, result.class_ids, strict=True)
         self._detections_2d.publish(
             facts.header, (Tracked(int(i), box, float(score), names[k]) for i, box, score, k in rows)
         )
         if self._detections.get_subscription_count():
-            self._detections.publish(messages.to_detections(facts, names, self.tracker.detections))
+            self._detections.publish(track_messages.to_detections(facts, names, self.tracker.detections))
         if self._motion_mask.get_subscription_count():
             mask = self.tracker.motion_mask.astype(np.uint8) * 255
-            self._motion_mask.publish(images.from_array(mask, "mono8", facts.header))
+            self._motion_mask.publish(image_messages.from_array(mask, "mono8", facts.header))
 
     def describe_tracker(self) -> dict[str, Value]:
         """Engine, and how much of the image is active."""

@@ -15,18 +15,18 @@ import torch
 from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
-from spax_ros.background import IDENTITY
-from spax_ros.detection import MOST_PEAKS, Detections, no_detections, peaks_to_detections
-from spax_ros.inputs import Inputs, as_uint8, brightness, white_level
-from spax_ros.models import SpaxModel, load_spax
-from spax_ros.motion import MotionFrame, MotionMask, MotionSettings
+from spax_ros.decoding import MOST_PEAKS, Detections, no_detections, peaks_to_detections
+from spax_ros.inference import PyTorchRunner, Runner, open_runner
+from spax_ros.motion.background import IDENTITY
+from spax_ros.motion.mask import MotionFrame, MotionMask, MotionSettings
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift, shift_at
-from spax_ros.packed.grid import TILE, PackedGrid
-from spax_ros.packed.limit import MOST_TILES, active_tiles, bucket, strongest_tiles
-from spax_ros.runners import PyTorchRunner, Runner, open_runner
+from spax_ros.preprocessing import Inputs, as_uint8, brightness, white_level
+from spax_ros.sparse.grid import TILE, PackedGrid
+from spax_ros.sparse.tile_budget import MOST_TILES, active_tiles, bucket, strongest_tiles
+from spax_ros.weights import SpaxModel, load_spax
 from tracking_runtime.engines import EngineSettings
-from tracking_runtime.errors import FrameRefused, ModelError
+from tracking_runtime.errors import FrameRefusedError, ModelError
 from tracking_runtime.timing import StageTimes
 
 SIZE_TOLERANCE_PX = 8
@@ -258,7 +258,7 @@ def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
     """
     more_rows, more_columns = height - image.shape[0], width - image.shape[1]
     if max(abs(more_rows), abs(more_columns)) > SIZE_TOLERANCE_PX:
-        raise FrameRefused(
+        raise FrameRefusedError(
             f"image of {image.shape[1]} x {image.shape[0]} pixels after images of {width} x {height}: "
             "reset the tracker for a stream of another size"
         )
@@ -278,12 +278,12 @@ def load_tracker(
     """A tracker with a model given by name or path.
 
     Args:
-        name_or_path: as of ``tracking_runtime.models.find_model``.
+        name_or_path: as of ``tracking_runtime.models.manifest.find_model``.
         engine: name of an engine, or ``auto``.
         settings: of the tracker.
         times: to count the stages' durations in.
         engine_settings: precision and threads; ``engine`` goes before what it says.
-        executor: in which engines are made while frames go on, as of ``spax_ros.runners.EngineRunner``.
+        executor: in which engines are made while frames go on, as of ``spax_ros.inference.EngineRunner``.
 
     Raises:
         ModelError: the model cannot be loaded, or only runs on PyTorch.

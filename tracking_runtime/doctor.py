@@ -17,10 +17,10 @@ import torch
 from tracking_runtime.engines import BACKENDS
 from tracking_runtime.engines.cache import EngineCache, default_folder
 from tracking_runtime.engines.export import FORMATS
-from tracking_runtime.engines.nvidia import DRIVER_FILES, driver_version
-from tracking_runtime.models import search_path
-from tracking_runtime.reports.machine import this_machine
-from tracking_runtime.transport import PROFILE_VARIABLE, shared_memory_profile
+from tracking_runtime.engines.gpu_cache import DRIVER_FILES, driver_version
+from tracking_runtime.models.manifest import search_path
+from tracking_runtime.ros.shared_memory import PROFILE_VARIABLE, shared_memory_profile
+from tracking_runtime.system_info import this_machine
 
 State = Literal["good", "missing", "wrong"]
 
@@ -185,7 +185,7 @@ def _ros() -> Iterator[Finding]:
 
 def middleware() -> Iterator[Finding]:
     """What carries messages, and whether it is set up for large ones."""
-    from tracking_runtime.ros.packages import how_to_install, is_installed
+    from tracking_runtime.ros.optional_packages import how_to_install, is_installed
 
     chosen = os.environ.get("RMW_IMPLEMENTATION", "")
     if chosen and not is_installed(chosen):
@@ -214,7 +214,7 @@ def _shared_memory_profile() -> Finding:
 
 def optional_packages() -> Iterator[Finding]:
     """Which of the ROS packages are there that nodes and launch files do without."""
-    from tracking_runtime.ros.packages import OPTIONAL, how_to_install, is_installed
+    from tracking_runtime.ros.optional_packages import OPTIONAL, how_to_install, is_installed
 
     for package, purpose in OPTIONAL.items():
         if is_installed(package):

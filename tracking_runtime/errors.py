@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class FrameRefused(ValueError):
+class FrameRefusedError(ValueError):
     """A frame cannot be used. The message says why; the tracker's state is as it was before."""
 
 

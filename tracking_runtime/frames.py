@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking_runtime.geometry import Boxes
-from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.boxes import Boxes
+from tracking_runtime.spectral_info import SpectralInfo
 
 
 def _no_ids() -> NDArray[np.int64]:

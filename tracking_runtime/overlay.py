@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking_runtime.geometry import Boxes, as_boxes, centres, corners
+from tracking_runtime.boxes import Boxes, as_boxes, centres, corners
 
 Color = tuple[int, int, int]
 BgrImage = NDArray[np.uint8]

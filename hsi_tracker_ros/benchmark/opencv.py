@@ -8,8 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hsi_tracker_ros.benchmark.contenders import SHOWING, Answer, Box, Contender, Shown, code_sha256
-from tracking_runtime.geometry import clip_to_image
+from hsi_tracker_ros.benchmark.base import SHOWING, Answer, Box, Contender, Shown, code_sha256
+from tracking_runtime.boxes import clip_to_image
 
 OPENCV_TRACKERS = ("CSRT", "KCF", "MIL")
 

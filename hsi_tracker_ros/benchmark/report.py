@@ -17,12 +17,12 @@ from rich.box import SIMPLE_HEAD
 from hsi_tracker_ros.benchmark.speed import Speed
 from tracking_runtime.evaluation.comparison import compare
 from tracking_runtime.evaluation.lost_and_found import LostAndFound, together
-from tracking_runtime.evaluation.outcome import Run, write_run
-from tracking_runtime.evaluation.scoring import plain
-from tracking_runtime.reports.evaluation import bars, charts, write_report
-from tracking_runtime.reports.machine import this_machine
+from tracking_runtime.evaluation.run import Run, write_run
+from tracking_runtime.evaluation.video_scores import plain
+from tracking_runtime.reports.evaluation_report import bars, charts, write_report
 from tracking_runtime.reports.plots import draw_bars, draw_chart, plot_style
-from tracking_runtime.reports.results import Table
+from tracking_runtime.reports.report_data import Table
+from tracking_runtime.system_info import this_machine
 
 _HEADLINE = "success"
 

@@ -11,16 +11,15 @@ from pathlib import Path
 
 import numpy as np
 
-from hsi_tracker_ros.benchmark.contenders import Contender, OneTargetTracker, Shown
-from hsi_tracker_ros.benchmark.lineup import Lineup
+from hsi_tracker_ros.benchmark.base import Contender, OneTargetTracker, Shown
+from hsi_tracker_ros.benchmark.trackers import Lineup
 from hsi_tracker_ros.cubes.decoder import decoder_of
-from tracking_runtime.datasets.results import write_boxes
+from tracking_runtime.boxes import as_boxes
+from tracking_runtime.datasets.result_files import write_boxes
 from tracking_runtime.datasets.sequences import ImageSequence, Truths, VideoSequence
-from tracking_runtime.errors import FrameRefused, SourceError
-from tracking_runtime.evaluation.lost_and_found import lost_and_found
-from tracking_runtime.evaluation.outcome import Run, sorted_results
-from tracking_runtime.evaluation.planning import Video
-from tracking_runtime.evaluation.runs import (
+from tracking_runtime.errors import FrameRefusedError, SourceError
+from tracking_runtime.evaluation.job_planning import Video
+from tracking_runtime.evaluation.jobs import (
     VideoResult,
     file_name,
     keep_result,
@@ -28,11 +27,12 @@ from tracking_runtime.evaluation.runs import (
     processes,
     read_result,
 )
-from tracking_runtime.evaluation.scoring import SCHEMA, score_video, target_boxes
-from tracking_runtime.evaluation.worst import picture_of_worst
+from tracking_runtime.evaluation.lost_and_found import lost_and_found
+from tracking_runtime.evaluation.run import Run, sorted_results
+from tracking_runtime.evaluation.video_scores import SCHEMA, score_video, target_boxes
+from tracking_runtime.evaluation.worst_frame import picture_of_worst
 from tracking_runtime.frames import Frame
-from tracking_runtime.geometry import as_boxes
-from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.spectral_info import SpectralInfo
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def _follow(video: VideoSequence, accounts: Sequence[_Account]) -> list[Frame]:
     for number, frame in enumerate(video, 1):
         try:
             pixels = decoder.decode(frame.image, frame.encoding)
-        except FrameRefused as error:
+        except FrameRefusedError as error:
             raise SourceError(f"frame {number}: {error}") from error
         shown = Shown(pixels, decoder.cube_camera, frame.stamp_ns)
         frames.append(Frame(frame.stamp_ns, shown.false_color, "bgr8", truth=frame.truth))

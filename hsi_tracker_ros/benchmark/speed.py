@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hsi_tracker_ros.simulation.scene import BENCHMARK_SEEDS, HyperspectralScene
 from hsi_tracker_ros.tracker import HsiTracker, TrackerSettings
-from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.spectral_info import SpectralInfo
 
 TARGETS = 8
 SIZE = (512, 256)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.spectral_info import SpectralInfo
 
 TOLERANCE_NM = 20.0
 _SAME_NM = 0.5

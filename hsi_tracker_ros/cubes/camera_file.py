@@ -16,7 +16,7 @@ import yaml
 from numpy.typing import NDArray
 
 from tracking_runtime.errors import SourceError
-from tracking_runtime.spectral import Calibration, SpectralInfo
+from tracking_runtime.spectral_info import Calibration, SpectralInfo
 
 
 @dataclass(frozen=True)

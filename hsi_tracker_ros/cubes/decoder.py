@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from hsi_tracker_ros.cubes.camera_file import Area, SpectralCorrection
 from hsi_tracker_ros.cubes.mosaic import to_cube
-from tracking_runtime.errors import FrameRefused, SourceError
-from tracking_runtime.spectral import Calibration, SpectralInfo
+from tracking_runtime.errors import FrameRefusedError, SourceError
+from tracking_runtime.spectral_info import Calibration, SpectralInfo
 
 _NAMED_ENCODINGS = {
     "mono8": (np.uint8, 1),
@@ -46,7 +46,9 @@ class FieldCorrection:
             FrameRefused: the image is of another shape.
         """
         if image.shape != self.dark.shape:
-            raise FrameRefused(f"an image of shape {image.shape}, but its dark field is {self.dark.shape}")
+            raise FrameRefusedError(
+                f"an image of shape {image.shape}, but its dark field is {self.dark.shape}"
+            )
         result = image.astype(np.float32)
         result -= self.dark
         if self.flat is not None:
@@ -105,7 +107,7 @@ class Decoder:
         _check(image, encoding)
         raw = image.ndim == 2 or image.shape[2] == 1
         if raw and self._camera is None:
-            raise FrameRefused(
+            raise FrameRefusedError(
                 f"a raw image ({encoding}), but nothing says how its mosaic lies: no SpectralInfo"
             )
         if raw and self._camera is not None and self._camera.mosaic is not None:
@@ -115,7 +117,7 @@ class Decoder:
             corrected = plane if self._fields is None else self._fields.correct(plane)
             cube = corrected.reshape(*image.shape[:2], -1)
         if self._camera is not None and cube.shape[2] != len(self._camera.wavelengths_nm):
-            raise FrameRefused(
+            raise FrameRefusedError(
                 f"an image of {cube.shape[2]} bands, but the camera has {len(self._camera.wavelengths_nm)}"
             )
         if self._correction is not None:
@@ -148,7 +150,7 @@ def to_picture(image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
     if encoding == "mono8":
         return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     if encoding not in ("bgr8", "8UC3"):
-        raise FrameRefused(
+        raise FrameRefusedError(
             f"an image {encoding} where a picture (bgr8, rgb8, mono8) is expected: nothing tells its bands"
         )
     return image
@@ -202,14 +204,14 @@ def _check(image: NDArray[Any], encoding: str) -> None:
     elif encoding in _NAMED_ENCODINGS:
         dtype, channels = _NAMED_ENCODINGS[encoding]
     else:
-        raise FrameRefused(
+        raise FrameRefusedError(
             f"encoding {encoding!r} is not known; known: {', '.join(_NAMED_ENCODINGS)}, "
             "8UC<n>, 16UC<n>, 32FC<n>"
         )
     if image.ndim not in (2, 3) or not image.size:
-        raise FrameRefused(f"an empty image, of shape {image.shape}")
+        raise FrameRefusedError(f"an empty image, of shape {image.shape}")
     found = 1 if image.ndim == 2 else image.shape[2]
     if image.dtype != dtype or found != channels:
-        raise FrameRefused(f"encoding {encoding}, but the image has {found} channels of {image.dtype}")
+        raise FrameRefusedError(f"encoding {encoding}, but the image has {found} channels of {image.dtype}")
     if image.dtype == np.float32 and not np.isfinite(image.sum(dtype=np.float64)):
-        raise FrameRefused("the image has values that are not finite")
+        raise FrameRefusedError("the image has values that are not finite")

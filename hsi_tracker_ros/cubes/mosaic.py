@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking_runtime.errors import FrameRefused
-from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.errors import FrameRefusedError
+from tracking_runtime.spectral_info import SpectralInfo
 
 
 def to_cube(raw: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
@@ -28,7 +28,7 @@ def to_cube(raw: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
     p, q = _period(camera)
     height, width = raw.shape
     if height % p or width % q:
-        raise FrameRefused(
+        raise FrameRefusedError(
             f"a raw mosaic of {width} x {height} pixels is not a whole number of periods of {q} x {p}; "
             "crop it to the camera's filter area"
         )
@@ -59,13 +59,13 @@ def filters_of_bands(camera: SpectralInfo) -> tuple[int, ...]:
     bands = range(len(camera.wavelengths_nm))
     order = camera.band_order or tuple(range(p * q))
     if sorted(channel for channel in order if channel in bands) != list(bands):
-        raise FrameRefused(f"band_order {order} does not give each of {len(bands)} bands one filter")
+        raise FrameRefusedError(f"band_order {order} does not give each of {len(bands)} bands one filter")
     return tuple(order.index(band) for band in bands)
 
 
 def _period(camera: SpectralInfo) -> tuple[int, int]:
     if camera.mosaic is None:
-        raise FrameRefused(
+        raise FrameRefusedError(
             "a raw image, but its camera has no mosaic; give mosaic rows and columns in SpectralInfo"
         )
     return camera.mosaic

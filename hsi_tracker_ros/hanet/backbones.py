@@ -101,7 +101,7 @@ class DilatedResNet50(Backbone):
         return nn.Sequential(Bottleneck(in_channels, width, stride, first, shortcut), *rest)
 
     @staticmethod
-    def _shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Module:  # noqa: ARG004
+    def _shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Module:
         """From a stage's input to where its first block is added, dilated as that block."""
         if stride > 1:
             return _InnerConvolution(in_channels, out_channels, 1, stride, bias=False)

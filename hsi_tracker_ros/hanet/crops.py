@@ -1,7 +1,7 @@
 """The square crops that the network sees, and the way back from them.
 
 A crop's pixel u lies at ``x = centre + (u - size / 2) * side / size`` in the image, in the geometry of
-``tracking_runtime.geometry`` (pixel centres at integers + 0.5), so box to crop and back is exact.
+``tracking_runtime.boxes`` (pixel centres at integers + 0.5), so box to crop and back is exact.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hsi_tracker_ros.cubes.channels import filtered
+from hsi_tracker_ros.cubes.channelwise import filtered
 from hsi_tracker_ros.hanet.config import HANetConfig
 
 CONTEXT = 0.5

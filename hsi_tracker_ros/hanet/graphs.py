@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hsi_tracker_ros.cubes.camera_presets import preset
 from hsi_tracker_ros.cubes.decoder import Decoder
-from hsi_tracker_ros.cubes.presets import preset
 from hsi_tracker_ros.hanet.config import PRESETS
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
-from hsi_tracker_ros.hanet.storage import load_network
+from hsi_tracker_ros.hanet.weights import load_network
 from tracking_runtime.engines import Graph
-from tracking_runtime.engines.networks import UNTRAINED
+from tracking_runtime.engines.model_graphs import UNTRAINED
 from tracking_runtime.errors import ModelError
 
 RGB = "rgb"

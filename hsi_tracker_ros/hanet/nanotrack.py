@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hsi_tracker_ros.hanet.backbones import Backbone
-from hsi_tracker_ros.hanet.branch import ResponseGrid, RgbBranch
 from hsi_tracker_ros.hanet.head import correlate
+from hsi_tracker_ros.hanet.rgb_branch import ResponseGrid, RgbBranch
 
 TEMPLATE_PIXELS = 64
 _TEMPLATE_MIDDLE = slice(2, 6)

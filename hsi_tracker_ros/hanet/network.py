@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from hsi_tracker_ros.hanet.backbones import BACKBONES, plain_stem
-from hsi_tracker_ros.hanet.branch import SIAMBAN_GRID, RgbBranch
 from hsi_tracker_ros.hanet.config import HANetConfig, SpectralConfig
 from hsi_tracker_ros.hanet.head import BoxHead, ClassificationHead
 from hsi_tracker_ros.hanet.nanotrack import NanoTrack
 from hsi_tracker_ros.hanet.neck import Neck
-from hsi_tracker_ros.hanet.spectral import ConditionedStem, log_reflectance
+from hsi_tracker_ros.hanet.rgb_branch import SIAMBAN_GRID, RgbBranch
+from hsi_tracker_ros.hanet.spectral_stem import ConditionedStem, log_reflectance
 
 NANOTRACK = {f"nanotrack_v{version}": version for version in (1, 2, 3)}
 

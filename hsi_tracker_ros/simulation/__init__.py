@@ -1,6 +1,6 @@
 """Hyperspectral video with exact truth: made from a seed, or a real cube that a window pans over."""
 
-from hsi_tracker_ros.simulation.panned import PannedCube
+from hsi_tracker_ros.simulation.panned_cube import PannedCube
 from hsi_tracker_ros.simulation.scene import (
     ATTRIBUTES,
     BENCHMARK_SEEDS,

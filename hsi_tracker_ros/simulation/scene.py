@@ -9,17 +9,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.cubes.presets import preset
+from hsi_tracker_ros.cubes.camera_presets import preset
 from hsi_tracker_ros.simulation import spectra
-from hsi_tracker_ros.simulation.actors import MARGIN, Pose, bounding_box, draw
-from hsi_tracker_ros.simulation.cast import Casting
-from hsi_tracker_ros.simulation.light import make_light
+from hsi_tracker_ros.simulation.background import Palette, make_ground
+from hsi_tracker_ros.simulation.illumination import make_light
+from hsi_tracker_ros.simulation.scene_objects import Casting
 from hsi_tracker_ros.simulation.sensor import Kind, Sample, Sensor
+from hsi_tracker_ros.simulation.sprites import MARGIN, Pose, bounding_box, draw
 from hsi_tracker_ros.simulation.trajectories import camera_path
-from hsi_tracker_ros.simulation.world import Palette, make_ground
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
-from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.spectral_info import SpectralInfo
 
 ATTRIBUTES = ("BC", "OCC", "DEF", "SV", "FM", "IV", "LR", "OV", "SLA")
 """Challenges as the HOT and OTB benchmarks name them: background clutter, occlusion, deformation, scale

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hsi_tracker_ros.cubes.mosaic import from_cube
 from tracking_runtime.errors import SourceError
-from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.spectral_info import SpectralInfo
 
 Kind = Literal["cube", "mosaic"]
 Sample = Literal["uint8", "uint16", "float32"]

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from hsi_tracker_ros.cubes.false_color import false_color_matrix
 from tracking_runtime.errors import SourceError
-from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.spectral_info import SpectralInfo
 
 GRID_NM = np.arange(400.0, 1001.0, 5.0)
 _METAMER_TRIES = 12

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
 
-from hsi_tracker_ros.simulation.actors import Pose
+from hsi_tracker_ros.simulation.sprites import Pose
 from hsi_tracker_ros.simulation.textures import smooth_walk
 
 _SMALLEST_PX = 12.0

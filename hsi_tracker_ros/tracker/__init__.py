@@ -8,7 +8,7 @@ from hsi_tracker_ros.tracker.loading import CameraUnknown, load_rgb_tracker, loa
 from hsi_tracker_ros.tracker.settings import SIAMBAN, TrackerSettings, tuned_settings
 from hsi_tracker_ros.tracker.target import TargetState, TargetStatus
 from hsi_tracker_ros.tracker.tracker import HsiTracker
-from hsi_tracker_ros.tracker.waiting import WaitingTracker
+from hsi_tracker_ros.tracker.uninitialized import WaitingTracker
 
 __all__ = (
     "SIAMBAN",

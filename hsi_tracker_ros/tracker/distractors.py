@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_tracker_ros.hanet.crops import SquareCrop
-from tracking_runtime.geometry import centres, intersection_over_union
+from tracking_runtime.boxes import centres, intersection_over_union
 
 Floats = NDArray[np.float64]
 

@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from hsi_tracker_ros.cubes.bands import CameraMismatch
-from hsi_tracker_ros.hanet.model import SiameseModel
+from hsi_tracker_ros.hanet.inference import SiameseModel
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
-from hsi_tracker_ros.hanet.spectral import LONGEST_NM, SHORTEST_NM
-from hsi_tracker_ros.hanet.storage import load_network
+from hsi_tracker_ros.hanet.spectral_stem import LONGEST_NM, SHORTEST_NM
+from hsi_tracker_ros.hanet.weights import load_network
 from hsi_tracker_ros.tracker.settings import TrackerSettings, tuned_settings, without_spectra
 from hsi_tracker_ros.tracker.tracker import HsiTracker
 from tracking_runtime.engines import EngineSettings
 from tracking_runtime.errors import ModelError
-from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.spectral_info import SpectralInfo
 from tracking_runtime.timing import StageTimes
 
 _log = logging.getLogger(__name__)

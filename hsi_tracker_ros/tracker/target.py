@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from hsi_tracker_ros.hanet.crops import SquareCrop
-from hsi_tracker_ros.hanet.model import Kernels
-from hsi_tracker_ros.signature import Signature
-from hsi_tracker_ros.tracker.course import Course
+from hsi_tracker_ros.hanet.inference import Kernels
+from hsi_tracker_ros.tracker.confidence import Presence
 from hsi_tracker_ros.tracker.distractors import Distractors
-from hsi_tracker_ros.tracker.presence import Presence
+from hsi_tracker_ros.tracker.frame_context import View
+from hsi_tracker_ros.tracker.motion import Course
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from hsi_tracker_ros.tracker.view import View
-from tracking_runtime.geometry import as_boxes, border_distance, centres
+from hsi_tracker_ros.tracker.spectral_signature import Signature
+from tracking_runtime.boxes import as_boxes, border_distance, centres
 
 Floats = NDArray[np.float32]
 

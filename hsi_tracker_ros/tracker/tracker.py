@@ -12,17 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
 from hsi_tracker_ros.hanet.crops import SquareCrop
-from hsi_tracker_ros.hanet.model import Kernels, Maps, SiameseModel, stack
-from hsi_tracker_ros.signature import Signature
-from hsi_tracker_ros.tracker.areas import checked_box, search_area, search_areas, template_area
-from hsi_tracker_ros.tracker.fitting import fitted
-from hsi_tracker_ros.tracker.peaks import PeakFinder, most_likely
+from hsi_tracker_ros.hanet.inference import Kernels, Maps, SiameseModel, stack
+from hsi_tracker_ros.tracker.box_refinement import fitted
+from hsi_tracker_ros.tracker.candidates import PeakFinder, most_likely
+from hsi_tracker_ros.tracker.frame_context import View, Viewer
+from hsi_tracker_ros.tracker.search_regions import checked_box, search_area, search_areas, template_area
 from hsi_tracker_ros.tracker.settings import TrackerSettings
+from hsi_tracker_ros.tracker.spectral_signature import Signature
 from hsi_tracker_ros.tracker.target import SeenFrame, Sighting, Target, TargetState, TargetStatus
-from hsi_tracker_ros.tracker.view import View, Viewer
+from tracking_runtime.boxes import clip_to_image, intersection_over_union
 from tracking_runtime.errors import ModelError, TargetRefused
-from tracking_runtime.geometry import clip_to_image, intersection_over_union
-from tracking_runtime.spectral import SpectralInfo
+from tracking_runtime.spectral_info import SpectralInfo
 from tracking_runtime.timing import StageTimes
 
 Floats = NDArray[np.float32]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
-from tracking_runtime.geometry import Boxes, centres
+from tracking_runtime.boxes import Boxes, centres
 
 Cost = Callable[[Boxes, Boxes, NDArray[np.float32]], NDArray[np.float64]]
 """``(n,)`` cost 0..1 of each pair, by the track's box, the detection's box and its score."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking_runtime.geometry import Boxes
+from tracking_runtime.boxes import Boxes
 
 POSITION_NOISE = 1 / 20
 RATE_NOISE = 1 / 160

@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from spax_ros.association import kalman
 from spax_ros.association.assignment import Indices, assign
 from spax_ros.association.cost import Cost, extended_iou, gta_cost, near_pairs
+from spax_ros.association.position_history import Ways, begin_ways, carry_ways, extend_ways, is_moving
 from spax_ros.association.tracks import Tracks, TrackState
-from spax_ros.association.ways import Ways, begin_ways, carry_ways, extend_ways, is_moving
-from tracking_runtime.geometry import Boxes, as_boxes, centres
+from tracking_runtime.boxes import Boxes, as_boxes, centres
 
 HEIGHT = 3
 

@@ -8,7 +8,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking_runtime.geometry import Boxes, clip_to_image
+from tracking_runtime.boxes import Boxes, clip_to_image
 
 
 class TrackState(IntEnum):

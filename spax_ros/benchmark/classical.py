@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
-from spax_ros.background import IDENTITY, GrayImage, compose
-from spax_ros.detection import Detections, no_detections
-from spax_ros.inputs import as_uint8, brightness
-from spax_ros.motion import register
+from spax_ros.decoding import Detections, no_detections
+from spax_ros.motion.background import IDENTITY, GrayImage, compose
+from spax_ros.motion.mask import register
+from spax_ros.preprocessing import as_uint8, brightness
 
 SMALLEST_AREA, LARGEST_AREA = 6, 4000  # in pixels, of what is taken for an object
 SURE = 0.9  # the score of every detection: these methods have none

@@ -17,8 +17,8 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from spax_ros.benchmark.run import Costs, Result
-from tracking_runtime.reports.machine import this_machine
 from tracking_runtime.reports.plots import PALETTE, plot_style
+from tracking_runtime.system_info import this_machine
 
 _GROUPS = ("execution", "memory", "association", "detector")
 

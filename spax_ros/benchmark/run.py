@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks, TrackState
-from spax_ros.benchmark.contenders import REFERENCE, Contender, association_contenders
-from spax_ros.detection import Detections
+from spax_ros.benchmark.trackers import REFERENCE, Contender, association_contenders
+from spax_ros.decoding import Detections
 from spax_ros.tracker import SpaxTracker
 from tracking_runtime.evaluation.multi_object import FrameBoxes, MotScores, evaluate
 from tracking_runtime.frames import Frame

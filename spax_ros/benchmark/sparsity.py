@@ -22,15 +22,15 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from spax_ros.benchmark.dense import decode_dense
-from spax_ros.detection import MOST_PEAKS, best_peaks, peaks_to_detections
+from spax_ros.benchmark.dense_tracker import decode_dense
+from spax_ros.decoding import MOST_PEAKS, best_peaks, peaks_to_detections
+from spax_ros.motion.published_mask import SATMTB, SATVIDEODT
 from spax_ros.network.config import VARIANTS
 from spax_ros.network.grid import DenseGrid
 from spax_ros.network.network import SpaxNetwork
-from spax_ros.published_motion import SATMTB, SATVIDEODT
 from spax_ros.tracker import packed_grid
-from tracking_runtime.reports.machine import this_machine
 from tracking_runtime.reports.plots import PALETTE, plot_style
+from tracking_runtime.system_info import this_machine
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Of the pixels that are active, for the time against active pixels."""

@@ -1,7 +1,7 @@
 """Where features live, and what they see around them.
 
 A network is written once, against :class:`Grid`. On a :class:`DenseGrid` features are images
-``(B, C, H, W)``; on the packed grid (`spax_ros.packed`) they are matrices ``(N, C)`` of the active pixels.
+``(B, C, H, W)``; on the packed grid (`spax_ros.sparse`) they are matrices ``(N, C)`` of the active pixels.
 Channels are axis 1 of both, so that everything that works pixel by pixel is ordinary arithmetic; a grid does
 the rest.
 
@@ -174,7 +174,7 @@ class DenseGrid:
         make: Callable[[Tensor, Tensor], Tensor],
         a: Tensor,
         b: Tensor,
-        operations: int,  # noqa: ARG002
+        operations: int,
     ) -> Tensor:
         chosen = torch.nonzero(seen)[:, 0]
         return torch.zeros_like(a).index_copy(0, chosen, make(a[chosen], b[chosen]))

@@ -12,7 +12,7 @@ from spax_ros.network.grid import Grid, as_rows
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalisation over images or over packed pixels alike."""
 
-    def _check_input_dim(self, input: Tensor) -> None:  # noqa: A002
+    def _check_input_dim(self, input: Tensor) -> None:
         """Any number of axes will do."""
 
     def as_scale_and_offset(self) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.simulation.fields import Image, Points, fill, hull, noise_field, rectangle, stroke
+from spax_ros.simulation.noise_fields import Image, Points, fill, hull, noise_field, rectangle, stroke
 from spax_ros.simulation.roads import RoadNetwork
 from spax_ros.simulation.traffic import vehicle_colour, vehicle_size
 

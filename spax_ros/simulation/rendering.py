@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.simulation.fields import Image, Points, fill, hull, noise_field
 from spax_ros.simulation.landscape import Building
+from spax_ros.simulation.noise_fields import Image, Points, fill, hull, noise_field
 from spax_ros.simulation.traffic import ObjectClass
 
 Array = NDArray[np.float64]

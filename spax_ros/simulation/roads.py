@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.simulation.fields import Points
+from spax_ros.simulation.noise_fields import Points
 
 Junction = tuple[int, int]
 _STEPS: tuple[Junction, ...] = ((1, 0), (0, 1), (-1, 0), (0, -1))

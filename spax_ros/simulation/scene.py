@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.simulation.fields import Image
+from spax_ros.simulation.camera_motion import fly
 from spax_ros.simulation.landscape import make_landscape
-from spax_ros.simulation.platform import fly
+from spax_ros.simulation.noise_fields import Image
 from spax_ros.simulation.rendering import (
     Clouds,
     Exposure,
@@ -20,8 +20,8 @@ from spax_ros.simulation.rendering import (
     random_sensor,
 )
 from spax_ros.simulation.traffic import Level, Mover, ObjectClass, aircraft, road_vehicles, ships, trains
+from tracking_runtime.boxes import clip_to_image, from_corners
 from tracking_runtime.frames import Frame, GroundTruth
-from tracking_runtime.geometry import clip_to_image, from_corners
 
 TRAINING_SEEDS = range(1_000_000)
 BENCHMARK_SEEDS = range(1_000_000, 2_000_000)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
-from spax_ros.simulation.fields import Points
+from spax_ros.simulation.noise_fields import Points
 from spax_ros.simulation.roads import Junction, Road, RoadNetwork
 
 Array = NDArray[np.float64]

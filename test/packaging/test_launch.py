@@ -16,16 +16,16 @@ from typing import Any
 import pytest
 
 from tracking_runtime.bags import BagReader, BagWriter
-from tracking_runtime.engines.select import BACKENDS
-from tracking_runtime.recording import SourceRecording
-from tracking_runtime.ros import launch_arguments
+from tracking_runtime.bags.source_recorder import SourceRecording
+from tracking_runtime.engines.selection import BACKENDS
+from tracking_runtime.ros.launch import arguments
 
 FOLDER = Path(__file__).resolve().parents[2] / "launch"
 FILES = {
-    "hsi_tracker.launch.py": launch_arguments.HSI_TRACKER,
-    "spax_tracker.launch.py": launch_arguments.SPAX_TRACKER,
-    "ground_station.launch.py": launch_arguments.GROUND_STATION,
-    "replay.launch.py": launch_arguments.REPLAY,
+    "hsi_tracker.launch.py": arguments.HSI_TRACKER,
+    "spax_tracker.launch.py": arguments.SPAX_TRACKER,
+    "ground_station.launch.py": arguments.GROUND_STATION,
+    "replay.launch.py": arguments.REPLAY,
 }
 OF_NAV2 = ["namespace", "use_sim_time", "params_file", "autostart", "use_respawn", "log_level"]
 LAUNCH = """
@@ -68,7 +68,7 @@ def test_arguments_are_as_nav2_has_them_and_say_what_they_do(name: str) -> None:
 
 
 def test_every_engine_can_be_chosen() -> None:
-    assert set(launch_arguments.ENGINES) == {"", "auto", *(backend.name for backend in BACKENDS)}
+    assert set(arguments.ENGINES) == {"", "auto", *(backend.name for backend in BACKENDS)}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -140,8 +140,8 @@ def test_camera_is_tracked_shown_and_recorded_until_sigint(
     from sensor_msgs.msg import Image
 
     from spax_ros.simulation import SatelliteScene
-    from tracking_runtime.cdr import serialize_image
-    from tracking_runtime.ros import qos
+    from tracking_runtime.messages.conversion import serialize_image
+    from tracking_runtime.ros.node import qos
 
     run = launch(
         "spax_tracker.launch.py",
@@ -177,10 +177,10 @@ def test_click_becomes_a_target(launch: Any, ros: Any, wait_for: Any) -> None:
     from std_msgs.msg import Header
 
     from hsi_tracker_ros.simulation import HyperspectralScene
-    from tracking_runtime.cdr import serialize_image
-    from tracking_runtime.geometry import centres
-    from tracking_runtime.ros import qos
+    from tracking_runtime.boxes import centres
+    from tracking_runtime.messages.conversion import serialize_image
     from tracking_runtime.ros.clients import LifecycleClient
+    from tracking_runtime.ros.node import qos
 
     run = launch("hsi_tracker.launch.py", visualize="overlay", engine="pytorch")
     tracks = ros.listen(TargetTrackArray, "/hsi_tracker/tracks", qos.track())
@@ -267,9 +267,9 @@ def test_only_what_the_ground_needs_goes_over_the_link(launch: Any, ros: Any, wa
     from sensor_msgs.msg import CompressedImage, Image
 
     from spax_ros.simulation import SatelliteScene
-    from tracking_runtime.cdr import serialize_image
-    from tracking_runtime.ros import qos
+    from tracking_runtime.messages.conversion import serialize_image
     from tracking_runtime.ros.clients import LifecycleClient
+    from tracking_runtime.ros.node import qos
     from tracking_runtime.ros.processes import free_domain
     from tracking_runtime.ros.session import RosSession
 
@@ -318,7 +318,7 @@ def test_engines_are_built_and_nothing_more(launch: Any, tmp_path: Path) -> None
     ],
 )
 def test_what_is_not_installed_or_known_is_said(launch: Any, arguments: dict[str, str], reason: str) -> None:
-    from tracking_runtime.ros.packages import is_installed
+    from tracking_runtime.ros.optional_packages import is_installed
 
     package = {"rviz": "rviz2", "foxglove": "foxglove_bridge", "snapshot": "ros2bag"}.get(
         next(iter(arguments.values()))

@@ -5,9 +5,9 @@ disk at least every second, so that a killed process or a power cut costs no mor
 finished and unfinished bags alike, and any other storage that the rosbags library knows.
 """
 
-from tracking_runtime.bags.background import BackgroundWriter, Progress
+from tracking_runtime.bags.background_writer import BackgroundWriter, Progress
+from tracking_runtime.bags.metadata import Qos, Record, Topic
 from tracking_runtime.bags.reader import BagReader, repair
-from tracking_runtime.bags.topics import Qos, Record, Topic
 from tracking_runtime.bags.writer import BagWriter, Compression
 
 __all__ = [

@@ -10,11 +10,11 @@ from typing import Any
 import yaml
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from tracking_runtime.bags.storages import McapFile, OtherStorage
-from tracking_runtime.bags.topics import METADATA, Record, Topic
+from tracking_runtime.bags.metadata import METADATA, Record, Topic
+from tracking_runtime.bags.storage import McapFile, OtherStorage
 from tracking_runtime.bags.writer import BagWriter
 from tracking_runtime.errors import SourceError
-from tracking_runtime.interfaces import describe
+from tracking_runtime.messages.definitions import describe
 
 
 class BagReader:

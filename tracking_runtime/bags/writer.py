@@ -11,9 +11,9 @@ from typing import IO, Any, Literal
 
 from mcap.writer import CompressionType, Writer
 
-from tracking_runtime.bags.topics import METADATA, Qos, Tally, Topic, qos_profiles, to_yaml
+from tracking_runtime.bags.metadata import METADATA, Qos, Tally, Topic, qos_profiles, to_yaml
 from tracking_runtime.errors import SourceError
-from tracking_runtime.interfaces import describe
+from tracking_runtime.messages.definitions import describe
 
 METADATA_VERSION = 9  # rosbag2 of ROS 2 Jazzy
 FLUSH_PERIOD_S = 1.0

@@ -12,13 +12,13 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from tracking_runtime.calibration import calibrate_on_noise
 from tracking_runtime.commands.progress import passing
 from tracking_runtime.engines import BACKENDS
 from tracking_runtime.engines.benchmark import Measurement, measure
-from tracking_runtime.engines.networks import UNTRAINED, Networks, open_networks
+from tracking_runtime.engines.model_graphs import UNTRAINED, Networks, open_networks
 from tracking_runtime.errors import ModelError, SourceError
-from tracking_runtime.reports.machine import this_machine
+from tracking_runtime.evaluation.int8_calibration import calibrate_on_noise
+from tracking_runtime.system_info import this_machine
 
 
 @click.command()

@@ -13,9 +13,9 @@ from rich.table import Table
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.comparison import RESAMPLES, Difference, common_videos
 from tracking_runtime.evaluation.comparison import compare as compare_runs
-from tracking_runtime.evaluation.outcome import Run, read_run
-from tracking_runtime.evaluation.scoring import plain
-from tracking_runtime.reports.evaluation import difference_text, number_text, write_report
+from tracking_runtime.evaluation.run import Run, read_run
+from tracking_runtime.evaluation.video_scores import plain
+from tracking_runtime.reports.evaluation_report import difference_text, number_text, write_report
 
 
 @click.command()

@@ -8,12 +8,12 @@ import click
 from rich.console import Console
 
 from tracking_runtime.bags import Compression
+from tracking_runtime.bags.source_recorder import record
 from tracking_runtime.commands.progress import counting
 from tracking_runtime.datasets.conversion import write_folder
+from tracking_runtime.datasets.factory import LAYOUTS, Layout, open_dataset
 from tracking_runtime.datasets.hot import View
-from tracking_runtime.datasets.opening import LAYOUTS, Layout, open_dataset
 from tracking_runtime.errors import SourceError
-from tracking_runtime.recording import record
 
 
 @click.command()

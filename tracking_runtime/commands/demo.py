@@ -55,8 +55,8 @@ def demo(
     real images.
     """
     try:
-        from tracking_runtime.demo import DemoFailed, run_demo
-        from tracking_runtime.flights import Wishes
+        from tracking_runtime.demo.runner import DemoFailed, run_demo
+        from tracking_runtime.demo.scenario import Wishes
     except ImportError as error:
         raise click.ClickException(
             f"{error}. The demo needs ROS 2 and this package's messages: source .venv/setup.bash, or the "

@@ -11,15 +11,15 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from tracking_runtime import calibration
-from tracking_runtime.build_progress import BuildProgress, followed
 from tracking_runtime.commands.progress import passing
 from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, load_engines, openvino
+from tracking_runtime.engines.base import PRECISIONS
+from tracking_runtime.engines.build_progress import BuildProgress, followed
 from tracking_runtime.engines.cache import EngineCache
-from tracking_runtime.engines.networks import Networks, open_networks
-from tracking_runtime.engines.protocol import PRECISIONS
-from tracking_runtime.engines.select import named
-from tracking_runtime.errors import FrameRefused, ModelError, SourceError, TargetRefused
+from tracking_runtime.engines.model_graphs import Networks, open_networks
+from tracking_runtime.engines.selection import named
+from tracking_runtime.errors import FrameRefusedError, ModelError, SourceError, TargetRefused
+from tracking_runtime.evaluation import int8_calibration
 
 
 @click.group()
@@ -76,7 +76,7 @@ def build(
         if precision == "int8" and calibrate_on:
             _calibrate(networks, model, calibrate_on, validation or calibrate_on, frames)
         table = _build(networks, settings)
-    except (ModelError, SourceError, EngineError, FrameRefused, TargetRefused) as error:
+    except (ModelError, SourceError, EngineError, FrameRefusedError, TargetRefused) as error:
         raise click.ClickException(str(error)) from error
     Console().print(table)
 
@@ -108,22 +108,22 @@ def _calibrate(networks: Networks, model: str, calibrate_on: str, validation: st
     reason = openvino.uncalibratable(networks.graphs)
     if reason is not None:
         raise EngineError(f"{model} cannot be calibrated: {reason}")
-    graphs = calibration.all_calibrated(networks.graphs)
+    graphs = int8_calibration.all_calibrated(networks.graphs)
     total = len(graphs) + 3
     with passing() as progress:
         task = progress.add_task("tracking to calibrate", total=total)
-        seen = calibration.watch(networks, model, calibration.excerpt(calibrate_on, frames))
+        seen = int8_calibration.watch(networks, model, int8_calibration.excerpt(calibrate_on, frames))
         progress.update(task, advance=1, description="tracking in float32")
-        video = calibration.excerpt(validation, frames)
-        before = calibration.track(networks, model, video, "openvino:float32")
+        video = int8_calibration.excerpt(validation, frames)
+        before = int8_calibration.track(networks, model, video, "openvino:float32")
         progress.advance(task)
-        samples = [calibration.samples_for(graph, seen) for graph in graphs]
+        samples = [int8_calibration.samples_for(graph, seen) for graph in graphs]
         for graph, inputs in zip(graphs, samples, strict=True):
             progress.update(task, description=f"calibrating {graph.name}")
             openvino.quantise(graph, inputs)
             progress.advance(task)
         progress.update(task, description="tracking in int8")
-        after = calibration.track(networks, model, video, "openvino:int8")
+        after = int8_calibration.track(networks, model, video, "openvino:int8")
         progress.advance(task)
     facts = {"calibration": calibrate_on, "validation": validation, "frames": frames}
     for graph in graphs:

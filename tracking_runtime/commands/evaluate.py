@@ -16,13 +16,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from tracking_runtime.commands.progress import counting
-from tracking_runtime.datasets.opening import open_dataset
-from tracking_runtime.datasets.results import Submission
+from tracking_runtime.datasets.factory import open_dataset
+from tracking_runtime.datasets.result_files import Submission
 from tracking_runtime.errors import ModelError, SourceError
-from tracking_runtime.evaluation.outcome import Run, sorted_results, write_run, write_submission
-from tracking_runtime.evaluation.planning import make_jobs, named_apart, recorded_videos
-from tracking_runtime.evaluation.replay import find_tracker
-from tracking_runtime.evaluation.runs import (
+from tracking_runtime.evaluation.initializations import Robustness
+from tracking_runtime.evaluation.job_planning import make_jobs, named_apart, recorded_videos
+from tracking_runtime.evaluation.jobs import (
     Answers,
     Job,
     MakePool,
@@ -35,11 +34,12 @@ from tracking_runtime.evaluation.runs import (
     processes,
     run_jobs,
 )
-from tracking_runtime.evaluation.scoring import ClearBy, Rules
-from tracking_runtime.evaluation.starts import Robustness
-from tracking_runtime.reports.evaluation import by_class, figure_text, number_text, write_report
-from tracking_runtime.reports.machine import this_machine
-from tracking_runtime.rows import Malformed
+from tracking_runtime.evaluation.replay import find_tracker
+from tracking_runtime.evaluation.run import Run, sorted_results, write_run, write_submission
+from tracking_runtime.evaluation.video_scores import ClearBy, Rules
+from tracking_runtime.io.table_reader import Malformed
+from tracking_runtime.reports.evaluation_report import by_class, figure_text, number_text, write_report
+from tracking_runtime.system_info import this_machine
 
 
 @click.command()

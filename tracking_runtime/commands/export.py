@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from tracking_runtime.commands.progress import passing
+from tracking_runtime.engines.base import PRECISIONS, EngineError
 from tracking_runtime.engines.export import FORMATS, ExportedGraph
 from tracking_runtime.engines.export import export as export_networks
-from tracking_runtime.engines.networks import open_networks
-from tracking_runtime.engines.protocol import PRECISIONS, EngineError
+from tracking_runtime.engines.model_graphs import open_networks
 from tracking_runtime.errors import ModelError, SourceError
 
 

@@ -21,7 +21,7 @@ NODES = "remote_sensing_tracking.nodes"
 )
 def parameters(node: str, style: str) -> None:
     """Print the parameters of NODE with their defaults, bounds and meaning."""
-    from tracking_runtime.ros.parameters import to_markdown, to_yaml  # ROS is needed from here on
+    from tracking_runtime.ros.node.parameters import to_markdown, to_yaml  # ROS is needed from here on
 
     specifications = {point.name: point for point in entry_points(group=NODES)}
     if node not in specifications:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import yaml
 
-from tracking_runtime.datasets.results import comparable
+from tracking_runtime.datasets.result_files import comparable
 from tracking_runtime.errors import SourceError
-from tracking_runtime.rows import read_rows
+from tracking_runtime.io.table_reader import read_rows
 
 ATTRIBUTES_FILE = "attributes.yaml"
 ATTRIBUTES_FOLDER = "att"

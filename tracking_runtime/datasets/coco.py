@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from tracking_runtime.boxes import as_boxes
 from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequence, VideoSequence
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import GroundTruth
-from tracking_runtime.geometry import as_boxes
-from tracking_runtime.rows import Malformed
-from tracking_runtime.sources import natural
-from tracking_runtime.spool import Made, SpooledMapping
+from tracking_runtime.io.disk_list import Made, SpooledMapping
+from tracking_runtime.io.sources import natural
+from tracking_runtime.io.table_reader import Malformed
 
 CLASS_NAMES = ("car", "airplane", "ship", "train")
 

@@ -18,15 +18,15 @@ import tifffile
 import yaml
 from numpy.typing import NDArray
 
-from tracking_runtime.datasets.results import write_tracks
+from tracking_runtime.datasets.result_files import write_tracks
 from tracking_runtime.datasets.sequences import ImageSequence
-from tracking_runtime.described import TRUTH_FILE, VIDEO_FILE, VideoDescription, find_description
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.multi_object import ScoredBoxes
 from tracking_runtime.frames import FrameSource, GroundTruth
-from tracking_runtime.sources import SPECTRAL_INFO_FILE, find_spectral_info, read_image_file
-from tracking_runtime.spectral import SpectralInfo
-from tracking_runtime.spool import Made, Spool
+from tracking_runtime.io.disk_list import Made, Spool
+from tracking_runtime.io.sources import SPECTRAL_INFO_FILE, find_spectral_info, read_image_file
+from tracking_runtime.io.video_description import TRUTH_FILE, VIDEO_FILE, VideoDescription, find_description
+from tracking_runtime.spectral_info import SpectralInfo
 
 _IMAGES = "img"
 _AS_PNG = ("mono8", "mono16", "bgr8", "rgb8")

@@ -17,13 +17,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from tracking_runtime.datasets.file_tree import paths_below
 from tracking_runtime.datasets.sequences import ImageSequence, Truths
-from tracking_runtime.datasets.tree import paths_below
 from tracking_runtime.errors import SourceError
-from tracking_runtime.ground_truth import find_ground_truth, read_ground_truth
-from tracking_runtime.rows import Malformed
-from tracking_runtime.sources import IMAGE_SUFFIXES, natural, read_image_file
-from tracking_runtime.spectral import Calibration, SpectralInfo
+from tracking_runtime.io.ground_truth import find_ground_truth, read_ground_truth
+from tracking_runtime.io.sources import IMAGE_SUFFIXES, natural, read_image_file
+from tracking_runtime.io.table_reader import Malformed
+from tracking_runtime.spectral_info import Calibration, SpectralInfo
 
 View = Literal["mosaic", "false_color", "rgb"]
 

@@ -11,13 +11,13 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from tracking_runtime.bags import BagReader
-from tracking_runtime.cdr import read_truth, stamp_of
-from tracking_runtime.cdr import stamp_ns as stamp_of_message
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, FrameSource, GroundTruth
-from tracking_runtime.sources import BagSource, read_image_file
-from tracking_runtime.spectral import SpectralInfo
-from tracking_runtime.spool import Made, SpooledMapping, padded
+from tracking_runtime.io.disk_list import Made, SpooledMapping, padded
+from tracking_runtime.io.sources import BagSource, read_image_file
+from tracking_runtime.messages.conversion import read_truth, stamp_of
+from tracking_runtime.messages.conversion import stamp_ns as stamp_of_message
+from tracking_runtime.spectral_info import SpectralInfo
 
 Truths = Sequence[GroundTruth | None]
 

@@ -1,6 +1,6 @@
 """What runs networks: one protocol, several engines, the fastest that works chosen by ``load_engine``."""
 
-from tracking_runtime.engines.protocol import (
+from tracking_runtime.engines.base import (
     PRECISIONS,
     Backend,
     Engine,
@@ -8,7 +8,7 @@ from tracking_runtime.engines.protocol import (
     EngineSettings,
     Graph,
 )
-from tracking_runtime.engines.select import BACKENDS, load_engine, load_engines
+from tracking_runtime.engines.selection import BACKENDS, load_engine, load_engines
 
 __all__ = [
     "BACKENDS",

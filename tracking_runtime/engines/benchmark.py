@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking_runtime.engines.protocol import Backend, Engine, EngineError, EngineSettings, Graph
-from tracking_runtime.engines.select import load_engine
+from tracking_runtime.engines.base import Backend, Engine, EngineError, EngineSettings, Graph
+from tracking_runtime.engines.selection import load_engine
 from tracking_runtime.engines.verification import largest_difference, realistic_inputs, reference
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")

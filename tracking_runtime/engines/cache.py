@@ -29,8 +29,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tracking_runtime.build_progress import stage
-from tracking_runtime.engines.protocol import Graph
+from tracking_runtime.engines.base import Graph
+from tracking_runtime.engines.build_progress import stage
 
 VARIABLE = "RSTRACK_ENGINE_CACHE"
 KERNELS = "kernels.bin"

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from tracking_runtime.engines.filling import overwrite
+from tracking_runtime.engines.batching import overwrite
 
 Outputs = Tensor | tuple[Tensor, ...]
 Run = Callable[..., Outputs]

@@ -15,9 +15,9 @@ import yaml
 from numpy.typing import NDArray
 
 from tracking_runtime.engines import onnx, openvino, tensorrt, tensorrt_rtx
-from tracking_runtime.engines.networks import Networks
+from tracking_runtime.engines.base import EngineError, Graph
+from tracking_runtime.engines.model_graphs import Networks
 from tracking_runtime.engines.precision import DTYPES, in_precision
-from tracking_runtime.engines.protocol import EngineError, Graph
 from tracking_runtime.engines.verification import (
     TOLERANCES,
     largest_difference,

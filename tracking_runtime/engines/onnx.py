@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from numpy.typing import NDArray
 
-from tracking_runtime.engines.program import export_program
-from tracking_runtime.engines.protocol import Graph
+from tracking_runtime.engines.base import Graph
+from tracking_runtime.engines.torch_export import export_program
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -23,12 +23,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from tracking_runtime.build_progress import stage
 from tracking_runtime.engines import onnx
+from tracking_runtime.engines.base import EngineError, EngineSettings, Graph
+from tracking_runtime.engines.batching import joined, separate
+from tracking_runtime.engines.build_progress import stage
 from tracking_runtime.engines.cache import EngineCache, content_key, graph_key
-from tracking_runtime.engines.filling import joined, separate
-from tracking_runtime.engines.program import export_program
-from tracking_runtime.engines.protocol import EngineError, EngineSettings, Graph
+from tracking_runtime.engines.torch_export import export_program
 from tracking_runtime.engines.winograd import with_fewer_products
 
 _FILE, _WEIGHTS = "network.xml", "network.bin"
@@ -152,7 +152,7 @@ def _quantised(graph: Graph) -> Iterator[Path]:
         yield kept
 
 
-def _refuse(graph: Graph, folder: Path) -> None:  # noqa: ARG001 - as every maker
+def _refuse(graph: Graph, folder: Path) -> None:
     uncalibrated = "not calibrated: `rstrack engine build MODEL --precision int8 --calibration SOURCE`"
     raise EngineError(graph.no_int8 or uncalibrated)
 

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from tracking_runtime.engines.base import Engine, EngineSettings, Graph
+from tracking_runtime.engines.batching import filled
 from tracking_runtime.engines.cuda_graph import Run, recorded
-from tracking_runtime.engines.filling import filled
 from tracking_runtime.engines.precision import DTYPES, in_precision
-from tracking_runtime.engines.protocol import Engine, EngineSettings, Graph
 
 Network = TypeVar("Network", bound=nn.Module)
 

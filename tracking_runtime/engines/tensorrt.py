@@ -1,7 +1,7 @@
 """TensorRT by torch-tensorrt: Jetson and desktop GPUs. In int8, by TensorRT's own parser of ONNX files.
 
 Written against the documented interface of torch-tensorrt 2.12 to 2.14. What it converts is checked on every
-machine, by :mod:`tracking_runtime.engines.operators`; running it takes an NVIDIA GPU.
+machine, by :mod:`tracking_runtime.engines.operator_support`; running it takes an NVIDIA GPU.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracking_runtime.build_progress import stage
-from tracking_runtime.engines.filling import filled, input_buffers, one_by_one
-from tracking_runtime.engines.nvidia import engine_key, gpu_facts, kept_engine
+from tracking_runtime.engines.base import Engine, EngineError, EngineSettings, Graph
+from tracking_runtime.engines.batching import filled, input_buffers, one_by_one
+from tracking_runtime.engines.build_progress import stage
+from tracking_runtime.engines.gpu_cache import engine_key, gpu_facts, kept_engine
 from tracking_runtime.engines.precision import DTYPES, in_precision
-from tracking_runtime.engines.program import export_program
-from tracking_runtime.engines.protocol import Engine, EngineError, EngineSettings, Graph
-from tracking_runtime.engines.serialized import FILE, CompilerError, SerializedEngine, compiled, quantised
+from tracking_runtime.engines.torch_export import export_program
+from tracking_runtime.engines.trt_runtime import FILE, CompilerError, SerializedEngine, compiled, quantised
 from tracking_runtime.engines.verification import verify
 
 PRECISIONS = ("float16", "float32", "bfloat16", "int8")

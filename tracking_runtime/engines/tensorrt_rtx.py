@@ -11,14 +11,14 @@ from typing import Any
 
 import torch
 
-from tracking_runtime.build_progress import stage
 from tracking_runtime.engines import onnx
+from tracking_runtime.engines.base import Engine, EngineError, EngineSettings, Graph
+from tracking_runtime.engines.batching import filled, one_by_one
+from tracking_runtime.engines.build_progress import stage
 from tracking_runtime.engines.cache import KERNELS, EngineCache
-from tracking_runtime.engines.filling import filled, one_by_one
-from tracking_runtime.engines.nvidia import engine_key, gpu_facts, kept_engine
+from tracking_runtime.engines.gpu_cache import engine_key, gpu_facts, kept_engine
 from tracking_runtime.engines.precision import DTYPES, in_precision
-from tracking_runtime.engines.protocol import Engine, EngineError, EngineSettings, Graph
-from tracking_runtime.engines.serialized import FILE, CompilerError, SerializedEngine, compiled, quantised
+from tracking_runtime.engines.trt_runtime import FILE, CompilerError, SerializedEngine, compiled, quantised
 from tracking_runtime.engines.verification import verify
 
 FAMILIES = {"sm75": (75,), "sm80-sm120": (80, 86, 89, 120)}

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tracking_runtime.engines.protocol import Engine, EngineError, Graph
+from tracking_runtime.engines.base import Engine, EngineError, Graph
 
 TOLERANCES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.2, "int8": 0.5}
 """Largest difference from PyTorch in float32 that an engine may show, see ``largest_difference``."""

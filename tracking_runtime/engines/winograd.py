@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tracking_runtime.engines.protocol import Graph
+from tracking_runtime.engines.base import Graph
 
 FEWEST_CHANNELS = 512
 """Of a convolution's input, for which it pays: measured on AVX-512 at 31 x 31 pixels."""

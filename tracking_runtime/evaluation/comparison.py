@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import bootstrap
 
-from tracking_runtime.evaluation.outcome import Run
-from tracking_runtime.evaluation.scoring import VideoScores, figures_of
+from tracking_runtime.evaluation.run import Run
+from tracking_runtime.evaluation.video_scores import VideoScores, figures_of
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pycocotools.cocoeval import COCOeval
 
 from tracking_runtime.evaluation.multi_object import IOU_03, FrameBoxes, Matching, ScoredBoxes, count_frames
-from tracking_runtime.spool import sorted_on_disk
+from tracking_runtime.io.disk_list import sorted_on_disk
 
 _CATEGORY = 1
 _KEY = 0, _CATEGORY  # of the only frame that is held

@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tracking_runtime.boxes import border_distance
 from tracking_runtime.evaluation.one_pass import frame_overlaps
-from tracking_runtime.geometry import border_distance
 
 NOTICE_FRAMES = 10
 RETURN_FRAMES = 15

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from trackeval.metrics import CLEAR, HOTA, Identity
 
-from tracking_runtime.evaluation.identities import LARGEST_TABLE, groups_apart
-from tracking_runtime.geometry import Boxes, as_boxes, centres, intersection_over_union
-from tracking_runtime.spool import Made, Spool
+from tracking_runtime.boxes import Boxes, as_boxes, centres, intersection_over_union
+from tracking_runtime.evaluation.identity_groups import LARGEST_TABLE, groups_apart
+from tracking_runtime.io.disk_list import Made, Spool
 
 Similarity = Callable[[Boxes, Boxes], NDArray[np.float64]]
 

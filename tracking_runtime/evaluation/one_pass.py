@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tracking_runtime.geometry import Boxes, as_boxes, centres, clip_to_image, corners
+from tracking_runtime.boxes import Boxes, as_boxes, centres, clip_to_image, corners
 
 PRECISION_PX = 20.0
 PRECISION_THRESHOLDS_PX = np.arange(0, 51, dtype=np.float64)

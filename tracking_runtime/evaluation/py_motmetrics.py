@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.identities import LARGEST_TABLE
+from tracking_runtime.evaluation.identity_groups import LARGEST_TABLE
 from tracking_runtime.evaluation.multi_object import IOU_03, FrameBoxes, Matching, apart
 
 FIGURES: Mapping[str, str] = {

@@ -14,15 +14,15 @@ from typing import ClassVar, Protocol
 
 import numpy as np
 
+from tracking_runtime.boxes import Boxes, as_boxes
 from tracking_runtime.datasets.sequences import VideoSequence
 from tracking_runtime.errors import SourceError
+from tracking_runtime.evaluation.initializations import ONE_PASS, Start
 from tracking_runtime.evaluation.multi_object import ScoredBoxes
-from tracking_runtime.evaluation.scoring import Answer
-from tracking_runtime.evaluation.starts import ONE_PASS, Start
+from tracking_runtime.evaluation.video_scores import Answer
 from tracking_runtime.frames import Frame
-from tracking_runtime.geometry import Boxes, as_boxes
-from tracking_runtime.read_ahead import read_ahead
-from tracking_runtime.spool import Spool
+from tracking_runtime.io.disk_list import Spool
+from tracking_runtime.io.prefetch import read_ahead
 
 TRACKERS = "remote_sensing_tracking.trackers"
 

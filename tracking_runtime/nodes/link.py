@@ -14,11 +14,11 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 
 from tracking_runtime.bags import Record, Topic
-from tracking_runtime.nodes.taps import Taps, message_class
-from tracking_runtime.ros import diagnostics, qos
-from tracking_runtime.ros.diagnostics import Diagnosis, Level, Value
-from tracking_runtime.ros.lifecycle import TrackingNode, run_node
-from tracking_runtime.ros.parameters import NodeParameters, parameter
+from tracking_runtime.nodes.raw_subscriptions import Taps, message_class
+from tracking_runtime.ros.node import diagnostics, qos
+from tracking_runtime.ros.node.diagnostics import Diagnosis, Level, Value
+from tracking_runtime.ros.node.managed_node import TrackingNode, run_node
+from tracking_runtime.ros.node.parameters import NodeParameters, parameter
 from tracking_runtime.ros.processes import set_environment
 from tracking_runtime.ros.session import RosSession
 

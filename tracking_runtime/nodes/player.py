@@ -18,16 +18,16 @@ from rclpy.qos import QoSProfile
 from remote_sensing_tracking.msg import SpectralInfo, TrackArray
 from sensor_msgs.msg import Image
 
-from tracking_runtime.cdr import IMAGE, SPECTRAL_INFO, TRACKS, restamped, stamp_of
-from tracking_runtime.nodes.taps import Taps
-from tracking_runtime.pacing import LockStep, Pace, SteadyPace
-from tracking_runtime.read_ahead import read_ahead
-from tracking_runtime.recording import RecordedFrame, SourceRecording
-from tracking_runtime.ros import qos
-from tracking_runtime.ros.diagnostics import Diagnosis, Level, Value
-from tracking_runtime.ros.lifecycle import TrackingNode, run_node
-from tracking_runtime.ros.parameters import NodeParameters, parameter
-from tracking_runtime.sources import open_source
+from tracking_runtime.bags.source_recorder import RecordedFrame, SourceRecording
+from tracking_runtime.io.prefetch import read_ahead
+from tracking_runtime.io.sources import open_source
+from tracking_runtime.messages.conversion import IMAGE, SPECTRAL_INFO, TRACKS, restamped, stamp_of
+from tracking_runtime.nodes.playback_clock import LockStep, Pace, SteadyPace
+from tracking_runtime.nodes.raw_subscriptions import Taps
+from tracking_runtime.ros.node import qos
+from tracking_runtime.ros.node.diagnostics import Diagnosis, Level, Value
+from tracking_runtime.ros.node.managed_node import TrackingNode, run_node
+from tracking_runtime.ros.node.parameters import NodeParameters, parameter
 
 _SOURCE_RATE = -1.0
 _POLL_S = 0.05

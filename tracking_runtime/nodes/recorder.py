@@ -11,10 +11,10 @@ from typing import Literal
 
 from tracking_runtime.bags import BackgroundWriter, BagWriter
 from tracking_runtime.errors import SourceError
-from tracking_runtime.nodes.taps import Taps
-from tracking_runtime.ros.diagnostics import Diagnosis, Level, Value
-from tracking_runtime.ros.lifecycle import TrackingNode, run_node
-from tracking_runtime.ros.parameters import NodeParameters, parameter
+from tracking_runtime.nodes.raw_subscriptions import Taps
+from tracking_runtime.ros.node.diagnostics import Diagnosis, Level, Value
+from tracking_runtime.ros.node.managed_node import TrackingNode, run_node
+from tracking_runtime.ros.node.parameters import NodeParameters, parameter
 
 _LOOK_PERIOD_S = 0.2
 

@@ -18,8 +18,9 @@ from remote_sensing_tracking.msg import TargetTrackArray
 from remote_sensing_tracking.srv import SetTarget
 from std_msgs.msg import Header
 
-from tracking_runtime.cdr import stamp_ns
-from tracking_runtime.choosing import (
+from tracking_runtime.errors import TargetRefused
+from tracking_runtime.messages.conversion import stamp_ns
+from tracking_runtime.nodes.click_resolution import (
     Detected,
     Shown,
     box_around,
@@ -28,12 +29,12 @@ from tracking_runtime.choosing import (
     nearest_in_time,
     on_screen,
 )
-from tracking_runtime.errors import TargetRefused
-from tracking_runtime.ros import messages, qos
-from tracking_runtime.ros.detections import DETECTORS
-from tracking_runtime.ros.diagnostics import Diagnosis, Level, Value
-from tracking_runtime.ros.lifecycle import TrackingNode, run_node
-from tracking_runtime.ros.parameters import Change, NodeParameters, parameter
+from tracking_runtime.ros.conversions import track_messages
+from tracking_runtime.ros.conversions.detection_messages import DETECTORS
+from tracking_runtime.ros.node import qos
+from tracking_runtime.ros.node.diagnostics import Diagnosis, Level, Value
+from tracking_runtime.ros.node.managed_node import TrackingNode, run_node
+from tracking_runtime.ros.node.parameters import Change, NodeParameters, parameter
 
 _FRAMES_KEPT = 100
 
@@ -139,7 +140,7 @@ class TargetSelector(TrackingNode[TargetSelectorParameters]):
     def _choose(self, header: Header, find: Callable[[Shown], tuple[NDArray[np.float64], str]]) -> None:
         """Ask the tracker to follow a box with a label, found in the frame that was on the screen."""
         try:
-            click_ns = messages.stamp_ns(header.stamp)
+            click_ns = track_messages.stamp_ns(header.stamp)
             frame = on_screen(self._frames, click_ns, time.monotonic(), self.parameters.display_delay)
             if frame is None:
                 raise TargetRefused(f"no frame yet on {self.resolve_topic_name('hsi_tracker/tracks')}")
@@ -152,7 +153,10 @@ class TargetSelector(TrackingNode[TargetSelectorParameters]):
             return
         replaced = self._last_id if self.parameters.clicks == "replace" else 0
         request = SetTarget.Request(
-            box=messages.to_box(box), stamp=messages.to_time(frame.stamp_ns), id=replaced, label=label
+            box=track_messages.to_box(box),
+            stamp=track_messages.to_time(frame.stamp_ns),
+            id=replaced,
+            label=label,
         )
         self._refusal = ""
         self._tracker.call_async(request).add_done_callback(self._take_answer)

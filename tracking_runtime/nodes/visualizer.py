@@ -15,20 +15,20 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from visualization_msgs.msg import ImageMarker, MarkerArray
 
-from tracking_runtime.cdr import read_image, read_truth, serialize_image, stamp_ns
-from tracking_runtime.errors import FrameRefused
+from tracking_runtime.boxes import Boxes
+from tracking_runtime.errors import FrameRefusedError
 from tracking_runtime.frames import Frame
-from tracking_runtime.geometry import Boxes
-from tracking_runtime.nodes.markers import TrackMarkers, to_image_marker
-from tracking_runtime.nodes.marks import marks_of_targets, marks_of_tracks
+from tracking_runtime.messages.conversion import read_image, read_truth, serialize_image, stamp_ns
+from tracking_runtime.nodes.stamp_synchronizer import StampPairs
+from tracking_runtime.nodes.track_drawings import marks_of_targets, marks_of_tracks
+from tracking_runtime.nodes.track_markers import TrackMarkers, to_image_marker
 from tracking_runtime.overlay import Marks, Trails, draw_overlay, reduced, to_bgr
-from tracking_runtime.pairing import StampPairs
-from tracking_runtime.ros import qos
-from tracking_runtime.ros.diagnostics import Diagnosis, Level, stage_values
-from tracking_runtime.ros.images import compress
-from tracking_runtime.ros.lifecycle import TrackingNode, run_node
-from tracking_runtime.ros.messages import to_time
-from tracking_runtime.ros.parameters import Change, NodeParameters, parameter
+from tracking_runtime.ros.conversions.image_messages import compress
+from tracking_runtime.ros.conversions.track_messages import to_time
+from tracking_runtime.ros.node import qos
+from tracking_runtime.ros.node.diagnostics import Diagnosis, Level, stage_values
+from tracking_runtime.ros.node.managed_node import TrackingNode, run_node
+from tracking_runtime.ros.node.parameters import Change, NodeParameters, parameter
 from tracking_runtime.timing import StageTimes
 
 _TRACKERS = {"hsi": (TargetTrackArray, marks_of_targets), "satellite": (TrackArray, marks_of_tracks)}
@@ -131,7 +131,7 @@ class Visualizer(TrackingNode[VisualizerParameters]):
     def _take_image(self, message: Image) -> None:
         try:
             frame = read_image(message)
-        except FrameRefused as refusal:
+        except FrameRefusedError as refusal:
             self._refuse("image", refusal)
             return
         self._draw(self._pairs.add_first(frame.stamp_ns, frame))
@@ -139,10 +139,10 @@ class Visualizer(TrackingNode[VisualizerParameters]):
     def _take_truth(self, message: TrackArray) -> None:
         try:
             self._truth.append((stamp_ns(message), read_truth(message).boxes))
-        except FrameRefused as refusal:
+        except FrameRefusedError as refusal:
             self._refuse("ground_truth", refusal)
 
-    def _refuse(self, topic: str, refusal: FrameRefused) -> None:
+    def _refuse(self, topic: str, refusal: FrameRefusedError) -> None:
         self._refused += 1
         self._last_refusal = f"{topic}: {refusal}"
         self.get_logger().warning(f"{topic} refused: {refusal}", throttle_duration_sec=5.0)

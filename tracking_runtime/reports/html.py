@@ -11,9 +11,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from tracking_runtime.reports.plots import bars_svg, chart_svg, stages_svg, ways_svg
-from tracking_runtime.reports.results import Report
+from tracking_runtime.reports.report_data import Report
 
-_TEMPLATE = "report.html.j2"
+_TEMPLATE = "demo.html.j2"
 
 
 def write_html(report: Report, path: Path) -> None:
@@ -37,7 +37,7 @@ def render(template: str, folder: Path, **values: Any) -> str:
         OSError: a picture cannot be read.
     """
     environment = Environment(
-        loader=PackageLoader("tracking_runtime.reports", package_path=""),
+        loader=PackageLoader("tracking_runtime.reports", package_path="templates"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -11,7 +11,7 @@ from matplotlib.image import imread
 from numpy.typing import NDArray
 
 from tracking_runtime.reports.plots import draw_chart, draw_stages, draw_ways, plot_style
-from tracking_runtime.reports.results import FlightResult, Report
+from tracking_runtime.reports.report_data import FlightResult, Report
 
 _INK, _SOFT, _PAGE = "#1b1f27", "#5d6675", "#ffffff"
 _FLIGHT_INCHES = (7.2, 7.2)

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from tracking_runtime.overlay import color_of
-from tracking_runtime.reports.results import Bars, Chart, WayMap
+from tracking_runtime.reports.report_data import Bars, Chart, WayMap
 from tracking_runtime.timing import StageSummary
 
 PALETTE = (

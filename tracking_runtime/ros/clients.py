@@ -16,10 +16,10 @@ from remote_sensing_tracking.msg import BoundingBox
 from remote_sensing_tracking.srv import ClearTarget, ReloadModel, SetTarget
 from std_srvs.srv import Trigger
 
-from tracking_runtime.cdr import stamp_ns
-from tracking_runtime.geometry import as_boxes
-from tracking_runtime.ros import diagnostics
-from tracking_runtime.ros.diagnostics import Diagnosis
+from tracking_runtime.boxes import as_boxes
+from tracking_runtime.messages.conversion import stamp_ns
+from tracking_runtime.ros.node import diagnostics
+from tracking_runtime.ros.node.diagnostics import Diagnosis
 from tracking_runtime.ros.session import RosSession
 from tracking_runtime.ros.waiting import wait_for
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import yaml
 
-from tracking_runtime.transport import shared_memory_environment
+from tracking_runtime.ros.shared_memory import shared_memory_environment
 
 _STARTED_BY = "RSTRACK_STARTED_BY"
 _PR_SET_PDEATHSIG = 1

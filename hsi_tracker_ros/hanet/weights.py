@@ -1,0 +1,59 @@
+"""HA-Net's weights on disk, with a manifest: in half precision, unless they came from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hsi_tracker_ros.hanet.config import HANetConfig
+from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
+from tracking_runtime.errors import ModelError
+from tracking_runtime.models.manifest import load_model, save_model
+
+ARCHITECTURE = "hanet"
+
+
+def save_network(
+    folder: Path,
+    name: str,
+    network: SiameseNetwork,
+    *,
+    precision: torch.dtype = torch.float16,
+    training: Mapping[str, Any] | None = None,
+    scores: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a network's manifest and weights and return the manifest's path."""
+    weights = {
+        key: value.to(precision) if value.is_floating_point() else value
+        for key, value in network.state_dict().items()
+    }
+    parameters = network.config.to_parameters()
+    return save_model(folder, name, ARCHITECTURE, parameters, weights, training=training, scores=scores)
+
+
+def load_network(name_or_path: str | Path) -> SiameseNetwork:
+    """The network of a model given by name or path, ready to evaluate: a HANet, or an RGB branch alone.
+
+    Raises:
+        ModelError: there is no such model, it is damaged, or its weights don't fit; the message
+            names the file and every weight missing, unexpected or of the wrong shape.
+    """
+    model = load_model(name_or_path, ARCHITECTURE)
+    config = HANetConfig.from_parameters(model.manifest.parameters)
+    try:
+        network = SiameseNetwork(config) if config.spectral is None else HANet(config)
+    except (KeyError, ValueError) as error:
+        raise ModelError(f"{model.path} describes no HA-Net: {error}") from error
+    try:
+        network.load_state_dict(
+            {
+                key: value.float() if value.is_floating_point() else value
+                for key, value in model.weights.items()
+            }
+        )
+    except RuntimeError as error:
+        raise ModelError(f"the weights of {model.path} don't fit its parameters: {error}") from error
+    return network.eval()

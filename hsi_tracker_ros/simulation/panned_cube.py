@@ -1,0 +1,297 @@
+"""A real cube or raw mosaic as video: a window pans over it while a patch of it moves as the target."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from hsi_tracker_ros.cubes.camera_file import read_camera_file
+from hsi_tracker_ros.cubes.camera_presets import PRESETS, preset, preset_for_bands
+from hsi_tracker_ros.cubes.mosaic import from_cube, to_cube
+from hsi_tracker_ros.simulation.sprites import (
+    MARGIN,
+    Actor,
+    Bend,
+    Part,
+    Pose,
+    bounding_box,
+    draw,
+    filled,
+    random_outline,
+)
+from hsi_tracker_ros.simulation.textures import smooth_walk
+from hsi_tracker_ros.simulation.trajectories import Trajectory, wandering
+from tracking_runtime.errors import FrameRefusedError, SourceError
+from tracking_runtime.frames import Frame, GroundTruth
+from tracking_runtime.spectral_info import SpectralInfo
+
+_CANDIDATES = 60
+_PERIODS = (2, 3, 4, 5)
+
+
+class PannedCube:
+    """A window panning over a real image, in whole pixels of the cube, so that every sample is a real one.
+
+    The target is a patch from elsewhere in the image, cut out with a soft edge, that moves, turns and
+    changes size; with every odd seed its spectrum is changed by a smooth factor over the bands. Its truth
+    (id 1) is the tight box of its silhouette inside the window.
+
+    Args:
+        path: a cube (TIFF) or a raw mosaic (TIFF or PNG).
+        seed: of the path, the target and its movement.
+        frames: how many.
+        rate_hz: frames a second.
+        camera: a preset's name or a camera file; empty: by the number of bands.
+        mosaic: filter rows and columns of a raw image, as in ``3x3``; empty: found in the image.
+        view: share of the image's width and height that the window shows.
+
+    Raises:
+        SourceError: the file cannot be read, or its camera is not known.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        seed: int = 0,
+        frames: int = 150,
+        rate_hz: float = 25.0,
+        camera: str = "",
+        mosaic: str = "",
+        view: float = 0.75,
+    ) -> None:
+        if not 0.2 <= view <= 1 or frames < 1:
+            raise SourceError(f"view is 0.2 to 1 and frames at least 1, not {view} and {frames}")
+        self._path, self._seed, self._frames, self._rate = Path(path), int(seed), int(frames), float(rate_hz)
+        image = read_spectral_image(self._path)
+        try:
+            self._camera = _camera_of(image, camera, mosaic, self._path)
+            self._raw = image.ndim == 2
+            cube = to_cube(_whole_periods(image, self._camera), self._camera) if self._raw else image
+        except FrameRefusedError as error:
+            raise SourceError(f"{self._path}: {error}") from error
+        self._cube = np.ascontiguousarray(cube)
+        bands = len(self._camera.wavelengths_nm)
+        if self._cube.shape[2] != bands:
+            raise SourceError(f"{self._path} has {self._cube.shape[2]} bands, its camera {bands}")
+        height, width = (max(int(side * view), 16) for side in self._cube.shape[:2])
+        self._size = (min(width, self._cube.shape[1]), min(height, self._cube.shape[0]))
+
+    @property
+    def name(self) -> str:
+        return f"{self._path.stem}-{self._seed}"
+
+    @property
+    def rate_hz(self) -> float:
+        return self._rate
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return ("target",)
+
+    @property
+    def spectral_info(self) -> SpectralInfo:
+        return self._camera if self._raw else replace(self._camera, mosaic=None, band_order=())
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        return (self.frame(index) for index in range(self._frames))
+
+    def frame(self, index: int) -> Frame:
+        """The frame of that index; any order will do."""
+        left, top = self._corners[index]
+        width, height = self._size
+        window = self._cube[top : top + height, left : left + width]
+        actor, path = self._target
+        pose = Pose(
+            *(
+                float(series[index])
+                for series in (path.x, path.y, path.half_width, path.half_height, path.angle)
+            )
+        )
+        before = max(index - 1, 0)
+        velocity = (float(path.x[index] - path.x[before]), float(path.y[index] - path.y[before]))
+        drawn = draw(actor, pose, velocity, index, self._size)
+        truth = GroundTruth()
+        image = window.copy()
+        if drawn is not None:
+            part = image[drawn.rows, drawn.columns].astype(np.float32)
+            part = part * (1 - drawn.coverage[..., None]) + drawn.premultiplied
+            image[drawn.rows, drawn.columns] = _rounded(part, image.dtype)
+            silhouette = np.zeros((height, width), dtype=bool)
+            silhouette[drawn.rows, drawn.columns] = drawn.silhouette > 0.5
+            box = bounding_box(silhouette)
+            if box is not None:
+                truth = GroundTruth(np.array([1], np.int64), np.zeros(1, np.uint8), box[None])
+        if self._raw:
+            image = from_cube(image, self._camera)
+        return Frame(round((index + 1) * 1e9 / self._rate), image, self._encoding, truth=truth)
+
+    @cached_property
+    def _encoding(self) -> str:
+        depth = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16, np.dtype(np.float32): 32}[self._cube.dtype]
+        if self._raw and depth < 32:
+            return f"mono{depth}"
+        return f"{depth}{'F' if depth == 32 else 'U'}C{1 if self._raw else self._cube.shape[2]}"
+
+    @cached_property
+    def _corners(self) -> NDArray[np.int64]:
+        """The window's left top corner in the cube, frame by frame."""
+        rng = np.random.default_rng([self._seed, 0])
+        room = np.array([self._cube.shape[1] - self._size[0], self._cube.shape[0] - self._size[1]])
+        walk = np.tanh(smooth_walk(rng, self._frames, 45, 2)) * 0.5 + 0.5
+        return np.round(walk * room).astype(np.int64)
+
+    @cached_property
+    def _target(self) -> tuple[Actor, Trajectory]:
+        rng = np.random.default_rng([self._seed, 1])
+        long_side = float(rng.uniform(0.14, 0.24) * min(self._size))
+        half = (long_side / 2, long_side / 2 * float(rng.uniform(0.6, 1.0)))
+        actor = Actor((Part((self._patch(rng, half),)),), Bend(float(rng.uniform(0, 0.08)), 2.0, 0.15))
+        path = wandering(
+            rng,
+            self._frames,
+            self._size,
+            half,
+            speed=float(rng.uniform(0.8, 2.0)),
+            scale_change=0.15,
+            turn=0.3,
+        )
+        return actor, path
+
+    def _patch(self, rng: np.random.Generator, half: tuple[float, float]) -> NDArray[np.float32]:
+        """A part's texture: of some random patches, the one whose mean spectrum is least like the image's."""
+        width, height = (max(int(2 * side), 4) for side in half)
+        usual = np.median(self._cube[::4, ::4].reshape(-1, self._cube.shape[2]), axis=0) + 1.0
+        best, unlike = self._cube[:height, :width], -1.0
+        for _ in range(_CANDIDATES):
+            y = int(rng.integers(0, self._cube.shape[0] - height + 1))
+            x = int(rng.integers(0, self._cube.shape[1] - width + 1))
+            patch = self._cube[y : y + height, x : x + width]
+            difference = np.abs(np.log((patch.mean(axis=(0, 1)) + 1.0) / usual)).mean()
+            if difference > unlike:
+                best, unlike = patch, float(difference)
+        colours = best.astype(np.float32)
+        if self._seed % 2:
+            colours *= _other_spectrum(rng, self._camera)
+        size = int(np.ceil(2 * MARGIN * max(width, height)))
+        inside = round(size / MARGIN)
+        rim = (size - inside) // 2
+        square = np.ones((size, size, colours.shape[2] + 1), dtype=np.float32)
+        square[rim : rim + inside, rim : rim + inside, :-1] = cv2.resize(colours, (inside, inside))
+        soft = cv2.GaussianBlur(filled(random_outline(rng), size), (0, 0), 0.6)
+        soft[[0, -1]] = soft[:, [0, -1]] = 0
+        square *= soft[..., None]
+        return square
+
+
+def read_spectral_image(path: Path) -> NDArray[Any]:
+    """A cube ``(height, width, bands)`` from a TIFF, or a raw mosaic ``(height, width)`` from a TIFF or PNG.
+
+    Raises:
+        SourceError: it cannot be read, or is neither.
+    """
+    image: NDArray[Any] | None
+    try:
+        if path.suffix.lower() in {".tif", ".tiff"}:
+            image = np.asarray(tifffile.imread(path))
+        else:
+            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except OSError as error:
+        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
+    except Exception as error:  # whatever a damaged file makes the readers stumble over
+        raise SourceError(f"{path} is no image: {error}") from error
+    if image is None:
+        raise SourceError(f"{path} is no image; a cube is a TIFF, a raw mosaic a TIFF or PNG")
+    image = image.squeeze()
+    if image.ndim == 3 and image.shape[0] < min(image.shape[1:]):
+        image = image.transpose(1, 2, 0)
+    if image.ndim not in (2, 3) or not image.size:
+        raise SourceError(f"{path} is of shape {image.shape}; a cube has three axes, a raw mosaic two")
+    if image.dtype not in (np.uint8, np.uint16):
+        image = image.astype(np.float32)
+        if not np.isfinite(image).all():
+            raise SourceError(f"{path} has values that are not finite")
+    return image
+
+
+def _camera_of(image: NDArray[Any], camera: str, mosaic: str, path: Path) -> SpectralInfo:
+    """The camera of an image, as told or as found, with the bit depth that the file's samples have."""
+    if camera:
+        info = (
+            preset(camera)
+            if camera in PRESETS or not Path(camera).suffix
+            else read_camera_file(camera).camera
+        )
+    elif image.ndim == 3:
+        info = preset_for_bands(image.shape[2])
+    else:
+        rows, columns = _parsed(mosaic) if mosaic else (find_period(image, path),) * 2
+        info = preset_for_bands(rows * columns)
+    if mosaic and info.mosaic != _parsed(mosaic):
+        raise SourceError(f"{path}: mosaic {mosaic}, but the camera's is {info.mosaic}")
+    if image.dtype == np.float32:
+        return replace(info, bit_depth=0, saturation_level=float(image.max()))
+    bits = np.iinfo(image.dtype).bits
+    depth = info.bit_depth if image.max() < 1 << info.bit_depth else bits
+    return replace(info, bit_depth=min(depth, bits), saturation_level=float((1 << min(depth, bits)) - 1))
+
+
+def _parsed(mosaic: str) -> tuple[int, int]:
+    rows, _, columns = mosaic.lower().partition("x")
+    if not (rows.isdigit() and columns.isdigit() and int(rows) and int(columns)):
+        raise SourceError(f"mosaic {mosaic!r} is not rows x columns, as in 3x3")
+    return int(rows), int(columns)
+
+
+def find_period(raw: NDArray[Any], path: Path) -> int:
+    """Side of the square filter pattern of a raw mosaic, by the power of its repetition in both directions.
+
+    Raises:
+        SourceError: no period stands out.
+    """
+    size = 60 * (min(raw.shape) // 60)
+    if size:
+        centre = raw[(raw.shape[0] - size) // 2 :, (raw.shape[1] - size) // 2 :][:size, :size].astype(
+            np.float32
+        )
+        fine = centre - cv2.blur(centre, (15, 15))
+        share = {}
+        for period in _PERIODS:
+            phases = fine.reshape(size // period, period, size // period, period).mean(axis=(0, 2))
+            share[period] = float(phases.var() / max(float(fine.var()), 1e-9))
+        best = max(share.values())
+        if best > 0.05:
+            return min(period for period, value in share.items() if value > 0.8 * best)
+    raise SourceError(
+        f"{path} is one plane, and no mosaic pattern stands out in it; say mosaic=3x3 or give a camera"
+    )
+
+
+def _whole_periods(raw: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
+    rows, columns = camera.mosaic or (1, 1)
+    return raw[: raw.shape[0] // rows * rows, : raw.shape[1] // columns * columns]
+
+
+def _other_spectrum(rng: np.random.Generator, camera: SpectralInfo) -> NDArray[np.float32]:
+    """A smooth factor over the bands, 0.5 to 1.5 or so."""
+    nm = np.array(camera.wavelengths_nm)
+    place = (nm - nm.min()) / max(float(np.ptp(nm)), 1.0)
+    wave = np.sin(2 * np.pi * (rng.uniform(0.5, 1.5) * place + rng.uniform()))
+    factor: NDArray[np.float32] = (1 + rng.uniform(0.3, 0.5) * wave).astype(np.float32)
+    return factor
+
+
+def _rounded(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    if dtype == np.float32:
+        return values
+    return np.clip(values + 0.5, 0, np.iinfo(dtype).max).astype(dtype)

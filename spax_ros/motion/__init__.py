@@ -1,0 +1,1 @@
+"""Motion mask: registration, background and contrast of a frame."""

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+
+from hsi_tracker_ros.cubes.camera_presets import preset
+from hsi_tracker_ros.cubes.decoder import Decoder
+from hsi_tracker_ros.cubes.mosaic import from_cube
+from hsi_tracker_ros.simulation import PannedCube
+from tracking_runtime.errors import SourceError
+
+SHARED = Path(__file__).parents[4] / "shared" / "data" / "hyperspectral"
+needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real data at {SHARED}")
+
+
+@pytest.fixture
+def cube() -> np.ndarray:
+    """A cube in which every pixel is unlike every other."""
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(20, 200, (12, 16, 16)).astype(np.float32)
+    fine = cv2.resize(coarse, (128, 96), interpolation=cv2.INTER_LINEAR) * np.linspace(0.5, 1, 16)
+    return (fine + rng.uniform(0, 20, fine.shape)).astype(np.uint8)
+
+
+@pytest.fixture
+def cube_file(cube: np.ndarray, tmp_path: Path) -> Path:
+    path = tmp_path / "cube.tif"
+    tifffile.imwrite(path, cube)
+    return path
+
+
+def outside(shape: tuple[int, ...], box: np.ndarray, rim: int = 3) -> np.ndarray:
+    mask = np.ones(shape[:2], bool)
+    x, y, w, h = box.astype(int)
+    mask[max(y - rim, 0) : y + h + rim, max(x - rim, 0) : x + w + rim] = False
+    return mask
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_every_sample_but_the_targets_is_a_real_one(cube: np.ndarray, cube_file: Path, seed: int) -> None:
+    source = PannedCube(cube_file, seed=seed, frames=30)
+    windows = set()
+    for frame in source:
+        assert frame.encoding == "8UC16"
+        height, width = frame.image.shape[:2]
+        real = outside(frame.image.shape, frame.truth.boxes[0])
+        row, column = np.argwhere(real)[0]
+        starts = np.argwhere((cube == frame.image[row, column]).all(axis=2)) - (row, column)
+        places = [
+            (top, left)
+            for top, left in starts.tolist()
+            if cube[top : top + height, left : left + width].shape == frame.image.shape
+            and (cube[top : top + height, left : left + width][real] == frame.image[real]).all()
+        ]
+        assert len(places) == 1
+        windows.add(places[0])
+    assert len(windows) > 5
+
+
+def test_the_target_moves_inside_the_window(cube_file: Path) -> None:
+    boxes = np.concatenate([frame.truth.boxes for frame in PannedCube(cube_file, seed=2, frames=80)])
+    assert len(boxes) == 80
+    assert (boxes[:, :2] >= 0).all()
+    assert (boxes[:, 0] + boxes[:, 2] <= 96).all()
+    assert np.ptp(boxes[:, 0]) + np.ptp(boxes[:, 1]) > 10
+
+
+def test_a_raw_mosaic_stays_one(cube: np.ndarray, cube_file: Path, tmp_path: Path) -> None:
+    path = tmp_path / "raw.png"
+    cv2.imwrite(str(path), from_cube(cube, preset("vis16")))
+    raw, whole = PannedCube(path, seed=1, frames=5), PannedCube(cube_file, seed=1, frames=5)
+    assert raw.spectral_info.mosaic == (4, 4)
+    for a, b in zip(raw, whole, strict=True):
+        assert a.encoding == "mono8"
+        np.testing.assert_array_equal(Decoder(raw.spectral_info).decode(a.image, a.encoding), b.image)
+        np.testing.assert_array_equal(a.truth.boxes, b.truth.boxes)
+
+
+def test_sixteen_bit_cubes_stay_sixteen_bit(cube: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "deep.tif"
+    tifffile.imwrite(path, cube.astype(np.uint16) * 4)
+    source = PannedCube(path, frames=2)
+    frame = next(iter(source))
+    assert frame.encoding == "16UC16"
+    assert frame.image.dtype == np.uint16
+    assert source.spectral_info.bit_depth == 10
+
+
+def test_a_camera_file_says_what_the_bands_are(cube: np.ndarray, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "seven.tif", cube[..., :7])
+    (tmp_path / "camera.yaml").write_text("wavelengths_nm: [450, 480, 510, 540, 570, 600, 630]")
+    source = PannedCube(tmp_path / "seven.tif", frames=1, camera=str(tmp_path / "camera.yaml"))
+    assert source.spectral_info.wavelengths_nm[-1] == 630
+    with pytest.raises(SourceError, match="7 bands"):
+        PannedCube(tmp_path / "seven.tif")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [("none.tif", None, "none.tif"), ("a.tif", b"II", "no image"), ("a.png", b"PNG", "no image")],
+)
+def test_a_file_that_cannot_be_read_is_named(
+    tmp_path: Path, name: str, content: bytes | None, reason: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=reason):
+        PannedCube(tmp_path / name)
+
+
+def test_a_plain_photograph_is_no_mosaic(tmp_path: Path) -> None:
+    smooth = cv2.GaussianBlur(
+        np.random.default_rng(0).uniform(0, 255, (240, 320)).astype(np.float32), (0, 0), 3
+    )
+    cv2.imwrite(str(tmp_path / "grey.png"), smooth.astype(np.uint8))
+    with pytest.raises(SourceError, match="mosaic=3x3"):
+        PannedCube(tmp_path / "grey.png")
+
+
+def test_a_wrong_mosaic_is_refused(cube: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "raw.png"
+    cv2.imwrite(str(path), from_cube(cube, preset("vis16")))
+    with pytest.raises(SourceError, match="3 rows"):
+        PannedCube(path, mosaic="3 rows")
+    with pytest.raises(SourceError, match="5x5"):
+        PannedCube(path, camera="vis16", mosaic="5x5")
+
+
+@needs_shared
+@pytest.mark.parametrize(("name", "bands"), [("vis_16band_256x512.tif", 16), ("nir_25band.tif", 25)])
+def test_real_cubes_are_panned(name: str, bands: int) -> None:
+    source = PannedCube(SHARED / name, seed=3, frames=3)
+    for frame in source:
+        assert frame.image.shape[2] == bands
+        assert len(frame.truth.boxes) == 1
+
+
+@needs_shared
+@pytest.mark.parametrize("scene", [1, 2, 3, 4])
+def test_the_pattern_of_real_mosaics_is_found(scene: int) -> None:
+    source = PannedCube(SHARED / "cms_v_mosaic" / f"scene_{scene}.png", frames=2)
+    assert source.spectral_info.mosaic == (3, 3)
+    frame = next(iter(source))
+    assert frame.encoding == "mono8"
+    cube = Decoder(source.spectral_info).decode(frame.image, frame.encoding)
+    assert cube.shape[2] == 9

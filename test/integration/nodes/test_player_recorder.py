@@ -1,0 +1,299 @@
+"""The player and the recorder as processes: what is played is recorded, and nothing is lost unsaid."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+import os
+
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from remote_sensing_tracking.msg import SpectralInfo, TrackArray
+from rosbags.highlevel import AnyReader
+from sensor_msgs.msg import Image
+from std_msgs.msg import String, UInt8MultiArray
+
+from tracking_runtime.bags import BagReader
+from tracking_runtime.io.sources import BagSource, FolderSource
+from tracking_runtime.ros.clients import LifecycleClient, RequestRefused
+from tracking_runtime.ros.node import qos
+from tracking_runtime.ros.session import RosSession
+
+from .conftest import FRAMES
+
+PLAYER, RECORDER = "tracking_runtime.nodes.player", "tracking_runtime.nodes.recorder"
+
+
+def stamp(message) -> int:
+    return message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
+
+
+def diagnosed(client: LifecycleClient, key: str, value: str) -> bool:
+    return bool(client.diagnosis and client.diagnosis.values.get(key) == value)
+
+
+class TestTogether:
+    def test_recording_holds_exactly_what_was_played(self, ros, node_process, sequence, tmp_path, wait_for):
+        """In lock step with a consumer that answers each frame."""
+        answers = ros.node.create_publisher(TrackArray, "tracks", qos.track())
+        ros.node.create_subscription(
+            Image, "image", lambda m: answers.publish(TrackArray(header=m.header)), qos.sensor()
+        )
+        recorder = node_process(
+            RECORDER,
+            "recorder",
+            parameters={
+                "autostart": True,
+                "output": str(tmp_path / "bag"),
+                "topics": ["image", "spectral_info", "ground_truth", "tracks"],
+            },
+        )
+        watched = LifecycleClient(ros, "/recorder")
+        wait_for(lambda: answers.get_subscription_count() == 1, what="recorder of the answers")
+        player = node_process(
+            PLAYER,
+            "player",
+            parameters={
+                "autostart": True,
+                "source": f"folder:{sequence}?rate=25",
+                "rate": 0.0,
+                "wait_for_subscribers": 2,
+                "exit_when_done": True,
+            },
+        )
+        assert player.wait(30) == 0
+        wait_for(lambda: diagnosed(watched, "written", str(3 * FRAMES + 1)), what="all written")
+        assert recorder.stop() == 0
+        reader = BagReader(tmp_path / "bag")
+        assert reader.complete
+        assert reader.counts == {
+            "/tracks": FRAMES,
+            "/image": FRAMES,
+            "/ground_truth": FRAMES,
+            "/spectral_info": 1,
+        }
+        recorded, original = BagSource(tmp_path / "bag"), FolderSource(sequence, rate=25)
+        assert recorded.spectral_info == original.spectral_info
+        for one, other in zip(recorded, original, strict=True):
+            assert (one.stamp_ns, one.encoding) == (other.stamp_ns, other.encoding)
+            np.testing.assert_array_equal(one.image, other.image)
+            np.testing.assert_array_equal(one.truth.boxes, other.truth.boxes)
+        with AnyReader([tmp_path / "bag"]) as rosbags:
+            assert rosbags.message_count == 3 * FRAMES + 1
+        with (tmp_path / "bag" / "bag_0.mcap").open("rb") as file:
+            in_file = make_reader(file).iter_messages(log_time_order=False)
+            times = [message.log_time for _, _, message in in_file]
+        assert times == sorted(times)
+        (info,) = reader.topics["/spectral_info"].qos
+        assert info.durability == "transient_local"
+
+
+class TestPlayer:
+    def play(self, node_process, sequence, **parameters):
+        defaults = {"autostart": True, "source": f"folder:{sequence}", "rate": 0.0}
+        return node_process(PLAYER, "player", parameters={**defaults, **parameters})
+
+    def test_lock_step_waits_for_the_answer(self, ros, node_process, sequence, wait_for):
+        answers = ros.node.create_publisher(TrackArray, "tracks", qos.track())
+        images = ros.listen(Image, "image", qos.sensor())
+        truths = ros.listen(TrackArray, "ground_truth", qos.track())
+        client = LifecycleClient(ros, "/player")
+        self.play(node_process, sequence)
+        for count in range(1, FRAMES + 1):
+            wait_for(lambda count=count: len(images) == count, what=f"image {count}")
+            if count == 3:
+                wait_for(lambda: diagnosed(client, "published", "3"))
+                assert len(images) == 3
+            answers.publish(TrackArray(header=images[-1].header))
+        wait_for(lambda: diagnosed(client, "finished", "true"), what="end")
+        assert client.diagnosis.values["published"] == str(FRAMES)
+        assert client.diagnosis.values["unanswered"] == "0"
+        wait_for(lambda: len(truths) == FRAMES)
+        assert [len(truth.ids) for truth in truths] == [1] * 5 + [0] + [1] * 6
+        assert [stamp(image) for image in images] == [i * 100_000_000 for i in range(1, FRAMES + 1)]
+
+    def test_consumer_that_does_not_answer_is_counted(self, ros, node_process, sequence, wait_for):
+        ros.node.create_publisher(TrackArray, "tracks", qos.track())
+        images = ros.listen(Image, "image", qos.sensor())
+        client = LifecycleClient(ros, "/player")
+        self.play(node_process, sequence, patience=0.02)
+        wait_for(lambda: diagnosed(client, "finished", "true"), what="end")
+        assert client.diagnosis.values["unanswered"] == str(FRAMES)
+        assert "12 frames were not answered" in client.diagnosis.message
+        wait_for(lambda: len(images) == FRAMES)
+
+    def test_waits_for_who_has_to_hear_the_tracks(self, ros, node_process, sequence, wait_for):
+        images = ros.listen(Image, "image", qos.sensor())
+        client = LifecycleClient(ros, "/player")
+        self.play(node_process, sequence, rate=100.0, wait_for_nodes="recorder")
+        wait_for(lambda: diagnosed(client, "published", "0"), what="a player that waits")
+        with RosSession("recorder", ros.node.context.get_domain_id()) as recorder:
+            recorder.listen(TrackArray, "tracks", qos.track())
+            wait_for(lambda: len(images) == FRAMES, what="all images")
+
+    def test_bands_are_there_for_who_comes_late(self, ros, node_process, sequence, wait_for):
+        client = LifecycleClient(ros, "/player")
+        self.play(node_process, sequence, rate=200.0, wait_for_subscribers=0)
+        wait_for(lambda: diagnosed(client, "finished", "true"), what="end")
+        infos = ros.listen(SpectralInfo, "spectral_info", qos.info())
+        wait_for(lambda: infos, what="spectral_info")
+        assert list(infos[0].wavelengths) == [500, 600, 700, 800]
+        assert (infos[0].mosaic_rows, infos[0].mosaic_columns) == (2, 2)
+
+    def test_loops_with_stamps_of_now(self, ros, node_process, sequence, wait_for):
+        images = ros.listen(Image, "image", qos.sensor())
+        before = time.time_ns()
+        self.play(node_process, sequence, rate=100.0, loop=True, stamps="now")
+        wait_for(lambda: len(images) > 2 * FRAMES, what="third round")
+        stamps = [stamp(image) for image in images]
+        assert before < stamps[0]
+        assert stamps == sorted(stamps)
+        assert stamps[-1] < time.time_ns()
+
+    def test_keeps_its_rate(self, ros, node_process, sequence, wait_for):
+        arrivals: list[float] = []
+        ros.node.create_subscription(
+            Image, "image", lambda _: arrivals.append(time.monotonic()), QoSProfile(depth=100)
+        )
+        self.play(node_process, sequence, rate=20.0)
+        wait_for(lambda: len(arrivals) == FRAMES, what="all images")
+        assert 0.045 < np.median(np.diff(arrivals)) < 0.055
+
+    def test_begins_anew_when_activated_again(self, ros, node_process, sequence, wait_for):
+        images = ros.listen(Image, "image", qos.sensor())
+        client = LifecycleClient(ros, "/player")
+        self.play(node_process, sequence, autostart=False, rate=5.0)
+        client.start()
+        wait_for(lambda: len(images) >= 2, what="two images")
+        client.deactivate()
+        client.activate()
+
+        def stamps() -> list[int]:
+            return [stamp(image) for image in images]
+
+        wait_for(lambda: stamps().count(100_000_000) == 2, what="the first image again")
+        before = stamps().index(100_000_000, 1)
+        assert before >= 2
+        assert stamps()[:before] == [i * 100_000_000 for i in range(1, before + 1)]
+
+    def test_what_is_wrong_with_a_source_is_known_when_configured(self, ros, node_process, sequence):
+        client = LifecycleClient(ros, "/player")
+        self.play(node_process, sequence, autostart=False, source="folder:/nowhere")
+        with pytest.raises(RequestRefused, match="no folder at /nowhere"):
+            client.configure()
+        for source, reason in (
+            ("scene:moon", "no scene named 'moon'"),
+            (f"bag:{sequence}", "is not a recording"),
+        ):
+            value = Parameter("source", value=source).to_parameter_msg()
+            request = SetParameters.Request(parameters=[value])
+            assert ros.call(SetParameters, "/player/set_parameters", request).results[0].successful
+            with pytest.raises(RequestRefused, match=reason):
+                client.configure()
+        assert client.state() == "unconfigured"
+
+    def test_damaged_frame_ends_the_playing_but_not_the_node(self, ros, node_process, sequence, wait_for):
+        (sequence / "4.png").write_bytes(b"no image")
+        images = ros.listen(Image, "image", qos.sensor())
+        client = LifecycleClient(ros, "/player")
+        process = self.play(node_process, sequence, rate=100.0)
+        wait_for(lambda: client.diagnosis and "4.png" in client.diagnosis.message, what="the reason")
+        wait_for(lambda: len(images) == 4, what="the frames before")
+        assert process.running
+
+
+class TestRecorder:
+    def record(self, node_process, folder: Path, **parameters):
+        defaults = {"autostart": True, "output": str(folder), "topics": ["chatter", "late"]}
+        return node_process(RECORDER, "recorder", parameters={**defaults, **parameters})
+
+    def test_topics_of_any_type_and_quality_from_when_they_appear(
+        self, ros, node_process, tmp_path, wait_for
+    ):
+        client = LifecycleClient(ros, "/recorder")
+        latched = ros.node.create_publisher(String, "chatter", qos.info())
+        latched.publish(String(data="before the recorder was there"))
+        recorder = self.record(node_process, tmp_path / "bag", pattern="/by/.*")
+        wait_for(lambda: diagnosed(client, "written./chatter", "1"), what="the latched message")
+        assert client.diagnosis.values["awaited"] == "/late"
+        best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
+        late = ros.node.create_publisher(UInt8MultiArray, "late", best_effort)
+        other = ros.node.create_publisher(String, "/by/pattern", 10)
+        wait_for(lambda: late.get_subscription_count() and other.get_subscription_count(), what="taps")
+        late.publish(UInt8MultiArray(data=b"123"))
+        other.publish(String(data="x"))
+        wait_for(lambda: diagnosed(client, "written", "3"), what="all written")
+        assert recorder.stop() == 0
+        reader = BagReader(tmp_path / "bag")
+        contents = {record.topic: message.data for record, message in reader.messages()}
+        assert contents["/chatter"] == "before the recorder was there"
+        assert bytes(contents["/late"]) == b"123"
+        assert contents["/by/pattern"] == "x"
+        assert reader.topics["/late"].qos[0].reliability == "best_effort"
+
+    def test_killed_recorder_leaves_all_but_the_last_second(self, ros, node_process, tmp_path, wait_for):
+        chatter = ros.node.create_publisher(String, "chatter", QoSProfile(depth=1000))
+        client = LifecycleClient(ros, "/recorder")
+        recorder = self.record(node_process, tmp_path / "bag")
+        wait_for(chatter.get_subscription_count, what="tap")
+        timer = ros.node.create_timer(0.01, lambda: chatter.publish(String(data=str(time.time_ns()))))
+
+        def written() -> int:
+            return int(client.diagnosis.values.get("written", 0)) if client.diagnosis else 0
+
+        wait_for(lambda: written() > 50, what="messages")
+        kept, second_later = written(), client.diagnosis_stamp_ns + 10**9
+        wait_for(lambda: client.diagnosis_stamp_ns >= second_later, what="a second on the recorder's clock")
+        last = written() + 2
+        wait_for(lambda: written() >= last, what="a message that was written after that second")
+        os.kill(recorder.pid, signal.SIGKILL)
+        recorder.wait(10)
+        ros.run(timer.cancel)
+        reader = BagReader(tmp_path / "bag")
+        assert not reader.complete
+        times = [int(message.data) for _, message in reader.messages()]
+        assert times == sorted(times)
+        assert len(times) >= kept
+
+    def test_never_overwrites(self, ros, node_process, tmp_path):
+        (tmp_path / "bag").mkdir()
+        client = LifecycleClient(ros, "/recorder")
+        self.record(node_process, tmp_path / "bag", autostart=False)
+        with pytest.raises(RequestRefused, match="bag exists already"):
+            client.configure()
+
+    def test_full_disk_is_said_and_the_node_lives(self, ros, node_process, tmp_path, wait_for):
+        chatter = ros.node.create_publisher(UInt8MultiArray, "chatter", 10)
+        client = LifecycleClient(ros, "/recorder")
+        recorder = self.record(node_process, tmp_path / "bag")
+        wait_for(chatter.get_subscription_count, what="tap")
+        resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+        timer = ros.node.create_timer(0.01, lambda: chatter.publish(UInt8MultiArray(data=bytes(100_000))))
+        wait_for(lambda: client.diagnosis and "cannot write" in client.diagnosis.message, what="the reason")
+        ros.run(timer.cancel)
+        assert client.diagnosis.level == 2
+        client.deactivate()
+        assert recorder.running
+        written = list(BagReader(tmp_path / "bag").records())
+        assert all(len(record.data) > 100_000 for record in written)
+
+    def test_message_that_finds_no_room_is_counted(self, ros, node_process, tmp_path, wait_for):
+        chatter = ros.node.create_publisher(UInt8MultiArray, "chatter", 10)
+        client = LifecycleClient(ros, "/recorder")
+        self.record(node_process, tmp_path / "bag", queue=1)
+        wait_for(chatter.get_subscription_count, what="tap")
+        chatter.publish(UInt8MultiArray(data=bytes(2_000_000)))
+        chatter.publish(UInt8MultiArray(data=b"x"))
+        wait_for(lambda: diagnosed(client, "dropped./chatter", "1"), what="the drop")
+        wait_for(lambda: diagnosed(client, "written./chatter", "1"), what="the other")
+        assert "too slow" in client.diagnosis.message

@@ -1,0 +1,111 @@
+"""A small tracker's node for tests of the base classes: it follows the brightest pixel."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from remote_sensing_tracking import msg
+
+from spax_ros.association import Tracks
+from tracking_runtime.errors import ModelError
+from tracking_runtime.ros.conversions import track_messages
+from tracking_runtime.ros.conversions.track_messages import FrameFacts
+from tracking_runtime.ros.node import qos
+from tracking_runtime.ros.node.diagnostics import Value
+from tracking_runtime.ros.node.managed_node import run_node
+from tracking_runtime.ros.node.parameters import Change, parameter
+from tracking_runtime.ros.tracker_node.node import FrameNode, FrameNodeParameters
+
+POISON = 13
+
+
+@dataclass(frozen=True)
+class BrightnessParameters(FrameNodeParameters):
+    size: float = parameter(3.0, "[px] side of the box", minimum=1, maximum=9, change=Change.ALWAYS)
+    low: int = parameter(0, "least value", minimum=0)
+    high: int = parameter(255, "largest value", maximum=255)
+    work: float = parameter(0.0, "[s] that a frame takes; with a model named light a quarter", minimum=0)
+
+    def check(self) -> None:
+        if self.low > self.high:
+            raise ValueError(f"parameter low is {self.low}, high is only {self.high}")
+
+
+class Brightest:
+    deepest_easing = 2
+    size_tolerance_px = 2
+
+    def __init__(self, work_s: float) -> None:
+        self.frames = 0
+        self._work_s = work_s
+        self._level = 0
+
+    def ease(self, level: int) -> None:
+        self._level = level
+
+    def take_over(self, other: Brightest) -> None:
+        self.frames = other.frames
+
+    def reset(self) -> None:
+        self.frames = 0
+
+    def find(self, image: NDArray[Any]) -> tuple[int, int]:
+        if image.max() == POISON:
+            raise RuntimeError("poisoned")
+        self.frames += 1
+        time.sleep(self._work_s / 2**self._level)
+        y, x = np.unravel_index(int(image.argmax()), image.shape)
+        return int(x), int(y)
+
+
+class BrightnessNode(FrameNode[BrightnessParameters, Brightest, tuple[int, int]]):
+    def __init__(self) -> None:
+        super().__init__("brightness", BrightnessParameters)
+
+    def load(self) -> None:
+        super().load()
+        self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.track())
+
+    def unload(self) -> None:
+        self.get_logger().info("unloading")
+        super().unload()
+
+    def open_tracker(self, model: str) -> Brightest:
+        if model and not Path(model).exists():
+            raise ModelError(f"no model {model}")
+        if model:
+            Path(model).read_bytes()  # a FIFO takes as long as its writer
+        return Brightest(self.parameters.work / (4 if Path(model).name == "light" else 1))
+
+    def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
+        return image.reshape(*image.shape[:2], -1)[..., 0]
+
+    def track(self, frame: NDArray[Any], stamp_ns: int) -> tuple[int, int]:
+        return self.tracker.find(frame)
+
+    def publish(self, facts: FrameFacts, frame: NDArray[Any], result: tuple[int, int]) -> None:
+        size = self.parameters.size
+        box = np.array([[*result, size, size]])
+        found = Tracks(
+            ids=np.array([self.tracker.frames]),
+            class_ids=np.zeros(1, np.uint8),
+            scores=np.ones(1, np.float32),
+            boxes=box,
+            velocities=np.zeros((1, 2)),
+            states=np.full(1, msg.TrackArray.STATE_CONFIRMED, np.uint8),
+            ages=np.ones(1, np.int32),
+        )
+        self._tracks.publish(track_messages.to_tracks(facts, ["spot"], found))
+
+    def describe_tracker(self) -> dict[str, Value]:
+        return {"engine": "none", "frames": self.tracker.frames}
+
+
+if __name__ == "__main__":
+    sys.exit(run_node(BrightnessNode))

@@ -1,0 +1,59 @@
+"""Checkpoints: what is none is refused by name, whatever it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tracking_runtime.errors import ModelError
+from tracking_runtime.models.checkpoints import read_checkpoint, read_state_dict
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"<!DOCTYPE html><html><body>Quota exceeded</body></html>",
+        b"https://drive.google.com/file/d/1abc/view",
+        b"hello",
+        b"error: not found",
+        b"\x89PNG\r\n\x1a\n" + bytes(100),
+        b"\x80\x02" + bytes(range(60)),
+    ],
+)
+def test_a_file_of_another_kind_is_named(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"weights\.pth"):
+        read_checkpoint(path)
+
+
+def test_a_checkpoint_cut_short_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"a": torch.zeros(1000)}, path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(ModelError, match=r"weights\.pth"):
+        read_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    "content", [[1], {1: torch.zeros(1)}, {"state_dict": {1: torch.zeros(1)}}, {"state_dict": 3}, {"a": 3}]
+)
+def test_what_holds_no_named_weights_is_named(content: object, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save(content, path)
+    with pytest.raises(ModelError, match=r"weights\.pth"):
+        read_state_dict(path)
+
+
+def test_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"weights\.pth"):
+        read_checkpoint(tmp_path / "weights.pth")
+
+
+def test_weights_are_found_below_and_without_their_prefix(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"epoch": 3, "state_dict": {"module.a": torch.ones(2)}}, path)
+    assert torch.equal(read_state_dict(path)["a"], torch.ones(2))

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import yaml
+
+pytest.importorskip("rclpy", reason="needs ROS 2")
+
+from tracking_runtime.ros.node.parameters import Change, NodeParameters, parameter, to_markdown, to_yaml
+
+
+@dataclass(frozen=True)
+class Example(NodeParameters):
+    engine: str = parameter("auto", "what runs", choices=("auto", "cpu"))
+    gain: float = parameter(1.0, "how much", minimum=0, maximum=2, change=Change.ALWAYS)
+    count: int = parameter(3, "how many", minimum=1)
+    box: tuple[float, ...] = parameter((0.0, 0.0), "where", maximum=9)
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"engine": "gpu"}, "parameter engine is 'gpu', allowed: auto, cpu"),
+        ({"gain": 2.5}, "parameter gain is 2.5, allowed: 0 to 2"),
+        ({"gain": float("nan")}, "parameter gain is nan"),
+        ({"count": 0}, "parameter count is 0, allowed: at least 1"),
+        ({"box": (1.0, 10.0)}, r"parameter box is \(1.0, 10.0\), allowed: at most 9"),
+    ],
+)
+def test_value_beyond_its_limits_is_named(values: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        Example(**values)  # type: ignore[arg-type]
+
+
+def test_yaml_holds_every_default() -> None:
+    content = yaml.safe_load(to_yaml(Example, "example"))
+    assert content == {
+        "/**/example": {
+            "ros__parameters": {
+                "autostart": False,
+                "engine": "auto",
+                "gain": 1.0,
+                "count": 3,
+                "box": [0.0, 0.0],
+            }
+        }
+    }
+
+
+def test_markdown_has_a_row_for_each() -> None:
+    rows = to_markdown(Example).splitlines()[2:]
+    assert rows[1] == "| `engine` | text | `auto` | auto, cpu | while unconfigured | what runs |"
+    assert rows[2] == "| `gain` | number | `1.0` | 0 to 2 | at any time | how much |"
+    assert rows[4].startswith("| `box` | list of number | `[0.0, 0.0]` |")
+    assert len(rows) == 5

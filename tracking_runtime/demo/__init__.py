@@ -1,0 +1,1 @@
+"""The scenarios of `rstrack demo` and their runner."""

@@ -1,0 +1,1 @@
+"""Sources of frames, text and temporary files."""

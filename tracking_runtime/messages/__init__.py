@@ -1,0 +1,1 @@
+"""ROS messages without a ROS installation."""

@@ -1,0 +1,1 @@
+"""Models on disk: manifests, weights and checkpoints."""

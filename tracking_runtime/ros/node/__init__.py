@@ -1,0 +1,1 @@
+"""Base of all nodes: lifecycle, parameters, diagnostics, QoS."""

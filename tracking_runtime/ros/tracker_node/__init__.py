@@ -1,0 +1,1 @@
+"""Base of the tracker nodes: the path of a frame."""
