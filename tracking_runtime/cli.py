@@ -1,4 +1,4 @@
-"""``rstrack``: commands that packages offer under entry point groups, assembled when they are asked for."""
+"""The command `rstrack`: a group whose sub-commands are entry points, loaded when they are used."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ import signal
 import sys
 from collections.abc import Mapping
 from functools import cached_property
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from typing import Any
 
 import click
 
-COMMANDS = "remote_sensing_tracking.commands"
-TRAIN = "remote_sensing_tracking.train"
-IMPORT = "remote_sensing_tracking.import"
-BENCH = "remote_sensing_tracking.bench"
+from tracking_runtime.errors import TrackingError
+from tracking_runtime.plugins import BENCH, COMMANDS, IMPORT, TRAIN, find_plugins
+
 DISTRIBUTION = "remote_sensing_tracking"
 
 
 class PluginGroup(click.Group):
-    """A group of the commands that are installed under an entry point group.
+    """A click group of the commands that an entry-point group names.
 
-    One that cannot be loaded is listed with the reason, and leaves the others as they are.
+    A command that cannot be loaded is listed with the reason. The others still work.
+
+    Args:
+        plugins: name of the entry-point group.
     """
 
     def __init__(self, *args: Any, plugins: str, **options: Any) -> None:
@@ -30,28 +32,35 @@ class PluginGroup(click.Group):
 
     @cached_property
     def _points(self) -> Mapping[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self._plugins)}
+        return find_plugins(self._plugins)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Print a `TrackingError` as one line and exit with status 1."""
+        try:
+            return super().invoke(ctx)
+        except TrackingError as error:
+            raise click.ClickException(str(error)) from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """All names, in the order of the alphabet."""
+        """Return the names of all commands in alphabetical order."""
         return sorted({*super().list_commands(ctx), *self._points})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command by its name; one that says what is wrong if it cannot be loaded."""
-        known = super().get_command(ctx, cmd_name)
-        if known is not None or cmd_name not in self._points:
-            return known
+        """Return the command of a name. If it cannot be loaded, return one that fails with the reason."""
+        own_command = super().get_command(ctx, cmd_name)
+        if own_command is not None or cmd_name not in self._points:
+            return own_command
         try:
             command = self._points[cmd_name].load()
         except Exception as error:
-            return _broken(cmd_name, self._points[cmd_name].value, error)
+            return _make_broken_command(cmd_name, self._points[cmd_name].value, error)
         if not isinstance(command, click.Command):
-            problem = TypeError(f"it is a {type(command).__name__}, not a click command")
-            return _broken(cmd_name, self._points[cmd_name].value, problem)
+            problem = TypeError(f"expected a click command: got a {type(command).__name__}")
+            return _make_broken_command(cmd_name, self._points[cmd_name].value, problem)
         return command
 
 
-def _broken(name: str, value: str, error: Exception) -> click.Command:
+def _make_broken_command(name: str, value: str, error: Exception) -> click.Command:
     reason = f"{value} cannot be loaded: {error or type(error).__name__}"
 
     def fail() -> None:
@@ -63,7 +72,7 @@ def _broken(name: str, value: str, error: Exception) -> click.Command:
     )
 
 
-def _version() -> str:
+def _read_version() -> str:
     try:
         return version(DISTRIBUTION)
     except PackageNotFoundError:
@@ -75,25 +84,30 @@ def _version() -> str:
     plugins=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-@click.version_option(_version(), prog_name="rstrack")
-def main() -> None:
-    """Tracking on board: chosen targets in hyperspectral video, every moving object in satellite video."""
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what it runs is ended in order
+@click.version_option(_read_version(), prog_name="rstrack")
+def rstrack() -> None:
+    """Track chosen targets in hyperspectral video and every moving object in satellite video."""
 
 
-@main.group(cls=PluginGroup, plugins=TRAIN)
+@rstrack.group(cls=PluginGroup, plugins=TRAIN)
 def train() -> None:
     """Train a tracker's network."""
 
 
-@main.group("import", cls=PluginGroup, plugins=IMPORT)
+@rstrack.group("import", cls=PluginGroup, plugins=IMPORT)
 def import_() -> None:
-    """Turn a published checkpoint into a model."""
+    """Convert a published checkpoint to a model."""
 
 
-@main.group(cls=PluginGroup, plugins=BENCH)
+@rstrack.group(cls=PluginGroup, plugins=BENCH)
 def bench() -> None:
-    """Measure trackers and what this machine can carry."""
+    """Measure trackers, engines, latency and transport on this machine."""
+
+
+def main() -> None:
+    """Run `rstrack`. SIGTERM exits like an exception, so that child processes are ended in order."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    rstrack()
 
 
 if __name__ == "__main__":

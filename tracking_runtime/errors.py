@@ -1,19 +1,27 @@
-"""What can go wrong in ways that a user can mend."""
+"""Errors that a user can fix. Each message names the file, topic or parameter and says what to do."""
 
 from __future__ import annotations
 
 
-class FrameRefusedError(ValueError):
-    """A frame cannot be used. The message says why; the tracker's state is as it was before."""
+class TrackingError(Exception):
+    """Base of all errors that a user can fix; `rstrack` prints the message and exits with status 1."""
 
 
-class TargetRefused(ValueError):
-    """A target cannot be followed. The message says why; the targets are as they were before."""
+class FrameRefusedError(TrackingError, ValueError):
+    """A frame that cannot be used. The state of the tracker is unchanged."""
 
 
-class ModelError(ValueError):
-    """A model cannot be loaded. The message names the file and what is wrong with it."""
+class TargetRefusedError(TrackingError, ValueError):
+    """A target that cannot be tracked. The targets of the tracker are unchanged."""
 
 
-class SourceError(ValueError):
-    """A recording, folder or scene cannot be read. The message names it and what is wrong with it."""
+class ModelError(TrackingError, ValueError):
+    """A model that cannot be loaded. The message names the file and its fault."""
+
+
+class SourceError(TrackingError, ValueError):
+    """A recording, folder or scene that cannot be read. The message names the source and its fault."""
+
+
+class EvaluationError(TrackingError, ValueError):
+    """Scores that cannot be summarized or compared, or options of an evaluation that exclude each other."""

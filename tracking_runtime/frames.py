@@ -1,8 +1,8 @@
-"""Frames with what is known of them, and where they come from."""
+"""Frames, their ground truth and detections, and the protocol of frame sources."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -13,42 +13,43 @@ from tracking_runtime.boxes import Boxes
 from tracking_runtime.spectral_info import SpectralInfo
 
 
-def _no_ids() -> NDArray[np.int64]:
+def _make_empty_ids() -> NDArray[np.int64]:
     return np.zeros(0, np.int64)
 
 
-def _no_classes() -> NDArray[np.uint8]:
+def _make_empty_class_ids() -> NDArray[np.uint8]:
     return np.zeros(0, np.uint8)
 
 
-def _no_boxes() -> Boxes:
+def _make_empty_boxes() -> Boxes:
     return np.zeros((0, 4))
 
 
 @dataclass(frozen=True)
 class GroundTruth:
-    """The objects visible in one frame, as parallel arrays; an absent object is not in them.
+    """Objects visible in one frame, as parallel arrays.
 
     Attributes:
-        ids: ``(n,)`` identity through the sequence, from 1.
-        class_ids: ``(n,)`` index into the source's class names.
-        boxes: ``(n, 4)`` x, y, width, height in pixels.
+        ids: identity of each object through the sequence, (n,), from 1.
+        class_ids: class of each object, (n,), as an index into the class names of the source.
+        boxes: box of each object in pixels, (n, 4): x, y, width, height.
     """
 
-    ids: NDArray[np.int64] = field(default_factory=_no_ids)
-    class_ids: NDArray[np.uint8] = field(default_factory=_no_classes)
-    boxes: Boxes = field(default_factory=_no_boxes)
+    ids: NDArray[np.int64] = field(default_factory=_make_empty_ids)
+    class_ids: NDArray[np.uint8] = field(default_factory=_make_empty_class_ids)
+    boxes: Boxes = field(default_factory=_make_empty_boxes)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One image of a camera.
+    """An image of a camera with its stamp.
 
     Attributes:
-        stamp_ns: when it was taken, in nanoseconds.
-        image: ``(height, width)`` or ``(height, width, channels)``, uint8, uint16 or float32.
-        encoding: as in sensor_msgs/Image: mono8, mono16, bgr8, 8UC<n>, 16UC<n> or 32FC<n>.
-        truth: None where nothing is known; an empty GroundTruth where it is known that nothing is there.
+        stamp_ns: time of the exposure in nanoseconds.
+        image: image, (H, W) or (H, W, C), uint8, uint16 or float32.
+        encoding: encoding as in sensor_msgs/Image: mono8, mono16, bgr8, 8UC<n>, 16UC<n> or 32FC<n>.
+        frame_id: name of the camera's coordinate frame.
+        truth: ground truth; None if unknown, empty if no object is visible.
     """
 
     stamp_ns: int
@@ -58,24 +59,39 @@ class Frame:
     truth: GroundTruth | None = None
 
 
+@dataclass(frozen=True)
+class FrameDetections:
+    """Detections of one frame.
+
+    Attributes:
+        stamp_ns: stamp of the frame in nanoseconds.
+        boxes: boxes in pixels, (n, 4): x, y, width, height.
+        labels: class name of each box, empty if unknown.
+    """
+
+    stamp_ns: int
+    boxes: Boxes
+    labels: Sequence[str]
+
+
 class FrameSource(Protocol):
-    """A sequence of frames, made or read one at a time; iterating twice gives the same frames."""
+    """A sequence of frames, computed or read one at a time. Iterating again yields the same frames."""
 
     @property
     def name(self) -> str:
-        """What people call it: a file, a folder or a scene with its seed."""
+        """Name for users: a file, a folder, or a scene with its seed."""
 
     @property
     def rate_hz(self) -> float:
-        """Frames per second at which it was taken."""
+        """Frames per second."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Name of each class id, by index."""
+        """Name of each class, by its id."""
 
     @property
     def spectral_info(self) -> SpectralInfo | None:
-        """The camera's bands; None for an ordinary camera."""
+        """Bands of the camera; None for a gray or color camera."""
 
     def __len__(self) -> int: ...
 

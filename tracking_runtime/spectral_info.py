@@ -1,14 +1,15 @@
-"""What the bands of a spectral camera are, apart from ROS (the message SpectralInfo says the same)."""
+"""Bands of a spectral camera, as in the message SpectralInfo."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntFlag
 
 
 class Calibration(IntFlag):
-    """What has already been done to the images; values as in SpectralInfo.msg."""
+    """Corrections that were already applied to the images. The values are those of SpectralInfo.msg."""
 
     NONE = 0
     DARK = 1
@@ -19,20 +20,20 @@ class Calibration(IntFlag):
 
 @dataclass(frozen=True)
 class SpectralInfo:
-    """The bands of a camera, in the order of its cubes' channels.
+    """Bands of a camera, in the order of its cubes' channels.
 
     Attributes:
-        wavelengths_nm: centre of each band.
-        fwhm_nm: full width at half maximum of each band; empty if unknown.
-        mosaic: filter rows and columns of the mosaic; None if images are cubes.
-        band_order: cube channel of each filter of the mosaic, row by row; empty: row * columns + column.
-        bit_depth: significant bits of a sample; 0: all bits of the encoding.
-        black_level: digital number of no light.
-        saturation_level: digital number at and above which samples are clipped; 0: the encoding's largest.
-        calibration: what has already been applied to the images.
+        wavelengths_nm: center of each band in nanometers.
+        fwhm_nm: full width at half maximum of each band in nanometers; empty if unknown.
+        mosaic: rows and columns of filters in a period of the mosaic; None if images are cubes.
+        band_order: cube channel of each filter of the mosaic, row by row. Empty: row * columns + column.
+        bit_depth: significant bits of a sample. 0: all bits of the encoding.
+        black_level: digital number of a sample without light.
+        saturation_level: digital number from which samples are clipped. 0: the encoding's largest.
+        calibration: corrections that were already applied to the images.
 
     Raises:
-        ValueError: a field is impossible, or two contradict each other.
+        ValueError: a field is out of range, or two fields contradict each other.
     """
 
     wavelengths_nm: tuple[float, ...]
@@ -45,23 +46,62 @@ class SpectralInfo:
     calibration: Calibration = Calibration.NONE
 
     def __post_init__(self) -> None:
-        bands = len(self.wavelengths_nm)
-        if not bands:
-            raise ValueError("no wavelengths")
-        if not all(0 < nm < math.inf for nm in self.wavelengths_nm):
-            raise ValueError(f"wavelengths are numbers above 0, in nm, not {self.wavelengths_nm}")
-        if not all(0 <= nm < math.inf for nm in self.fwhm_nm):
-            raise ValueError(f"widths are numbers from 0, in nm, not {self.fwhm_nm}")
-        if not all(map(math.isfinite, (self.black_level, self.saturation_level))):
-            raise ValueError(f"a black level of {self.black_level}, a saturation of {self.saturation_level}")
-        if self.mosaic is not None and min(self.mosaic) < 1:
-            raise ValueError(f"a mosaic of {self.mosaic[0]} rows and {self.mosaic[1]} columns of filters")
-        if self.fwhm_nm and len(self.fwhm_nm) != bands:
-            raise ValueError(f"{bands} wavelengths but {len(self.fwhm_nm)} values of fwhm")
-        if self.mosaic is not None:
-            filters = self.mosaic[0] * self.mosaic[1]
-            if self.band_order and len(self.band_order) != filters:
-                entries = len(self.band_order)
-                raise ValueError(f"band_order has {entries} entries, the mosaic {filters} filters")
-            if not self.band_order and bands != filters:
-                raise ValueError(f"{bands} wavelengths but the mosaic has {filters} filters; give band_order")
+        for is_valid, format_problem in _RULES:
+            if not is_valid(self):
+                raise ValueError(format_problem(self))
+
+    @property
+    def _num_bands(self) -> int:
+        return len(self.wavelengths_nm)
+
+    @property
+    def _num_filters(self) -> int:
+        return self.mosaic[0] * self.mosaic[1] if self.mosaic else 0
+
+
+# Condition of a valid description, and the error message if the condition is false.
+_RULES: tuple[tuple[Callable[[SpectralInfo], bool], Callable[[SpectralInfo], str]], ...] = (
+    (
+        lambda info: info._num_bands > 0,
+        lambda _: "wavelengths_nm is empty",
+    ),
+    (
+        lambda info: all(0 < nm < math.inf for nm in info.wavelengths_nm),
+        lambda info: f"wavelengths_nm must be finite numbers above 0: got {info.wavelengths_nm}",
+    ),
+    (
+        lambda info: all(0 <= nm < math.inf for nm in info.fwhm_nm),
+        lambda info: f"fwhm_nm must be finite numbers from 0: got {info.fwhm_nm}",
+    ),
+    (
+        lambda info: math.isfinite(info.black_level) and math.isfinite(info.saturation_level),
+        lambda info: (
+            "black_level and saturation_level must be finite: "
+            f"got {info.black_level}, {info.saturation_level}"
+        ),
+    ),
+    (
+        lambda info: info.mosaic is None or min(info.mosaic) >= 1,
+        lambda info: "mosaic needs at least 1 row and 1 column: got {} x {}".format(*(info.mosaic or ())),
+    ),
+    (
+        lambda info: not info.fwhm_nm or len(info.fwhm_nm) == info._num_bands,
+        lambda info: (
+            f"fwhm_nm must have {info._num_bands} values, one per wavelength: got {len(info.fwhm_nm)}"
+        ),
+    ),
+    (
+        lambda info: info.mosaic is None or not info.band_order or len(info.band_order) == info._num_filters,
+        lambda info: (
+            f"band_order must have {info._num_filters} entries, one per filter of the mosaic: "
+            f"got {len(info.band_order)}"
+        ),
+    ),
+    (
+        lambda info: info.mosaic is None or bool(info.band_order) or info._num_bands == info._num_filters,
+        lambda info: (
+            f"wavelengths_nm must have {info._num_filters} values, one per filter of the mosaic: "
+            f"got {info._num_bands}; set band_order if filters share a band"
+        ),
+    ),
+)

@@ -1,13 +1,16 @@
-"""What to know of the machine to judge the figures measured on it."""
+"""Facts that reports state about a measurement: the machine, the time and the command."""
 
 from __future__ import annotations
 
 import os
 import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-
-from tracking_runtime.reports.report_data import Machine
 
 _PACKAGES = (
     "remote_sensing_tracking",
@@ -19,38 +22,67 @@ _PACKAGES = (
 )
 
 
-def this_machine() -> Machine:
-    """The machine on which this runs, and the versions of what the figures depend on."""
+@dataclass(frozen=True)
+class Machine:
+    """The machine of a measurement.
+
+    Attributes:
+        system: name and version of the operating system.
+        processor: model name of the CPU.
+        cores: number of CPU cores that the process may use.
+        memory_gb: physical memory in gigabytes.
+        versions: version of each library by name.
+    """
+
+    system: str
+    processor: str
+    cores: int
+    memory_gb: float
+    versions: Mapping[str, str]
+
+
+def describe_machine() -> Machine:
+    """Return the facts of this machine."""
     return Machine(
-        system=_system(),
-        processor=_processor(),
+        system=_read_system(),
+        processor=_read_processor(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         memory_gb=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        versions={"python": platform.python_version(), **_ros(), **_installed()},
+        versions={"python": platform.python_version(), **_read_ros_distribution(), **_read_versions()},
     )
 
 
-def _system() -> str:
+def format_now() -> str:
+    """Return the local date and time with the zone, in ISO 8601, to the second."""
+    return datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+
+
+def format_command_line() -> str:
+    """Return the command line of this `rstrack` process, quoted for a shell."""
+    return shlex.join(["rstrack", *sys.argv[1:]])
+
+
+def _read_system() -> str:
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
         return f"{platform.system()} {platform.release()}"
 
 
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")
-    for line in information.read_text().splitlines() if information.is_file() else []:
+def _read_processor() -> str:
+    cpu_info = Path("/proc/cpuinfo")
+    for line in cpu_info.read_text().splitlines() if cpu_info.is_file() else []:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
 
 
-def _ros() -> dict[str, str]:
+def _read_ros_distribution() -> dict[str, str]:
     distribution = os.environ.get("ROS_DISTRO")
     return {"ROS 2": distribution} if distribution else {}
 
 
-def _installed() -> dict[str, str]:
+def _read_versions() -> dict[str, str]:
     versions = {}
     for name in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""How long each stage of a frame's path takes."""
+"""Durations of the stages of a frame."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class StageSummary:
-    """Durations of one stage over the window, in milliseconds."""
+    """Durations of one stage over the newest frames.
+
+    Attributes:
+        count: number of durations.
+        p50: median in milliseconds.
+        p95: 95th percentile in milliseconds.
+        max: longest duration in milliseconds.
+    """
 
     count: int
     p50: float
@@ -22,39 +29,42 @@ class StageSummary:
 
 
 class StageTimes:
-    """Durations of named stages over the newest ``window`` frames.
+    """Durations of named stages over the newest frames.
 
-    Used by one worker thread; ``summary`` may be called from another.
+    One thread adds durations; another may call `summarize`.
+
+    Args:
+        window: number of newest durations of each stage that the summary covers.
     """
 
     def __init__(self, window: int = 1000) -> None:
         self._window = window
         self._durations_ms: dict[str, deque[float]] = {}
-        self._spent_ms: dict[str, float] = {}
+        self._totals_ms: dict[str, float] = {}
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Time the ``with`` block as one run of stage ``name``, also when it raises."""
-        start = time.perf_counter_ns()
+    def measure(self, name: str) -> Iterator[None]:
+        """Time the `with` block as one run of a stage, also if the block raises an error."""
+        start_ns = time.perf_counter_ns()
         try:
             yield
         finally:
-            self.add(name, (time.perf_counter_ns() - start) / 1e6)
+            self.add_duration(name, (time.perf_counter_ns() - start_ns) / 1e6)
 
-    def add(self, name: str, milliseconds: float) -> None:
-        """Count a duration measured elsewhere."""
+    def add_duration(self, name: str, milliseconds: float) -> None:
+        """Add a duration of a stage that was measured elsewhere."""
         self._durations_ms.setdefault(name, deque(maxlen=self._window)).append(milliseconds)
-        self._spent_ms[name] = self.spent_ms(name) + milliseconds
+        self._totals_ms[name] = self.get_total_ms(name) + milliseconds
 
-    def spent_ms(self, name: str) -> float:
-        """Milliseconds that all runs of a stage took together."""
-        return self._spent_ms.get(name, 0.0)
+    def get_total_ms(self, name: str) -> float:
+        """Return the total duration of all runs of a stage in milliseconds, not only of the newest."""
+        return self._totals_ms.get(name, 0.0)
 
-    def summary(self) -> dict[str, StageSummary]:
-        """Each stage's figures, in the order in which the stages first ran."""
-        result = {}
+    def summarize(self) -> dict[str, StageSummary]:
+        """Return a summary of each stage, in the order in which the stages first ran."""
+        summaries = {}
         for name, durations in list(self._durations_ms.items()):
             values = np.array(durations)
             p50, p95 = np.percentile(values, [50, 95])
-            result[name] = StageSummary(len(values), float(p50), float(p95), float(values.max()))
-        return result
+            summaries[name] = StageSummary(len(values), float(p50), float(p95), float(values.max()))
+        return summaries

@@ -1,13 +1,13 @@
-"""Recordings as rosbag2 keeps them, MCAP storage, written and read without a ROS installation.
+"""Recordings in rosbag2's layout with MCAP storage, written and read without a ROS installation.
 
-A bag is a folder: ``metadata.yaml`` beside ``NAME_0.mcap``. The writer closes a chunk and brings it to the
-disk at least every second, so that a killed process or a power cut costs no more than that. The reader opens
-finished and unfinished bags alike, and any other storage that the rosbags library knows.
+A bag is a folder with `metadata.yaml` and `NAME_0.mcap`. The writer flushes a chunk to the disk at least
+every second: a killed process or a power cut loses at most one second. The reader opens finished and
+unfinished bags, and the other storage formats of the library rosbags.
 """
 
-from tracking_runtime.bags.background_writer import BackgroundWriter, Progress
+from tracking_runtime.bags.background_writer import BackgroundWriter, WriterProgress
 from tracking_runtime.bags.metadata import Qos, Record, Topic
-from tracking_runtime.bags.reader import BagReader, repair
+from tracking_runtime.bags.reader import BagReader, repair_bag
 from tracking_runtime.bags.writer import BagWriter, Compression
 
 __all__ = [
@@ -15,9 +15,9 @@ __all__ = [
     "BagReader",
     "BagWriter",
     "Compression",
-    "Progress",
     "Qos",
     "Record",
     "Topic",
-    "repair",
+    "WriterProgress",
+    "repair_bag",
 ]

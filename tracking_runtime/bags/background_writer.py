@@ -1,4 +1,4 @@
-"""Writing a recording beside the work that makes it."""
+"""Writer of a recording in a background thread."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tracking_runtime.bags.writer import FLUSH_PERIOD_S, BagWriter
 
 
 @dataclass(frozen=True)
-class Progress:
-    """How far a recording is.
+class WriterProgress:
+    """The state of a background writer.
 
     Attributes:
-        written: messages by topic that are in the bag; those of the last second may not be on the disk yet.
-        dropped: messages by topic that are not, for want of room in the queue or after an error.
-        queued_bytes: waiting for the disk.
-        error: why nothing more is written; None as long as all is well.
+        written: number of messages in the bag by topic. The last second may not be on the disk yet.
+        dropped: number of messages by topic dropped because the queue was full or after an error.
+        queued_bytes: size of the messages in the queue.
+        error: the reason why writing stopped; None without an error.
     """
 
     written: dict[str, int]
@@ -28,14 +28,13 @@ class Progress:
 
 
 class BackgroundWriter:
-    """Writes a bag in a thread of its own, so that no caller ever waits for the disk.
+    """A thread that writes a bag, so that no caller waits for the disk.
 
-    Messages wait in a queue; what does not fit is dropped and counted. Every message put in is either
-    written, dropped or waiting.
+    Messages are put in a queue. Messages that do not fit are dropped and counted.
 
     Args:
-        writer: of the bag; from here on this object's own.
-        capacity_bytes: of the queue.
+        writer: the bag. Only this object may use it from now on.
+        capacity_bytes: capacity of the queue.
     """
 
     def __init__(self, writer: BagWriter, *, capacity_bytes: int) -> None:
@@ -51,14 +50,14 @@ class BackgroundWriter:
         self._thread = threading.Thread(target=self._run, name="bag writer", daemon=True)
         self._thread.start()
 
-    def add(self, topic: Topic) -> None:
-        """Make a topic known before its first message."""
+    def add_topic(self, topic: Topic) -> None:
+        """Add a topic before its first message."""
         with self._changed:
             self._queue.append(topic)
             self._changed.notify()
 
     def put(self, record: Record) -> bool:
-        """Hand over a message; False if it is dropped."""
+        """Queue a message. Return False if it was dropped."""
         size = len(record.data)
         with self._changed:
             if self._error or self._closing or self._queued_bytes + size > self._capacity_bytes:
@@ -69,30 +68,30 @@ class BackgroundWriter:
             self._changed.notify()
             return True
 
-    def progress(self) -> Progress:
-        """How far the recording is now."""
+    def get_progress(self) -> WriterProgress:
+        """Return the current state."""
         with self._changed:
-            return Progress(dict(self._written), dict(self._dropped), self._queued_bytes, self._error)
+            return WriterProgress(dict(self._written), dict(self._dropped), self._queued_bytes, self._error)
 
-    def close(self) -> Progress:
-        """Write what is waiting, finish the bag, and say what became of everything."""
+    def close(self) -> WriterProgress:
+        """Write the queue, finish the bag, and return the final state."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         self._thread.join()
-        return self.progress()
+        return self.get_progress()
 
     def _run(self) -> None:
         try:
-            while self._step():
+            while self._process_next():
                 pass
             self._writer.close()
         except OSError as error:
             self._writer.abandon()
-            self._give_up(f"cannot write {self._writer.folder}: {error.strerror or error}")
+            self._drop_queue(f"cannot write {self._writer.folder}: {error.strerror or error}")
 
-    def _step(self) -> bool:
-        """Write one item of the queue, or bring to the disk what was written; False when all is done."""
+    def _process_next(self) -> bool:
+        """Write the next item of the queue, or flush if the queue is empty. Return False at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._closing, timeout=FLUSH_PERIOD_S)
             if not self._queue and self._closing:
@@ -101,21 +100,21 @@ class BackgroundWriter:
         if item is None:
             self._writer.flush()
         elif isinstance(item, Topic):
-            self._writer.add(item)
-            self._done(None)
+            self._writer.add_topic(item)
+            self._finish_item(None)
         else:
             self._writer.write(*item)
-            self._done(item)
+            self._finish_item(item)
         return True
 
-    def _done(self, record: Record | None) -> None:
+    def _finish_item(self, record: Record | None) -> None:
         with self._changed:
             self._queue.popleft()
             if record is not None:
                 self._queued_bytes -= len(record.data)
                 self._written[record.topic] += 1
 
-    def _give_up(self, reason: str) -> None:
+    def _drop_queue(self, reason: str) -> None:
         with self._changed:
             self._error = reason
             self._dropped.update(item.topic for item in self._queue if isinstance(item, Record))

@@ -1,4 +1,4 @@
-"""What a recording says of its topics, in the words of rosbag2."""
+"""Topics, QoS profiles and message counts of a recording, as in rosbag2's metadata.yaml."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _INFINITE = {"sec": 9223372036, "nsec": 854775807}
 
 @dataclass(frozen=True)
 class Qos:
-    """What a publisher offers, as far as a replay has to know it; names as rosbag2 writes them."""
+    """The part of a publisher's QoS profile that a replay needs, with the names of rosbag2."""
 
     reliability: Literal["reliable", "best_effort"] = "reliable"
     durability: Literal["volatile", "transient_local"] = "volatile"
@@ -26,7 +26,7 @@ class Qos:
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic of a recording. ``interface.definition`` is empty if the recording does not carry it."""
+    """A topic of a recording. `interface.definition` is empty if the recording lacks the definition."""
 
     name: str
     interface: Interface
@@ -34,7 +34,7 @@ class Topic:
 
 
 class Record(NamedTuple):
-    """One recorded message: its bytes (CDR, with header) and when it was recorded and published."""
+    """A recorded message: its bytes (CDR, with header), time of recording and time of publication."""
 
     topic: str
     data: bytes
@@ -43,27 +43,27 @@ class Record(NamedTuple):
 
 
 @dataclass
-class Tally:
-    """What a bag holds."""
+class BagStatistics:
+    """Number of messages per topic, and the times of the first and the last message."""
 
     counts: dict[str, int] = field(default_factory=dict)
     start_ns: int = 0
     end_ns: int = 0
 
     @property
-    def total(self) -> int:
-        """Messages in all."""
+    def message_count(self) -> int:
+        """Number of messages of all topics."""
         return sum(self.counts.values())
 
     def add(self, topic: str, log_time_ns: int) -> None:
-        """Count a message."""
-        self.start_ns = min(self.start_ns, log_time_ns) if self.total else log_time_ns
-        self.end_ns = max(self.end_ns, log_time_ns) if self.total else log_time_ns
+        """Count one message."""
+        self.start_ns = min(self.start_ns, log_time_ns) if self.message_count else log_time_ns
+        self.end_ns = max(self.end_ns, log_time_ns) if self.message_count else log_time_ns
         self.counts[topic] = self.counts.get(topic, 0) + 1
 
 
-def qos_profiles(profiles: Iterable[Qos]) -> list[dict[str, Any]]:
-    """The profiles as rosbag2 of Jazzy writes them."""
+def to_qos_profiles(profiles: Iterable[Qos]) -> list[dict[str, Any]]:
+    """Convert QoS profiles to the entries that rosbag2 of ROS 2 Jazzy writes."""
     return [
         {
             "history": "keep_last",
@@ -81,7 +81,7 @@ def qos_profiles(profiles: Iterable[Qos]) -> list[dict[str, Any]]:
 
 
 def parse_qos(text: str) -> tuple[Qos, ...]:
-    """The profiles that rosbag2 wrote, by name (Jazzy) or by number (before)."""
+    """Parse QoS profiles of rosbag2: by name (Jazzy) or by number (earlier)."""
     return tuple(
         Qos(
             "best_effort" if profile["reliability"] in ("best_effort", 2) else "reliable",
@@ -93,12 +93,12 @@ def parse_qos(text: str) -> tuple[Qos, ...]:
 
 
 class _NoAliases(yaml.SafeDumper):
-    """Writes equal parts out each time: rosbag2's parser reads no aliases in every place."""
+    """A YAML writer without aliases, which rosbag2's parser does not accept everywhere."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
 
 
 def to_yaml(value: Any) -> str:
-    """YAML as rosbag2 parses it."""
+    """Serialize a value as YAML that rosbag2 can parse."""
     return yaml.dump(value, Dumper=_NoAliases, sort_keys=False)

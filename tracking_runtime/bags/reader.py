@@ -1,4 +1,4 @@
-"""Reading a recording, finished or not."""
+"""Reader and repair of recordings, finished or not."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from tracking_runtime.bags.metadata import METADATA, Record, Topic
 from tracking_runtime.bags.storage import McapFile, OtherStorage
 from tracking_runtime.bags.writer import BagWriter
 from tracking_runtime.errors import SourceError
-from tracking_runtime.messages.definitions import describe
+from tracking_runtime.messages.definitions import find_interface
 
 
 class BagReader:
-    """Reads a bag: a folder as rosbag2 writes it, or one storage file of it.
+    """A bag opened for reading: a folder in rosbag2's layout, or one storage file.
 
-    Messages come from the disk one chunk at a time. An unfinished MCAP file (its recorder was killed) is
-    scanned once when opened and read up to its last whole chunk.
+    Messages are read from the disk one chunk at a time. An unfinished MCAP file (its recorder was killed) is
+    scanned once when it is opened, and read up to its last whole chunk.
+
+    Args:
+        path: folder or storage file.
 
     Raises:
-        SourceError: there is no bag at ``path``, or its files are damaged; the message names them.
+        SourceError: `path` is not a bag, or its files are damaged.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -33,73 +36,73 @@ class BagReader:
         self._typestore = get_typestore(Stores.EMPTY)
 
     @property
-    def complete(self) -> bool:
-        """Whether the bag was finished; if not, ``repair`` makes it so."""
-        return all(storage.complete for storage in self._storages)
+    def is_complete(self) -> bool:
+        """Whether the recorder finished the bag. `repair_bag` finishes it."""
+        return all(storage.is_complete for storage in self._storages)
 
     @property
     def topics(self) -> dict[str, Topic]:
-        """The topics by name."""
+        """Topics by name."""
         return {topic.name: topic for storage in self._storages for topic in storage.topics}
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many messages each topic has."""
-        return {name: sum(s.tally.counts.get(name, 0) for s in self._storages) for name in self.topics}
+        """Number of messages by topic."""
+        return {name: sum(s.statistics.counts.get(name, 0) for s in self._storages) for name in self.topics}
 
     @property
     def message_count(self) -> int:
-        """How many messages there are in all."""
-        return sum(storage.tally.total for storage in self._storages)
+        """Number of messages of all topics."""
+        return sum(storage.statistics.message_count for storage in self._storages)
 
     @property
     def start_ns(self) -> int:
-        """When the first message was received; 0 if there is none."""
-        return min((s.tally.start_ns for s in self._storages if s.tally.total), default=0)
+        """Time of the first message in nanoseconds; 0 for an empty bag."""
+        return min((s.statistics.start_ns for s in self._storages if s.statistics.message_count), default=0)
 
     @property
     def end_ns(self) -> int:
-        """When the last message was received; 0 if there is none."""
-        return max((s.tally.end_ns for s in self._storages if s.tally.total), default=0)
+        """Time of the last message in nanoseconds; 0 for an empty bag."""
+        return max((s.statistics.end_ns for s in self._storages if s.statistics.message_count), default=0)
 
-    def topics_of(self, type_name: str) -> list[str]:
-        """Names of the topics of one type, in the order of the recording."""
+    def find_topics(self, type_name: str) -> list[str]:
+        """Return the names of the topics of one message type, in the order of the recording."""
         return [name for name, topic in self.topics.items() if topic.interface.name == type_name]
 
-    def records(self, topics: Iterable[str] | None = None) -> Iterator[Record]:
-        """The messages of some topics, or of all, in the order in which they were received."""
-        wanted = None if topics is None else set(topics)
+    def read_records(self, topics: Iterable[str] | None = None) -> Iterator[Record]:
+        """Yield the records of some topics, or of all, in the order of the recording."""
+        topic_names = None if topics is None else set(topics)
         for storage in self._storages:
-            yield from storage.records(wanted)
+            yield from storage.read_records(topic_names)
 
-    def messages(self, topics: Iterable[str] | None = None) -> Iterator[tuple[Record, Any]]:
-        """The same, each with the message itself: attributes named as its fields, arrays as NumPy arrays."""
-        for record in self.records(topics):
+    def read_messages(self, topics: Iterable[str] | None = None) -> Iterator[tuple[Record, Any]]:
+        """Yield each record with its message. Arrays of the message are NumPy arrays."""
+        for record in self.read_records(topics):
             yield record, self.decode(record)
 
     def decode(self, record: Record) -> Any:
-        """A record's message, read by the definition that the bag carries, or else by that installed.
+        """Deserialize the message of a record, by the definition in the bag or else by the installed one.
 
         Raises:
-            UnknownType: there is neither.
+            UnknownTypeError: neither definition exists.
         """
         interface = self.topics[record.topic].interface
         if interface.name not in self._typestore.types:
-            definition = interface.definition or describe(interface.name).definition
+            definition = interface.definition or find_interface(interface.name).definition
             self._typestore.register(get_types_from_msg(definition, interface.name))
         return self._typestore.deserialize_cdr(record.data, interface.name)
 
 
-def repair(folder: str | Path) -> int:
-    """Finish a bag that its recorder could not, so that every reader opens it.
+def repair_bag(folder: str | Path) -> int:
+    """Finish a bag whose recorder was killed, so that every reader opens it.
 
-    The bag is written anew beside the old one, which it replaces when it is whole.
+    A new bag is written beside the old one and replaces it at the end.
 
     Returns:
-        How many messages it holds.
+        Number of messages in the bag.
 
     Raises:
-        SourceError: it is no bag.
+        SourceError: the folder is not a bag.
     """
     folder = Path(folder)
     reader = BagReader(folder)
@@ -107,8 +110,8 @@ def repair(folder: str | Path) -> int:
     shutil.rmtree(repaired.parent, ignore_errors=True)
     with BagWriter(repaired) as writer:
         for topic in reader.topics.values():
-            writer.add(topic)
-        for record in reader.records():
+            writer.add_topic(topic)
+        for record in reader.read_records():
             writer.write(*record)
     folder.rename(repaired.parent / "unfinished")
     repaired.rename(folder)
@@ -120,19 +123,19 @@ def _open_storages(path: Path) -> list[McapFile] | list[OtherStorage]:
     if path.is_file():
         return [McapFile(path)] if path.suffix == ".mcap" else [OtherStorage(path)]
     if not path.is_dir():
-        raise SourceError(f"no recording at {path}")
-    files, compressed = _listed_files(path)
+        raise SourceError(f"{path} does not exist: give a recording")
+    files, compressed = _list_storage_files(path)
     missing = [file for file in files if not file.is_file()]
     if missing or not files:
-        lacking = missing[0].name if missing else "its storage file"
-        raise SourceError(f"{path} is not a recording: {lacking} is missing")
+        file_name = missing[0].name if missing else "its storage file"
+        raise SourceError(f"{path} is not a recording: {file_name} is missing")
     if compressed or any(file.suffix != ".mcap" for file in files):
         return [OtherStorage(path)]
     return [McapFile(file) for file in files]
 
 
-def _listed_files(folder: Path) -> tuple[list[Path], bool]:
-    """A bag's storage files, and whether whole files or single messages of it are compressed."""
+def _list_storage_files(folder: Path) -> tuple[list[Path], bool]:
+    """Return a bag's storage files, and whether rosbag2 compressed its files or messages."""
     metadata = folder / METADATA
     if not metadata.is_file():
         return sorted(folder.glob("*.mcap")), False

@@ -1,4 +1,4 @@
-"""The files of a recording: MCAP, also where its writer died, and what else the rosbags library reads."""
+"""Storage files of a recording: MCAP, also unfinished, and the other formats of the library rosbags."""
 
 from __future__ import annotations
 
@@ -19,88 +19,96 @@ from rosbags.interfaces import ConnectionExtRosbag2
 from rosbags.rosbag2 import Reader as RosbagsReader
 from rosbags.rosbag2 import ReaderError
 
-from tracking_runtime.bags.metadata import Qos, Record, Tally, Topic, parse_qos
+from tracking_runtime.bags.metadata import BagStatistics, Qos, Record, Topic, parse_qos
 from tracking_runtime.errors import SourceError
 from tracking_runtime.messages.definitions import Interface
 
-_RECORD_HEADER_SIZE = 9
+_RECORD_HEADER_SIZE = 9  # bytes: operation code and length of an MCAP record
 
 _McapMessage = tuple[Schema | None, Channel, Message]
 
 
 class McapFile:
-    """One MCAP file, finished or not."""
+    """An MCAP file, finished or not.
+
+    Attributes:
+        is_complete: whether the writer finished the file.
+        statistics: number and times of the messages.
+        topics: topics of the file.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self.tally = Tally()
-        with _source_errors(path), path.open("rb") as file:
+        self.statistics = BagStatistics()
+        with _convert_errors(path), path.open("rb") as file:
             start = file.read(len(MCAP0_MAGIC))
             if start != MCAP0_MAGIC[: len(start)]:
                 raise SourceError(f"{path} is not a recording in MCAP format")
-            self.complete = _ends_with_magic(file)
-            summary = make_reader(file).get_summary() if self.complete else None
+            self.is_complete = _ends_with_magic(file)
+            summary = make_reader(file).get_summary() if self.is_complete else None
             self._intact_size: int | None = None
             if summary and summary.statistics:
-                self.topics = self._summarised(summary, summary.statistics)
+                self.topics = self._read_topics_from_summary(summary, summary.statistics)
             else:
-                self._intact_size = _intact_size(file)
-                self.topics = self._scanned(file)
+                self._intact_size = _find_intact_size(file)
+                self.topics = self._read_topics_by_scan(file)
 
-    def records(self, topics: Collection[str] | None) -> Iterator[Record]:
-        """The messages of some topics, or of all."""
-        with _source_errors(self._path), self._path.open("rb") as file:
-            for _, channel, message in self._messages(file, topics):
+    def read_records(self, topics: Collection[str] | None) -> Iterator[Record]:
+        """Yield the records of some topics, or of all."""
+        with _convert_errors(self._path), self._path.open("rb") as file:
+            for _, channel, message in self._iterate_messages(file, topics):
                 yield Record(channel.topic, bytes(message.data), message.log_time, message.publish_time)
 
-    def _messages(self, file: IO[bytes], topics: Collection[str] | None) -> Iterator[_McapMessage]:
+    def _iterate_messages(self, file: IO[bytes], topics: Collection[str] | None) -> Iterator[_McapMessage]:
         if self._intact_size is not None:
-            return _scan(file, self._intact_size, topics)
+            return _scan_messages(file, self._intact_size, topics)
         return make_reader(file).iter_messages(topics)
 
-    def _summarised(self, summary: Summary, statistics: Statistics) -> list[Topic]:
+    def _read_topics_from_summary(self, summary: Summary, statistics: Statistics) -> list[Topic]:
         counts = statistics.channel_message_counts
-        self.tally.start_ns = statistics.message_start_time
-        self.tally.end_ns = statistics.message_end_time
+        self.statistics.start_ns = statistics.message_start_time
+        self.statistics.end_ns = statistics.message_end_time
         topics = {}
         for number, channel in summary.channels.items():
-            topics[channel.topic] = _topic(channel, summary.schemas.get(channel.schema_id))
-            self.tally.counts[channel.topic] = self.tally.counts.get(channel.topic, 0) + counts.get(number, 0)
+            topics[channel.topic] = _to_topic(channel, summary.schemas.get(channel.schema_id))
+            self.statistics.counts[channel.topic] = self.statistics.counts.get(channel.topic, 0) + counts.get(
+                number, 0
+            )
         return list(topics.values())
 
-    def _scanned(self, file: IO[bytes]) -> list[Topic]:
+    def _read_topics_by_scan(self, file: IO[bytes]) -> list[Topic]:
         topics: dict[str, Topic] = {}
-        for schema, channel, message in self._messages(file, None):
-            topics.setdefault(channel.topic, _topic(channel, schema))
-            self.tally.add(channel.topic, message.log_time)
+        for schema, channel, message in self._iterate_messages(file, None):
+            topics.setdefault(channel.topic, _to_topic(channel, schema))
+            self.statistics.add(channel.topic, message.log_time)
         return list(topics.values())
 
 
 class OtherStorage:
-    """A storage file other than MCAP, as the rosbags library reads it; it keeps no time of publication."""
+    """A bag in another storage format, read by rosbags. The format has no time of publication."""
 
-    complete = True
+    is_complete = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
             with closing(self._open()) as reader:
                 self.topics = [
-                    Topic(c.topic, Interface(c.msgtype, c.msgdef.data, c.digest), _known_qos(c.ext))
+                    Topic(c.topic, Interface(c.msgtype, c.msgdef.data, c.digest), _to_qos(c.ext))
                     for c in reader.connections
                 ]
-                self.tally = Tally(
+                self.statistics = BagStatistics(
                     {c.topic: c.msgcount for c in reader.connections}, reader.start_time, reader.end_time - 1
                 )
         except (ReaderError, OSError, ValueError) as error:
-            raise SourceError(f"{path} is not a recording that can be read: {error}") from error
+            raise SourceError(f"{path} cannot be read as a recording: {error}") from error
 
-    def records(self, topics: Collection[str] | None) -> Iterator[Record]:
-        """The messages of some topics, or of all."""
+    def read_records(self, topics: Collection[str] | None) -> Iterator[Record]:
+        """Yield the records of some topics, or of all."""
         with closing(self._open()) as reader:
-            wanted = [c for c in reader.connections if topics is None or c.topic in topics]
-            if wanted:
-                for connection, time_ns, data in reader.messages(wanted):
+            connections = [c for c in reader.connections if topics is None or c.topic in topics]
+            if connections:
+                for connection, time_ns, data in reader.messages(connections):
                     yield Record(connection.topic, bytes(data), time_ns, time_ns)
 
     def _open(self) -> RosbagsReader:
@@ -110,8 +118,8 @@ class OtherStorage:
 
 
 @contextmanager
-def _source_errors(path: Path) -> Iterator[None]:
-    """Say of which recording an error speaks."""
+def _convert_errors(path: Path) -> Iterator[None]:
+    """Convert the errors of the MCAP library to a `SourceError` that names the recording."""
     try:
         yield
     except (McapError, CRCValidationError, struct.error, KeyError, OSError) as error:
@@ -126,8 +134,8 @@ def _ends_with_magic(file: IO[bytes]) -> bool:
     return size > len(MCAP0_MAGIC) and end == MCAP0_MAGIC
 
 
-def _intact_size(file: IO[bytes]) -> int:
-    """Where the last whole record of an MCAP file ends; 0 if not even its first magic is whole."""
+def _find_intact_size(file: IO[bytes]) -> int:
+    """Return the end of the last whole record in bytes; 0 if the first magic bytes are incomplete."""
     size = file.seek(0, os.SEEK_END)
     end = len(MCAP0_MAGIC)
     while True:
@@ -139,25 +147,25 @@ def _intact_size(file: IO[bytes]) -> int:
         end = next_end
 
 
-class _Prefix:
-    """The first ``size`` bytes of a file, as a stream."""
+class _FilePrefix:
+    """A stream of the first `size` bytes of a file."""
 
     def __init__(self, file: IO[bytes], size: int) -> None:
         file.seek(0)
         self._file = file
-        self._left = size
+        self._remaining = size
 
     def read(self, size: int) -> bytes:
-        data = self._file.read(min(size, self._left))
-        self._left -= len(data)
+        data = self._file.read(min(size, self._remaining))
+        self._remaining -= len(data)
         return data
 
 
-def _scan(file: IO[bytes], size: int, topics: Collection[str] | None) -> Iterator[_McapMessage]:
-    """The messages of an unfinished file, in its order, up to ``size`` or the first damaged chunk."""
+def _scan_messages(file: IO[bytes], size: int, topics: Collection[str] | None) -> Iterator[_McapMessage]:
+    """Yield the messages of an unfinished file in order, up to `size` bytes or the first damaged chunk."""
     schemas: dict[int, Schema] = {}
     channels: dict[int, Channel] = {}
-    records = StreamReader(cast("IO[bytes]", _Prefix(file, size)), validate_crcs=True).records
+    records = StreamReader(cast("IO[bytes]", _FilePrefix(file, size)), validate_crcs=True).records
     while True:
         try:
             record = next(records)
@@ -173,14 +181,14 @@ def _scan(file: IO[bytes], size: int, topics: Collection[str] | None) -> Iterato
                 yield schemas.get(channel.schema_id), channel, record
 
 
-def _topic(channel: Channel, schema: Schema | None) -> Topic:
+def _to_topic(channel: Channel, schema: Schema | None) -> Topic:
     name = schema.name if schema else ""
     definition = schema.data.decode() if schema and schema.encoding == "ros2msg" else ""
     interface = Interface(name, definition, channel.metadata.get("topic_type_hash", ""))
     return Topic(channel.topic, interface, parse_qos(channel.metadata.get("offered_qos_profiles", "")))
 
 
-def _known_qos(extension: object) -> tuple[Qos, ...]:
+def _to_qos(extension: object) -> tuple[Qos, ...]:
     assert isinstance(extension, ConnectionExtRosbag2)
     return tuple(
         Qos(

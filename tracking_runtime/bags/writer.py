@@ -1,4 +1,4 @@
-"""Writing a recording that survives its writer."""
+"""Writer of recordings that stay readable if the process is killed."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from typing import IO, Any, Literal
 
 from mcap.writer import CompressionType, Writer
 
-from tracking_runtime.bags.metadata import METADATA, Qos, Tally, Topic, qos_profiles, to_yaml
+from tracking_runtime.bags.metadata import METADATA, BagStatistics, Qos, Topic, to_qos_profiles, to_yaml
 from tracking_runtime.errors import SourceError
-from tracking_runtime.messages.definitions import describe
+from tracking_runtime.files import atomic_write
+from tracking_runtime.messages.definitions import find_interface
 
 METADATA_VERSION = 9  # rosbag2 of ROS 2 Jazzy
-FLUSH_PERIOD_S = 1.0
+FLUSH_PERIOD_S = 1.0  # longest time for which messages are lost if the process is killed
 
 Compression = Literal["none", "zstd"]
 
 
 class BagWriter:
-    """Writes one bag; to be used from one thread.
+    """A bag opened for writing by one thread.
 
     Args:
-        folder: the bag's folder, made here; it must not exist.
-        compression: of the chunks; ``zstd`` costs time and shrinks smooth images.
+        folder: folder of the bag. The folder must not exist.
+        compression: compression of the chunks. `zstd` takes time and shrinks smooth images.
 
     Raises:
-        SourceError: the folder exists already.
-        OSError: it cannot be made.
+        SourceError: the folder exists.
+        OSError: the folder cannot be created.
     """
 
     def __init__(self, folder: str | Path, *, compression: Compression = "none") -> None:
@@ -39,7 +40,7 @@ class BagWriter:
             self.folder.mkdir(parents=True)
         except FileExistsError:
             raise SourceError(
-                f"{self.folder} exists already, and a recording never overwrites: choose another name"
+                f"{self.folder} exists already, and recordings are never overwritten: choose another name"
             ) from None
         self._path = self.folder / f"{self.folder.name}_0.mcap"
         self._file: IO[bytes] = self._path.open("xb")
@@ -49,7 +50,7 @@ class BagWriter:
         self._topics: dict[str, Topic] = {}
         self._channels: dict[str, int] = {}
         self._schemas: dict[str, int] = {}
-        self._tally = Tally()
+        self._statistics = BagStatistics()
         self._unflushed = True
         self._flushed_at = time.monotonic()
         self._writer.start(profile="ros2", library="remote_sensing_tracking")
@@ -57,24 +58,24 @@ class BagWriter:
 
     @property
     def message_count(self) -> int:
-        """Messages written so far."""
-        return self._tally.total
+        """Number of messages written."""
+        return self._statistics.message_count
 
     @property
     def topics(self) -> Collection[Topic]:
-        """The topics added so far."""
+        """Topics added."""
         return self._topics.values()
 
-    def add_topic(self, name: str, type_name: str, qos: Iterable[Qos] = ()) -> None:
-        """Make a topic known whose type can be found in this installation.
+    def add_installed_topic(self, name: str, type_name: str, qos: Iterable[Qos] = ()) -> None:
+        """Add a topic whose type has a definition in this installation.
 
         Raises:
-            UnknownType: its definition is nowhere to be found; ``add`` records it nevertheless.
+            UnknownTypeError: the type has no definition. `add_topic` can record it without.
         """
-        self.add(Topic(name, describe(type_name), tuple(qos)))
+        self.add_topic(Topic(name, find_interface(type_name), tuple(qos)))
 
-    def add(self, topic: Topic) -> None:
-        """Make a topic known; what it says of its type goes into the bag as it is."""
+    def add_topic(self, topic: Topic) -> None:
+        """Add a topic with the definition of its type as given."""
         interface = topic.interface
         if interface.name not in self._schemas:
             encoding = "ros2msg" if interface.definition else ""
@@ -86,34 +87,40 @@ class BagWriter:
             "cdr",
             self._schemas[interface.name],
             {
-                "offered_qos_profiles": to_yaml(qos_profiles(topic.qos)),
+                "offered_qos_profiles": to_yaml(to_qos_profiles(topic.qos)),
                 "topic_type_hash": interface.type_hash,
             },
         )
         self._topics[topic.name] = topic
-        self._tally.counts[topic.name] = 0
+        self._statistics.counts[topic.name] = 0
         self._unflushed = True
 
     def write(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int | None = None) -> None:
-        """Append a serialised message of a topic made known before.
+        """Append a serialized message.
+
+        Args:
+            topic: name of a topic that was added.
+            data: the message in CDR.
+            log_time_ns: time of recording in nanoseconds.
+            publish_time_ns: time of publication in nanoseconds; None: the time of recording.
 
         Raises:
-            OSError: the disk is full or gone; what was flushed before stays readable.
+            OSError: the disk is full or missing. Messages flushed before stay readable.
         """
         self._writer.add_message(
             self._channels[topic],
             log_time=log_time_ns,
             data=data,
             publish_time=log_time_ns if publish_time_ns is None else publish_time_ns,
-            sequence=self._tally.counts[topic],
+            sequence=self._statistics.counts[topic],
         )
-        self._tally.add(topic, log_time_ns)
+        self._statistics.add(topic, log_time_ns)
         self._unflushed = True
         if time.monotonic() - self._flushed_at >= FLUSH_PERIOD_S:
             self.flush()
 
     def flush(self) -> None:
-        """Bring everything written so far to the disk, readable whatever happens next."""
+        """Write all messages and the metadata to the disk. They stay readable if the process is killed."""
         self._flushed_at = time.monotonic()
         if not self._unflushed:
             return
@@ -123,8 +130,8 @@ class BagWriter:
         self._unflushed = False
 
     def close(self) -> None:
-        """Finish the bag."""
-        self._writer.add_metadata("rosbag2", {"serialized_metadata": to_yaml(self._metadata())})
+        """Finish the bag: summary, index and metadata."""
+        self._writer.add_metadata("rosbag2", {"serialized_metadata": to_yaml(self._make_metadata())})
         self._writer.finish()
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -132,7 +139,7 @@ class BagWriter:
         self._write_metadata()
 
     def abandon(self) -> None:
-        """Leave the bag as it is after an error: unfinished, readable up to the last flush."""
+        """Close the file after an error. The bag stays unfinished and readable up to the last flush."""
         with suppress(OSError):
             self._file.close()
 
@@ -145,12 +152,12 @@ class BagWriter:
         else:
             self.close()
 
-    def _metadata(self) -> dict[str, Any]:
-        tally = self._tally
+    def _make_metadata(self) -> dict[str, Any]:
+        statistics = self._statistics
         span = {
-            "duration": {"nanoseconds": tally.end_ns - tally.start_ns},
-            "starting_time": {"nanoseconds_since_epoch": tally.start_ns},
-            "message_count": tally.total,
+            "duration": {"nanoseconds": statistics.end_ns - statistics.start_ns},
+            "starting_time": {"nanoseconds_since_epoch": statistics.start_ns},
+            "message_count": statistics.message_count,
         }
         return {
             "version": METADATA_VERSION,
@@ -162,10 +169,10 @@ class BagWriter:
                         "name": topic.name,
                         "type": topic.interface.name,
                         "serialization_format": "cdr",
-                        "offered_qos_profiles": qos_profiles(topic.qos),
+                        "offered_qos_profiles": to_qos_profiles(topic.qos),
                         "type_description_hash": topic.interface.type_hash,
                     },
-                    "message_count": tally.counts[topic.name],
+                    "message_count": statistics.counts[topic.name],
                 }
                 for topic in self._topics.values()
             ],
@@ -178,6 +185,5 @@ class BagWriter:
         }
 
     def _write_metadata(self) -> None:
-        partial = self.folder / f".{METADATA}"
-        partial.write_text(to_yaml({"rosbag2_bagfile_information": self._metadata()}))
-        os.replace(partial, self.folder / METADATA)
+        with atomic_write(self.folder / METADATA) as path:
+            path.write_text(to_yaml({"rosbag2_bagfile_information": self._make_metadata()}))

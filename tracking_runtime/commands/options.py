@@ -10,55 +10,62 @@ import click
 
 Command = Callable[..., Any]
 
-_MODELS = click.option(
+_MODELS_OPTION = click.option(
     "--models",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("models"),
     show_default=True,
-    help="Folder it is written to.",
+    help="Folder in which the model is written.",
 )
 
 
-def imports_checkpoint(command: Command) -> Command:
-    """What every command takes that turns a published checkpoint into a model."""
-    return _with(
+def add_import_options(command: Command) -> Command:
+    """Add the arguments and options of a command that converts a published checkpoint to a model."""
+    return _add_options(
         command,
         click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
         click.option("-o", "--name", required=True, help="Name of the model."),
-        _MODELS,
+        _MODELS_OPTION,
     )
 
 
-def trains_model(runs: Path, default_name: str, seed: int) -> Callable[[Command], Command]:
-    """What every command takes that trains a model.
+def add_training_options(runs_folder: Path, default_name: str, seed: int) -> Callable[[Command], Command]:
+    """Return a decorator that adds the options of a command that trains a model.
 
     Args:
-        runs: folder of the runs' folders, if none is given.
-        default_name: of the model, in words.
-        seed: if none is given.
+        runs_folder: default folder of the folders of all runs.
+        default_name: description of the default name of the model, for the help.
+        seed: default seed of the random numbers.
     """
     options = (
         click.option(
             "--from",
-            "start",
+            "base_model",
             metavar="MODEL",
-            help="Refine the network of this model, by a recipe for that, instead of beginning a new one.",
+            help="Refine the network of this model by a recipe for refining. Default: train a new network.",
         ),
         click.option(
             "--folder",
             type=click.Path(file_okay=False, path_type=Path),
-            help="Checkpoint, history and TensorBoard events; a run found there is resumed. "
-            f"Default: {runs}/NAME.",
+            help="Folder of checkpoint, history and TensorBoard events. A run in this folder is resumed. "
+            f"Default: {runs_folder}/NAME.",
         ),
         click.option(
             "--name",
-            help=f"Name of the model written at the end; default: {default_name}, or MODEL_refined.",
+            help=f"Name of the model written at the end. Default: {default_name}, or MODEL_refined.",
         ),
-        _MODELS,
-        click.option("--steps", type=click.IntRange(1), help="Batches in all, instead of the recipe's."),
-        click.option("--batch", type=click.IntRange(1), help="Samples in each, instead of the recipe's."),
-        click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ..."),
-        click.option("--seed", type=int, default=seed, show_default=True, help="Of all that is random."),
+        _MODELS_OPTION,
+        click.option(
+            "--steps", type=click.IntRange(1), help="Total number of batches. Default: the recipe's."
+        ),
+        click.option("--batch", type=click.IntRange(1), help="Samples per batch. Default: the recipe's."),
+        click.option(
+            "--device",
+            default="cpu",
+            show_default=True,
+            help="Device of the training: cpu, cuda, cuda:1, ...",
+        ),
+        click.option("--seed", type=int, default=seed, show_default=True, help="Seed of all random numbers."),
         click.option(
             "--save-every",
             "save_every_s",
@@ -68,10 +75,10 @@ def trains_model(runs: Path, default_name: str, seed: int) -> Callable[[Command]
             help="Seconds between checkpoints.",
         ),
     )
-    return lambda command: _with(command, *options)
+    return lambda command: _add_options(command, *options)
 
 
-def _with(command: Command, *options: Callable[[Command], Command]) -> Command:
+def _add_options(command: Command, *options: Callable[[Command], Command]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command

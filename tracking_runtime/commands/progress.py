@@ -1,4 +1,4 @@
-"""Progress bars as the commands show them."""
+"""Progress bars of the commands."""
 
 from __future__ import annotations
 
@@ -14,15 +14,23 @@ from rich.progress import (
 )
 
 
-def counting(console: Console | None = None, *, shown: bool = True) -> Progress:
-    """Bars with what they are about, how many are done of how many, and the time left."""
-    return Progress(*_columns(TimeRemainingColumn()), console=console, disable=not shown)
+def make_progress(console: Console | None = None, *, is_shown: bool = True) -> Progress:
+    """Make progress bars with a description, finished and total items, and the remaining time.
+
+    Args:
+        console: console of the bars. None: a new one.
+        is_shown: False disables the bars.
+    """
+    return Progress(*_make_columns(TimeRemainingColumn()), console=console, disable=not is_shown)
 
 
-def passing() -> Progress:
-    """Bars that go when done, with the time that has passed: of things too unlike to tell what is left."""
-    return Progress(*_columns(TimeElapsedColumn()), transient=True)
+def make_transient_progress() -> Progress:
+    """Make progress bars with the elapsed time that disappear at the end.
+
+    They fit items of very different durations, from which no remaining time can be estimated.
+    """
+    return Progress(*_make_columns(TimeElapsedColumn()), transient=True)
 
 
-def _columns(time: ProgressColumn) -> tuple[ProgressColumn, ...]:
-    return TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), time
+def _make_columns(time_column: ProgressColumn) -> tuple[ProgressColumn, ...]:
+    return TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), time_column

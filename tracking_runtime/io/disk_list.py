@@ -1,4 +1,8 @@
-"""Long sequences of which memory holds an item at a time: on disk, made when asked for, or sorted there."""
+"""Sequences larger than memory: on disk (`DiskList`), lazy (`LazySequence`), sorted on disk.
+
+Items are pickled, because they are of any type: arrays of varying length, tuples, None. The file has no name
+and belongs to one process, so that nobody else can change what is unpickled.
+"""
 
 from __future__ import annotations
 
@@ -15,136 +19,165 @@ from typing import Any, Generic, TypeVar, overload
 Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 
-_IN_MEMORY_BYTES = 1 << 20
-_RUN = 1 << 14
-_BATCH = 1 << 8
+_MAX_MEMORY_BYTES = 1 << 20  # a smaller list stays in memory
+_ITEMS_PER_RUN = 1 << 14  # items that are sorted in memory at once
+_ITEMS_PER_BATCH = 1 << 8  # items of a sorted run that are read at once
 
 
-class _FetchedItems(Sequence[Item], ABC, Generic[Item]):
-    """Items that are fetched each time they are asked for; a slice's when they are."""
+class _RandomAccessSequence(Sequence[Item], ABC, Generic[Item]):
+    """A sequence that gets each item again on every access, also the items of its slices."""
 
     @overload
     def __getitem__(self, index: int) -> Item: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[Item]: ...
     def __getitem__(self, index: int | slice) -> Item | Sequence[Item]:
-        """One item, or those of a slice. Raises IndexError."""
-        chosen = range(len(self))[index]
-        if isinstance(chosen, int):
-            return self._item(chosen)
-        return Made(len(chosen), lambda number: self._item(chosen[number]))
+        """Return an item, or a lazy sequence of a slice's items.
+
+        Raises:
+            IndexError: the index is out of range.
+        """
+        selected = range(len(self))[index]
+        if isinstance(selected, int):
+            return self._get_item(selected)
+        return LazySequence(len(selected), lambda position: self._get_item(selected[position]))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """As another process gets it: with its items."""
-        return Spool, (list(self),)
+        """Pickle the items. Another process gets them as a `DiskList`."""
+        return DiskList, (list(self),)
 
     @abstractmethod
-    def _item(self, index: int) -> Item:
-        """That of an index from 0, which is within."""
+    def _get_item(self, index: int) -> Item:
+        """Return the item of an index in 0 .. length - 1."""
 
 
-class Made(_FetchedItems[Item]):
-    """Items that are made each time they are asked for; a slice is made when its items are.
+class LazySequence(_RandomAccessSequence[Item]):
+    """Items that are computed on every access.
 
     Args:
-        count: how many there are.
-        make: the item of an index from 0.
+        length: number of items.
+        compute_item: function from an index, from 0, to the item.
     """
 
-    def __init__(self, count: int, make: Callable[[int], Item]) -> None:
-        self._count, self._make = count, make
+    def __init__(self, length: int, compute_item: Callable[[int], Item]) -> None:
+        self._length = length
+        self._compute_item = compute_item
 
     def __len__(self) -> int:
-        """How many there are."""
-        return self._count
+        """Return the number of items."""
+        return self._length
 
-    def _item(self, index: int) -> Item:
-        return self._make(index)
+    def _get_item(self, index: int) -> Item:
+        return self._compute_item(index)
 
 
-class Spool(_FetchedItems[Item]):
-    """A list on disk, to which items are added at its end, and which reads one anew each time it is asked.
+class DiskList(_RandomAccessSequence[Item]):
+    """A list in a temporary file. Items are appended at its end and read on every access.
 
-    Its file is nameless, goes with it, and lies where ``TMPDIR`` says. Less than a megabyte stays in memory.
+    The file is in the folder `TMPDIR` and is deleted with the list. A list below a megabyte stays in memory.
 
     Args:
-        items: to begin with.
+        items: first items of the list.
     """
 
     def __init__(self, items: Iterable[Item] = ()) -> None:
-        self._file = SpooledTemporaryFile(_IN_MEMORY_BYTES)
-        self._ends = array("q", [0])
+        self._file = SpooledTemporaryFile(_MAX_MEMORY_BYTES)  # noqa: SIM115 - open as long as the list
+        self._end_offsets = array("q", [0])
         self._lock = Lock()
-        self._last: tuple[int, Item] | None = None
+        self._last_read: tuple[int, Item] | None = None
         for item in items:
             self.append(item)
 
     def append(self, item: Item) -> None:
-        """Add an item that can be pickled. Raises OSError, where the disk is full."""
+        """Append an item.
+
+        Args:
+            item: item to append; pickle must support its type.
+
+        Raises:
+            OSError: the disk is full.
+        """
         with self._lock:
-            self._file.seek(self._ends[-1])
+            self._file.seek(self._end_offsets[-1])
             pickle.dump(item, self._file, protocol=4)
-            self._ends.append(self._file.tell())
+            self._end_offsets.append(self._file.tell())
 
     def __len__(self) -> int:
-        """How many there are."""
-        return len(self._ends) - 1
+        """Return the number of items."""
+        return len(self._end_offsets) - 1
 
-    def _item(self, index: int) -> Item:
-        """An item from the file, but for one that is asked for again."""
+    def _get_item(self, index: int) -> Item:
+        """Read an item from the file, unless it is the one read last."""
         with self._lock:
-            if self._last is None or self._last[0] != index:
-                self._file.seek(self._ends[index])
-                content = self._file.read(self._ends[index + 1] - self._ends[index])
-                self._last = index, pickle.loads(content)
-            return self._last[1]
+            if self._last_read is None or self._last_read[0] != index:
+                self._file.seek(self._end_offsets[index])
+                content = self._file.read(self._end_offsets[index + 1] - self._end_offsets[index])
+                self._last_read = index, pickle.loads(content)
+            return self._last_read[1]
 
 
-class SpooledMapping(Mapping[Key, Item], Generic[Key, Item]):
-    """A dictionary whose values are on disk.
+class DiskDict(Mapping[Key, Item], Generic[Key, Item]):
+    """A dictionary with its keys in memory and its values on disk.
 
     Args:
-        items: keys, in whose order it iterates, and values, of which the last of a key counts.
+        items: keys and values. The order of the keys is kept; the last value of a key counts.
     """
 
     def __init__(self, items: Iterable[tuple[Key, Item]]) -> None:
-        self._values: Spool[Item] = Spool()
-        self._places: dict[Key, int] = {}
+        self._values: DiskList[Item] = DiskList()
+        self._indices: dict[Key, int] = {}
         for key, value in items:
-            self._places[key] = len(self._values)
+            self._indices[key] = len(self._values)
             self._values.append(value)
 
     def __len__(self) -> int:
-        """How many keys there are."""
-        return len(self._places)
+        """Return the number of keys."""
+        return len(self._indices)
 
     def __iter__(self) -> Iterator[Key]:
-        """The keys."""
-        return iter(self._places)
+        """Iterate over the keys."""
+        return iter(self._indices)
 
     def __getitem__(self, key: Key) -> Item:
-        """The value of a key. Raises KeyError."""
-        return self._values[self._places[key]]
+        """Return the value of a key.
+
+        Raises:
+            KeyError: the key is unknown.
+        """
+        return self._values[self._indices[key]]
 
 
-def padded(items: Sequence[Item], count: int, filler: Item) -> Sequence[Item]:
-    """So many items, the filler where there are no more."""
-    return Made(count, lambda index: items[index] if index < len(items) else filler)
+def pad_sequence(items: Sequence[Item], length: int, fill_item: Item) -> Sequence[Item]:
+    """Return a lazy sequence of the items, cut or filled to a length.
+
+    Args:
+        items: items of the sequence.
+        length: number of items of the result.
+        fill_item: item of every index beyond `items`.
+    """
+    return LazySequence(length, lambda index: items[index] if index < len(items) else fill_item)
 
 
-def sorted_on_disk(items: Iterable[Item], key: Callable[[Item], Any]) -> Iterator[Item]:
-    """Items in the order of their keys, those with equal keys as they came, sorted in parts on disk."""
-    parts: Spool[list[Item]] = Spool()
-    starts = [0]
-    for run in _batches(items, _RUN):
-        for part in _batches(sorted(run, key=key), _BATCH):
-            parts.append(part)
-        starts.append(len(parts))
-    runs = [chain.from_iterable(parts[start:stop]) for start, stop in pairwise(starts)]
+def sort_on_disk(items: Iterable[Item], key: Callable[[Item], Any]) -> Iterator[Item]:
+    """Sort items by an external merge sort. Items with equal keys keep their order.
+
+    Args:
+        items: items to sort; read once.
+        key: function from an item to its sort key.
+    """
+    # Step 1: sort runs that fit in memory and store them in batches.
+    batches: DiskList[list[Item]] = DiskList()
+    run_starts = [0]
+    for run in _split_into_batches(items, _ITEMS_PER_RUN):
+        for batch in _split_into_batches(sorted(run, key=key), _ITEMS_PER_BATCH):
+            batches.append(batch)
+        run_starts.append(len(batches))
+    # Step 2: merge the runs, with one batch of each in memory.
+    runs = [chain.from_iterable(batches[start:stop]) for start, stop in pairwise(run_starts)]
     return heapq.merge(*runs, key=key)
 
 
-def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+def _split_into_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(islice(iterator, size)):
         yield batch

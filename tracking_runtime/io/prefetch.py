@@ -1,4 +1,4 @@
-"""Having the next items ready before they are asked for."""
+"""Iteration in a background thread, a bounded number of items ahead."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
-_END: Any = object()
+_END: Any = object()  # marks the end of the iterator
 
 
-def read_ahead(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
-    """The same items, up to ``depth`` of them made beforehand in a thread, which ends when the iterator does.
+def prefetch(items: Iterable[Item], depth: int) -> Generator[Item, None, None]:
+    """Yield the same items; a thread computes up to `depth` of them in advance.
 
-    An item that cannot be made raises in its place.
+    An error of an item is raised when that item is due. The thread ends with the generator.
+
+    Args:
+        items: items to yield. Only the thread iterates over them.
+        depth: number of items computed in advance, from 1. More use more memory.
     """
     iterator = iter(items)
-    pool = ThreadPoolExecutor(1, thread_name_prefix="read ahead")
+    pool = ThreadPoolExecutor(1, thread_name_prefix="prefetch")
     try:
         pending = deque(pool.submit(next, iterator, _END) for _ in range(depth))
         while (item := pending.popleft().result()) is not _END:

@@ -1,6 +1,6 @@
-"""Frames, ground truth and spectral information as serialised ROS messages and back, without ROS.
+"""Conversions between frames, ground truth, bands and serialized (CDR) ROS messages, without ROS.
 
-The readers take any object that has the fields of the message, from rclpy or from a recording.
+The readers accept any object with the fields of the message: from rclpy or from a recording.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from tracking_runtime.boxes import as_boxes
 from tracking_runtime.errors import FrameRefusedError
 from tracking_runtime.frames import Frame, GroundTruth
-from tracking_runtime.messages.definitions import message_type, serialize
+from tracking_runtime.messages.definitions import find_message_type, serialize
 from tracking_runtime.messages.image_encodings import decode_image
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
 
@@ -25,16 +25,16 @@ TARGET_TRACKS = "remote_sensing_tracking/msg/TargetTrackArray"
 SPECTRAL_INFO = "remote_sensing_tracking/msg/SpectralInfo"
 
 _STATE_CONFIRMED = 2
-_ENCAPSULATION_BYTES = 4  # before the message itself; the second of them is 1 for little-endian
-_STAMP = struct.Struct("<iI")
+_ENCAPSULATION_BYTES = 4  # header before the message; its second byte is 1 for little-endian
+_STAMP = struct.Struct("<iI")  # seconds, nanoseconds
 
 
 def serialize_image(frame: Frame) -> bytes:
-    """A frame's image as sensor_msgs/Image."""
+    """Serialize the image of a frame as sensor_msgs/Image."""
     image = np.ascontiguousarray(frame.image)
     height, width = image.shape[:2]
-    message = message_type(IMAGE)(
-        header=_header(frame.stamp_ns, frame.frame_id),
+    message = find_message_type(IMAGE)(
+        header=_make_header(frame.stamp_ns, frame.frame_id),
         height=height,
         width=width,
         encoding=frame.encoding,
@@ -46,23 +46,31 @@ def serialize_image(frame: Frame) -> bytes:
 
 
 def read_image(message: Any) -> Frame:
-    """The frame in a sensor_msgs/Image, its pixels still those of the message.
+    """Convert a sensor_msgs/Image to a frame. The pixels stay in the memory of the message.
 
     Raises:
-        FrameRefused: the message contradicts itself, is empty, or its encoding is not known.
+        FrameRefusedError: the image is empty, inconsistent, or has an unknown encoding.
     """
     pixels, encoding = decode_image(message)
-    return Frame(stamp_ns(message), pixels, encoding, message.header.frame_id)
+    return Frame(read_stamp_ns(message), pixels, encoding, message.header.frame_id)
 
 
 def serialize_truth(
     truth: GroundTruth, stamp_ns: int, frame_id: str, image_size: tuple[int, int], class_names: Sequence[str]
 ) -> bytes:
-    """Ground truth as TrackArray, all of it confirmed; ``image_size`` is width, height."""
-    n = len(truth.ids)
-    duration = message_type("builtin_interfaces/msg/Duration")
-    message = message_type(TRACKS)(
-        header=_header(stamp_ns, frame_id),
+    """Serialize ground truth as a TrackArray with confirmed tracks.
+
+    Args:
+        truth: the objects of one frame.
+        stamp_ns: stamp of the frame in nanoseconds.
+        frame_id: coordinate frame of the camera.
+        image_size: width and height of the image in pixels.
+        class_names: names of the classes that `truth.class_ids` index.
+    """
+    num_objects = len(truth.ids)
+    duration = find_message_type("builtin_interfaces/msg/Duration")
+    message = find_message_type(TRACKS)(
+        header=_make_header(stamp_ns, frame_id),
         image_width=image_size[0],
         image_height=image_size[1],
         epoch=0,
@@ -70,25 +78,27 @@ def serialize_truth(
         class_names=list(class_names),
         ids=truth.ids.astype(np.uint32),
         class_ids=truth.class_ids.astype(np.uint8),
-        scores=np.ones(n, np.float32),
+        scores=np.ones(num_objects, np.float32),
         boxes=truth.boxes.astype(np.float64).reshape(-1),
-        velocities=np.zeros(2 * n, np.float32),
-        states=np.full(n, _STATE_CONFIRMED, np.uint8),
-        ages=np.zeros(n, np.uint32),
+        velocities=np.zeros(2 * num_objects, np.float32),
+        states=np.full(num_objects, _STATE_CONFIRMED, np.uint8),
+        ages=np.zeros(num_objects, np.uint32),
     )
     return serialize(message)
 
 
 def read_truth(message: Any) -> GroundTruth:
-    """The ground truth in a TrackArray.
+    """Convert a TrackArray to ground truth.
 
     Raises:
-        FrameRefused: its arrays are not of one length.
+        FrameRefusedError: the arrays of the message differ in length.
     """
-    count = len(message.ids)
-    for name, each in (("class_ids", 1), ("boxes", 4)):
-        if (found := len(getattr(message, name))) != count * each:
-            raise FrameRefusedError(f"TrackArray with {count} ids has {found} {name}, not {count * each}")
+    num_objects = len(message.ids)
+    for name, width in (("class_ids", 1), ("boxes", 4)):
+        length = len(getattr(message, name))
+        expected = num_objects * width
+        if length != expected:
+            raise FrameRefusedError(f"TrackArray with {num_objects} ids has {length} {name}, not {expected}")
     return GroundTruth(
         ids=np.asarray(message.ids, np.int64),
         class_ids=np.asarray(message.class_ids, np.uint8),
@@ -97,10 +107,10 @@ def read_truth(message: Any) -> GroundTruth:
 
 
 def serialize_spectral_info(info: SpectralInfo, stamp_ns: int, frame_id: str) -> bytes:
-    """What the bands are, as SpectralInfo."""
+    """Serialize the description of a camera's bands as a SpectralInfo message."""
     rows, columns = info.mosaic or (0, 0)
-    message = message_type(SPECTRAL_INFO)(
-        header=_header(stamp_ns, frame_id),
+    message = find_message_type(SPECTRAL_INFO)(
+        header=_make_header(stamp_ns, frame_id),
         wavelengths=np.array(info.wavelengths_nm, np.float32),
         fwhm=np.array(info.fwhm_nm, np.float32),
         mosaic_rows=rows,
@@ -115,10 +125,10 @@ def serialize_spectral_info(info: SpectralInfo, stamp_ns: int, frame_id: str) ->
 
 
 def read_spectral_info(message: Any) -> SpectralInfo:
-    """What a SpectralInfo message says of the bands.
+    """Convert a SpectralInfo message to the description of a camera's bands.
 
     Raises:
-        ValueError: its fields contradict each other, or it names no wavelengths.
+        ValueError: the message has no wavelengths, or its fields contradict each other.
     """
     if not len(message.wavelengths):
         raise ValueError("SpectralInfo without wavelengths")
@@ -137,25 +147,30 @@ def read_spectral_info(message: Any) -> SpectralInfo:
     )
 
 
-def stamp_of(data: bytes) -> int:
-    """The stamp, in nanoseconds, of a serialised message that begins with a header."""
+def read_serialized_stamp_ns(data: bytes) -> int:
+    """Return the stamp in nanoseconds of a serialized message that begins with a header."""
     sec, nanosec = _STAMP.unpack_from(data, _ENCAPSULATION_BYTES)
     return int(sec) * 1_000_000_000 + int(nanosec)
 
 
-def restamped(data: bytes, time_ns: int) -> bytes:
-    """The same serialised message with another stamp in its header."""
-    changed = bytearray(data)
-    _STAMP.pack_into(changed, _ENCAPSULATION_BYTES, *divmod(time_ns, 1_000_000_000))
-    return bytes(changed)
+def replace_serialized_stamp(data: bytes, stamp_ns: int) -> bytes:
+    """Return a copy of a serialized message with another stamp in its header."""
+    copy = bytearray(data)
+    _STAMP.pack_into(copy, _ENCAPSULATION_BYTES, *divmod(stamp_ns, 1_000_000_000))
+    return bytes(copy)
 
 
-def stamp_ns(message: Any) -> int:
-    """The stamp of a message's header in nanoseconds."""
+def read_stamp_ns(message: Any) -> int:
+    """Return the stamp of a message's header in nanoseconds."""
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
-def _header(time_ns: int, frame_id: str) -> Any:
-    sec, nanosec = divmod(time_ns, 1_000_000_000)
-    stamp = message_type("builtin_interfaces/msg/Time")(sec=sec, nanosec=nanosec)
-    return message_type("std_msgs/msg/Header")(stamp=stamp, frame_id=frame_id)
+def duration_to_ms(duration: Any) -> float:
+    """Convert a builtin_interfaces/Duration to milliseconds."""
+    return float(duration.sec * 1e3 + duration.nanosec / 1e6)
+
+
+def _make_header(stamp_ns: int, frame_id: str) -> Any:
+    sec, nanosec = divmod(stamp_ns, 1_000_000_000)
+    stamp = find_message_type("builtin_interfaces/msg/Time")(sec=sec, nanosec=nanosec)
+    return find_message_type("std_msgs/msg/Header")(stamp=stamp, frame_id=frame_id)

@@ -1,11 +1,12 @@
-"""ROS message definitions and their serialised form, with or without a ROS installation.
+"""ROS message definitions and serialization, with or without a ROS installation.
 
-A definition is looked up in the ament index where ROS is installed, then in this repository's own ``msgs``,
-then among the standard messages of ROS 2 Jazzy that come with rosbags.
+Definitions come from the ament index if ROS is installed, then from `msgs/` of this repository, then from
+the standard messages of ROS 2 Jazzy in the library rosbags.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from dataclasses import dataclass
@@ -17,25 +18,26 @@ from rosbags.interfaces import Nodetype
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from tracking_runtime.resources import PACKAGE
+from tracking_runtime.errors import TrackingError
+from tracking_runtime.files import PACKAGE
 
-_ROOT = Path(__file__).resolve().parent.parent
+_ROOT = Path(__file__).resolve().parents[2]
 _SEPARATOR = "=" * 80 + "\n"
-_COLLECTIONS = (Nodetype.ARRAY, Nodetype.SEQUENCE)
+_COLLECTION_NODES = (Nodetype.ARRAY, Nodetype.SEQUENCE)
 
 
-class UnknownType(LookupError):
-    """No definition is known for a message type. The message names it and says where it was looked for."""
+class UnknownTypeError(TrackingError, LookupError):
+    """A message type without a definition. The message names the type and the places searched."""
 
 
 @dataclass(frozen=True)
 class Interface:
-    """A message type as a recording describes it.
+    """The description of a message type in a recording.
 
     Attributes:
-        name: ``package/msg/Type``.
-        definition: the type's text followed by the texts of all types it uses (MCAP's ``ros2msg``).
-        type_hash: as ROS computes it (REP 2016), ``RIHS01_…``.
+        name: name of the type, `package/msg/Type`.
+        definition: text of the type and of all types that it uses (MCAP's `ros2msg`).
+        type_hash: hash of the type by REP 2016, `RIHS01_…`.
     """
 
     name: str
@@ -44,16 +46,16 @@ class Interface:
 
 
 @cache
-def describe(name: str) -> Interface:
-    """The full definition of a message type ``package/msg/Type``.
+def find_interface(name: str) -> Interface:
+    """Return the full definition of a message type `package/msg/Type`.
 
     Raises:
-        UnknownType: this type or one it uses is defined nowhere.
+        UnknownTypeError: the type, or a type that it uses, has no definition.
     """
-    texts = _with_dependencies(name)
+    texts = _read_with_dependencies(name)
     first, *others = texts
     definition = texts[first] + "".join(
-        f"\n{_SEPARATOR}MSG: {_short(other)}\n{texts[other]}" for other in others
+        f"\n{_SEPARATOR}MSG: {_shorten(other)}\n{texts[other]}" for other in others
     )
     store = get_typestore(Stores.EMPTY)
     store.register(get_types_from_msg(definition, name))
@@ -61,77 +63,90 @@ def describe(name: str) -> Interface:
 
 
 @cache
-def typestore() -> Typestore:
-    """Serialiser of the standard messages of ROS 2 Jazzy and of this package's own."""
+def load_typestore() -> Typestore:
+    """Return a serializer of the standard messages of ROS 2 Jazzy and of the messages of this package."""
     store = get_typestore(Stores.ROS2_JAZZY)
-    for path in sorted((_messages_folder(PACKAGE) / "msg").glob("*.msg")):
+    for path in sorted((_find_messages_folder(PACKAGE) / "msg").glob("*.msg")):
         name = f"{PACKAGE}/msg/{path.stem}"
         store.register(get_types_from_msg(path.read_text(), name))
     return store
 
 
 def serialize(message: object) -> bytes:
-    """The message as bytes, as it goes over the wire and into a recording."""
-    return bytes(typestore().serialize_cdr(message, _type_name(message)))
+    """Serialize a message to CDR, the format of the network and of recordings."""
+    return bytes(load_typestore().serialize_cdr(message, _get_type_name(message)))
 
 
-def message_type(name: str) -> Any:
-    """The class of a message type ``package/msg/Type``, made from its definition."""
-    return typestore().types[name]
+def find_message_type(name: str) -> Any:
+    """Return the class of a message type `package/msg/Type`, generated from its definition."""
+    return load_typestore().types[name]
 
 
-def _type_name(message: object) -> str:
-    return str(getattr(message, "__msgtype__"))
+def load_message_class(name: str) -> Any:
+    """Import the rclpy class of a message type `package/msg/Type`. Needs the ROS package of the type.
+
+    Raises:
+        ImportError: the ROS package is not installed.
+        AttributeError: the ROS package has no such type.
+    """
+    package, kind, short = name.split("/")
+    return getattr(importlib.import_module(f"{package}.{kind}"), short)
 
 
-def _with_dependencies(name: str) -> dict[str, str]:
-    """Text of each type by name: ``name`` first, then what it uses."""
+def _get_type_name(message: object) -> str:
+    return str(getattr(message, "__msgtype__"))  # noqa: B009 - generated classes are untyped
+
+
+def _read_with_dependencies(name: str) -> dict[str, str]:
+    """Return the text of each type by name: first `name`, then the types that it uses."""
     texts: dict[str, str] = {}
-    waiting = [name]
-    while waiting:
-        current = waiting.pop(0)
+    queue = [name]
+    while queue:
+        current = queue.pop(0)
         if current not in texts:
-            texts[current] = _text(current)
-            waiting += _used_types(current, texts[current])
+            texts[current] = _read_definition(current)
+            queue += _find_used_types(current, texts[current])
     return texts
 
 
-def _used_types(name: str, text: str) -> list[str]:
+def _find_used_types(name: str, text: str) -> list[str]:
     _, fields = get_types_from_msg(text, name)[name]
     descriptions: list[Any] = [description for _, description in fields]
-    elements = [content[0] if node in _COLLECTIONS else (node, content) for node, content in descriptions]
+    elements = [
+        content[0] if node in _COLLECTION_NODES else (node, content) for node, content in descriptions
+    ]
     return [content for node, content in elements if node == Nodetype.NAME]
 
 
-def _text(name: str) -> str:
+def _read_definition(name: str) -> str:
     package, kind, short = name.split("/")
-    for folder in _definition_folders(package):
+    for folder in _list_definition_folders(package):
         path = folder / kind / f"{short}.msg"
         if path.is_file():
             return path.read_text()
     try:
         generated, _ = get_typestore(Stores.ROS2_JAZZY).generate_msgdef(name, ros_version=2)
     except TypesysError as error:
-        raise UnknownType(
-            f"no definition of message type {name}: not in AMENT_PREFIX_PATH, not a standard message. "
-            f"Install the package {package} or source its workspace"
+        raise UnknownTypeError(
+            f"message type {name} has no definition in AMENT_PREFIX_PATH and is not a standard message: "
+            f"install the package {package} or source its workspace"
         ) from error
     return generated.split(_SEPARATOR)[0]
 
 
-def _definition_folders(package: str) -> list[Path]:
+def _list_definition_folders(package: str) -> list[Path]:
     ament = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
     shares = [Path(prefix) / "share" / package for prefix in (*ament, sys.prefix) if prefix]
     return [*shares, _ROOT / "msgs"] if package == PACKAGE else shares
 
 
-def _messages_folder(package: str) -> Path:
-    for folder in _definition_folders(package):
+def _find_messages_folder(package: str) -> Path:
+    for folder in _list_definition_folders(package):
         if (folder / "msg").is_dir():
             return folder
-    raise UnknownType(f"no message definitions of {package}: source its workspace")
+    raise UnknownTypeError(f"no message definitions of {package}: source its workspace")
 
 
-def _short(name: str) -> str:
+def _shorten(name: str) -> str:
     package, _, short = name.split("/")
     return f"{package}/{short}"

@@ -1,4 +1,4 @@
-"""The pixels of sensor_msgs/Image as arrays, nothing copied, with or without ROS."""
+"""Pixels of sensor_msgs/Image as arrays without a copy, with or without ROS."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,10 +24,10 @@ _GENERIC = re.compile(r"(8U|16U|32F)C([1-9]\d{0,3})")
 
 
 def parse_encoding(encoding: str) -> tuple[np.dtype[Any], int]:
-    """Type of a sample, and channels of a pixel.
+    """Return the type of a sample and the number of channels of a pixel.
 
     Raises:
-        FrameRefused: the encoding is not one of mono8, mono16, bgr8, rgb8, 8UC<n>, 16UC<n>, 32FC<n>.
+        FrameRefusedError: the encoding is not one of mono8, mono16, bgr8, rgb8, 8UC<n>, 16UC<n>, 32FC<n>.
     """
     generic = _GENERIC.fullmatch(encoding)
     if generic:
@@ -40,74 +41,89 @@ def parse_encoding(encoding: str) -> tuple[np.dtype[Any], int]:
 
 
 def decode_image(message: Any) -> tuple[NDArray[Any], str]:
-    """The pixels of an image, and their encoding: its own, or bgr8 where cv_bridge had to convert them.
+    """Return the pixels of an image and their encoding.
 
-    cv_bridge, where it is installed, is asked for what it knows and ``parse_encoding`` does not: Bayer
-    patterns, YUV, four channels with alpha.
+    cv_bridge, if installed, converts the encodings that `parse_encoding` refuses (Bayer patterns, YUV, four
+    channels with alpha) to bgr8.
 
     Args:
-        message: as ``to_array`` takes it.
+        message: an object with the fields of sensor_msgs/Image.
 
     Raises:
-        FrameRefused: nobody here knows the encoding, or the message contradicts itself.
+        FrameRefusedError: the encoding is unknown, or the fields of the message contradict each other.
     """
     try:
         parse_encoding(message.encoding)
     except FrameRefusedError as unknown:
-        return _by_cv_bridge(message, unknown), "bgr8"
-    return to_array(message), message.encoding
+        return _convert_by_cv_bridge(message, unknown), "bgr8"
+    return view_as_array(message), message.encoding
 
 
-def to_array(message: Any) -> NDArray[Any]:
-    """A read-only view of an image's pixels; a copy only if its byte order is not this machine's.
+def view_as_array(message: Any) -> NDArray[Any]:
+    """Return a read-only view of an image's pixels. Pixels of foreign byte order are copied.
 
     Args:
-        message: with the fields of sensor_msgs/Image, from rclpy or from a recording.
+        message: an object with the fields of sensor_msgs/Image, from rclpy or from a recording.
 
     Returns:
-        ``(height, width)`` for one channel, else ``(height, width, channels)``.
+        The pixels, `(height, width)` for one channel, else `(height, width, channels)`.
 
     Raises:
-        FrameRefused: the message contradicts itself, or is empty; the message says in what.
+        FrameRefusedError: the image is empty, or its size, step and data contradict each other.
     """
     dtype, channels = parse_encoding(message.encoding)
     height, width, step = message.height, message.width, message.step
     if not height or not width:
         raise FrameRefusedError(f"the image is empty: {width} x {height} pixels")
-    row = width * channels * dtype.itemsize
-    if step < row:
+    row_size = width * channels * dtype.itemsize
+    if step < row_size:
         raise FrameRefusedError(
-            f"step is {step} bytes, but a row of {width} pixels {message.encoding} has {row}"
+            f"step is {step} bytes, but a row of {width} pixels {message.encoding} has {row_size}"
         )
     size = height * step
     if len(message.data) != size:
         raise FrameRefusedError(
             f"the image has {len(message.data)} bytes of data, but {height} rows of {step} bytes are {size}"
         )
-    swapped = bool(message.is_bigendian) != (sys.byteorder == "big")
-    stored = dtype.newbyteorder() if swapped else dtype
+    is_swapped = bool(message.is_bigendian) != (sys.byteorder == "big")
+    stored_dtype = dtype.newbyteorder() if is_swapped else dtype
     shape = (height, width) if channels == 1 else (height, width, channels)
-    pixel = (channels * dtype.itemsize, dtype.itemsize)[: len(shape) - 1]
-    view: NDArray[Any] = np.ndarray(shape, stored, memoryview(message.data), strides=(step, *pixel))
-    view = view.astype(dtype) if swapped and dtype.itemsize > 1 else view
+    pixel_strides = (channels * dtype.itemsize, dtype.itemsize)[: len(shape) - 1]
+    view: NDArray[Any] = np.ndarray(
+        shape, stored_dtype, memoryview(message.data), strides=(step, *pixel_strides)
+    )
+    view = view.astype(dtype) if is_swapped and dtype.itemsize > 1 else view
     view.flags.writeable = False
     return view
 
 
-def _by_cv_bridge(message: Any, unknown: FrameRefusedError) -> NDArray[Any]:
+def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
+    """Return an image as JPEG.
+
+    Args:
+        image: BGR or gray image, (H, W, 3) or (H, W).
+        quality: JPEG quality, 1..100. Higher gives less loss and more bytes.
+    """
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes()
+
+
+def _convert_by_cv_bridge(message: Any, unknown: FrameRefusedError) -> NDArray[Any]:
     try:
-        bridge = _cv_bridge()
+        bridge = _load_cv_bridge()
     except ImportError as error:
         raise FrameRefusedError(
             f"{unknown}; for more, cv_bridge is not installed: sudo apt install ros-jazzy-cv-bridge"
         ) from error
     try:
         pixels: NDArray[Any] = bridge.imgmsg_to_cv2(message, "bgr8")
-    except Exception as error:  # of several libraries; among them that it was built for another NumPy
+    except (
+        Exception
+    ) as error:  # cv_bridge raises errors of several libraries, also if built for another NumPy
         raise FrameRefusedError(f"{unknown}; nor can cv_bridge read it: {error}") from error
     return pixels
 
 
 @cache
-def _cv_bridge() -> Any:
+def _load_cv_bridge() -> Any:
     return importlib.import_module("cv_bridge").CvBridge()

@@ -1,8 +1,7 @@
-"""PyTorch checkpoint files, read without running anything that they contain, and written whole."""
+"""PyTorch checkpoints, read without executing code from the file and written atomically."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,53 +10,53 @@ import torch
 from torch import Tensor
 
 from tracking_runtime.errors import ModelError
+from tracking_runtime.files import atomic_write
 
-# Training scripts leave numpy's numbers beside the weights.
-_SCALAR = np.float64(0).__reduce__()[0]
-_NUMBERS: list[Any] = [
-    (_SCALAR, "numpy.core.multiarray.scalar"),
-    (_SCALAR, "numpy._core.multiarray.scalar"),
+# Training scripts store NumPy scalars beside the weights, so the safe reader has to accept them.
+_NUMPY_SCALAR = np.float64(0).__reduce__()[0]
+_SAFE_NUMPY_GLOBALS: list[Any] = [
+    (_NUMPY_SCALAR, "numpy.core.multiarray.scalar"),
+    (_NUMPY_SCALAR, "numpy._core.multiarray.scalar"),
     np.dtype,
     *(type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")),
 ]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What a checkpoint holds, on the CPU.
+    """Read the dictionary of a checkpoint, with its tensors on the CPU.
 
     Raises:
-        ModelError: it cannot be read, or holds no dictionary with names.
+        ModelError: the file cannot be read, or does not contain a dictionary with strings as keys.
     """
     try:
-        with torch.serialization.safe_globals(_NUMBERS):
+        with torch.serialization.safe_globals(_SAFE_NUMPY_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever the reader stumbles over in a file of another kind
+    except Exception as error:  # torch raises errors of many types for files of another kind
         raise ModelError(f"cannot read the checkpoint {path}: {type(error).__name__}: {error}") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path} is not a checkpoint: it holds a {type(content).__name__}")
+        raise ModelError(f"{path} is not a checkpoint: expected a dictionary, got a {type(content).__name__}")
     if not all(isinstance(key, str) for key in content):
-        raise ModelError(f"{path} is not a checkpoint: what it holds has no names")
+        raise ModelError(f"{path} is not a checkpoint: all keys must be strings")
     return content
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The weights of a published checkpoint: it, or its ``state_dict``, without the prefix ``module.``.
+    """Read the weights of a published checkpoint, without the prefix `module.` of their names.
 
     Raises:
-        ModelError: it cannot be read, or holds no weights.
+        ModelError: the file cannot be read, or does not contain weights.
     """
     content = read_checkpoint(path)
-    found = content.get("state_dict", content)
-    if not isinstance(found, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in found.items()
+    weights = content.get("state_dict", content)
+    if not isinstance(weights, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in weights.items()
     ):
-        raise ModelError(f"{path} holds no state_dict")
-    return {key.removeprefix("module."): value for key, value in found.items()}
+        raise ModelError(f"{path} does not contain a state_dict of tensors")
+    return {key.removeprefix("module."): value for key, value in weights.items()}
 
 
 def write_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Write a checkpoint whole or not at all, its folder too."""
+    """Write a checkpoint atomically. Create its folder if needed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    with atomic_write(path) as partial_path:
+        torch.save(content, partial_path)

@@ -1,6 +1,6 @@
-"""Models on disk: ``NAME.yaml``, the manifest, beside ``NAME.safetensors``, the weights.
+"""Models on disk: `NAME.yaml` (manifest) beside `NAME.safetensors` (weights).
 
-The manifest says what the network is and what it expects; both files are checked before anything runs.
+The manifest describes the network and its inputs. Both files are checked when a model is loaded.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from tracking_runtime import resources
+from tracking_runtime import files
 from tracking_runtime.errors import ModelError
+from tracking_runtime.files import atomic_write
 
 MODEL_PATH_VARIABLE = "RSTRACK_MODEL_PATH"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a model is.
+    """Content of a model's YAML file. The attributes are its keys.
 
     Attributes:
-        name: as people call it; the stem of both files.
-        architecture: which network, ``hanet`` or ``spax``.
-        parameters: what that network is built from; its own module defines and checks them.
-        training: what it was trained on and how, for people.
-        scores: figures measured after training, by name, for people.
-        weights_sha256: of the weights file.
+        name: name of the model; the stem of both files.
+        architecture: architecture of the network, `hanet` or `spax`.
+        parameters: parameters of the network; the module of the network defines and checks them.
+        training: data and settings of the training, for users.
+        scores: metrics measured after the training by name, for users.
+        weights_sha256: SHA-256 checksum of the weights file.
     """
 
     name: str
@@ -47,24 +48,33 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Model:
-    """A manifest and the weights it describes, by parameter name."""
+    """A manifest and its weights.
+
+    Attributes:
+        manifest: content of the manifest.
+        weights: tensor of each parameter by its name.
+        path: path of the manifest.
+    """
 
     manifest: Manifest
     weights: dict[str, Tensor]
     path: Path
 
 
-def search_path() -> list[Path]:
-    """Folders in which a model's name is looked up, first to last."""
-    own = [Path(p) for p in os.environ.get(MODEL_PATH_VARIABLE, "").split(os.pathsep) if p]
-    return own + resources.folders("models")
+def list_model_folders() -> list[Path]:
+    """Return the folders in which models are looked up by name, in the order of the search."""
+    user_folders = [Path(path) for path in os.environ.get(MODEL_PATH_VARIABLE, "").split(os.pathsep) if path]
+    return user_folders + files.list_data_folders("models")
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """The manifest of a model given by name, or by the path of its manifest or weights.
+    """Find the manifest of a model.
+
+    Args:
+        name_or_path: name of the model, or path of its manifest or weights.
 
     Raises:
-        ModelError: there is none; the message lists the folders looked into and the names they hold.
+        ModelError: no model is found; the message lists the searched folders and their models.
     """
     given = Path(name_or_path)
     if given.suffix in {".yaml", ".safetensors"}:
@@ -72,22 +82,26 @@ def find_model(name_or_path: str | Path) -> Path:
         if not manifest.is_file():
             raise ModelError(f"no model manifest at {manifest}")
         return manifest
-    folders = search_path()
+    folders = list_model_folders()
     for folder in folders:
         if (folder / f"{name_or_path}.yaml").is_file():
             return folder / f"{name_or_path}.yaml"
-    known = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    names = sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
     raise ModelError(
         f"no model named {name_or_path} in {', '.join(str(folder) for folder in folders)}; "
-        f"there: {', '.join(known) or 'none'}. Give a name, a path, or set {MODEL_PATH_VARIABLE}"
+        f"available: {', '.join(names) or 'none'}. Give a name, a path, or set {MODEL_PATH_VARIABLE}"
     )
 
 
 def load_model(name_or_path: str | Path, architecture: str) -> Model:
-    """Read a model and check it: the manifest's fields, its architecture and the weights' checksum.
+    """Load a model. Check the keys of its manifest, its architecture and the checksum of its weights.
+
+    Args:
+        name_or_path: name of the model, or path of its manifest or weights.
+        architecture: architecture that the model must have, `hanet` or `spax`.
 
     Raises:
-        ModelError: a file is missing, damaged, or not of this architecture; the message names it.
+        ModelError: a file is missing or damaged, or the architecture differs; the message names the file.
     """
     path = find_model(name_or_path)
     manifest = read_manifest(path)
@@ -98,10 +112,10 @@ def load_model(name_or_path: str | Path, architecture: str) -> Model:
         content = weights_path.read_bytes()
     except OSError as error:
         raise ModelError(f"cannot read the weights {weights_path}: {error.strerror}") from error
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != manifest.weights_sha256:
+    checksum = hashlib.sha256(content).hexdigest()
+    if checksum != manifest.weights_sha256:
         raise ModelError(
-            f"{weights_path} does not belong to its manifest: sha256 {digest[:12]}…, expected "
+            f"{weights_path} does not belong to its manifest: sha256 {checksum[:12]}…, expected "
             f"{manifest.weights_sha256[:12]}…. Copy both files again"
         )
     try:
@@ -111,23 +125,23 @@ def load_model(name_or_path: str | Path, architecture: str) -> Model:
     return Model(manifest, weights, path)
 
 
-def check_free(folder: Path, name: str) -> None:
-    """Raise ModelError where there is a model of this name."""
+def check_name_is_free(folder: Path, name: str) -> None:
+    """Raise ModelError if a folder contains a model of this name."""
     if (folder / f"{name}.yaml").exists():
         raise ModelError(f"{folder / name}.yaml exists: give another name, or remove that model")
 
 
-def provenance(checkpoint: Path, by: str) -> dict[str, str]:
-    """Where the weights of a published checkpoint come from, as a manifest tells it.
+def describe_provenance(checkpoint: Path, authors: str) -> dict[str, str]:
+    """Return the entries of a manifest that state the origin of imported weights.
 
     Args:
-        checkpoint: the file.
-        by: its authors.
+        checkpoint: published checkpoint.
+        authors: authors of the checkpoint.
     """
     return {
         "imported_from": checkpoint.name,
         "imported_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
-        "by": f"{by}; trained and measured by them, not here",
+        "by": f"{authors}; trained and measured by them, not here",
     }
 
 
@@ -141,7 +155,20 @@ def save_model(
     training: Mapping[str, Any] | None = None,
     scores: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a model's two files, each whole or not at all, and return the manifest's path."""
+    """Write the two files of a model atomically.
+
+    Args:
+        folder: folder of the files; created if needed.
+        name: name of the model; the stem of both files.
+        architecture: architecture of the network, `hanet` or `spax`.
+        parameters: parameters of the network.
+        weights: tensor of each parameter by its name.
+        training: data and settings of the training.
+        scores: metrics measured after the training by name.
+
+    Returns:
+        Path of the manifest.
+    """
     content = save({key: value.detach().cpu().contiguous() for key, value in weights.items()})
     manifest = Manifest(
         name=name,
@@ -153,25 +180,22 @@ def save_model(
     )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.yaml"
-    _write_whole(path.with_suffix(".safetensors"), content)
-    _write_whole(path, yaml.safe_dump(asdict(manifest), sort_keys=False, allow_unicode=True).encode())
+    with atomic_write(path.with_suffix(".safetensors")) as partial_path:
+        partial_path.write_bytes(content)
+    with atomic_write(path) as partial_path:
+        text = yaml.safe_dump(asdict(manifest), sort_keys=False, allow_unicode=True)
+        partial_path.write_bytes(text.encode())
     return path
 
 
 def read_manifest(path: Path) -> Manifest:
-    """What a manifest says of its model.
+    """Read a manifest.
 
     Raises:
-        ModelError: it is no manifest; the message names the file.
+        ModelError: the file is not a manifest; the message names the file.
     """
     try:
-        values = yaml.safe_load(path.read_text())
-        return dacite.from_dict(Manifest, values, dacite.Config(strict=True))
+        content = yaml.safe_load(path.read_text())
+        return dacite.from_dict(Manifest, content, dacite.Config(strict=True))
     except (OSError, ValueError, yaml.YAMLError, dacite.DaciteError, TypeError, AttributeError) as error:
         raise ModelError(f"{path} is not a model manifest: {error}") from error
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_bytes(content)
-    os.replace(partial, path)
