@@ -1,9 +1,11 @@
-"""``rstrack engine``: the networks that engines made ready and keep."""
+"""`rstrack engine`: the cached engines."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -11,162 +13,185 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from tracking_runtime.commands.progress import passing
-from tracking_runtime.engines import BACKENDS, EngineError, EngineSettings, load_engines, openvino
-from tracking_runtime.engines.base import PRECISIONS
-from tracking_runtime.engines.build_progress import BuildProgress, followed
-from tracking_runtime.engines.cache import EngineCache
-from tracking_runtime.engines.model_graphs import Networks, open_networks
-from tracking_runtime.engines.selection import named
-from tracking_runtime.errors import FrameRefusedError, ModelError, SourceError, TargetRefused
-from tracking_runtime.evaluation import int8_calibration
+from tracking_runtime.commands.progress import make_transient_progress
+from tracking_runtime.engines.build_progress import BuildProgress, report_progress_to
+from tracking_runtime.engines.names import ENGINE_NAMES, PRECISIONS
+
+if TYPE_CHECKING:
+    from tracking_runtime.engines.base import EngineSettings
+    from tracking_runtime.engines.cache import EngineCache
+    from tracking_runtime.engines.model_graphs import ModelGraphs
+    from tracking_runtime.evaluation.int8_calibration import CalibrationAccuracy, CalibrationVideos
 
 
 @click.group()
 def engine() -> None:
-    """Look after the engines that are kept in $RSTRACK_ENGINE_CACHE, by default ~/.cache/rstrack/engines."""
+    """Manage the engines cached in $RSTRACK_ENGINE_CACHE, by default ~/.cache/rstrack/engines."""
 
 
 @engine.command()
 @click.argument("model")
 @click.option(
     "--engine",
-    "name",
-    type=click.Choice(("auto", *(backend.name for backend in BACKENDS))),
+    "engine_name",
+    type=click.Choice(("auto", *ENGINE_NAMES)),
     default="auto",
     show_default=True,
-    help="To build for.",
+    help="Engine to build for.",
 )
 @click.option(
-    "--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True, help="Of the arithmetic."
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="Precision of the arithmetic.",
 )
 @click.option(
     "--batch",
-    "batches",
+    "batch_sizes",
     type=click.IntRange(1),
     multiple=True,
-    help="Sizes of graphs: HA-Net: targets at once (default: 1), SPAX: tiles (all buckets); may repeat.",
+    help=(
+        "Size of a graph, may repeat. HA-Net: targets at once (default: 1). "
+        "SPAX: tiles (default: all buckets)."
+    ),
 )
-@click.option("--camera", default="", help="HA-Net: known camera, for a model that fits any.")
-@click.option("--calibration", "calibrate_on", help="int8: address of frames to calibrate on.")
-@click.option("--validation", help="int8: address of frames to judge on; default: the same.")
-@click.option("--frames", type=click.IntRange(2), default=200, show_default=True, help="int8: of each.")
+@click.option("--camera", default="", help="HA-Net: known camera, for a model that fits any camera.")
+@click.option("--calibration", help="int8: address of the frames to calibrate on.")
+@click.option(
+    "--validation",
+    help="int8: address of the frames on which the accuracy is measured; default: as --calibration.",
+)
+@click.option(
+    "--frames",
+    "num_frames",
+    type=click.IntRange(2),
+    default=200,
+    show_default=True,
+    help="int8: number of frames of each video.",
+)
 def build(
     model: str,
-    name: str,
+    engine_name: str,
     precision: str,
-    batches: Sequence[int],
+    batch_sizes: Sequence[int],
     camera: str,
-    calibrate_on: str | None,
+    calibration: str | None,
     validation: str | None,
-    frames: int,
+    num_frames: int,
 ) -> None:
-    """Make MODEL ready for an engine, so that trackers start at once.
+    """Build the engines of MODEL, so that trackers start at once.
 
-    In int8 (OpenVINO, TensorRT, TensorRT for RTX) it is calibrated first: its tracker runs over the frames of
-    --calibration, such as scene:hyperspectral?seed=1 or a bag, and the ranges of what its networks are given
-    become those of the numbers. How well it tracks before and after, on OpenVINO, is told, and kept beside
-    the engine.
+    In int8 (OpenVINO, TensorRT, TensorRT for RTX), MODEL is calibrated first. Its tracker runs over the
+    frames of --calibration, for example scene:hyperspectral?seed=1 or a bag. The inputs of its networks set
+    the ranges of the numbers. The accuracy before and after, on OpenVINO, is printed and stored beside the
+    engine.
     """
-    try:
-        settings = EngineSettings(name, precision)
-        if name != "auto":
-            named(settings)
-        networks = open_networks(model, batches, camera, every=True)
-        if precision == "int8" and calibrate_on:
-            _calibrate(networks, model, calibrate_on, validation or calibrate_on, frames)
-        table = _build(networks, settings)
-    except (ModelError, SourceError, EngineError, FrameRefusedError, TargetRefused) as error:
-        raise click.ClickException(str(error)) from error
-    Console().print(table)
+    from tracking_runtime.engines.base import EngineSettings
+    from tracking_runtime.engines.model_graphs import open_model_graphs
+    from tracking_runtime.engines.selection import find_backend
+    from tracking_runtime.evaluation.int8_calibration import CalibrationVideos
+
+    settings = EngineSettings(engine_name, precision)
+    if engine_name != "auto":
+        find_backend(settings)
+    model_graphs = open_model_graphs(model, batch_sizes, camera, use_all_sizes=True)
+    if precision == "int8" and calibration:
+        _calibrate(model_graphs, model, CalibrationVideos(calibration, validation or calibration, num_frames))
+    Console().print(_build_engines(model_graphs, settings))
 
 
-def _build(networks: Networks, settings: EngineSettings) -> Table:
+def _build_engines(model_graphs: ModelGraphs, settings: EngineSettings) -> Table:
+    from tracking_runtime.engines.selection import load_engines
+
     table = Table("graph", "engine")
-    with shown_build():
-        engines = load_engines(networks.graphs, settings)
-    for graph, built in zip(networks.graphs, engines, strict=True):
-        table.add_row(graph.name, escape(built.description))
+    with show_build_progress():
+        engines = load_engines(model_graphs.graphs, settings)
+    for graph, loaded in zip(model_graphs.graphs, engines, strict=True):
+        table.add_row(graph.name, escape(loaded.description))
     return table
 
 
 @contextmanager
-def shown_build(console: Console | None = None) -> Iterator[None]:
-    """Show how far what this thread builds in the block is; the time left goes down as time passes."""
+def show_build_progress(console: Console | None = None) -> Iterator[None]:
+    """Show the progress of what this thread builds in the block. The remaining time counts down.
+
+    Args:
+        console: console of the progress bar; None: a new one.
+    """
     text = TextColumn("{task.fields[build]}", markup=False)
     with Progress(text, BarColumn(), console=console, transient=True) as progress:
         task = progress.add_task("", total=1.0, build="building")
 
-        def tell(build: BuildProgress) -> None:
-            progress.update(task, completed=build.share, build=build)
+        def update(build: BuildProgress) -> None:
+            progress.update(task, completed=build.fraction, build=build)
 
-        with followed(tell):
+        with report_progress_to(update):
             yield
 
 
-def _calibrate(networks: Networks, model: str, calibrate_on: str, validation: str, frames: int) -> None:
-    reason = openvino.uncalibratable(networks.graphs)
-    if reason is not None:
-        raise EngineError(f"{model} cannot be calibrated: {reason}")
-    graphs = int8_calibration.all_calibrated(networks.graphs)
-    total = len(graphs) + 3
-    with passing() as progress:
-        task = progress.add_task("tracking to calibrate", total=total)
-        seen = int8_calibration.watch(networks, model, int8_calibration.excerpt(calibrate_on, frames))
-        progress.update(task, advance=1, description="tracking in float32")
-        video = int8_calibration.excerpt(validation, frames)
-        before = int8_calibration.track(networks, model, video, "openvino:float32")
-        progress.advance(task)
-        samples = [int8_calibration.samples_for(graph, seen) for graph in graphs]
-        for graph, inputs in zip(graphs, samples, strict=True):
-            progress.update(task, description=f"calibrating {graph.name}")
-            openvino.quantise(graph, inputs)
-            progress.advance(task)
-        progress.update(task, description="tracking in int8")
-        after = int8_calibration.track(networks, model, video, "openvino:int8")
-        progress.advance(task)
-    facts = {"calibration": calibrate_on, "validation": validation, "frames": frames}
-    for graph in graphs:
-        openvino.describe_quantised(graph, {**facts, "float32": before, "int8": after})
-    _compare(before, after)
+def _calibrate(model_graphs: ModelGraphs, model: str, videos: CalibrationVideos) -> None:
+    from tracking_runtime.evaluation.int8_calibration import (
+        NUM_TRACKING_STEPS,
+        calibrate,
+        select_calibration_graphs,
+    )
+
+    num_steps = NUM_TRACKING_STEPS + len(select_calibration_graphs(model_graphs.graphs))
+    with make_transient_progress() as progress:
+        task = progress.add_task("calibrating", total=num_steps)
+        num_finished = count()
+
+        def report(step: str) -> None:
+            progress.update(task, completed=next(num_finished), description=step)
+
+        accuracy = calibrate(model_graphs, model, videos, report)
+    Console().print(_tabulate_accuracy(accuracy))
 
 
-def _compare(before: dict[str, float], after: dict[str, float]) -> None:
+def _tabulate_accuracy(accuracy: CalibrationAccuracy) -> Table:
     table = Table("accuracy", "float32", "int8", "difference")
-    for figure, value in before.items():
-        table.add_row(figure, f"{value:.3f}", f"{after[figure]:.3f}", f"{after[figure] - value:+.3f}")
-    Console().print(table)
+    for metric, before in accuracy.float32.items():
+        after = accuracy.int8[metric]
+        table.add_row(metric, f"{before:.3f}", f"{after:.3f}", f"{after - before:+.3f}")
+    return table
 
 
 @engine.command("list")
 def list_() -> None:
-    """Show what is kept."""
-    _show(EngineCache())
+    """Show the cached engines."""
+    from tracking_runtime.engines.cache import EngineCache
+
+    _print_entries(EngineCache())
 
 
 @engine.command()
 def verify() -> None:
-    """Show what is kept, and fail if anything is damaged; trackers make that again when they need it."""
+    """Show the cached engines, and fail if one is damaged. Trackers rebuild it when they need it."""
+    from tracking_runtime.engines.cache import EngineCache
+
     cache = EngineCache()
-    _show(cache)
-    damaged = [entry for entry in cache.entries() if entry.damage]
+    _print_entries(cache)
+    damaged = [entry for entry in cache.find_entries() if entry.damage]
     if damaged:
-        raise click.ClickException(f"{len(damaged)} damaged: `rstrack engine clear` removes all")
+        raise click.ClickException(f"{len(damaged)} damaged engines: `rstrack engine clear` removes all")
 
 
 @engine.command()
 def clear() -> None:
-    """Remove everything that is kept; the next start of a tracker makes what it needs."""
+    """Delete all cached engines. Trackers rebuild an engine at the next start that needs it."""
+    from tracking_runtime.engines.cache import EngineCache
+
     cache = EngineCache()
     click.echo(f"{cache.clear()} engines removed from {cache.folder}")
 
 
-def _show(cache: EngineCache) -> None:
-    table = Table("engine", "made", "MB", "state", "key")
-    for entry in cache.entries():
-        state = f"[red]{entry.damage}" if entry.damage else "whole"
-        made = entry.created.isoformat(sep=" ", timespec="minutes")
-        table.add_row(entry.label, made, f"{entry.megabytes:.1f}", state, entry.folder.name[:12])
+def _print_entries(cache: EngineCache) -> None:
+    table = Table("engine", "built", "MB", "state", "key")
+    for entry in cache.find_entries():
+        state = f"[red]{entry.damage}" if entry.damage else "intact"
+        created = entry.created.isoformat(sep=" ", timespec="minutes")
+        table.add_row(entry.label, created, f"{entry.megabytes:.1f}", state, entry.folder.name[:12])
     console = Console()
     console.print(table)
     console.print(f"in {cache.folder}", soft_wrap=True)

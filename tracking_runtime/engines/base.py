@@ -1,19 +1,21 @@
-"""What an engine is given and what it answers to."""
+"""Graphs, settings, and the protocols of engines and backends."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from tracking_runtime.engines.names import PRECISIONS
+from tracking_runtime.errors import TrackingError
 
-PRECISIONS = ("auto", "float32", "bfloat16", "float16", "int8")
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
 
 
-class EngineError(RuntimeError):
-    """No engine can run a network here. The message says what was tried and why each failed."""
+class EngineError(TrackingError, RuntimeError):
+    """No engine can run a network here. The message names each engine and the reason."""
 
 
 @dataclass(frozen=True)
@@ -21,38 +23,39 @@ class Graph:
     """A network with static shapes: tensors in, tensors out, no state.
 
     Attributes:
-        name: what it is, for logs and caches.
-        module: takes the inputs as positional arguments and returns a tensor or a tuple of tensors.
-        examples: one tensor for each input, of the shape and type that every run will have.
-        inputs: name of each input.
-        outputs: name of each output.
-        pattern: a graph of the same program for other shapes, which may be converted in its place and then
-            given these shapes: one conversion serves many graphs.
-        single: where this graph is for several items, one for each place of every input's leading axis: the
-            same program for one of them, which an engine may run for each in its place. Runs may have fewer.
-        no_int8: why it is not to run in int8; empty if it may.
+        name: name for logs and caches.
+        module: network that takes the inputs as positional arguments and returns one or several tensors.
+        examples: one tensor per input, with the shape and type of every run's input.
+        input_names: name of each input.
+        output_names: name of each output.
+        shape_template: the same network for other shapes. An engine may convert the template once and then
+            set this graph's shapes, so that many graphs share one conversion. None disables this.
+        per_item_graph: the same network with batch size 1, if this graph is batched along the first axis of
+            every input. An engine may run it once per item instead. Runs may use a smaller batch. None: the
+            graph is not batched.
+        int8_unavailable_reason: reason why the graph must not run in int8; empty if it may.
     """
 
     name: str
     module: nn.Module
     examples: tuple[Tensor, ...]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    pattern: Graph | None = None
-    single: Graph | None = None
-    no_int8: str = ""
+    input_names: tuple[str, ...]
+    output_names: tuple[str, ...]
+    shape_template: Graph | None = None
+    per_item_graph: Graph | None = None
+    int8_unavailable_reason: str = ""
 
 
 @dataclass(frozen=True)
 class EngineSettings:
-    """What people may ask of an engine.
+    """Choice of an engine, its precision and its CPU threads.
 
     Attributes:
-        engine: name of a backend, or ``auto`` for the fastest that works; a precision may follow a colon,
-            as in ``openvino:int8``.
-        precision: of the arithmetic, one of ``PRECISIONS``; inputs and outputs are float32 in any case. auto:
-            the backend's first.
-        threads: on a CPU; 0: as many as there are cores for this process, at most ``OMP_NUM_THREADS``.
+        engine: name of a backend, or `auto` for the fastest that works. A precision may follow after a colon:
+            `openvino:int8`.
+        precision: precision of the arithmetic, one of `PRECISIONS`; `auto` is the backend's first. Inputs and
+            outputs are float32 in any precision.
+        threads: number of CPU threads; 0 uses all cores of this process, but at most `OMP_NUM_THREADS`.
     """
 
     engine: str = "auto"
@@ -60,53 +63,55 @@ class EngineSettings:
     threads: int = 0
 
     @property
-    def cpu_threads(self) -> int:
-        """Threads to use on a CPU."""
-        cores = len(os.sched_getaffinity(0))
+    def num_cpu_threads(self) -> int:
+        """Number of CPU threads to use, at least 1."""
+        num_cores = len(os.sched_getaffinity(0))
         limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-        return self.threads or min(int(limit if limit.isdecimal() else 0) or cores, cores)
+        return self.threads or min(int(limit if limit.isdecimal() else 0) or num_cores, num_cores)
 
-    def parsed(self) -> EngineSettings:
-        """The same, with a precision that was given with the engine's name in its own place.
+    def parse_precision_suffix(self) -> EngineSettings:
+        """Return the settings with a precision suffix of `engine` moved to `precision`.
 
         Raises:
-            EngineError: there is no such precision.
+            EngineError: the precision is unknown.
         """
         name, _, precision = self.engine.partition(":")
         parsed = replace(self, engine=name, precision=precision or self.precision)
         if parsed.precision not in PRECISIONS:
-            raise EngineError(f"no precision {parsed.precision}; known: {', '.join(PRECISIONS)}")
+            raise EngineError(f"unknown precision {parsed.precision}; known: {', '.join(PRECISIONS)}")
         return parsed
 
 
 class Engine(Protocol):
-    """A network ready to run; one thread at a time."""
+    """A network that is ready to run, by one thread at a time."""
 
     @property
     def description(self) -> str:
-        """Which engine this is, on what, in which precision."""
+        """Name of the engine, its device and its precision."""
         ...
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """The graph's outputs for these inputs; the results are the caller's own."""
+        """Return the graph's outputs for these inputs, as new arrays."""
         ...
 
 
 class Backend(Protocol):
-    """One way of running networks."""
+    """One library that runs networks on one kind of device."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of the backend in `EngineSettings.engine`."""
+        ...
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """What it can compute in, the one to take first."""
+        """Precisions of the backend's arithmetic, the default first."""
         ...
 
-    def unavailable(self) -> str | None:
-        """Why this backend cannot be used here; None if it can."""
+    def find_unavailable_reason(self) -> str | None:
+        """Return the reason why this backend cannot run here; None if it can."""
         ...
 
     def load(self, graph: Graph, settings: EngineSettings) -> Engine:
-        """Make a graph ready to run in one of the precisions; raises whatever goes wrong."""
+        """Make a graph ready to run in the precision of the settings. Any error may be raised."""
         ...

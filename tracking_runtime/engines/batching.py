@@ -1,4 +1,4 @@
-"""Engines of fixed shapes: their inputs, and other numbers of items than they were compiled for."""
+"""Engines of fixed shapes: their input buffers, smaller batches, and batches run item by item."""
 
 from __future__ import annotations
 
@@ -13,57 +13,61 @@ from torch import Tensor
 from tracking_runtime.engines.base import Engine, EngineError, Graph
 
 
-def input_buffers(graph: Graph, device: str) -> list[Tensor]:
-    """A graph's examples on a device, each apart and row-major: what engines read a run's inputs from."""
+def make_input_buffers(graph: Graph, device: str) -> list[Tensor]:
+    """Copy a graph's examples to a device, each row-major and in memory of its own."""
     row_major = torch.contiguous_format
     return [example.detach().clone(memory_format=row_major).to(device) for example in graph.examples]
 
 
-def overwrite(buffers: Iterable[Tensor], given: Iterable[Tensor]) -> None:
-    """Put a run's inputs where its engine reads them.
+def copy_to_buffers(buffers: Iterable[Tensor], tensors: Iterable[Tensor]) -> None:
+    """Copy a run's inputs to the buffers of its engine.
 
     Raises:
-        EngineError: one is not of its buffer's shape: rows are not repeated.
+        EngineError: an input has another shape than its buffer. Inputs are not broadcast.
     """
-    for buffer, tensor in zip(buffers, given, strict=True):
+    for buffer, tensor in zip(buffers, tensors, strict=True):
         if tensor.shape != buffer.shape:
-            raise EngineError(f"an input is {tuple(tensor.shape)}, and the engine for {tuple(buffer.shape)}")
+            raise EngineError(
+                f"input has shape {tuple(tensor.shape)}: the engine needs {tuple(buffer.shape)}"
+            )
         buffer.copy_(tensor, non_blocking=True)
 
 
-def separate(arrays: Iterable[NDArray[Any]]) -> Iterator[tuple[NDArray[Any], ...]]:
-    """Each item's part of arrays with a leading axis of items, which keeps that axis."""
+def split_batch(arrays: Iterable[NDArray[Any]]) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Yield each item of batched arrays, with a batch axis of size 1."""
     return zip(*(np.split(array, len(array)) for array in arrays), strict=True)
 
 
-def joined(outputs: Iterable[Iterable[NDArray[Any]]]) -> tuple[NDArray[Any], ...]:
-    """What the items gave, one array of all items for each output."""
+def concat_batch(outputs: Iterable[Iterable[NDArray[Any]]]) -> tuple[NDArray[Any], ...]:
+    """Concatenate the outputs of single items to one array per output."""
     return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))
 
 
-def filled(graph: Graph, engine: Engine) -> Engine:
-    """The engine; where its graph is for several items, one that takes fewer, too."""
-    return engine if graph.single is None else _Filled(engine, len(graph.examples[0]))
+def pad_batch(graph: Graph, engine: Engine) -> Engine:
+    """Return an engine that also takes smaller batches than its graph; unbatched engines are unchanged."""
+    return engine if graph.per_item_graph is None else _PaddedEngine(engine, len(graph.examples[0]))
 
 
-class _Filled:
-    """An engine whose places without an item are given the last one again."""
+class _PaddedEngine:
+    """An engine whose inputs are padded to its batch size with the last item."""
 
-    def __init__(self, engine: Engine, places: int) -> None:
-        self._engine, self._places = engine, places
+    def __init__(self, engine: Engine, batch_size: int) -> None:
+        self._engine = engine
+        self._batch_size = batch_size
 
     @property
     def description(self) -> str:
         return self._engine.description
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        items = len(arrays[0])
-        rows = np.minimum(np.arange(self._places), items - 1)
-        return tuple(output[:items] for output in self._engine.run(*(array[rows] for array in arrays)))
+        num_items = len(arrays[0])
+        indices = np.minimum(np.arange(self._batch_size), num_items - 1)
+        outputs = self._engine.run(*(array[indices] for array in arrays))
+        return tuple(output[:num_items] for output in outputs)
 
 
-class OneByOne:
-    """An engine for one item, run for each."""
+class PerItemEngine:
+    """An engine of batch size 1 that runs once per item."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -73,14 +77,14 @@ class OneByOne:
         return self._engine.description
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        return joined(self._engine.run(*item) for item in separate(arrays))
+        return concat_batch(self._engine.run(*item) for item in split_batch(arrays))
 
 
-def one_by_one(graph: Graph, load: Callable[[Graph], Engine]) -> Engine:
-    """An engine of which only the graph for a single item can be made, as in int8, where that is calibrated.
+def load_per_item(graph: Graph, load: Callable[[Graph], Engine]) -> Engine:
+    """Load the engine of a graph whose backend takes single items only, for example in int8.
 
     Args:
-        graph: for one item, or for several.
-        load: makes the engine of a graph.
+        graph: graph of a single item, or batched.
+        load: function that makes the engine of an unbatched graph.
     """
-    return load(graph) if graph.single is None else OneByOne(load(graph.single))
+    return load(graph) if graph.per_item_graph is None else PerItemEngine(load(graph.per_item_graph))

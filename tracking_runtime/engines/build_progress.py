@@ -1,4 +1,4 @@
-"""How far engines are from ready, told while they are built: that may take minutes."""
+"""Progress of engines while they are built, which may take minutes."""
 
 from __future__ import annotations
 
@@ -11,73 +11,81 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class BuildProgress:
-    """How far a build is.
+    """Progress of a build.
 
     Attributes:
-        stage: which network, and what is done with it.
-        share: of the whole that is behind, 0..1, estimated.
-        finish_s: when it may be ready if it goes on as until now, on the monotonic clock; None: unknown.
+        stage: network and step of its build.
+        fraction: estimated fraction of the whole build that is done, 0..1.
+        finish_s: estimated end of the build in seconds of the monotonic clock; None if unknown.
     """
 
     stage: str
-    share: float
+    fraction: float
     finish_s: float | None
 
     @property
     def seconds_left(self) -> float | None:
-        """Until it may be ready; None: unknown."""
+        """Estimated time until the end of the build in seconds; None if unknown."""
         return None if self.finish_s is None else max(self.finish_s - time.monotonic(), 0.0)
 
     def __str__(self) -> str:
-        left = self.seconds_left
-        return f"{self.stage}, {self.share:.0%}" + ("" if left is None else f", about {left:.0f} s left")
+        seconds_left = self.seconds_left
+        time_left = "" if seconds_left is None else f", about {seconds_left:.0f} s left"
+        return f"{self.stage}, {self.fraction:.0%}{time_left}"
 
 
-class _Follower:
-    """Who is told, and which part of the whole is at work."""
+class _ProgressReporter:
+    """Function that receives the progress, and the engine that is being built."""
 
-    def __init__(self, tell: Callable[[BuildProgress], None]) -> None:
-        self._tell, self._began_s = tell, time.monotonic()
-        self._part, self._parts, self._share = 0, 1, 0.0
+    def __init__(self, report: Callable[[BuildProgress], None]) -> None:
+        self._report = report
+        self._start_s = time.monotonic()
+        self._engine_index = 0
+        self._num_engines = 1
+        self._fraction = 0.0
 
-    def begin(self, part: int, parts: int) -> None:
-        self._part, self._parts, self._share = part, parts, 0.0
+    def begin_engine(self, index: int, num_engines: int) -> None:
+        self._engine_index = index
+        self._num_engines = num_engines
+        self._fraction = 0.0
 
-    def tell(self, stage: str, share: float | None) -> None:
-        self._share = self._share if share is None else share
-        whole = (self._part + self._share) / self._parts
-        now = time.monotonic()
-        finish_s = now + (now - self._began_s) * (1 - whole) / whole if whole > 0 else None
-        self._tell(BuildProgress(stage, whole, finish_s))
+    def report_stage(self, stage: str, fraction: float | None) -> None:
+        self._fraction = self._fraction if fraction is None else fraction
+        total_fraction = (self._engine_index + self._fraction) / self._num_engines
+        now_s = time.monotonic()
+        finish_s = None
+        if total_fraction > 0:
+            finish_s = now_s + (now_s - self._start_s) * (1 - total_fraction) / total_fraction
+        self._report(BuildProgress(stage, total_fraction, finish_s))
 
 
-_follower: ContextVar[_Follower | None] = ContextVar("follower", default=None)
+_reporter: ContextVar[_ProgressReporter | None] = ContextVar("reporter", default=None)
 
 
 @contextmanager
-def followed(tell: Callable[[BuildProgress], None]) -> Iterator[None]:
-    """Be told of every stage of what this thread builds in the block."""
-    token = _follower.set(_Follower(tell))
+def report_progress_to(report: Callable[[BuildProgress], None]) -> Iterator[None]:
+    """Call a function at every stage of the engines that this thread builds in the block."""
+    token = _reporter.set(_ProgressReporter(report))
     try:
         yield
     finally:
-        _follower.reset(token)
+        _reporter.reset(token)
 
 
-def part(index: int, count: int) -> None:
-    """Tell who follows that what is built from now on is one of so many, all alike."""
-    follower = _follower.get()
-    if follower is not None:
-        follower.begin(index, count)
+def begin_engine(index: int, num_engines: int) -> None:
+    """Report that the build of one of several engines begins. All engines count alike."""
+    reporter = _reporter.get()
+    if reporter is not None:
+        reporter.begin_engine(index, num_engines)
 
 
-def stage(text: str, share: float | None = None) -> None:
-    """Tell who follows what begins now, and which share of this engine's build is behind, 0..1.
+def report_stage(text: str, fraction: float | None = None) -> None:
+    """Report the stage that begins now.
 
     Args:
-        text: which network, and what is done with it.
-        share: None: as much as before.
+        text: network and step of its build.
+        fraction: fraction of this engine's build that is done, 0..1; None keeps the previous value.
     """
-    follower = _follower.get()
-    if follower is not None:
-        follower.tell(text, share)
+    reporter = _reporter.get()
+    if reporter is not None:
+        reporter.report_stage(text, fraction)

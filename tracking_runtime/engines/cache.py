@@ -1,9 +1,9 @@
-"""Networks as engines made them, kept between starts of a program.
+"""Engines kept on disk between starts of a program.
 
-An entry is a folder named by a key of everything that its contents depend on. It is written aside and moved
-into place whole, with the checksum of each file, which is checked whenever it is used: a damaged one is made
-again. Where nothing can be kept (a read-only folder, a full disk), engines are made anew each time, and a
-warning says why.
+An entry is a folder named by a key of everything that its contents depend on. The cache writes an entry in a
+temporary folder, moves it into place whole, and verifies the checksum of each file at every use. A damaged
+entry is built again. If the cache folder cannot be written (read-only folder, full disk), engines are built
+at each start, and a warning names the reason.
 """
 
 from __future__ import annotations
@@ -30,30 +30,37 @@ import torch
 from torch import Tensor, nn
 
 from tracking_runtime.engines.base import Graph
-from tracking_runtime.engines.build_progress import stage
+from tracking_runtime.engines.build_progress import report_stage
 
-VARIABLE = "RSTRACK_ENGINE_CACHE"
-KERNELS = "kernels.bin"
-"""File of an entry with what a driver compiled of an engine when it first ran."""
+CACHE_VARIABLE = "RSTRACK_ENGINE_CACHE"
+KERNELS_FILE = "kernels.bin"
+"""File of an entry with the kernels that a driver compiled for an engine at its first run."""
 
-_CHECKSUMS = "checksums.json"
-_LABEL = "label.json"
-_FACTS = "facts.json"
-_NEW = ".new"
-_UNCHECKED = (_CHECKSUMS, _FACTS, _FACTS + _NEW, KERNELS, KERNELS + _NEW)
+_CHECKSUMS_FILE = "checksums.json"
+_LABEL_FILE = "label.json"
+_FACTS_FILE = "facts.json"
+_NEW_SUFFIX = ".new"
+_UNCHECKED_FILES = (
+    _CHECKSUMS_FILE,
+    _FACTS_FILE,
+    _FACTS_FILE + _NEW_SUFFIX,
+    KERNELS_FILE,
+    KERNELS_FILE + _NEW_SUFFIX,
+)
+_KEY_LENGTH = 64  # characters of a SHA-256 in hexadecimal digits
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """One engine that is kept.
+class CacheEntry:
+    """One cached engine.
 
     Attributes:
-        folder: that holds it.
-        label: which network, for which engine.
-        created: when it was made.
-        megabytes: of its files.
-        damage: what is wrong with it; empty if nothing is.
+        folder: folder of the engine's files.
+        label: network and engine, as text for users.
+        created: time when the engine was built.
+        megabytes: size of all files in megabytes.
+        damage: fault of the files; empty if they are intact.
     """
 
     folder: Path
@@ -63,46 +70,48 @@ class Entry:
     damage: str
 
 
-def default_folder() -> Path:
-    """Where engines are kept: ``$RSTRACK_ENGINE_CACHE``, or ``rstrack/engines`` in the user's cache."""
-    if os.environ.get(VARIABLE):
-        return Path(os.environ[VARIABLE])
+def find_cache_folder() -> Path:
+    """Return `$RSTRACK_ENGINE_CACHE`, or `rstrack/engines` in the user's cache folder."""
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "rstrack" / "engines"
 
 
-def graph_key(graph: Graph, *facts: str) -> str:
-    """A key that changes with a network's weights, structure, shapes and code, the engines', and these facts.
+def compute_graph_key(graph: Graph, *facts: str) -> str:
+    """Compute a key of a network's weights, structure, shapes and code, the engines' code, and facts.
 
     Raises:
-        pickle.PicklingError, AttributeError, TypeError: the network's module cannot be written down.
+        pickle.PicklingError, AttributeError, TypeError: the network's module cannot be serialized.
     """
     buffer = io.BytesIO()
-    _Describer(buffer).dump(graph.module)
+    _ModulePickler(buffer).dump(graph.module)
     digest = hashlib.sha256(buffer.getbuffer())
-    for path in sorted({*Path(__file__).parent.glob("*.py"), *_sources(graph.module)}):
+    for path in sorted({*Path(__file__).parent.glob("*.py"), *_find_source_files(graph.module)}):
         digest.update(path.read_bytes())
     shapes = [(str(example.dtype), tuple(example.shape)) for example in graph.examples]
-    digest.update(json.dumps([shapes, graph.inputs, graph.outputs, facts]).encode())
+    digest.update(json.dumps([shapes, graph.input_names, graph.output_names, facts]).encode())
     return digest.hexdigest()
 
 
-def content_key(folder: Path, names: Iterable[str], *facts: object) -> str:
-    """A key that changes with what files hold and these facts.
+def compute_content_key(folder: Path, file_names: Iterable[str], *facts: object) -> str:
+    """Compute a key of the contents of files, and facts.
 
     Args:
-        folder: of an engine, as it was obtained: of one that is kept the checksums are known.
-        names: of the files.
-        facts: to tell apart too.
+        folder: folder of an engine. The checksums of a cached engine are read from its folder.
+        file_names: names of the files in the folder.
+        facts: other values that change the key.
     """
-    known = folder / _CHECKSUMS
-    checksums = json.loads(known.read_text()) if known.exists() else _checksums(folder)
-    digests = [checksums[name] for name in names]
+    checksums_path = folder / _CHECKSUMS_FILE
+    checksums = (
+        json.loads(checksums_path.read_text()) if checksums_path.exists() else _compute_checksums(folder)
+    )
+    digests = [checksums[name] for name in file_names]
     return hashlib.sha256(json.dumps([digests, facts]).encode()).hexdigest()
 
 
-class _Describer(pickle.Pickler):
-    """Writes a module down the same way in every process: tensors by what they hold, sets in order."""
+class _ModulePickler(pickle.Pickler):
+    """Serializes a module the same way in every process: tensors by their checksum, sets in order."""
 
     def persistent_id(self, obj: Any) -> str | None:
         if isinstance(obj, Tensor):
@@ -113,26 +122,31 @@ class _Describer(pickle.Pickler):
         return None
 
 
-def _sources(module: nn.Module) -> Iterator[Path]:
-    """Files that make the module: beside those of its parts, whatever these use of their own packages.
+def _find_source_files(module: nn.Module) -> Iterator[Path]:
+    """Yield the source files that define the module, without torch, whose version is one of the facts.
 
-    Not torch's own, whose version is one of the facts.
+    These are all files beside those of the module's parts, and the files of their packages that they use.
     """
-    parts = {type(part).__module__ for part in module.modules()}
-    packages = {name.partition(".")[0] for name in parts} - {"torch"}
-    ours = {name for name in list(sys.modules) if name.partition(".")[0] in packages}
-    found, waiting = set[str](), parts & ours
-    while waiting:
-        found |= waiting
-        waiting = {used for name in waiting for used in _used_by(sys.modules[name])} & ours - found
-    for name in found:
+    part_modules = {type(part).__module__ for part in module.modules()}
+    packages = {name.partition(".")[0] for name in part_modules} - {"torch"}
+    package_modules = {name for name in list(sys.modules) if name.partition(".")[0] in packages}
+    visited = set[str]()
+    pending = part_modules & package_modules
+    while pending:
+        visited |= pending
+        used = {used_name for name in pending for used_name in _find_used_modules(sys.modules[name])}
+        pending = used & package_modules - visited
+    for name in visited:
         path = getattr(sys.modules[name], "__file__", None)
         if path:
-            yield from Path(path).parent.glob("*.py") if name in parts else (Path(path),)
+            yield from Path(path).parent.glob("*.py") if name in part_modules else (Path(path),)
 
 
-def _used_by(module: ModuleType) -> Iterator[str]:
-    """Names of the modules of which a module has anything; a package has modules that others imported."""
+def _find_used_modules(module: ModuleType) -> Iterator[str]:
+    """Yield the names of the modules of a module's attributes.
+
+    A package's submodules do not count: other modules may have imported them.
+    """
     for value in list(vars(module).values()):
         if isinstance(value, ModuleType) and not hasattr(module, "__path__"):
             yield value.__name__
@@ -140,218 +154,223 @@ def _used_by(module: ModuleType) -> Iterator[str]:
 
 
 class EngineCache:
-    """The engines kept in one folder.
+    """The engines in one cache folder.
 
     Args:
-        folder: which is made when it is needed.
+        folder: cache folder, made when it is needed; None: `find_cache_folder`.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or default_folder()
+        self.folder = folder or find_cache_folder()
 
     @contextmanager
-    def obtain(self, key: str, label: str, make: Callable[[Path], None]) -> Iterator[Path]:
-        """The folder of an engine, made if there is none that is whole.
+    def get_or_build(self, key: str, label: str, build: Callable[[Path], None]) -> Iterator[Path]:
+        """Yield the folder of an engine. Build the engine if no intact one is cached.
 
-        Of several processes that want the same one, one makes it and the others wait.
-        It is not cleared before the end of the block.
+        If several processes want the same engine, one builds it and the others wait. The folder is locked: it
+        is not deleted before the block ends.
 
         Args:
-            key: of everything it depends on.
-            label: for people.
-            make: fills a folder with it; raises whatever goes wrong.
+            key: key of everything that the engine depends on.
+            label: network and engine, as text for users.
+            build: function that writes the engine's files to a folder. Its errors are raised.
         """
         with ExitStack() as stack:
             try:
-                stack.enter_context(self._locked(key, label))
-                kept = self._whole(key)
+                stack.enter_context(self._lock(key, label))
+                folder = self._find_intact(key)
             except OSError as error:
-                self._warn(label, error)
-                if _is_whole(self.folder / key):
+                self._warn_unwritable(label, error)
+                if _is_intact(self.folder / key):
                     yield self.folder / key
                     return
-                kept, keep = None, False
+                folder = None
+                is_writable = False
             else:
-                keep = True
-            if kept is None:
-                kept = Path(stack.enter_context(_aside()))
-                make(kept)
-                if keep:
+                is_writable = True
+            if folder is None:
+                folder = Path(stack.enter_context(_make_temporary_folder()))
+                build(folder)
+                if is_writable:
                     try:
-                        kept = self._keep(key, label, kept)
+                        folder = self._store(key, label, folder)
                     except OSError as error:
-                        self._warn(label, error)
-            yield kept
+                        self._warn_unwritable(label, error)
+            yield folder
 
-    def replace(self, key: str, label: str, make: Callable[[Path], None]) -> None:
-        """Make an engine, and put it in the place of the one that is kept, if any, which serves until then.
+    def replace(self, key: str, label: str, build: Callable[[Path], None]) -> None:
+        """Build an engine and put it in place of the cached one, if any, which stays usable until then.
 
         Args:
-            key: as of ``obtain``.
-            label: for people.
-            make: as of ``obtain``; others may use what is kept meanwhile.
+            key: key of everything that the engine depends on.
+            label: network and engine, as text for users.
+            build: function that writes the engine's files to a folder. Its errors are raised.
 
         Raises:
-            OSError: it cannot be kept; what was kept stays as it was.
+            OSError: the engine cannot be stored; the cached one is unchanged.
         """
-        with _aside() as made:
-            make(Path(made))
-            with self._locked(key, label):
-                self._keep(key, label, Path(made))
+        with _make_temporary_folder() as folder:
+            build(Path(folder))
+            with self._lock(key, label):
+                self._store(key, label, Path(folder))
 
     @contextmanager
-    def renew(self, key: str, label: str, make: Callable[[Path], None]) -> Iterator[Path]:
-        """The folder of an engine made anew, as by ``replace``; where it cannot be kept, a warning says why.
+    def rebuild(self, key: str, label: str, build: Callable[[Path], None]) -> Iterator[Path]:
+        """Replace an engine as `replace` does, and yield its folder. Warn if the engine cannot be stored.
 
-        It is not cleared before the end of the block.
+        The folder is locked: it is not deleted before the block ends.
 
         Args:
-            key: as of ``obtain``.
-            label: for people.
-            make: as of ``obtain``.
+            key: key of everything that the engine depends on.
+            label: network and engine, as text for users.
+            build: function that writes the engine's files to a folder. Its errors are raised.
         """
         with ExitStack() as stack:
-            made = Path(stack.enter_context(_aside()))
-            make(made)
+            folder = Path(stack.enter_context(_make_temporary_folder()))
+            build(folder)
             try:
-                stack.enter_context(self._locked(key, label))
-                made = self._keep(key, label, made)
+                stack.enter_context(self._lock(key, label))
+                folder = self._store(key, label, folder)
             except OSError as error:
-                self._warn(label, error)
-            yield made
+                self._warn_unwritable(label, error)
+            yield folder
 
-    def unwritable(self) -> str | None:
-        """Why nothing can be kept, and what to do; None if it can."""
+    def find_unwritable_reason(self) -> str | None:
+        """Return the reason why nothing can be stored, with the cure; None if the folder is writable."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
                 return None
         except OSError as error:
-            return f"{self.folder} cannot be written ({error}): set {VARIABLE} to a folder that can"
+            return f"{self.folder} cannot be written ({error}): set {CACHE_VARIABLE} to a writable folder"
 
-    def _warn(self, label: str, error: OSError) -> None:
-        _log.warning("%s cannot be kept in %s: %s", label, self.folder, error)
+    def _warn_unwritable(self, label: str, error: OSError) -> None:
+        _log.warning("%s cannot be stored in %s: %s", label, self.folder, error)
 
-    def entries(self) -> list[Entry]:
-        """What is kept, newest first."""
-        folders = [path for path in self.folder.glob("*") if path.is_dir() and len(path.name) == 64]
-        return sorted(map(_entry, folders), key=lambda entry: entry.created, reverse=True)
+    def find_entries(self) -> list[CacheEntry]:
+        """Return all cached engines, the newest first."""
+        folders = [path for path in self.folder.glob("*") if path.is_dir() and len(path.name) == _KEY_LENGTH]
+        return sorted(map(_read_entry, folders), key=lambda entry: entry.created, reverse=True)
 
-    def describe(self, key: str, label: str, facts: Mapping[str, Any]) -> None:
-        """Keep facts with an engine that is there, for people.
-
-        Raises:
-            OSError: they cannot be kept; what was kept stays as it was.
-        """
-        self._add(key, label, _FACTS, json.dumps(dict(facts), indent=1).encode())
-
-    def keep_kernels(self, key: str, label: str, kernels: bytes) -> None:
-        """Keep what was compiled of an engine that is there when it ran, in its folder's file ``KERNELS``.
+    def write_facts(self, key: str, label: str, facts: Mapping[str, Any]) -> None:
+        """Store facts about a cached engine beside it, for users.
 
         Raises:
-            OSError: they cannot be kept; what was kept stays as it was.
+            OSError: the facts cannot be stored; those of before are unchanged.
         """
-        self._add(key, label, KERNELS, kernels)
+        self._write_file(key, label, _FACTS_FILE, json.dumps(dict(facts), indent=1).encode())
 
-    def facts(self, key: str) -> dict[str, Any]:
-        """What was kept with an engine; empty if nothing was."""
+    def write_kernels(self, key: str, label: str, kernels: bytes) -> None:
+        """Store the compiled kernels of a cached engine in its folder, in the file `KERNELS_FILE`.
+
+        Raises:
+            OSError: the kernels cannot be stored; those of before are unchanged.
+        """
+        self._write_file(key, label, KERNELS_FILE, kernels)
+
+    def read_facts(self, key: str) -> dict[str, Any]:
+        """Return the facts stored with an engine; empty if there are none."""
         with suppress(OSError, ValueError):
-            return dict(json.loads((self.folder / key / _FACTS).read_text()))
+            return dict(json.loads((self.folder / key / _FACTS_FILE).read_text()))
         return {}
 
     def clear(self) -> int:
-        """Remove everything, each engine as soon as nobody uses it; returns how many that were."""
-        entries = self.entries()
-        folders = {entry.folder: entry.label for entry in entries}
-        for folder in (*self.folder.glob(".*"), *folders):
-            with self._locked(folder.name.lstrip("."), folders.get(folder, folder.name)):
+        """Delete all engines, each as soon as no process uses it. Return their number."""
+        entries = self.find_entries()
+        labels = {entry.folder: entry.label for entry in entries}
+        for folder in (*self.folder.glob(".*"), *labels):
+            with self._lock(folder.name.lstrip("."), labels.get(folder, folder.name)):
                 shutil.rmtree(folder, ignore_errors=True)
         return len(entries)
 
     @contextmanager
-    def _locked(self, key: str, label: str) -> Iterator[None]:
-        """Alone with an engine; who has to wait for it is told."""
+    def _lock(self, key: str, label: str) -> Iterator[None]:
+        """Lock an engine for the block. A process that has to wait logs and reports the wait."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{key}.lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                _log.info("%s: another process makes it", label)
-                stage(f"{label}: another process makes it")
+                _log.info("%s: waiting for another process, which builds it", label)
+                report_stage(f"{label}: waiting for another process, which builds it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _add(self, key: str, label: str, name: str, content: bytes) -> None:
-        """Write a file beside those of an entry, whole or not at all."""
-        entry = self.folder / key
-        with self._locked(key, label):
-            (entry / (name + _NEW)).write_bytes(content)
-            (entry / (name + _NEW)).replace(entry / name)
+    def _write_file(self, key: str, label: str, file_name: str, content: bytes) -> None:
+        """Write a file of an entry, whole or not at all.
 
-    def _whole(self, key: str) -> Path | None:
-        """An entry as it was written, or what was about to take its place; a damaged one is removed."""
-        entry, successor = self.folder / key, self.folder / f".{key}"
-        if _is_whole(entry):
+        The temporary file has a fixed name, which the checksums leave out: a killed process damages nothing.
+        """
+        entry = self.folder / key
+        with self._lock(key, label):
+            (entry / (file_name + _NEW_SUFFIX)).write_bytes(content)
+            (entry / (file_name + _NEW_SUFFIX)).replace(entry / file_name)
+
+    def _find_intact(self, key: str) -> Path | None:
+        """Return an intact entry, or put its intact successor in place. Delete a damaged entry."""
+        entry = self.folder / key
+        successor = self.folder / f".{key}"
+        if _is_intact(entry):
             return entry
-        if _is_whole(successor):
-            return _put(successor, entry)
+        if _is_intact(successor):
+            return _replace_entry(successor, entry)
         if entry.exists():
-            _log.warning("the engine kept in %s is damaged (%s): it is made again", entry, _damage(entry))
+            _log.warning("cached engine %s is damaged (%s): building it again", entry, _find_damage(entry))
             shutil.rmtree(entry)
         return None
 
-    def _keep(self, key: str, label: str, made: Path) -> Path:
-        """Move what was made into place, whole or not at all."""
-        (made / _LABEL).write_text(json.dumps({"label": label}))
-        (made / _CHECKSUMS).write_text(json.dumps(_checksums(made)))
+    def _store(self, key: str, label: str, folder: Path) -> Path:
+        """Copy a built engine into place, whole or not at all."""
+        (folder / _LABEL_FILE).write_text(json.dumps({"label": label}))
+        (folder / _CHECKSUMS_FILE).write_text(json.dumps(_compute_checksums(folder)))
         successor = self.folder / f".{key}"
         shutil.rmtree(successor, ignore_errors=True)
         try:
-            shutil.copytree(made, successor)
+            shutil.copytree(folder, successor)
         except OSError:
             shutil.rmtree(successor, ignore_errors=True)
             raise
-        return _put(successor, self.folder / key)
+        return _replace_entry(successor, self.folder / key)
 
 
-def _aside() -> tempfile.TemporaryDirectory[str]:
+def _make_temporary_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="rstrack-engine-", ignore_cleanup_errors=True)
 
 
-def _put(successor: Path, entry: Path) -> Path:
-    """Put what is whole in an entry's place; if that is cut off, the next use of the entry finishes it."""
+def _replace_entry(successor: Path, entry: Path) -> Path:
+    """Move an intact successor to an entry's path. If killed, the next use of the entry resumes this."""
     if entry.exists():
         shutil.rmtree(entry)
     return successor.rename(entry)
 
 
-def _checksums(folder: Path) -> dict[str, str]:
+def _compute_checksums(folder: Path) -> dict[str, str]:
     return {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.iterdir())
-        if path.name not in _UNCHECKED
+        if path.name not in _UNCHECKED_FILES
     }
 
 
-def _is_whole(folder: Path) -> bool:
-    return folder.exists() and not _damage(folder)
+def _is_intact(folder: Path) -> bool:
+    return folder.exists() and not _find_damage(folder)
 
 
-def _damage(folder: Path) -> str:
-    """What is wrong with an entry; empty if nothing is."""
+def _find_damage(folder: Path) -> str:
+    """Return the fault of an entry's files; empty if they are intact."""
     try:
-        wanted = json.loads((folder / _CHECKSUMS).read_text())
-        found = _checksums(folder)
+        expected = json.loads((folder / _CHECKSUMS_FILE).read_text())
+        actual = _compute_checksums(folder)
     except (OSError, ValueError) as error:
         return str(error)
-    wrong = [name for name in {*wanted, *found} if wanted.get(name) != found.get(name)]
-    return f"{', '.join(sorted(wrong))} is not as it was written" if wrong else ""
+    changed = [name for name in {*expected, *actual} if expected.get(name) != actual.get(name)]
+    return f"checksum differs: {', '.join(sorted(changed))}" if changed else ""
 
 
-def _entry(folder: Path) -> Entry:
+def _read_entry(folder: Path) -> CacheEntry:
     label = "unknown"
     with suppress(OSError, ValueError, KeyError):
-        label = str(json.loads((folder / _LABEL).read_text())["label"])
+        label = str(json.loads((folder / _LABEL_FILE).read_text())["label"])
     size = sum(path.stat().st_size for path in folder.iterdir())
     created = datetime.fromtimestamp(folder.stat().st_mtime).astimezone()
-    return Entry(folder, label, created, size / 1e6, _damage(folder))
+    return CacheEntry(folder, label, created, size / 1e6, _find_damage(folder))

@@ -1,7 +1,6 @@
-"""All kernels of a network as one CUDA graph: a run launches it at once, not kernel by kernel.
+"""A network's kernels captured as one CUDA graph, which a run launches at once instead of one by one.
 
-Small networks wait for launches more than they compute. Written by PyTorch's documentation of CUDA graphs;
-running it takes an NVIDIA GPU.
+Small networks spend more time on launches than on arithmetic. This needs an NVIDIA GPU.
 """
 
 from __future__ import annotations
@@ -12,56 +11,61 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from tracking_runtime.engines.batching import overwrite
+from tracking_runtime.engines.batching import copy_to_buffers
 
-Outputs = Tensor | tuple[Tensor, ...]
-Run = Callable[..., Outputs]
+ModuleOutputs = Tensor | tuple[Tensor, ...]
+ForwardFunction = Callable[..., ModuleOutputs]
 
-_WARM_UPS = 3
+_NUM_WARM_UPS = 3  # runs before the capture, as PyTorch's documentation of CUDA graphs asks for
 _log = logging.getLogger(__name__)
 
 
-def recorded(module: Run, examples: Sequence[Tensor], name: str) -> tuple[Run, bool]:
-    """A module that replays what this one does on a GPU, and True; or itself, and False, with a warning.
+def capture_module(
+    module: ForwardFunction, examples: Sequence[Tensor], name: str
+) -> tuple[ForwardFunction, bool]:
+    """Capture a module as a CUDA graph.
 
-    Not every module can be recorded: some look at values on the way.
+    A module whose control flow depends on values cannot be captured.
 
     Args:
-        module: without state.
-        examples: inputs on the GPU, of the shapes, types and memory formats that every run will have.
-        name: for logs.
+        module: network without state.
+        examples: inputs on the GPU, with the shapes, types and memory formats of every run's inputs.
+        name: name for logs.
+
+    Returns:
+        replay of the graph and True; or, with a warning, the module itself and False.
     """
     try:
-        return RecordedModule(module, examples), True
+        return CapturedModule(module, examples), True
     except (RuntimeError, AssertionError) as error:
         _log.warning("%s runs without a CUDA graph, kernel by kernel: %s", name, error)
         return module, False
 
 
-class RecordedModule:
-    """A module's kernels for inputs of fixed shapes. The next run overwrites what a run returns.
+class CapturedModule:
+    """A module's kernels for inputs of fixed shapes. Each run overwrites the tensors of the previous run.
 
-    Runs with other shapes raise EngineError.
+    A run with other shapes raises EngineError.
 
     Raises:
-        RuntimeError: it cannot be recorded.
-        AssertionError: the replay gives something else, or this PyTorch is not for CUDA.
+        RuntimeError: the module cannot be captured.
+        AssertionError: the replay gives other values than the module, or PyTorch is built without CUDA.
     """
 
-    def __init__(self, module: Run, examples: Sequence[Tensor]) -> None:
+    def __init__(self, module: ForwardFunction, examples: Sequence[Tensor]) -> None:
         self._inputs = [example.clone() for example in examples]
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(_WARM_UPS):
-                wanted = module(*self._inputs)
-        torch.cuda.current_stream().wait_stream(aside)
+        warm_up_stream = torch.cuda.Stream()
+        warm_up_stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(warm_up_stream):
+            for _ in range(_NUM_WARM_UPS):
+                expected = module(*self._inputs)
+        torch.cuda.current_stream().wait_stream(warm_up_stream)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._outputs = module(*self._inputs)
-        torch.testing.assert_close(self(*examples), wanted)
+        torch.testing.assert_close(self(*examples), expected)
 
-    def __call__(self, *tensors: Tensor) -> Outputs:
-        overwrite(self._inputs, tensors)
+    def __call__(self, *tensors: Tensor) -> ModuleOutputs:
+        copy_to_buffers(self._inputs, tensors)
         self._graph.replay()
         return self._outputs

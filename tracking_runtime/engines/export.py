@@ -1,4 +1,4 @@
-"""Models as files for other programs and other machines, with a manifest that says what they are."""
+"""Model files for other programs and machines, with a manifest that describes them."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from tracking_runtime.engines import onnx, openvino, tensorrt, tensorrt_rtx
+from tracking_runtime.engines import onnx, openvino_conversion, openvino_int8, tensorrt, tensorrt_rtx
 from tracking_runtime.engines.base import EngineError, Graph
-from tracking_runtime.engines.model_graphs import Networks
-from tracking_runtime.engines.precision import DTYPES, in_precision
+from tracking_runtime.engines.model_graphs import ModelGraphs
+from tracking_runtime.engines.precision import DTYPES, cast_graph
 from tracking_runtime.engines.verification import (
     TOLERANCES,
-    largest_difference,
-    realistic_inputs,
-    reference,
+    compute_max_difference,
+    compute_reference,
+    make_realistic_inputs,
 )
 
 
 @dataclass(frozen=True)
-class Array:
-    """One input or output of a graph."""
+class ArraySpec:
+    """Name, type and shape of one input or output of a graph. The field names are keys of the manifest."""
 
     name: str
     dtype: str
@@ -37,39 +37,40 @@ class Array:
 
 @dataclass(frozen=True)
 class ExportedGraph:
-    """One graph as it was written.
+    """Files of one graph. The field names are keys of the manifest.
 
     Attributes:
-        name: of the graph.
-        files: sha256 of each file by its name.
-        inputs: in the graph's order.
-        outputs: in the graph's order.
-        difference: largest from PyTorch float32, relative to the largest value or 1; None if it was not run.
-        checked: by what, or why not.
+        name: name of the graph.
+        files: SHA-256 of each file by its name.
+        inputs: inputs in the graph's order.
+        outputs: outputs in the graph's order.
+        difference: largest difference from PyTorch in float32, relative to the output's largest value or 1;
+            None if the files were not run.
+        checked: program that ran the files, or the reason why none did.
     """
 
     name: str
     files: dict[str, str]
-    inputs: tuple[Array, ...]
-    outputs: tuple[Array, ...]
+    inputs: tuple[ArraySpec, ...]
+    outputs: tuple[ArraySpec, ...]
     difference: float | None
     checked: str
 
 
 @dataclass(frozen=True)
 class ExportManifest:
-    """What lies beside exported files.
+    """Manifest of an export. The field names are keys of the file.
 
     Attributes:
-        model: its name.
-        architecture: of the network.
-        parameters: what the network is built from: its bands, sizes and normalisation.
-        weights_sha256: of the model's weights.
-        format: one of ``FORMATS``.
-        precision: of the arithmetic.
-        made_with: versions of what made it.
-        accuracy: int8: what it was calibrated on, and how well its tracker did before and after, on OpenVINO.
-        graphs: all files.
+        model: name of the model.
+        architecture: architecture of the network.
+        parameters: parameters of the architecture: bands, sizes and normalization.
+        weights_sha256: SHA-256 of the model's weights.
+        format: format of the files, one of `FORMATS`.
+        precision: precision of the arithmetic.
+        made_with: version of each program that made the files.
+        accuracy: in int8, the calibration video and the tracker's metrics before and after, on OpenVINO.
+        graphs: all exported graphs.
     """
 
     model: str
@@ -83,44 +84,47 @@ class ExportManifest:
     graphs: list[ExportedGraph] = field(default_factory=list)
 
 
+def _read_graph_port_names(graph: Graph, _path: Path) -> tuple[Sequence[str], Sequence[str]]:
+    return graph.input_names, graph.output_names
+
+
 @dataclass(frozen=True)
-class Format:
-    """A kind of file.
+class ExportFormat:
+    """A file format.
 
     Attributes:
-        unavailable: why it cannot be written here; None if it can.
-        write: a graph's files in a precision, their names beginning with a path's; returns them, the main one
-            first.
-        version: of what writes them.
-        runnable: whether OpenVINO can read the first of the files and run it.
-        precisions: that it can be written in, the usual one first.
-        names: of the inputs and outputs in the main one of a graph's files, in the graph's order.
+        find_unavailable_reason: function that returns the reason why files cannot be written here; None if
+            they can.
+        write: function that writes a graph's files in a precision. Their names begin with a path without
+            suffix. The function returns the paths, the main file first.
+        read_version: function that returns the version of the program that writes the files.
+        is_runnable: whether OpenVINO can run the main file.
+        precisions: precisions of the format, the default first.
+        read_port_names: function that returns the names of the inputs and outputs in a graph's main file, in
+            the graph's order.
     """
 
-    unavailable: Callable[[], str | None]
+    find_unavailable_reason: Callable[[], str | None]
     write: Callable[[Graph, Path, str], list[Path]]
-    version: Callable[[], str]
-    runnable: bool
+    read_version: Callable[[], str]
+    is_runnable: bool
     precisions: tuple[str, ...]
-    names: Callable[[Graph, Path], tuple[Sequence[str], Sequence[str]]] = lambda graph, _: (
-        graph.inputs,
-        graph.outputs,
-    )
+    read_port_names: Callable[[Graph, Path], tuple[Sequence[str], Sequence[str]]] = _read_graph_port_names
 
 
 def _write_onnx(graph: Graph, stem: Path, precision: str) -> list[Path]:
     path = stem.with_name(stem.name + ".onnx")
     if precision == "int8":
-        return openvino.copy_quantised(graph, path)
-    onnx.write_onnx(in_precision(graph, DTYPES[precision]), path)
+        return openvino_int8.copy_quantized(graph, path)
+    onnx.write_onnx(cast_graph(graph, DTYPES[precision]), path)
     return [path]
 
 
 def _write_openvino(graph: Graph, stem: Path, precision: str) -> list[Path]:
     path = stem.with_name(stem.name + ".xml")
     if precision == "int8":
-        return openvino.copy_quantised(graph, path)
-    openvino.write_openvino(graph, path)
+        return openvino_int8.copy_quantized(graph, path)
+    openvino_conversion.write_openvino(graph, path)
     return [path, path.with_suffix(".bin")]
 
 
@@ -130,104 +134,145 @@ def _write_tensorrt(graph: Graph, stem: Path, precision: str) -> list[Path]:
     return [path]
 
 
+def _read_tensorrt_port_names(_graph: Graph, path: Path) -> tuple[Sequence[str], Sequence[str]]:
+    return tensorrt.read_port_names(path.read_bytes())
+
+
 def _write_tensorrt_rtx(graph: Graph, stem: Path, precision: str) -> list[Path]:
-    network, paths = tensorrt_rtx.source(graph, precision), []
-    for family, capabilities in tensorrt_rtx.FAMILIES.items():
-        paths.append(stem.with_name(f"{stem.name}.{family}.engine"))
-        paths[-1].write_bytes(tensorrt_rtx.build_engine(network, capabilities))
+    network = tensorrt_rtx.make_onnx_network(graph, precision)
+    paths = []
+    for family, capabilities in tensorrt_rtx.GPU_FAMILIES.items():
+        path = stem.with_name(f"{stem.name}.{family}.engine")
+        path.write_bytes(tensorrt_rtx.build_engine(network, capabilities))
+        paths.append(path)
     return paths
 
 
-def _version(module: str) -> Callable[[], str]:
-    return lambda: str(import_module(module).__version__)
+def _make_version_reader(package: str) -> Callable[[], str]:
+    return lambda: str(import_module(package).__version__)
 
 
-FORMATS: Mapping[str, Format] = {
-    "onnx": Format(onnx.unavailable, _write_onnx, _version("onnx"), True, ("float32", "float16", "int8")),
-    "openvino": Format(openvino.missing, _write_openvino, _version("openvino"), True, ("float32", "int8")),
-    "tensorrt": Format(
-        tensorrt.missing,
-        _write_tensorrt,
-        _version("torch_tensorrt"),
-        False,
-        tensorrt.PRECISIONS,
-        lambda _, path: tensorrt.names_in(path.read_bytes()),
+FORMATS: Mapping[str, ExportFormat] = {
+    "onnx": ExportFormat(
+        onnx.find_unavailable_reason,
+        _write_onnx,
+        _make_version_reader("onnx"),
+        is_runnable=True,
+        precisions=("float32", "float16", "int8"),
     ),
-    "tensorrt-rtx": Format(
-        tensorrt_rtx.unbuildable,
+    "openvino": ExportFormat(
+        openvino_conversion.find_unavailable_reason,
+        _write_openvino,
+        _make_version_reader("openvino"),
+        is_runnable=True,
+        precisions=("float32", "int8"),
+    ),
+    "tensorrt": ExportFormat(
+        tensorrt.find_unavailable_reason,
+        _write_tensorrt,
+        _make_version_reader("torch_tensorrt"),
+        is_runnable=False,
+        precisions=tensorrt.PRECISIONS,
+        read_port_names=_read_tensorrt_port_names,
+    ),
+    "tensorrt-rtx": ExportFormat(
+        tensorrt_rtx.find_unavailable_reason,
         _write_tensorrt_rtx,
-        _version("tensorrt_rtx"),
-        False,
-        tensorrt_rtx.PRECISIONS,
+        _make_version_reader("tensorrt_rtx"),
+        is_runnable=False,
+        precisions=tensorrt_rtx.PRECISIONS,
     ),
 }
+"""Formats by name. `names.EXPORT_FORMATS` lists the names in the same order."""
 
 
-def export(networks: Networks, to: str, folder: Path, precision: str = "auto") -> Iterator[ExportedGraph]:
-    """Write a model's graphs, one after the other, and at last ``NAME.FORMAT.yaml``, the manifest.
+def export_graphs(
+    model_graphs: ModelGraphs, format_name: str, folder: Path, precision: str = "auto"
+) -> Iterator[ExportedGraph]:
+    """Write a model's graphs one after the other, and at the end the manifest `NAME.FORMAT.yaml`.
+
+    Args:
+        model_graphs: model to export.
+        format_name: format of the files, one of `FORMATS`.
+        folder: folder to write, made if it does not exist.
+        precision: precision of the arithmetic; `auto` is the format's default.
 
     Yields:
-        each graph as it is written.
+        each graph when its files are written.
 
     Raises:
-        EngineError: it cannot be written here or in this precision, or what was written gives other numbers
-            than PyTorch.
+        EngineError: the format cannot be written here or in this precision, or the outputs of the files
+            differ too much from PyTorch's.
     """
-    chosen = FORMATS[to]
-    reason = chosen.unavailable()
+    export_format = FORMATS[format_name]
+    reason = export_format.find_unavailable_reason()
     if reason is not None:
-        raise EngineError(f"{to} cannot be written here: {reason}")
-    precision = chosen.precisions[0] if precision == "auto" else precision
-    if precision not in chosen.precisions:
-        raise EngineError(f"{to} cannot be written in {precision}, but in {', '.join(chosen.precisions)}")
+        raise EngineError(f"{format_name} cannot be written here: {reason}")
+    precision = export_format.precisions[0] if precision == "auto" else precision
+    if precision not in export_format.precisions:
+        known = ", ".join(export_format.precisions)
+        raise EngineError(f"{format_name} cannot be written in {precision}, only in {known}")
     folder.mkdir(parents=True, exist_ok=True)
-    made_with = {"torch": str(torch.__version__), to: chosen.version()}
-    manifest = networks.manifest
-    described = (manifest.name, manifest.architecture, manifest.parameters, manifest.weights_sha256)
-    written = ExportManifest(*described, to, precision, made_with)
+    model = model_graphs.manifest
+    manifest = ExportManifest(
+        model=model.name,
+        architecture=model.architecture,
+        parameters=model.parameters,
+        weights_sha256=model.weights_sha256,
+        format=format_name,
+        precision=precision,
+        made_with={"torch": str(torch.__version__), format_name: export_format.read_version()},
+    )
     if precision == "int8":
-        written.accuracy.update(openvino.quantised_facts(networks.graphs[0]))
-    for graph in networks.graphs:
-        written.graphs.append(_export(graph, chosen, folder, precision))
-        yield written.graphs[-1]
-    content = yaml.safe_dump(_plain(asdict(written)), sort_keys=False, allow_unicode=True)
-    (folder / f"{manifest.name}.{to}.yaml").write_text(content)
+        manifest.accuracy.update(openvino_int8.read_quantization_facts(model_graphs.graphs[0]))
+    for graph in model_graphs.graphs:
+        exported = _export_graph(graph, export_format, folder, precision)
+        manifest.graphs.append(exported)
+        yield exported
+    content = yaml.safe_dump(_replace_tuples(asdict(manifest)), sort_keys=False, allow_unicode=True)
+    (folder / f"{model.name}.{format_name}.yaml").write_text(content)
 
 
-def _export(graph: Graph, chosen: Format, folder: Path, precision: str) -> ExportedGraph:
-    files = chosen.write(graph, folder / re.sub(r"\W+", "_", graph.name), precision)
-    inputs = realistic_inputs(graph)
-    wanted = reference(graph, inputs)
-    difference, checked = _difference(files[0], chosen, inputs, wanted)
-    if difference is not None and not difference <= TOLERANCES[precision]:
-        raise EngineError(f"{files[0]} gives other numbers than PyTorch: they differ by {difference:.2g}")
-    given, answered = chosen.names(graph, files[0])
+def _export_graph(graph: Graph, export_format: ExportFormat, folder: Path, precision: str) -> ExportedGraph:
+    paths = export_format.write(graph, folder / re.sub(r"\W+", "_", graph.name), precision)
+    inputs = make_realistic_inputs(graph)
+    expected = compute_reference(graph, inputs)
+    difference, checked = _measure_difference(paths[0], export_format, inputs, expected)
+    tolerance = TOLERANCES[precision]
+    if difference is not None and not difference <= tolerance:
+        problem = f"outputs of {paths[0]} differ from PyTorch's by {difference:.2g}"
+        raise EngineError(f"{problem}, expected at most {tolerance}")
+    input_names, output_names = export_format.read_port_names(graph, paths[0])
     return ExportedGraph(
         graph.name,
-        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files},
-        _described(given, inputs),
-        _described(answered, wanted),
+        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in paths},
+        _describe_arrays(input_names, inputs),
+        _describe_arrays(output_names, expected),
         difference,
         checked,
     )
 
 
-def _difference(
-    path: Path, chosen: Format, inputs: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any]]
+def _measure_difference(
+    path: Path, export_format: ExportFormat, inputs: Sequence[NDArray[Any]], expected: Sequence[NDArray[Any]]
 ) -> tuple[float | None, str]:
-    if not chosen.runnable:
+    if not export_format.is_runnable:
         return None, "not run: it takes a GPU"
-    if openvino.missing() is not None:
-        return None, f"not run: {openvino.missing()}"
-    return largest_difference(wanted, openvino.run_file(path, inputs)), "run by OpenVINO on a CPU"
+    reason = openvino_conversion.find_unavailable_reason()
+    if reason is not None:
+        return None, f"not run: {reason}"
+    actual = openvino_conversion.run_file(path, inputs)
+    return compute_max_difference(expected, actual), "run by OpenVINO on a CPU"
 
 
-def _described(names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> tuple[Array, ...]:
-    return tuple(Array(name, str(a.dtype), a.shape) for name, a in zip(names, arrays, strict=True))
+def _describe_arrays(names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> tuple[ArraySpec, ...]:
+    return tuple(
+        ArraySpec(name, str(array.dtype), array.shape) for name, array in zip(names, arrays, strict=True)
+    )
 
 
-def _plain(value: Any) -> Any:
-    """Values as YAML knows them."""
+def _replace_tuples(value: Any) -> Any:
+    """Replace tuples by lists: YAML has no tuples."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {key: _replace_tuples(item) for key, item in value.items()}
+    return [_replace_tuples(item) for item in value] if isinstance(value, (list, tuple)) else value

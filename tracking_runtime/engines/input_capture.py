@@ -1,4 +1,4 @@
-"""What engines are given while trackers run: to calibrate with, and to compare engines on."""
+"""Inputs of engines, captured while a tracker runs, for calibration and for comparisons of engines."""
 
 from __future__ import annotations
 
@@ -12,63 +12,79 @@ from numpy.typing import NDArray
 
 from tracking_runtime.engines.base import Engine
 
-Inputs = tuple[NDArray[Any], ...]
+EngineInputs = tuple[NDArray[Any], ...]
 
 
-class _Samples:
-    """The inputs of some runs, evenly spread, however many there will be."""
+class _EvenSamples:
+    """Inputs of evenly spaced runs, at most a given number. The total number of runs need not be known."""
 
-    def __init__(self, most: int) -> None:
-        self.kept: list[Inputs] = []
-        self._most, self._runs, self._step = most, 0, 1
+    def __init__(self, max_samples: int) -> None:
+        self.samples: list[EngineInputs] = []
+        self._max_samples = max_samples
+        self._num_runs = 0
+        self._interval = 1
 
-    def add(self, arrays: Inputs) -> None:
-        if self._runs % self._step == 0:
-            self.kept.append(tuple(np.array(array) for array in arrays))
-        self._runs += 1
-        if len(self.kept) > self._most:
-            del self.kept[1::2]
-            self._step *= 2
-
-
-class _Observer:
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self.graphs: dict[str, _Samples] = {}
-
-    def add(self, name: str, arrays: Inputs) -> None:
-        self.graphs.setdefault(name, _Samples(self._most)).add(arrays)
+    def add(self, arrays: EngineInputs) -> None:
+        if self._num_runs % self._interval == 0:
+            self.samples.append(tuple(np.array(array) for array in arrays))
+        self._num_runs += 1
+        if len(self.samples) > self._max_samples:
+            del self.samples[1::2]
+            self._interval *= 2
 
 
-_observer: ContextVar[_Observer | None] = ContextVar("observer", default=None)
+class _InputRecorder:
+    """Samples of each graph's inputs, by the graph's name."""
+
+    def __init__(self, max_samples: int) -> None:
+        self._max_samples = max_samples
+        self.samples_by_graph: dict[str, _EvenSamples] = {}
+
+    def add(self, name: str, arrays: EngineInputs) -> None:
+        self.samples_by_graph.setdefault(name, _EvenSamples(self._max_samples)).add(arrays)
+
+
+_recorder: ContextVar[_InputRecorder | None] = ContextVar("recorder", default=None)
 
 
 @contextmanager
-def observed(most: int) -> Iterator[Mapping[str, list[Inputs]]]:
-    """What graphs loaded in the block are given in it, known at its end: some runs of each, by its name."""
-    observer, seen = _Observer(most), dict[str, list[Inputs]]()
-    token = _observer.set(observer)
+def capture_inputs(max_samples: int) -> Iterator[Mapping[str, list[EngineInputs]]]:
+    """Capture the inputs of graphs that are loaded in the block.
+
+    Args:
+        max_samples: largest number of captured runs of each graph. The runs are evenly spaced.
+
+    Yields:
+        the captured inputs by the graph's name, filled in when the block ends.
+    """
+    recorder = _InputRecorder(max_samples)
+    captured: dict[str, list[EngineInputs]] = {}
+    token = _recorder.set(recorder)
     try:
-        yield seen
+        yield captured
     finally:
-        _observer.reset(token)
-        seen.update({name: samples.kept for name, samples in observer.graphs.items()})
+        _recorder.reset(token)
+        captured.update({name: samples.samples for name, samples in recorder.samples_by_graph.items()})
 
 
-def watched(name: str, engine: Engine) -> Engine:
-    """The engine; in the block of ``observed``, one that tells what it is given."""
-    observer = _observer.get()
-    return engine if observer is None else _Watched(name, engine, observer)
+def wrap_engine(name: str, engine: Engine) -> Engine:
+    """Return the engine, in a block of `capture_inputs` wrapped so that its inputs are captured."""
+    recorder = _recorder.get()
+    return engine if recorder is None else _CapturingEngine(name, engine, recorder)
 
 
-class _Watched:
-    def __init__(self, name: str, engine: Engine, observer: _Observer) -> None:
-        self._name, self._engine, self._observer = name, engine, observer
+class _CapturingEngine:
+    """An engine whose inputs are captured."""
+
+    def __init__(self, name: str, engine: Engine, recorder: _InputRecorder) -> None:
+        self._name = name
+        self._engine = engine
+        self._recorder = recorder
 
     @property
     def description(self) -> str:
         return self._engine.description
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        self._observer.add(self._name, arrays)
+        self._recorder.add(self._name, arrays)
         return self._engine.run(*arrays)

@@ -1,4 +1,4 @@
-"""Networks as ONNX files, which most other tools read."""
+"""Networks as ONNX files, in float and quantized to int8."""
 
 from __future__ import annotations
 
@@ -18,45 +18,47 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSET = 20
-NEEDED = ("onnx", "onnxscript")
+REQUIRED_PACKAGES = ("onnx", "onnxscript")
 
-_CONVOLUTION, _CORRELATION = ("", "Conv"), ("com.microsoft", "FusedConv")
+# Domain and type of an operator, and of the operator that hides correlations from NNCF.
+_CONVOLUTION = ("", "Conv")
+_CORRELATION = ("com.microsoft", "FusedConv")
 
 
-def unavailable() -> str | None:
-    """Why no ONNX file can be written here; None if one can."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+def find_unavailable_reason() -> str | None:
+    """Return the reason why no ONNX file can be written here; None if one can."""
+    missing = [name for name in REQUIRED_PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         return f"not installed: {', '.join(missing)} (pip install 'remote_sensing_tracking[export]')"
     return None
 
 
 def write_onnx(graph: Graph, path: Path) -> None:
-    """Write a graph's file, with its names of inputs and outputs, and its weights in it."""
-    path.write_bytes(as_onnx(graph))
+    """Write a graph as one ONNX file with the weights and the names of its inputs and outputs."""
+    path.write_bytes(convert_to_onnx(graph))
 
 
-def as_onnx(graph: Graph) -> bytes:
-    """A graph's file; made of its pattern's, if it has one."""
-    if graph.pattern is not None:
-        return with_shapes(as_onnx(graph.pattern), graph)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of libraries that nothing here needs
-    made = torch.onnx.export(
+def convert_to_onnx(graph: Graph) -> bytes:
+    """Convert a graph, or its shape template if it has one, to the content of an ONNX file."""
+    if graph.shape_template is not None:
+        return replace_shapes(convert_to_onnx(graph.shape_template), graph)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it warns of libraries that are not needed
+    program = torch.onnx.export(
         export_program(graph),
         (),
         dynamo=True,
         opset_version=OPSET,
-        input_names=graph.inputs,
-        output_names=graph.outputs,
+        input_names=graph.input_names,
+        output_names=graph.output_names,
         external_data=False,
         verbose=False,
     )
-    assert made is not None, "export by dynamo gives a program"
-    return bytes(made.model_proto.SerializeToString())
+    assert program is not None, "torch.onnx.export with dynamo=True returns a program"
+    return bytes(program.model_proto.SerializeToString())
 
 
-def with_shapes(network: bytes, graph: Graph) -> bytes:
-    """The file of a graph's pattern as that of the graph."""
+def replace_shapes(network: bytes, graph: Graph) -> bytes:
+    """Replace the shapes in the ONNX file of a graph's template with those of the graph."""
     import onnx
 
     model = onnx.load_from_string(network)
@@ -69,34 +71,45 @@ def with_shapes(network: bytes, graph: Graph) -> bytes:
     return bytes(onnx.shape_inference.infer_shapes(model, strict_mode=True).SerializeToString())
 
 
-def unquantisable() -> str | None:
-    """Why no ONNX file can be written in int8 here; None if one can."""
+def find_int8_unavailable_reason() -> str | None:
+    """Return the reason why no ONNX file in int8 can be written here; None if one can."""
     missing = [name for name in ("nncf", "onnxruntime") if importlib.util.find_spec(name) is None]
     if missing:
         return f"not installed: {', '.join(missing)} (pip install 'remote_sensing_tracking[int8,export]')"
-    return unavailable()
+    return find_unavailable_reason()
 
 
-def write_quantised(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]], path: Path) -> None:
-    """Write a graph's file in int8: values pass through symmetric quantisers, as TensorRT takes them.
+def write_quantized(graph: Graph, inputs: Sequence[Sequence[NDArray[Any]]], path: Path) -> None:
+    """Write a graph as an ONNX file in int8, with symmetric quantizers, as TensorRT needs them.
 
-    NNCF takes the second input of every convolution for weights. That of a correlation is what the network
-    made of a template, so it is shown to NNCF as an operator that it lets alone.
+    NNCF takes the second input of every convolution for weights. The second input of a correlation is an
+    output of the template branch. So NNCF gets correlations as another operator, which it leaves unchanged.
+
+    Args:
+        graph: graph to quantize.
+        inputs: inputs of several runs. They set the range of each quantizer.
+        path: ONNX file to write.
     """
     import nncf
     import onnx
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
-    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(as_onnx(graph)), data_prop=True)
+    model = onnx.shape_inference.infer_shapes(onnx.load_from_string(convert_to_onnx(graph)), data_prop=True)
+
+    # Step 1: hide the correlations.
     weights = {weight.name for weight in model.graph.initializer}
     for node in model.graph.node:
         if (node.domain, node.op_type) == _CONVOLUTION and node.input[1] not in weights:
             node.domain, node.op_type = _CORRELATION
     model.opset_import.append(onnx.helper.make_opsetid(_CORRELATION[0], 1))
-    data = nncf.Dataset([dict(zip(graph.inputs, arrays, strict=True)) for arrays in inputs])
+
+    # Step 2: quantize.
+    dataset = nncf.Dataset([dict(zip(graph.input_names, arrays, strict=True)) for arrays in inputs])
     symmetric = nncf.QuantizationPreset.PERFORMANCE
-    made: ModelProto = nncf.quantize(model, data, preset=symmetric, subset_size=len(inputs))
-    for node in made.graph.node:
+    quantized: ModelProto = nncf.quantize(model, dataset, preset=symmetric, subset_size=len(inputs))
+
+    # Step 3: restore the correlations.
+    for node in quantized.graph.node:
         if (node.domain, node.op_type) == _CORRELATION:
             node.domain, node.op_type = _CONVOLUTION
-    path.write_bytes(made.SerializeToString())
+    path.write_bytes(quantized.SerializeToString())

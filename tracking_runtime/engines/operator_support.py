@@ -1,6 +1,7 @@
-"""Which ATen operators torch-tensorrt turns into TensorRT layers.
+"""ATen operators that torch-tensorrt converts to TensorRT layers.
 
-A network with any other operator, or past a limit, is cut at it: parts run in PyTorch, or nothing compiles.
+A network with any other operator, or beyond a limit, is split there: parts of it run in PyTorch, or nothing
+compiles.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import torch
 from torch.export import ExportedProgram
 from torch.fx import Node
 
-READ_FROM = "torch-tensorrt 2.14.0a0 (d7f2062): dynamo/conversion/aten_ops_converters.py, dynamo/lowering"
+OPERATORS_SOURCE = (
+    "torch-tensorrt 2.14.0a0 (d7f2062): dynamo/conversion/aten_ops_converters.py, dynamo/lowering"
+)
 
-_CONVERTED = """
+_CONVERTED_NAMES = """
     _adaptive_avg_pool2d.default _adaptive_avg_pool3d.default _cdist_forward.default
     _embedding_bag.default _native_batch_norm_legit.no_stats _native_batch_norm_legit_no_training.default
     _pad_circular.default _pdist_forward.default _prelu_kernel.default _reshape_copy.default
@@ -55,10 +58,10 @@ _CONVERTED = """
     upsample_trilinear3d.vec view.default where.self
 """
 
-CONVERTED = frozenset(_CONVERTED.split())
-"""Names in ``torch.ops.aten`` for which a converter is registered."""
+CONVERTED_OPERATORS = frozenset(_CONVERTED_NAMES.split())
+"""Names in `torch.ops.aten` that have a converter."""
 
-LOWERED = frozenset(
+LOWERED_OPERATORS = frozenset(
     {
         "_assert_scalar.default",
         "_assert_tensor_metadata.default",
@@ -67,47 +70,47 @@ LOWERED = frozenset(
         "max_pool2d_with_indices.default",
     }
 )
-"""Names that torch-tensorrt removes or replaces before it converts."""
+"""Names in `torch.ops.aten` that torch-tensorrt removes or replaces before the conversion."""
 
-MOST_RANKED = 3840
-"""Values that a top-k or a sort may give, a constant number."""
+MAX_RANKED_VALUES = 3840
+"""Largest number of values that a top-k or a sort may return."""
 
 
-def not_converted(program: ExportedProgram) -> list[str]:
-    """What of a program torch-tensorrt leaves to PyTorch, with the reason; empty if nothing."""
+def find_unsupported_operators(program: ExportedProgram) -> list[str]:
+    """Return the operators that torch-tensorrt leaves to PyTorch, each with the reason; empty if none."""
     lowered = program.run_decompositions()
     calls = [node for node in lowered.graph.nodes if node.op == "call_function"]
-    return sorted({reason for node in calls for reason in _reasons(node)})
+    return sorted({reason for node in calls for reason in _find_reasons(node)})
 
 
-def _reasons(node: Node) -> Iterator[str]:
+def _find_reasons(node: Node) -> Iterator[str]:
     if node.target is operator.getitem:
         return
     name = str(node.target).removeprefix("aten.")
-    if name in LOWERED:
+    if name in LOWERED_OPERATORS:
         return
-    if name not in CONVERTED:
+    if name not in CONVERTED_OPERATORS:
         yield f"{name} has no converter"
-    if _has_symbols(node):
+    if _has_symbolic_shape(node):
         yield f"{name} has a shape that depends on data"
     if name in {"topk.default", "sort.default"} and node.meta["val"][0].numel():
-        ranked = node.meta["val"][0].shape[_ranked_dimension(name, node)]
-        if not isinstance(ranked, int) or ranked > MOST_RANKED:
-            yield f"{name} of {ranked} values, of at most {MOST_RANKED}"
+        num_ranked = node.meta["val"][0].shape[_find_ranked_dimension(name, node)]
+        if not isinstance(num_ranked, int) or num_ranked > MAX_RANKED_VALUES:
+            yield f"{name} of {num_ranked} values, of at most {MAX_RANKED_VALUES}"
     if name in {"index.Tensor", "index_put.default"} and _has_boolean_index(node):
         yield f"{name} by a mask, whose shape depends on data"
     if "batch_norm" in name and [user.args[1] for user in node.users] != [0]:
-        yield f"{name} of which more is used than the values"
+        yield f"{name} with more outputs in use than the first"
 
 
-def _has_symbols(node: Node) -> bool:
+def _has_symbolic_shape(node: Node) -> bool:
     values = node.meta.get("val")
     tensors = values if isinstance(values, (tuple, list)) else [values]
     sizes = [size for tensor in tensors if isinstance(tensor, torch.Tensor) for size in tensor.shape]
     return not all(isinstance(size, int) for size in sizes) or isinstance(values, torch.SymInt)
 
 
-def _ranked_dimension(name: str, node: Node) -> int:
+def _find_ranked_dimension(name: str, node: Node) -> int:
     position = 2 if name == "topk.default" else 1
     return int(node.args[position]) if len(node.args) > position else -1  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Graphs in half the precision."""
+"""Graphs in half precision."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from tracking_runtime.engines.base import Graph
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
-class _In(nn.Module):
-    """A module in another type; inputs and outputs stay what they were."""
+class _CastModule(nn.Module):
+    """A module with weights and arithmetic of another type. Inputs and outputs keep their types."""
 
     def __init__(self, module: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()
-        self.module, self._dtype = copy.deepcopy(module).to(dtype), dtype
+        self.module = copy.deepcopy(module).to(dtype)
+        self._dtype = dtype
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         cast = (value.to(self._dtype) if value.is_floating_point() else value for value in inputs)
@@ -27,12 +28,13 @@ class _In(nn.Module):
         return tuple(output.float() if output.is_floating_point() else output for output in outputs)
 
 
-def in_precision(graph: Graph, dtype: torch.dtype) -> Graph:
-    """The whole graph with its weights and arithmetic in ``dtype``; inputs and outputs keep their types.
+def cast_graph(graph: Graph, dtype: torch.dtype) -> Graph:
+    """Return the graph with weights and arithmetic of type `dtype`; inputs and outputs keep their types.
 
-    Its module must itself cast what is not floating point to the type of what is.
+    The graph's module must cast integer inputs itself to the type of its floating-point inputs.
     """
     if dtype == torch.float32:
         return graph
-    pattern = None if graph.pattern is None else in_precision(graph.pattern, dtype)
-    return replace(graph, module=_In(graph.module, dtype).eval(), pattern=pattern, single=None)
+    template = None if graph.shape_template is None else cast_graph(graph.shape_template, dtype)
+    module = _CastModule(graph.module, dtype).eval()
+    return replace(graph, module=module, shape_template=template, per_item_graph=None)

@@ -1,4 +1,4 @@
-"""Choosing an engine, and going on with the next one when it fails."""
+"""Selection of an engine, and fallback to the next one if it fails."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from tracking_runtime.engines.base import (
     EngineSettings,
     Graph,
 )
-from tracking_runtime.engines.build_progress import part, stage
-from tracking_runtime.engines.input_capture import watched
+from tracking_runtime.engines.build_progress import begin_engine, report_stage
+from tracking_runtime.engines.input_capture import wrap_engine
 from tracking_runtime.engines.openvino import OpenVINOBackend
 from tracking_runtime.engines.pytorch import PyTorchBackend
 from tracking_runtime.engines.tensorrt import TensorRTBackend
@@ -31,7 +31,7 @@ BACKENDS: tuple[Backend, ...] = (
     OpenVINOBackend(),
     PyTorchBackend("pytorch", "cpu"),
 )
-"""All engines, the fastest first."""
+"""All backends, the fastest first. `names.ENGINE_NAMES` lists their names in the same order."""
 
 _log = logging.getLogger(__name__)
 
@@ -39,84 +39,95 @@ _log = logging.getLogger(__name__)
 def load_engine(
     graph: Graph, settings: EngineSettings | None = None, backends: Sequence[Backend] = BACKENDS
 ) -> Engine:
-    """Make a graph ready to run on the engine asked for, or with ``auto`` on the fastest that works.
+    """Load a graph on the engine of the settings, or with `auto` on the fastest that works.
 
-    With ``auto``, an engine that fails later, while running, is replaced by the next one; each failure is
-    logged as an error. An engine asked for by name is not replaced.
+    With `auto`, an engine that fails later, while running, is replaced by the next one. Each failure is
+    logged as an error. An engine selected by name is not replaced.
 
-    From then on NumPy's products of matrices take one thread in this process: those of OpenBLAS go on asking
-    for work some 30 ms after each product, on cores that an engine needs by then.
+    From then on NumPy's matrix products use one thread in this process. The threads of OpenBLAS spin for
+    about 30 ms after each product, on cores that the engine needs.
+
+    Args:
+        graph: network to run.
+        settings: choice of an engine; None: `auto`.
+        backends: backends to choose from, the fastest first.
 
     Raises:
-        EngineError: no such engine or precision, or none works; the message gives the reason for each.
+        EngineError: the engine or precision is unknown, or no engine works. The message gives each reason.
     """
     threadpool_limits(1, "blas")
-    settings = (settings or EngineSettings()).parsed()
+    settings = (settings or EngineSettings()).parse_precision_suffix()
     if settings.engine == "auto":
-        return watched(graph.name, FallbackEngine(graph, settings, backends))
-    chosen = named(settings, backends)
+        return wrap_engine(graph.name, FallbackEngine(graph, settings, backends))
+    backend = find_backend(settings, backends)
     try:
-        engine = _load(chosen, graph, settings)
+        engine = _load_on_backend(backend, graph, settings)
     except Exception as error:
-        raise EngineError(f"engine {chosen.name} failed to load {graph.name}: {error}") from error
-    _log.info("%s runs on %s, as asked for", graph.name, engine.description)
-    return watched(graph.name, engine)
+        raise EngineError(f"engine {backend.name} failed to load {graph.name}: {error}") from error
+    _log.info("%s runs on %s, as set", graph.name, engine.description)
+    return wrap_engine(graph.name, engine)
 
 
 def load_engines(graphs: Sequence[Graph], settings: EngineSettings | None = None) -> list[Engine]:
-    """Make several graphs ready, one after the other, as ``load_engine`` does."""
+    """Load several graphs one after the other, as `load_engine` does."""
     engines = []
     for index, graph in enumerate(graphs):
-        part(index, len(graphs))
+        begin_engine(index, len(graphs))
         engines.append(load_engine(graph, settings))
     return engines
 
 
-def named(settings: EngineSettings, backends: Sequence[Backend] = BACKENDS) -> Backend:
-    """The backend that settings name.
+def find_backend(settings: EngineSettings, backends: Sequence[Backend] = BACKENDS) -> Backend:
+    """Return the backend that the settings name.
 
     Raises:
-        EngineError: there is none of that name, or it cannot be used here as the settings ask.
+        EngineError: the name is unknown, or the backend cannot run here with these settings.
     """
-    chosen = {backend.name: backend for backend in backends}.get(settings.engine)
-    if chosen is None:
+    backend = {backend.name: backend for backend in backends}.get(settings.engine)
+    if backend is None:
         known = ", ".join(backend.name for backend in backends)
-        raise EngineError(f"no engine named {settings.engine}; known: auto, {known}")
-    reason = unusable(chosen, settings)
+        raise EngineError(f"unknown engine {settings.engine}; known: auto, {known}")
+    reason = find_unavailable_reason(backend, settings)
     if reason is not None:
-        raise EngineError(f"engine {chosen.name} cannot be used: {reason}")
-    return chosen
+        raise EngineError(f"engine {backend.name} cannot be used: {reason}")
+    return backend
 
 
-def unusable(backend: Backend, settings: EngineSettings) -> str | None:
-    """Why a backend cannot be used here as the settings ask; None if it can."""
+def find_unavailable_reason(backend: Backend, settings: EngineSettings) -> str | None:
+    """Return the reason why a backend cannot run here with these settings; None if it can."""
     if settings.precision not in ("auto", *backend.precisions):
-        return f"it computes in {', '.join(backend.precisions)}, not in {settings.precision}"
-    return backend.unavailable()
+        return f"{backend.name} computes in {', '.join(backend.precisions)}, not in {settings.precision}"
+    return backend.find_unavailable_reason()
 
 
-def _load(backend: Backend, graph: Graph, settings: EngineSettings) -> Engine:
-    chosen = backend.precisions[0] if settings.precision == "auto" else settings.precision
-    stage(f"{graph.name}: loading on {backend.name}", 0.0)
-    return backend.load(graph, replace(settings, precision=chosen))
+def _load_on_backend(backend: Backend, graph: Graph, settings: EngineSettings) -> Engine:
+    precision = backend.precisions[0] if settings.precision == "auto" else settings.precision
+    report_stage(f"{graph.name}: loading on {backend.name}", 0.0)
+    return backend.load(graph, replace(settings, precision=precision))
 
 
 class FallbackEngine:
-    """The first engine in order that loads and runs.
+    """The first of several engines that loads and runs.
+
+    Args:
+        graph: network to run.
+        settings: precision and CPU threads of the engine.
+        backends: backends to try, in this order.
 
     Raises:
-        EngineError: none does.
+        EngineError: no engine loads.
     """
 
     def __init__(self, graph: Graph, settings: EngineSettings, backends: Sequence[Backend]) -> None:
-        self._graph, self._settings, self._remaining = graph, settings, list(backends)
-        self._reasons: list[str] = []
-        self._engine = self._next()
+        self._graph = graph
+        self._settings = settings
+        self._remaining_backends = list(backends)
+        self._failures: list[str] = []
+        self._engine = self._load_next()
 
     @property
     def description(self) -> str:
-        passed_over = f" ({'; '.join(self._reasons)})" if self._reasons else ""
-        return self._engine.description + passed_over
+        return self._engine.description + self._format_failures()
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         while True:
@@ -124,23 +135,25 @@ class FallbackEngine:
                 return self._engine.run(*arrays)
             except Exception as error:
                 _log.exception("%s failed on %s", self._graph.name, self._engine.description)
-                self._reasons.append(f"{self._engine.description} failed while running: {error}")
-                self._engine = self._next()
+                self._failures.append(f"{self._engine.description} failed while running: {error}")
+                self._engine = self._load_next()
 
-    def _next(self) -> Engine:
-        while self._remaining:
-            backend = self._remaining.pop(0)
-            reason = unusable(backend, self._settings)
+    def _load_next(self) -> Engine:
+        while self._remaining_backends:
+            backend = self._remaining_backends.pop(0)
+            reason = find_unavailable_reason(backend, self._settings)
             if reason is not None:
-                self._reasons.append(f"not {backend.name}: {reason}")
+                self._failures.append(f"not {backend.name}: {reason}")
                 continue
             try:
-                engine = _load(backend, self._graph, self._settings)
+                engine = _load_on_backend(backend, self._graph, self._settings)
             except Exception as error:
                 _log.exception("engine %s failed to load %s", backend.name, self._graph.name)
-                self._reasons.append(f"{backend.name} failed to load: {error}")
+                self._failures.append(f"{backend.name} failed to load: {error}")
                 continue
-            passed_over = f" ({'; '.join(self._reasons)})" if self._reasons else ""
-            _log.info("%s runs on %s%s", self._graph.name, engine.description, passed_over)
+            _log.info("%s runs on %s%s", self._graph.name, engine.description, self._format_failures())
             return engine
-        raise EngineError(f"no engine can run {self._graph.name}: {'; '.join(self._reasons)}")
+        raise EngineError(f"no engine can run {self._graph.name}: {'; '.join(self._failures)}")
+
+    def _format_failures(self) -> str:
+        return f" ({'; '.join(self._failures)})" if self._failures else ""

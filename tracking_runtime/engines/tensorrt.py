@@ -1,7 +1,7 @@
-"""TensorRT by torch-tensorrt: Jetson and desktop GPUs. In int8, by TensorRT's own parser of ONNX files.
+"""TensorRT for Jetson and desktop GPUs: by torch-tensorrt, and in int8 by TensorRT's own ONNX parser.
 
-Written against the documented interface of torch-tensorrt 2.12 to 2.14. What it converts is checked on every
-machine, by :mod:`tracking_runtime.engines.operator_support`; running it takes an NVIDIA GPU.
+The code follows the documented interface of torch-tensorrt 2.12 to 2.14, and needs an NVIDIA GPU. The module
+`tracking_runtime.engines.operator_support` checks the conversion on every machine.
 """
 
 from __future__ import annotations
@@ -17,23 +17,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tracking_runtime.engines.base import Engine, EngineError, EngineSettings, Graph
-from tracking_runtime.engines.batching import filled, input_buffers, one_by_one
-from tracking_runtime.engines.build_progress import stage
-from tracking_runtime.engines.gpu_cache import engine_key, gpu_facts, kept_engine
-from tracking_runtime.engines.precision import DTYPES, in_precision
+from tracking_runtime.engines.batching import load_per_item, make_input_buffers, pad_batch
+from tracking_runtime.engines.build_progress import report_stage
+from tracking_runtime.engines.gpu_cache import describe_gpu_build, load_gpu_engine
+from tracking_runtime.engines.precision import DTYPES, cast_graph
 from tracking_runtime.engines.torch_export import export_program
-from tracking_runtime.engines.trt_runtime import FILE, CompilerError, SerializedEngine, compiled, quantised
-from tracking_runtime.engines.verification import verify
+from tracking_runtime.engines.trt_runtime import (
+    ENGINE_FILE,
+    CompilerError,
+    SerializedEngine,
+    compile_onnx,
+    read_quantized_onnx,
+)
 
 PRECISIONS = ("float16", "float32", "bfloat16", "int8")
 
-_FILE = "network.pt2"
-_EXPORT = 0.05
-"""Share of a build's time that the export takes."""
+_PROGRAM_FILE = "network.pt2"
+_EXPORT_FRACTION = 0.05  # fraction of a build's time that the export takes
 
 
-def missing() -> str | None:
-    """Why TensorRT cannot be used here; None if it can."""
+def find_unavailable_reason() -> str | None:
+    """Return the reason why TensorRT cannot be used here; None if it can."""
     if not torch.cuda.is_available():
         return "PyTorch finds no CUDA device"
     if importlib.util.find_spec("torch_tensorrt") is None:
@@ -42,78 +46,56 @@ def missing() -> str | None:
 
 
 def build_engine(graph: Graph, precision: str) -> bytes:
-    """A TensorRT engine for the GPU here, which ``trtexec`` and TensorRT's own runtimes read.
+    """Build a TensorRT engine for the GPU of this machine, for `trtexec` and TensorRT's own runtimes.
 
-    From torch-tensorrt 2.14 on, and in int8, its inputs and outputs have the graph's names.
+    From torch-tensorrt 2.14 on, and in int8, the inputs and outputs have the graph's names.
 
     Raises:
-        EngineError: int8: the graph was not calibrated, or TensorRT does not take it.
+        EngineError: in int8, the graph is not calibrated, or TensorRT cannot compile it.
     """
     if precision == "int8":
-        return _build_int8(quantised(graph))
+        return _compile_int8(graph)
     import torch_tensorrt
 
-    graph = in_precision(graph, DTYPES[precision])
+    graph = cast_graph(graph, DTYPES[precision])
     convert = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine
-    names = {"arg_input_binding_names": graph.inputs, "output_binding_names": graph.outputs}
-    taken = {name: names[name] for name in inspect.signature(convert).parameters if name in names}
-    examples = input_buffers(graph, "cuda")
-    return bytes(convert(export_program(graph, "cuda"), arg_inputs=examples, disable_tf32=True, **taken))
+    names = {"arg_input_binding_names": graph.input_names, "output_binding_names": graph.output_names}
+    supported_names = {name: names[name] for name in inspect.signature(convert).parameters if name in names}
+    examples = make_input_buffers(graph, "cuda")
+    program = export_program(graph, "cuda")
+    return bytes(convert(program, arg_inputs=examples, disable_tf32=True, **supported_names))
 
 
-def _build_int8(network: bytes) -> bytes:
-    import tensorrt
-
-    try:
-        return compiled(tensorrt, network)
-    except CompilerError as error:
-        raise EngineError(f"TensorRT {tensorrt.__version__} {error}") from error
-
-
-def names_in(engine: bytes) -> tuple[list[str], list[str]]:
-    """Names of a TensorRT engine's inputs and outputs.
+def read_port_names(engine: bytes) -> tuple[list[str], list[str]]:
+    """Read the names of a TensorRT engine's inputs and outputs.
 
     Raises:
-        EngineError: it cannot be loaded here.
+        EngineError: the engine cannot be loaded here.
     """
     import tensorrt
 
     runtime = tensorrt.Runtime(tensorrt.Logger(tensorrt.Logger.ERROR))
     loaded = runtime.deserialize_cuda_engine(engine)
     if loaded is None:
-        raise EngineError(f"TensorRT {tensorrt.__version__} cannot load what it made")
+        raise EngineError(f"TensorRT {tensorrt.__version__} cannot load an engine that it compiled")
     names = [loaded.get_tensor_name(index) for index in range(loaded.num_io_tensors)]
     inputs = [name for name in names if loaded.get_tensor_mode(name) == tensorrt.TensorIOMode.INPUT]
     return inputs, [name for name in names if name not in inputs]
 
 
-def _build(graph: Graph, folder: Path) -> None:
-    """Compile the whole graph, without parts left to PyTorch, and write it down."""
-    import torch_tensorrt
-
-    examples = input_buffers(graph, "cuda")
-    stage(f"{graph.name}: exporting for TensorRT", 0.0)
-    program = export_program(graph, "cuda")
-    stage(f"{graph.name}: compiling by TensorRT", _EXPORT)
-    compiled = torch_tensorrt.dynamo.compile(
-        program, arg_inputs=examples, disable_tf32=True, require_full_compilation=True, min_block_size=1
-    )
-    torch_tensorrt.save(compiled, str(folder / _FILE), arg_inputs=examples)
-
-
 class TensorRTEngine:
-    """A graph compiled for the GPU here.
+    """A program compiled by torch-tensorrt for the GPU of this machine.
 
     Args:
-        description: which engine this is.
-        folder: that it was written to.
+        description: description of the engine.
+        folder: folder of the program's file.
     """
 
     def __init__(self, description: str, folder: Path) -> None:
         import torch_tensorrt
 
         self.description = description
-        self._module = torch_tensorrt.load(str(folder / _FILE)).module()
+        self._module = torch_tensorrt.load(str(folder / _PROGRAM_FILE)).module()
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
         with torch.inference_mode():
@@ -122,51 +104,64 @@ class TensorRTEngine:
         return tuple(output.numpy(force=True) for output in outputs)
 
 
-def _load_int8(graph: Graph) -> SerializedEngine:
-    """A calibrated graph's engine, of an earlier start if it is there."""
-    import tensorrt
-
-    def make(folder: Path) -> None:
-        stage(f"{graph.name}: compiling by TensorRT", 0.0)
-        (folder / FILE).write_bytes(_build_int8(network))
-
-    network = quantised(graph)
-    gpu, version = gpu_facts(), f"TensorRT {tensorrt.__version__}"
-    return kept_engine(
-        engine_key(graph, "int8", torch.__version__, version, *gpu),
-        f"{graph.name}, {version}, int8",
-        make=make,
-        load=partial(SerializedEngine, tensorrt, graph, f"{version} on {gpu[0]}, int8"),
-        check=partial(verify, graph, precision="int8"),
-    )
-
-
-def _load(graph: Graph, precision: str) -> TensorRTEngine:
-    """A graph's engine, of an earlier start if it is there."""
-    import tensorrt
-    import torch_tensorrt
-
-    gpu, version = gpu_facts(), f"TensorRT {tensorrt.__version__}"
-    made_by = (version, torch_tensorrt.__version__, torch.__version__, str(torch.version.cuda))
-    return kept_engine(
-        engine_key(graph, precision, *made_by, *gpu),
-        f"{graph.name}, {version}, {precision}",
-        make=partial(_build, in_precision(graph, DTYPES[precision])),
-        load=partial(TensorRTEngine, f"{version} on {gpu[0]}, {precision}"),
-        check=partial(verify, graph, precision=precision),
-    )
-
-
 class TensorRTBackend:
-    """TensorRT, where torch-tensorrt and an NVIDIA GPU are."""
+    """TensorRT, if torch-tensorrt is installed and the machine has an NVIDIA GPU."""
 
     name = "tensorrt"
     precisions = PRECISIONS
 
-    def unavailable(self) -> str | None:
-        return missing()
+    def find_unavailable_reason(self) -> str | None:
+        return find_unavailable_reason()
 
     def load(self, graph: Graph, settings: EngineSettings) -> Engine:
         if settings.precision == "int8":
-            return one_by_one(graph, _load_int8)
-        return filled(graph, _load(graph, settings.precision))
+            return load_per_item(graph, _load_int8)
+        return pad_batch(graph, _load(graph, settings.precision))
+
+
+def _load(graph: Graph, precision: str) -> TensorRTEngine:
+    """Load a graph's engine, from the cache if it is there."""
+    import tensorrt
+    import torch_tensorrt
+
+    compiler = f"TensorRT {tensorrt.__version__}"
+    versions = (compiler, torch_tensorrt.__version__, torch.__version__, str(torch.version.cuda))
+    build = describe_gpu_build(graph, precision, compiler, *versions)
+    return load_gpu_engine(build, partial(_compile, cast_graph(graph, DTYPES[precision])), TensorRTEngine)
+
+
+def _compile(graph: Graph, folder: Path) -> None:
+    """Compile the whole graph, without parts that run in PyTorch, and write the program to a folder."""
+    import torch_tensorrt
+
+    examples = make_input_buffers(graph, "cuda")
+    report_stage(f"{graph.name}: exporting for TensorRT", 0.0)
+    program = export_program(graph, "cuda")
+    report_stage(f"{graph.name}: compiling by TensorRT", _EXPORT_FRACTION)
+    compiled = torch_tensorrt.dynamo.compile(
+        program, arg_inputs=examples, disable_tf32=True, require_full_compilation=True, min_block_size=1
+    )
+    torch_tensorrt.save(compiled, str(folder / _PROGRAM_FILE), arg_inputs=examples)
+
+
+def _load_int8(graph: Graph) -> SerializedEngine:
+    """Load a calibrated graph's engine, from the cache if it is there."""
+    import tensorrt
+
+    def compile_graph(folder: Path) -> None:
+        report_stage(f"{graph.name}: compiling by TensorRT", 0.0)
+        (folder / ENGINE_FILE).write_bytes(_compile_int8(graph))
+
+    compiler = f"TensorRT {tensorrt.__version__}"
+    build = describe_gpu_build(graph, "int8", compiler, torch.__version__, compiler)
+    return load_gpu_engine(build, compile_graph, partial(SerializedEngine, tensorrt, graph))
+
+
+def _compile_int8(graph: Graph) -> bytes:
+    network = read_quantized_onnx(graph)
+    import tensorrt
+
+    try:
+        return compile_onnx(tensorrt, network)
+    except CompilerError as error:
+        raise EngineError(f"TensorRT {tensorrt.__version__} {error}") from error

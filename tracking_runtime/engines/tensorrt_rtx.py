@@ -1,4 +1,4 @@
-"""TensorRT for RTX: engines for desktop GPUs, built ahead of time on any machine, with a GPU or without."""
+"""TensorRT for RTX: engines for desktop GPUs, built ahead of time, also without a GPU."""
 
 from __future__ import annotations
 
@@ -13,41 +13,49 @@ import torch
 
 from tracking_runtime.engines import onnx
 from tracking_runtime.engines.base import Engine, EngineError, EngineSettings, Graph
-from tracking_runtime.engines.batching import filled, one_by_one
-from tracking_runtime.engines.build_progress import stage
-from tracking_runtime.engines.cache import KERNELS, EngineCache
-from tracking_runtime.engines.gpu_cache import engine_key, gpu_facts, kept_engine
-from tracking_runtime.engines.precision import DTYPES, in_precision
-from tracking_runtime.engines.trt_runtime import FILE, CompilerError, SerializedEngine, compiled, quantised
-from tracking_runtime.engines.verification import verify
+from tracking_runtime.engines.batching import load_per_item, pad_batch
+from tracking_runtime.engines.build_progress import report_stage
+from tracking_runtime.engines.cache import KERNELS_FILE, EngineCache
+from tracking_runtime.engines.gpu_cache import describe_gpu_build, load_gpu_engine
+from tracking_runtime.engines.precision import DTYPES, cast_graph
+from tracking_runtime.engines.trt_runtime import (
+    ENGINE_FILE,
+    CompilerError,
+    SerializedEngine,
+    compile_onnx,
+    read_quantized_onnx,
+)
 
-FAMILIES = {"sm75": (75,), "sm80-sm120": (80, 86, 89, 120)}
-"""Compute capabilities of an engine: Turing's takes many times the memory, and has one of its own. NVIDIA's
-support matrix gives it no products of matrices in float32: SPAX is for it in float16 alone."""
+GPU_FAMILIES = {"sm75": (75,), "sm80-sm120": (80, 86, 89, 120)}
+"""Compute capabilities of the GPUs that share an engine, by the family's name.
+
+Turing (7.5) has an engine of its own, which takes many times the memory. NVIDIA's support matrix gives Turing
+no float32 matrix products, so SPAX runs there in float16 only.
+"""
 
 PRECISIONS = ("float16", "float32", "int8")
-"""Not bfloat16: ONNX files have convolutions with weights in float32 in it, which TensorRT does not take."""
+"""Precisions, the default first. Not bfloat16: TensorRT rejects its ONNX files, whose weights are float32."""
 
-_EXPORT = 0.3
-"""Share of a build's time that the export takes."""
+_EXPORT_FRACTION = 0.3  # fraction of a build's time that the export takes
 
 
-def unbuildable() -> str | None:
-    """Why no engine can be built here; None if one can."""
+def find_unavailable_reason() -> str | None:
+    """Return the reason why no engine can be built here, with or without a GPU; None if one can."""
     if importlib.util.find_spec("tensorrt_rtx") is None:
         return "not installed: tensorrt_rtx (pip install 'remote_sensing_tracking[tensorrt-rtx]')"
-    return onnx.unavailable()
+    return onnx.find_unavailable_reason()
 
 
 def build_engine(network: bytes, capabilities: Sequence[int] = ()) -> bytes:
-    """Compile an ONNX file's contents, every operator of it, without rounding float32 to TF32.
+    """Compile the content of an ONNX file, without rounding float32 to TF32.
 
     Args:
-        network: the file.
-        capabilities: the GPUs' compute capabilities, as 86 for 8.6; none: that of the GPU here.
+        network: content of the ONNX file.
+        capabilities: compute capabilities of the GPUs, for example 86 for 8.6; empty: the GPU of this
+            machine.
 
     Raises:
-        EngineError: an operator is not accepted, or the compiler gives up; the message has what it says.
+        EngineError: an operator is not supported, or the compilation fails; the message is the compiler's.
     """
     import tensorrt_rtx as trt
 
@@ -58,84 +66,80 @@ def build_engine(network: bytes, capabilities: Sequence[int] = ()) -> bytes:
             config.set_compute_capability(capability, index)
 
     try:
-        return compiled(trt, network, configure)
+        return compile_onnx(trt, network, configure)
     except CompilerError as error:
         reason = f"TensorRT for RTX {trt.__version__} {error}"
         if 75 in capabilities and "FP32 GEMM" in reason:
-            reason = f"compute capability 7.5 takes it in float16 only, its compiler says: {reason}"
+            reason = f"compute capability 7.5 runs this network in float16 only: {reason}"
         raise EngineError(reason) from error
 
 
-def source(graph: Graph, precision: str) -> bytes:
-    """The ONNX file that a graph's engines are built from; in int8 as it was calibrated.
+def make_onnx_network(graph: Graph, precision: str) -> bytes:
+    """Make the content of the ONNX file from which a graph's engines are built.
 
     Raises:
-        EngineError: it was not calibrated.
+        EngineError: the precision is int8 and the graph is not calibrated.
     """
     if precision == "int8":
-        return quantised(graph)
-    return onnx.as_onnx(in_precision(graph, DTYPES[precision]))
-
-
-def _build(graph: Graph, precision: str, folder: Path) -> None:
-    stage(f"{graph.name}: exporting for TensorRT for RTX", 0.0)
-    network = source(graph, precision)
-    stage(f"{graph.name}: compiling by TensorRT for RTX", _EXPORT)
-    (folder / FILE).write_bytes(build_engine(network))
+        return read_quantized_onnx(graph)
+    return onnx.convert_to_onnx(cast_graph(graph, DTYPES[precision]))
 
 
 class TensorRTRTXEngine(SerializedEngine):
-    """A compiled file, of which kernels for the GPU here are compiled when it first runs.
+    """A compiled file whose kernels for the GPU of this machine are compiled at its first run.
 
     Attributes:
-        kernels_known: whether those of an earlier start were taken.
+        has_cached_kernels: whether the kernels of an earlier start were loaded.
     """
 
-    def kernels(self) -> bytes:
-        """Those compiled until now."""
+    def serialize_kernels(self) -> bytes:
+        """Return the kernels that are compiled so far."""
         return bytes(self._kernels.serialize())
 
-    def _execution_context(self, folder: Path) -> Any:
+    def _create_execution_context(self, folder: Path) -> Any:
         self._config = self._engine.create_runtime_config()
         self._kernels = self._config.create_runtime_cache()
-        kept = folder / KERNELS
-        self.kernels_known = kept.exists() and self._kernels.deserialize(kept.read_bytes())
+        path = folder / KERNELS_FILE
+        self.has_cached_kernels = path.exists() and self._kernels.deserialize(path.read_bytes())
         self._config.set_runtime_cache(self._kernels)
         return self._engine.create_execution_context(self._config)
 
 
-def _load(graph: Graph, precision: str) -> TensorRTRTXEngine:
-    """A graph's engine, of an earlier start if it is there."""
-    import tensorrt_rtx as trt
-
-    gpu, version = gpu_facts(), f"TensorRT for RTX {trt.__version__}"
-    key = engine_key(graph, precision, torch.__version__, version, *gpu)
-    label = f"{graph.name}, {version}, {precision}"
-    engine = kept_engine(
-        key,
-        label,
-        make=partial(_build, graph, precision),
-        load=partial(TensorRTRTXEngine, trt, graph, f"{version} on {gpu[0]}, {precision}"),
-        check=partial(verify, graph, precision=precision),
-    )
-    if not engine.kernels_known:
-        with suppress(OSError):  # of a cache that keeps nothing people were told
-            EngineCache().keep_kernels(key, label, engine.kernels())
-    return engine
-
-
 class TensorRTRTXBackend:
-    """TensorRT for RTX, where its package and an NVIDIA GPU are."""
+    """TensorRT for RTX, if its package is installed and the machine has an NVIDIA GPU."""
 
     name = "tensorrt-rtx"
     precisions = PRECISIONS
 
-    def unavailable(self) -> str | None:
+    def find_unavailable_reason(self) -> str | None:
         if not torch.cuda.is_available():
             return "PyTorch finds no CUDA device"
-        return unbuildable()
+        return find_unavailable_reason()
 
     def load(self, graph: Graph, settings: EngineSettings) -> Engine:
         if settings.precision == "int8":
-            return one_by_one(graph, partial(_load, precision="int8"))
-        return filled(graph, _load(graph, settings.precision))
+            return load_per_item(graph, partial(_load, precision="int8"))
+        return pad_batch(graph, _load(graph, settings.precision))
+
+
+def _load(graph: Graph, precision: str) -> TensorRTRTXEngine:
+    """Load a graph's engine, from the cache if it is there."""
+    import tensorrt_rtx as trt
+
+    compiler = f"TensorRT for RTX {trt.__version__}"
+    build = describe_gpu_build(graph, precision, compiler, torch.__version__, compiler)
+    engine = load_gpu_engine(
+        build, partial(_compile, graph, precision), partial(TensorRTRTXEngine, trt, graph)
+    )
+    if not engine.has_cached_kernels:
+        with suppress(OSError):  # an unwritable cache has logged a warning already
+            EngineCache().write_kernels(build.key, build.label, engine.serialize_kernels())
+    return engine
+
+
+def _compile(graph: Graph, precision: str, folder: Path) -> None:
+    """Compile a graph for the GPU of this machine and write the engine to a folder."""
+    report_stage(f"{graph.name}: exporting for TensorRT for RTX", 0.0)
+    network = make_onnx_network(graph, precision)
+    report_stage(f"{graph.name}: compiling by TensorRT for RTX", _EXPORT_FRACTION)
+    (folder / ENGINE_FILE).write_bytes(build_engine(network))

@@ -1,4 +1,4 @@
-"""Networks as programs of ATen operators, which compilers take."""
+"""Networks as programs of ATen operators, the input of compilers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from tracking_runtime.engines.base import Graph
 
 
 def export_program(graph: Graph, device: str = "cpu") -> ExportedProgram:
-    """The graph's operators, with static shapes, on a device.
+    """Export a graph's operators with static shapes, on a device.
 
-    Inputs stay apart: torch.export takes the same tensor given twice for one input.
+    The examples are copied: torch.export merges two inputs that are the same tensor.
     """
-    module = copy.deepcopy(graph.module).eval().to(device)  # exporting leaves marks, which keys would tell
+    module = (
+        copy.deepcopy(graph.module).eval().to(device)
+    )  # the export changes the module, and so its cache key
     examples = tuple(example.detach().clone().to(device) for example in graph.examples)
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Whether an engine computes what PyTorch does."""
+"""Comparison of an engine's outputs with PyTorch's in float32."""
 
 from __future__ import annotations
 
@@ -13,54 +13,61 @@ from torch import Tensor
 from tracking_runtime.engines.base import Engine, EngineError, Graph
 
 TOLERANCES = {"float32": 1e-3, "float16": 0.05, "bfloat16": 0.2, "int8": 0.5}
-"""Largest difference from PyTorch in float32 that an engine may show, see ``largest_difference``."""
+"""Largest difference from PyTorch in float32 by precision, see `compute_max_difference`."""
 
 
-def realistic_inputs(graph: Graph, seed: int = 0) -> list[NDArray[Any]]:
-    """Noise in the range of a graph's examples; its integers but for bytes, which are places, as they are."""
+def make_realistic_inputs(graph: Graph, seed: int = 0) -> list[NDArray[Any]]:
+    """Make noise in the range of a graph's examples. Integers other than bytes are indices and are copied."""
     generator = torch.Generator().manual_seed(seed)
-    return [_noise(example.detach(), generator).numpy() for example in graph.examples]
+    return [_draw_noise(example.detach(), generator).numpy() for example in graph.examples]
 
 
-def _noise(example: Tensor, generator: torch.Generator) -> Tensor:
+def _draw_noise(example: Tensor, generator: torch.Generator) -> Tensor:
     noise = torch.rand(example.shape, generator=generator)
     if example.is_floating_point():
         return noise * 2 * example if example.any() else noise
     return (noise * 256).to(example.dtype) if example.dtype == torch.uint8 else example.clone()
 
 
-def reference(graph: Graph, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
-    """What PyTorch gives in float32."""
+def compute_reference(graph: Graph, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Compute a graph's outputs by PyTorch in float32."""
     with torch.inference_mode():
         outputs = graph.module.eval()(*map(torch.from_numpy, inputs))
     return [output.numpy() for output in ((outputs,) if isinstance(outputs, Tensor) else outputs)]
 
 
-def largest_difference(wanted: Sequence[NDArray[Any]], given: Sequence[NDArray[Any]]) -> float:
-    """Between outputs, each relative to its largest value, or to 1 where that is less.
+def compute_max_difference(expected: Sequence[NDArray[Any]], actual: Sequence[NDArray[Any]]) -> float:
+    """Compute the largest difference between outputs, relative to each output's largest value or 1.
 
-    Integers are the places of peaks. Equal peaks come in any order, so what is said of one is compared
-    where both name the same place.
+    Integer outputs are the indices of peaks. Equal peaks come in any order. So the values of a peak are
+    compared only if both sides have the same index for it.
     """
-    pairs = list(zip(wanted, given, strict=True))
-    places = [a == b for a, b in pairs if not np.issubdtype(a.dtype, np.floating)]
-    same = np.logical_and.reduce(places) if places else np.ones(0, bool)
-    return max(_difference(a, b, same) for a, b in pairs if np.issubdtype(a.dtype, np.floating))
+    pairs = list(zip(expected, actual, strict=True))
+    index_matches = [a == b for a, b in pairs if not np.issubdtype(a.dtype, np.floating)]
+    is_same_peak = np.logical_and.reduce(index_matches) if index_matches else np.ones(0, bool)
+    differences = (
+        _compute_difference(a, b, is_same_peak) for a, b in pairs if np.issubdtype(a.dtype, np.floating)
+    )
+    return max(differences)
 
 
-def _difference(wanted: NDArray[Any], given: NDArray[Any], same: NDArray[np.bool_]) -> float:
-    if same.size and len(wanted) == len(same):
-        wanted, given = wanted[same], given[same]
-    return float(np.abs(wanted - given).max(initial=0) / max(np.abs(wanted).max(initial=0), 1))
+def _compute_difference(
+    expected: NDArray[Any], actual: NDArray[Any], is_same_peak: NDArray[np.bool_]
+) -> float:
+    if is_same_peak.size and len(expected) == len(is_same_peak):
+        expected = expected[is_same_peak]
+        actual = actual[is_same_peak]
+    return float(np.abs(expected - actual).max(initial=0) / max(np.abs(expected).max(initial=0), 1))
 
 
-def verify(graph: Graph, engine: Engine, precision: str) -> None:
-    """Run an engine on noise, and compare.
+def verify_engine(graph: Graph, engine: Engine, precision: str) -> None:
+    """Run an engine on noise and compare its outputs with PyTorch's in float32.
 
     Raises:
-        EngineError: it is too far from PyTorch in float32.
+        EngineError: the difference exceeds the tolerance of the precision.
     """
-    inputs = realistic_inputs(graph)
-    difference = largest_difference(reference(graph, inputs), engine.run(*inputs))
-    if not difference <= TOLERANCES[precision]:
-        raise EngineError(f"it gives other numbers than PyTorch: they differ by {difference:.2g}")
+    inputs = make_realistic_inputs(graph)
+    difference = compute_max_difference(compute_reference(graph, inputs), engine.run(*inputs))
+    tolerance = TOLERANCES[precision]
+    if not difference <= tolerance:
+        raise EngineError(f"outputs differ from PyTorch's by {difference:.2g}, expected at most {tolerance}")
