@@ -1,19 +1,19 @@
-"""``rstrack convert``."""
+"""The command `rstrack convert`."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from tracking_runtime.bags import Compression
-from tracking_runtime.bags.source_recorder import record
-from tracking_runtime.commands.progress import counting
-from tracking_runtime.datasets.conversion import write_folder
-from tracking_runtime.datasets.factory import LAYOUTS, Layout, open_dataset
-from tracking_runtime.datasets.hot import View
-from tracking_runtime.errors import SourceError
+from tracking_runtime.commands.dataset_options import add_dataset_options, split_class_names
+from tracking_runtime.commands.progress import make_progress
+
+if TYPE_CHECKING:
+    from tracking_runtime.bags import Compression
+    from tracking_runtime.datasets.factory import Layout
+    from tracking_runtime.datasets.hot import HotView
 
 
 @click.command()
@@ -21,65 +21,63 @@ from tracking_runtime.errors import SourceError
 @click.argument("output", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
     "--to",
-    "form",
+    "output_format",
     type=click.Choice(["bag", "folder"]),
     default="bag",
     show_default=True,
-    help="What each video becomes.",
+    help="Format of each video in OUTPUT.",
 )
+@add_dataset_options
 @click.option(
-    "--layout", type=click.Choice(LAYOUTS), default="auto", show_default=True, help="How the videos lie."
-)
-@click.option(
-    "--view",
-    type=click.Choice(["mosaic", "false_color", "rgb"]),
-    default="mosaic",
+    "--compression",
+    type=click.Choice(["none", "zstd"]),
+    default="none",
     show_default=True,
-    help="Which frames of the HOT challenge.",
-)
-@click.option("--classes", default="", help="Names, separated by commas, of the classes in text files.")
-@click.option("--skip-malformed", is_flag=True, help="Leave out rows of truth that cannot be believed.")
-@click.option(
-    "--compression", type=click.Choice(["none", "zstd"]), default="none", show_default=True, help="Of bags."
+    help="Compression of bags.",
 )
 def convert(
     place: Path,
     output: Path,
-    form: str,
+    output_format: str,
     layout: Layout,
-    view: View,
+    view: HotView,
     classes: str,
     skip_malformed: bool,
     compression: Compression,
 ) -> None:
-    """Turn every video at a PLACE into a bag, or a bag into a folder of frames, in the folder OUTPUT.
+    """Convert every video at a PLACE to a bag, or to a folder of frames, in the folder OUTPUT.
 
-    A PLACE is what rstrack evaluate takes: a benchmark where it lies, folders of frames, a COCO json, bags.
-    Boxes, ids, classes, stamps and pixels stay as they are. A bag holds the topics image, ground_truth and
-    spectral_info; a folder img/, gt.txt (MOT), spectral_info.yaml and video.yaml.
+    A PLACE is the same as of rstrack evaluate: a benchmark in its original folder, folders of frames, a COCO
+    json, or bags. Boxes, ids, classes, stamps and pixels stay unchanged. A bag contains the topics image,
+    ground_truth and spectral_info. A folder contains img/, gt.txt (MOT), spectral_info.yaml and video.yaml.
     """
-    names = tuple(name for name in classes.split(",") if name)
+    from rich.console import Console
+
+    from tracking_runtime.datasets.conversion import write_folder
+    from tracking_runtime.datasets.factory import open_dataset
+    from tracking_runtime.io.source_recorder import record_source
+
+    videos = open_dataset(
+        place,
+        layout=layout,
+        view=view,
+        class_names=split_class_names(classes),
+        on_invalid_row="skip" if skip_malformed else "raise",
+    )
     try:
-        videos = open_dataset(
-            place,
-            layout=layout,
-            view=view,
-            class_names=names,
-            malformed="skip" if skip_malformed else "raise",
-        )
-        with counting() as progress:
+        with make_progress() as progress:
             task = progress.add_task("", total=sum(len(video) for video in videos))
             for video in videos:
                 progress.update(task, description=video.name)
-                target = output / video.name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                written = (
-                    write_folder(video, target)
-                    if form == "folder"
-                    else record(video, target, compression=compression)
-                )
-                for _ in written:
+                path = output / video.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                if output_format == "folder":
+                    stamps_ns = write_folder(video, path)
+                else:
+                    stamps_ns = record_source(video, path, compression=compression)
+                for _ in stamps_ns:
                     progress.advance(task)
-    except (SourceError, OSError) as error:
+    except OSError as error:
+        # For example, the disk is full
         raise click.ClickException(str(error)) from error
     Console().print(f"{len(videos)} videos in {output}", soft_wrap=True)

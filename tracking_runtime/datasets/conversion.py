@@ -1,7 +1,8 @@
-"""A video as a folder of frames that loses nothing of a recording, and that any other tool reads as well.
+"""Conversion of videos to folders of frames and back, without loss.
 
-``img/000001.png`` (or ``.tif`` for cubes) and so on, ``gt.txt`` as MOT has it, ``spectral_info.yaml``, and
-``video.yaml`` with what the others cannot say: stamps, encoding, class names, and the frames without a truth.
+A folder contains `img/000001.png` (or `.tif` for cubes) and so on, `gt.txt` in MOT format, and
+`spectral_info.yaml`. `video.yaml` contains the rest: stamps, encoding, class names, and the frames without
+known ground truth.
 """
 
 from __future__ import annotations
@@ -18,102 +19,119 @@ import tifffile
 import yaml
 from numpy.typing import NDArray
 
+from tracking_runtime.boxes import ScoredBoxes
 from tracking_runtime.datasets.result_files import write_tracks
 from tracking_runtime.datasets.sequences import ImageSequence
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.multi_object import ScoredBoxes
 from tracking_runtime.frames import FrameSource, GroundTruth
-from tracking_runtime.io.disk_list import Made, Spool
-from tracking_runtime.io.sources import SPECTRAL_INFO_FILE, find_spectral_info, read_image_file
-from tracking_runtime.io.video_description import TRUTH_FILE, VIDEO_FILE, VideoDescription, find_description
+from tracking_runtime.io.disk_list import DiskList, LazySequence
+from tracking_runtime.io.image_folder import SPECTRAL_INFO_FILE, read_image_file, read_spectral_info_file
+from tracking_runtime.io.video_description import (
+    TRUTH_FILE,
+    VIDEO_FILE,
+    VideoDescription,
+    find_video_description,
+)
 from tracking_runtime.spectral_info import SpectralInfo
 
-_IMAGES = "img"
-_AS_PNG = ("mono8", "mono16", "bgr8", "rgb8")
+_IMAGE_FOLDER = "img"
+_PNG_ENCODINGS = ("mono8", "mono16", "bgr8", "rgb8")  # all others are written as TIFF
 
 
 def write_folder(source: FrameSource, folder: Path) -> Iterator[int]:
-    """Write a source as a folder of frames, one at a time.
+    """Write a source as a folder of frames, one frame at a time.
 
     Yields:
-        the stamp of each frame when it is written.
+        Stamp of each frame in nanoseconds, after the frame is written.
 
     Raises:
-        SourceError: the folder exists, a frame cannot be read, or frames are of different encodings.
+        SourceError: the folder exists, a frame cannot be read, or the frames differ in their encoding.
     """
     try:
-        (folder / _IMAGES).mkdir(parents=True)
+        (folder / _IMAGE_FOLDER).mkdir(parents=True)
     except FileExistsError:
         raise SourceError(f"{folder} exists already: choose another name") from None
-    truths: Spool[GroundTruth | None] = Spool()
-    stamps: list[int] = []
+    truths: DiskList[GroundTruth | None] = DiskList()
+    stamps_ns: list[int] = []
     encoding = ""
     for number, frame in enumerate(source, start=1):
         if encoding and frame.encoding != encoding:
-            raise SourceError(f"{source.name}: frame {number} is {frame.encoding} after frames of {encoding}")
+            raise SourceError(
+                f"{source.name}: all frames must have one encoding: got {frame.encoding} in frame {number}, "
+                f"expected {encoding}"
+            )
         encoding = frame.encoding
-        _write_image(folder / _IMAGES / f"{number:06d}", frame.image, encoding)
+        _write_image(folder / _IMAGE_FOLDER / f"{number:06d}", frame.image, encoding)
         truths.append(frame.truth)
-        stamps.append(frame.stamp_ns)
+        stamps_ns.append(frame.stamp_ns)
         yield frame.stamp_ns
-    write_tracks(folder / TRUTH_FILE, Made(len(truths), lambda index: _objects(truths[index])))
+    write_tracks(
+        folder / TRUTH_FILE, LazySequence(len(truths), lambda index: _to_scored_boxes(truths[index]))
+    )
     if source.spectral_info is not None:
-        _write_yaml(folder / SPECTRAL_INFO_FILE, _plain_info(source.spectral_info))
-    unknown = tuple(number for number, truth in enumerate(truths, start=1) if truth is None)
-    description = VideoDescription(source.rate_hz, encoding, source.class_names, unknown, tuple(stamps))
-    _write_yaml(folder / VIDEO_FILE, _plain(asdict(description)))
+        _write_yaml(folder / SPECTRAL_INFO_FILE, _describe_spectral_info(source.spectral_info))
+    without_truth = tuple(number for number, truth in enumerate(truths, start=1) if truth is None)
+    description = VideoDescription(
+        source.rate_hz, encoding, source.class_names, without_truth, tuple(stamps_ns)
+    )
+    _write_yaml(folder / VIDEO_FILE, _to_yaml_data(asdict(description)))
 
 
-def converted_video(name: str, folder: Path, images: tuple[Path, ...]) -> ImageSequence | None:
-    """The video whose images ``write_folder`` has put into a folder; None if it was not that.
+def open_converted_folder(name: str, folder: Path, image_paths: tuple[Path, ...]) -> ImageSequence | None:
+    """Open a video that `write_folder` has written. Return None if `video.yaml` is missing.
+
+    Args:
+        name: name of the video.
+        folder: folder of the images.
+        image_paths: image files in order.
 
     Raises:
-        SourceError: what is beside them does not belong to them.
+        SourceError: `video.yaml` or `spectral_info.yaml` is invalid, or does not match the images.
     """
-    described = find_description(folder, len(images))
-    if described is None:
+    description = find_video_description(folder, len(image_paths))
+    if description is None:
         return None
     return ImageSequence(
         name,
-        images,
-        partial(described.read_truth, folder.parent / TRUTH_FILE),
-        partial(_read_image, described),
-        class_names=described.class_names,
-        spectral_info=find_spectral_info(folder),
-        rate_hz=described.rate_hz,
-        stamps_ns=described.stamps_ns,
+        image_paths,
+        partial(description.read_truth, folder.parent / TRUTH_FILE),
+        partial(_read_image, description),
+        class_names=description.class_names,
+        spectral_info=read_spectral_info_file(folder),
+        rate_hz=description.rate_hz,
+        stamps_ns=description.stamps_ns,
     )
 
 
-def _read_image(described: VideoDescription, path: Path) -> tuple[NDArray[Any], str]:
+def _read_image(description: VideoDescription, path: Path) -> tuple[NDArray[Any], str]:
     image, _ = read_image_file(path)
-    return described.decoded(image), described.encoding
+    return description.decode_image(image), description.encoding
 
 
 def _write_image(stem: Path, image: NDArray[Any], encoding: str) -> None:
-    if encoding in _AS_PNG:
+    if encoding in _PNG_ENCODINGS:
         bgr = image[..., ::-1] if encoding == "rgb8" else image
         if not cv2.imwrite(f"{stem}.png", np.ascontiguousarray(bgr)):
-            raise SourceError(f"{stem}.png cannot be written")
+            raise SourceError(f"{stem}.png cannot be written; check the free space and the permissions")
         return
-    planar = "contig" if image.ndim == 3 else None
+    planar_config = "contig" if image.ndim == 3 else None
     pixels = np.ascontiguousarray(image)
-    tifffile.imwrite(f"{stem}.tif", pixels, photometric="minisblack", planarconfig=planar)
+    tifffile.imwrite(f"{stem}.tif", pixels, photometric="minisblack", planarconfig=planar_config)
 
 
-def _objects(truth: GroundTruth | None) -> ScoredBoxes:
+def _to_scored_boxes(truth: GroundTruth | None) -> ScoredBoxes:
     if truth is None:
         return ScoredBoxes.none()
     return ScoredBoxes(truth.ids, truth.boxes, np.ones(len(truth.ids)), truth.class_ids.astype(np.int64))
 
 
-def _plain_info(info: SpectralInfo) -> dict[str, Any]:
-    known = {key: value for key, value in _plain(asdict(info)).items() if value is not None}
+def _describe_spectral_info(info: SpectralInfo) -> dict[str, Any]:
+    known = {key: value for key, value in _to_yaml_data(asdict(info)).items() if value is not None}
     return {**known, "calibration": int(info.calibration)}
 
 
-def _plain(content: dict[str, Any]) -> dict[str, Any]:
-    """Tuples as lists, as YAML has them."""
+def _to_yaml_data(content: dict[str, Any]) -> dict[str, Any]:
+    """Convert tuples to lists, which YAML can write."""
     return {key: list(value) if isinstance(value, tuple) else value for key, value in content.items()}
 
 

@@ -1,4 +1,4 @@
-"""Any benchmark, folder or recording as a list of videos."""
+"""Opening of any benchmark, folder or recording as a list of videos."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from tracking_runtime.datasets.attributes import read_attributes
-from tracking_runtime.datasets.coco import coco_sequences
-from tracking_runtime.datasets.frame_folders import truth_files, video_folders
-from tracking_runtime.datasets.hot import View, hot_sequences, is_hot
-from tracking_runtime.datasets.result_files import comparable
+from tracking_runtime.datasets.coco import open_coco
+from tracking_runtime.datasets.frame_folders import open_truth_files, open_video_folders
+from tracking_runtime.datasets.hot import HotView, is_hot, open_hot
+from tracking_runtime.datasets.result_files import normalize_name
 from tracking_runtime.datasets.sequences import (
     BagSequence,
     ImageSequence,
@@ -20,7 +20,7 @@ from tracking_runtime.datasets.sequences import (
     VideoSequence,
 )
 from tracking_runtime.errors import SourceError
-from tracking_runtime.io.table_reader import Malformed
+from tracking_runtime.io.table_reader import OnInvalidRow
 
 Layout = Literal["auto", "bag", "coco", "hot", "folders", "truth"]
 LAYOUTS: tuple[Layout, ...] = ("auto", "bag", "coco", "hot", "folders", "truth")
@@ -30,56 +30,56 @@ def open_dataset(
     path: str | Path,
     *,
     layout: Layout = "auto",
-    view: View = "mosaic",
+    view: HotView = "mosaic",
     class_names: Sequence[str] = (),
-    malformed: Malformed = "raise",
+    on_invalid_row: OnInvalidRow = "raise",
 ) -> list[VideoSequence]:
-    """The videos at a place, none of them read yet but for where their files lie.
+    """Open the videos at a path. Frames and ground truth are read on access.
 
     Args:
-        path: a folder, a recording, a COCO json or a text file.
-        layout: how it is laid out; ``auto`` finds out.
-        view: which camera of the HOT challenge.
-        class_names: of the classes that text files number from 1.
-        malformed: what to do about rows of truth that cannot be believed, see ``read_ground_truth``.
+        path: folder, recording, COCO json or text file.
+        layout: layout of the files; `auto` detects it.
+        view: camera of the HOT challenge.
+        class_names: names of the classes that text files number from 1.
+        on_invalid_row: `skip` leaves out invalid rows of ground truth, see `read_ground_truth`.
 
     Raises:
-        SourceError: there is nothing, or nothing that can be read; the message names it.
+        SourceError: the path does not exist, or contains no readable video. The message names the file.
     """
-    place = Path(path)
-    if not place.exists():
-        raise SourceError(f"nothing at {place}")
-    layout = _layout_of(place) if layout == "auto" else layout
-    found: Sequence[VideoSequence]
+    root = Path(path)
+    if not root.exists():
+        raise SourceError(f"nothing at {root}: check the path")
+    layout = _detect_layout(root) if layout == "auto" else layout
+    videos: Sequence[VideoSequence]
     if layout == "bag":
-        found = [_opened(bag) for bag in find_bags(place)]
+        videos = [_open_bag(bag) for bag in find_bags(root)]
     elif layout == "coco":
-        found = coco_sequences(_json_of(place), malformed=malformed)
+        videos = open_coco(_find_json(root), on_invalid_row=on_invalid_row)
     elif layout == "hot":
-        found = hot_sequences(place, view=view, malformed=malformed)
+        videos = open_hot(root, view=view, on_invalid_row=on_invalid_row)
     elif layout == "folders":
-        found = video_folders(place, class_names=class_names, malformed=malformed)
+        videos = open_video_folders(root, class_names=class_names, on_invalid_row=on_invalid_row)
     else:
-        found = truth_files(place, class_names=class_names, malformed=malformed)
-    if not found:
-        raise SourceError(f"no videos, and no text files with ground truth, in {place}")
-    return _with_attributes(found, read_attributes(place))
+        videos = open_truth_files(root, class_names=class_names, on_invalid_row=on_invalid_row)
+    if not videos:
+        raise SourceError(f"no videos, and no text files with ground truth, in {root}")
+    return _add_attributes(videos, read_attributes(root))
 
 
-def _with_attributes(
+def _add_attributes(
     videos: Sequence[VideoSequence], attributes: Mapping[str, tuple[str, ...]]
 ) -> list[VideoSequence]:
     return [
-        replace(video, attributes=attributes[comparable(video.name)])
-        if isinstance(video, (ImageSequence, TruthSequence)) and comparable(video.name) in attributes
+        replace(video, attributes=attributes[normalize_name(video.name)])
+        if isinstance(video, (ImageSequence, TruthSequence)) and normalize_name(video.name) in attributes
         else video
         for video in videos
     ]
 
 
 @dataclass(frozen=True)
-class _Fails:
-    """In place of a truth: why there is none."""
+class _FailingTruth:
+    """A reader of ground truth that raises SourceError with a reason."""
 
     reason: str
 
@@ -87,42 +87,42 @@ class _Fails:
         raise SourceError(self.reason)
 
 
-def _opened(bag: Path) -> VideoSequence:
-    """A recording as a video; one that cannot be opened says so where it is used, and stops no other."""
+def _open_bag(bag: Path) -> VideoSequence:
+    """Open a recording as a video. A broken recording raises its error on access, so that the others work."""
     try:
         return BagSequence(bag)
     except SourceError as error:
-        return TruthSequence(bag.resolve().stem, bag, _Fails(str(error)))
+        return TruthSequence(bag.resolve().stem, bag, _FailingTruth(str(error)))
 
 
-def _layout_of(place: Path) -> Layout:
-    if place.suffix == ".json" or (place.is_dir() and any(place.glob("*.json"))):
+def _detect_layout(root: Path) -> Layout:
+    if root.suffix == ".json" or (root.is_dir() and any(root.glob("*.json"))):
         return "coco"
-    if place.is_file():
-        return "truth" if place.suffix == ".txt" else "bag"
-    if find_bags(place):
+    if root.is_file():
+        return "truth" if root.suffix == ".txt" else "bag"
+    if find_bags(root):
         return "bag"
-    if is_hot(place):
+    if is_hot(root):
         return "hot"
-    return "folders" if video_folders(place) else "truth"
+    return "folders" if open_video_folders(root) else "truth"
 
 
-def find_bags(place: Path) -> list[Path]:
-    """The recordings at a place: itself, or those right below it."""
-    if place.is_file() or _is_bag(place):
-        return [place]
-    return sorted(path for path in place.iterdir() if path.is_dir() and _is_bag(path))
+def find_bags(path: Path) -> list[Path]:
+    """Find the recordings at a path: the path itself, or the recordings directly below it."""
+    if path.is_file() or _is_bag(path):
+        return [path]
+    return sorted(child for child in path.iterdir() if child.is_dir() and _is_bag(child))
 
 
 def _is_bag(folder: Path) -> bool:
     return (folder / "metadata.yaml").is_file() or any(folder.glob("*.mcap"))
 
 
-def _json_of(place: Path) -> Path:
-    if place.is_file():
-        return place
-    files = sorted(place.glob("*.json"))
+def _find_json(root: Path) -> Path:
+    if root.is_file():
+        return root
+    files = sorted(root.glob("*.json"))
     if len(files) != 1:
         names = ", ".join(path.name for path in files) or "none"
-        raise SourceError(f"{place}: name one of its json files; there: {names}")
+        raise SourceError(f"{root} must contain one json file: got {names}; give the path of a file")
     return files[0]

@@ -1,4 +1,4 @@
-"""Trees of files as people keep them: with links to where the room is."""
+"""Folder trees that may contain symbolic links, also to other disks."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
-def paths_below(root: Path, *, _above: frozenset[Path] = frozenset()) -> Iterator[Path]:
-    """Every file and folder below a folder, links followed, but for those that lead back to what they are in.
+def walk_paths(root: Path, *, _ancestors: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """Yield every file and folder below a folder. Follow links, except those to a folder that contains them.
 
     Yields:
-        Paths that begin with ``root``, in the alphabet's order.
+        Paths that begin with `root`, in alphabetical order.
     """
-    within = _above | {root.resolve()}
+    ancestors = _ancestors | {root.resolve()}
     for path in sorted(root.iterdir()):
         if path.is_dir():
-            if path.resolve() in within:
+            if path.resolve() in ancestors:
                 continue
             yield path
-            yield from paths_below(path, _above=within)
+            yield from walk_paths(path, _ancestors=ancestors)
         else:
             yield path

@@ -1,147 +1,168 @@
-"""Folders of frames with MOT or OTB text: SatVideoDT, SatMTB, VISO, SDM-Car, VOT, OTB and anything alike.
+"""Folders of frames with MOT or OTB text: SatVideoDT, SatMTB, VISO, SDM-Car, VOT, OTB and similar benchmarks.
 
-Every folder of images below a root is a video; its truth is a text file in it, beside it, or at its place in
-a tree of annotations (``label/car/001.txt`` for ``img/car/001``).
+Every folder of images below a root is a video. Its ground truth is a text file in the folder, beside the
+folder, or at the same path in a tree of annotations (`label/car/001.txt` for `img/car/001`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tracking_runtime.datasets.attributes import ATTRIBUTES_FOLDER
-from tracking_runtime.datasets.conversion import converted_video
-from tracking_runtime.datasets.file_tree import paths_below
+from tracking_runtime.datasets.conversion import open_converted_folder
+from tracking_runtime.datasets.file_tree import walk_paths
 from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequence, VideoSequence
-from tracking_runtime.io.ground_truth import FILE_NAMES, read_ground_truth
-from tracking_runtime.io.sources import IMAGE_SUFFIXES, natural
-from tracking_runtime.io.table_reader import Malformed
+from tracking_runtime.io.ground_truth import GROUND_TRUTH_FILE_NAMES, read_ground_truth
+from tracking_runtime.io.image_folder import IMAGE_SUFFIXES, make_natural_sort_key
+from tracking_runtime.io.table_reader import OnInvalidRow
 
 _IMAGE_FOLDERS = {"img", "img1", "imgs", "image", "images", "frames"}
-_TRUTH_FOLDERS = ("gt", "label", "labels", "annotation", "annotations", "anno")
-_USUAL_NAMES = {Path(name).name for name in FILE_NAMES}
-_NAMED_TRUTH = re.compile(r"_(gt|groundtruth|groundtruth_rect)$", re.IGNORECASE)
-_VIEWS = ("gt", "HSI", "HSI-FalseColor", "RGB")
+_ANNOTATION_FOLDERS = ("gt", "label", "labels", "annotation", "annotations", "anno")
+_TRUTH_FILE_NAMES = {Path(name).name for name in GROUND_TRUTH_FILE_NAMES}
+_TRUTH_SUFFIX = re.compile(r"_(gt|groundtruth|groundtruth_rect)$", re.IGNORECASE)
+_VIEW_FOLDERS = ("gt", "HSI", "HSI-FalseColor", "RGB")
 _CATEGORIES = {"car": "car", "airplane": "airplane", "plane": "airplane", "ship": "ship", "train": "train"}
 
 
-def video_folders(
-    root: Path, *, class_names: Sequence[str] = (), malformed: Malformed = "raise", rate_hz: float = 10.0
+def open_video_folders(
+    root: Path,
+    *,
+    class_names: Sequence[str] = (),
+    on_invalid_row: OnInvalidRow = "raise",
+    rate_hz: float = 10.0,
 ) -> list[VideoSequence]:
-    """The videos below a folder, in natural order.
+    """Open the videos below a folder in natural order.
 
     Args:
-        root: of the tree.
-        class_names: of the classes that the truth numbers from 1; without them a video has one class, named
-            by the category in its path, if there is one.
-        malformed: see ``read_ground_truth``.
-        rate_hz: frames a second.
+        root: folder.
+        class_names: names of the classes that the ground truth numbers from 1. Empty: each video has one
+            class, named by the category in its path, else `object`.
+        on_invalid_row: `skip` leaves out invalid rows of ground truth, see `read_ground_truth`.
+        rate_hz: frames per second.
     """
     return [
-        converted_video(name, folder, images)
+        open_converted_folder(name, folder, image_paths)
         or ImageSequence(
             name,
-            images,
-            _TruthFile(_truth_of(folder, root), len(images), tuple(class_names), malformed),
-            class_names=tuple(class_names) or (_category(folder),),
+            image_paths,
+            _TruthReader(_find_truth(folder, root), len(image_paths), tuple(class_names), on_invalid_row),
+            class_names=tuple(class_names) or (_find_category(folder),),
             rate_hz=rate_hz,
         )
-        for name, folder, images in _image_folders(root)
+        for name, folder, image_paths in _find_image_folders(root)
     ]
 
 
-def truth_files(
-    root: Path, *, class_names: Sequence[str] = (), malformed: Malformed = "raise"
+def open_truth_files(
+    root: Path, *, class_names: Sequence[str] = (), on_invalid_row: OnInvalidRow = "raise"
 ) -> list[VideoSequence]:
-    """The text files with the truth of videos whose images are not here, in natural order.
+    """Open text files of ground truth as videos without images, in natural order.
 
-    Files of the usual names (``groundtruth_rect.txt``, ``gt.txt``) are those of the folders that they are in;
-    without any, every text file is the truth of the video that it is named like: ``car.txt``, ``car_gt.txt``.
+    A file with a usual name (`groundtruth_rect.txt`, `gt.txt`) belongs to the video that its folder names. If
+    no such file exists, every text file belongs to the video that the file names: `car.txt`, `car_gt.txt`.
+
+    Args:
+        root: folder, or one text file.
+        class_names: names of the classes that the files number from 1. Empty: one class, `object`.
+        on_invalid_row: `skip` leaves out invalid rows, see `read_ground_truth`.
     """
-    below = (path for path in paths_below(root) if path.suffix == ".txt")
-    paths = [root] if root.is_file() else _in_order(root, below)
+    below = (path for path in walk_paths(root) if path.suffix == ".txt")
+    paths = [root] if root.is_file() else _sort_naturally(root, below)
     paths = [path for path in paths if path.parent != root / ATTRIBUTES_FOLDER]
-    usual = [path for path in paths if path.name in _USUAL_NAMES and path != root]
-    named = {_truth_name(path, root): path for path in reversed(usual or paths)}
+    usual_paths = [path for path in paths if path.name in _TRUTH_FILE_NAMES and path != root]
+    # If several files have one name, the first counts.
+    path_by_name = {_name_truth_file(path, root): path for path in reversed(usual_paths or paths)}
     return [
         TruthSequence(
             name,
             path,
-            _TruthFile(path, None, tuple(class_names), malformed),
+            _TruthReader(path, None, tuple(class_names), on_invalid_row),
             tuple(class_names) or ("object",),
         )
-        for name, path in reversed(named.items())
+        for name, path in reversed(path_by_name.items())
     ]
 
 
-class _TruthFile:
-    """Reads the truth of one video when it is asked for; picklable, unlike a closure."""
+@dataclass(frozen=True)
+class _TruthReader:
+    """A reader of a video's ground truth. Unlike a closure, it can be pickled.
 
-    def __init__(
-        self, path: Path | None, frames: int | None, class_names: tuple[str, ...], malformed: Malformed
-    ) -> None:
-        self._path, self._frames = path, frames
-        self._class_names, self._malformed = class_names, malformed
+    Attributes:
+        path: text file; None if the video has no ground truth.
+        num_frames: number of frames; None: as many as the file has.
+        class_names: names of the classes that the file numbers from 1.
+        on_invalid_row: policy for invalid rows.
+    """
+
+    path: Path | None
+    num_frames: int | None
+    class_names: tuple[str, ...]
+    on_invalid_row: OnInvalidRow
 
     def __call__(self) -> Truths:
-        if self._path is None:
+        if self.path is None:
             return []
         return read_ground_truth(
-            self._path, self._frames, class_names=self._class_names, malformed=self._malformed
+            self.path, self.num_frames, class_names=self.class_names, on_invalid_row=self.on_invalid_row
         )
 
 
-def _image_folders(root: Path) -> Iterator[tuple[str, Path, tuple[Path, ...]]]:
-    below = (path for path in paths_below(root) if path.is_dir())
-    for folder in (root, *_in_order(root, below)):
+def _find_image_folders(root: Path) -> Iterator[tuple[str, Path, tuple[Path, ...]]]:
+    """Yield the video name, the folder and the images of each folder that contains images."""
+    below = (path for path in walk_paths(root) if path.is_dir())
+    for folder in (root, *_sort_naturally(root, below)):
         images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
         if images:
-            yield _name(folder, root), folder, tuple(sorted(images, key=natural))
+            yield _name_image_folder(folder, root), folder, tuple(sorted(images, key=make_natural_sort_key))
 
 
-def _in_order(root: Path, paths: Iterable[Path]) -> list[Path]:
-    """Paths below a root in natural order of every part."""
-    return sorted(paths, key=lambda path: [natural(Path(part)) for part in path.relative_to(root).parts])
+def _sort_naturally(root: Path, paths: Iterable[Path]) -> list[Path]:
+    """Sort paths below a root in natural order of every part."""
+    return sorted(
+        paths, key=lambda path: [make_natural_sort_key(Path(part)) for part in path.relative_to(root).parts]
+    )
 
 
-def _name(folder: Path, root: Path) -> str:
+def _name_image_folder(folder: Path, root: Path) -> str:
     parts = [part for part in folder.relative_to(root).parts if part.casefold() not in _IMAGE_FOLDERS]
     if parts:
         return "/".join(parts)
-    place = root.resolve()
-    return place.parent.name if place.name in _IMAGE_FOLDERS else place.name
+    resolved = root.resolve()
+    return resolved.parent.name if resolved.name in _IMAGE_FOLDERS else resolved.name
 
 
-def _truth_name(path: Path, root: Path) -> str:
+def _name_truth_file(path: Path, root: Path) -> str:
     if path == root:
-        return _NAMED_TRUTH.sub("", path.stem)
+        return _TRUTH_SUFFIX.sub("", path.stem)
     relative = path.relative_to(root)
-    if path.name not in _USUAL_NAMES:
-        return _NAMED_TRUTH.sub("", relative.with_suffix("").as_posix())
-    return "/".join(part for part in relative.parts[:-1] if part not in _VIEWS) or root.resolve().name
+    if path.name not in _TRUTH_FILE_NAMES:
+        return _TRUTH_SUFFIX.sub("", relative.with_suffix("").as_posix())
+    return "/".join(part for part in relative.parts[:-1] if part not in _VIEW_FOLDERS) or root.resolve().name
 
 
-def _truth_of(folder: Path, root: Path) -> Path | None:
-    places = [folder] + ([folder.parent] if folder != root or folder.name in _IMAGE_FOLDERS else [])
-    beside = [place / name for place in places for name in FILE_NAMES]
-    mirrored = [path for place in _annotation_places(folder, root) for path in place]
-    return next((path for path in (*beside, *mirrored) if path.is_file()), None)
+def _find_truth(folder: Path, root: Path) -> Path | None:
+    """Return the ground truth of an image folder: in or beside the folder, else in a tree of annotations."""
+    folders = [folder] + ([folder.parent] if folder != root or folder.name in _IMAGE_FOLDERS else [])
+    beside = [parent / name for parent in folders for name in GROUND_TRUTH_FILE_NAMES]
+    candidates = (*beside, *_list_annotation_paths(folder, root))
+    return next((path for path in candidates if path.is_file()), None)
 
 
-def _annotation_places(folder: Path, root: Path) -> Iterator[list[Path]]:
-    """Where a tree of annotations would have the truth of a folder, for each of its ancestors."""
-    place = folder.parent if folder.name.casefold() in _IMAGE_FOLDERS and folder != root else folder
-    for ancestor in (place, *place.parents):
-        inside = [part for part in place.relative_to(ancestor).parts if part.casefold() not in _IMAGE_FOLDERS]
-        relative = Path(*inside) if inside else Path(place.name)
-        trees = [ancestor / name for name in _TRUTH_FOLDERS]
-        yield [tree / relative.with_name(f"{relative.name}.txt") for tree in trees] + [
-            tree / relative / "gt.txt" for tree in trees
-        ]
+def _list_annotation_paths(folder: Path, root: Path) -> Iterator[Path]:
+    """Yield the paths of a folder's ground truth in the trees of annotations beside each of its ancestors."""
+    video = folder.parent if folder.name.casefold() in _IMAGE_FOLDERS and folder != root else folder
+    for ancestor in (video, *video.parents):
+        parts = [part for part in video.relative_to(ancestor).parts if part.casefold() not in _IMAGE_FOLDERS]
+        relative = Path(*parts) if parts else Path(video.name)
+        trees = [ancestor / name for name in _ANNOTATION_FOLDERS]
+        yield from (tree / relative.with_name(f"{relative.name}.txt") for tree in trees)
+        yield from (tree / relative / "gt.txt" for tree in trees)
         if ancestor in (root, root.parent):
             return
 
 
-def _category(folder: Path) -> str:
+def _find_category(folder: Path) -> str:
     return next((_CATEGORIES[part] for part in reversed(folder.parts) if part in _CATEGORIES), "object")

@@ -1,9 +1,9 @@
-"""The hyperspectral object tracking challenge (HOT) of 2020, 2022, 2023 and 2024, where it lies.
+"""The hyperspectral object tracking challenge (HOT) of 2020 to 2024, read in its original folders.
 
-2020 and 2022: ``SET/car/HSI/0001.png`` beside ``HSI-FalseColor`` and ``RGB``. 2023 and 2024:
-``SET/HSI-VIS/car/0001.png`` beside ``HSI-VIS-FalseColor``, and the same for NIR and RedNIR. Hyperspectral
-frames are raw mosaics; boxes count pixels of their cubes. The validation sets may have only
-``init_rect.txt``, the box of the first frame.
+2020 and 2022: `SET/car/HSI/0001.png` beside `HSI-FalseColor` and `RGB`. 2023 and 2024:
+`SET/HSI-VIS/car/0001.png` beside `HSI-VIS-FalseColor`, and the same for NIR and RedNIR. Hyperspectral frames
+are raw mosaics. Boxes count the pixels of their cubes. The validation sets may contain only `init_rect.txt`,
+the box of the first frame.
 """
 
 from __future__ import annotations
@@ -17,90 +17,108 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking_runtime.datasets.file_tree import paths_below
+from tracking_runtime.datasets.file_tree import walk_paths
 from tracking_runtime.datasets.sequences import ImageSequence, Truths
 from tracking_runtime.errors import SourceError
 from tracking_runtime.io.ground_truth import find_ground_truth, read_ground_truth
-from tracking_runtime.io.sources import IMAGE_SUFFIXES, natural, read_image_file
-from tracking_runtime.io.table_reader import Malformed
+from tracking_runtime.io.image_folder import IMAGE_SUFFIXES, make_natural_sort_key, read_image_file
+from tracking_runtime.io.table_reader import OnInvalidRow
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
 
-View = Literal["mosaic", "false_color", "rgb"]
+HotView = Literal["mosaic", "false_color", "rgb"]
+"""Camera of the challenge: raw mosaics, their false-color images, or the RGB camera beside."""
 
 RATE_HZ = 25.0
+"""Frames per second of all videos."""
 
-_APPLIED = Calibration.DARK | Calibration.SPECTRAL_CORRECTION
-_FIRST_BOX = "init_rect.txt"
-_MODERN = re.compile(r"HSI-(VIS|NIR|RedNIR)(-FalseColor)?", re.IGNORECASE)
-_OF_2020: dict[View, str] = {"mosaic": "HSI", "false_color": "HSI-FalseColor", "rgb": "RGB"}
+_CALIBRATION = Calibration.DARK | Calibration.SPECTRAL_CORRECTION
+_FIRST_BOX_FILE = "init_rect.txt"
+_CAMERA_FOLDER = re.compile(r"HSI-(VIS|NIR|RedNIR)(-FalseColor)?", re.IGNORECASE)  # since 2023
+_VIEW_FOLDERS: dict[HotView, str] = {
+    "mosaic": "HSI",
+    "false_color": "HSI-FalseColor",
+    "rgb": "RGB",
+}  # 2020, 2022
 
 
-def _nominal(start_nm: float, stop_nm: float, bands: int, side: int) -> SpectralInfo:
-    """Evenly spaced bands, in the order of the mosaic's filters; filters after them are left out."""
-    centres = tuple(float(value) for value in np.linspace(start_nm, stop_nm, bands))
-    order = tuple(range(side * side)) if bands < side * side else ()
-    return SpectralInfo(centres, mosaic=(side, side), band_order=order, calibration=_APPLIED)
+def _make_nominal_camera(start_nm: float, stop_nm: float, num_bands: int, side: int) -> SpectralInfo:
+    """Make evenly spaced bands in the order of the filters. Filters after the last band are left out."""
+    wavelengths = tuple(float(value) for value in np.linspace(start_nm, stop_nm, num_bands))
+    band_order = tuple(range(side * side)) if num_bands < side * side else ()
+    return SpectralInfo(wavelengths, mosaic=(side, side), band_order=band_order, calibration=_CALIBRATION)
 
 
 CAMERAS: dict[str, SpectralInfo] = {
-    "vis": _nominal(470, 620, 16, 4),
-    "nir": _nominal(665, 960, 25, 5),
-    "rednir": _nominal(600, 850, 15, 4),
+    "vis": _make_nominal_camera(470, 620, 16, 4),
+    "nir": _make_nominal_camera(665, 960, 25, 5),
+    "rednir": _make_nominal_camera(600, 850, 15, 4),
 }
 
 
 def is_hot(root: Path) -> bool:
-    """Whether a folder is one of the challenge's layouts."""
-    return next(_folders(root), None) is not None
+    """Return whether a folder has one of the challenge's layouts."""
+    return next(_find_video_folders(root), None) is not None
 
 
-def hot_sequences(
-    root: Path, *, view: View = "mosaic", malformed: Malformed = "raise"
+def open_hot(
+    root: Path, *, view: HotView = "mosaic", on_invalid_row: OnInvalidRow = "raise"
 ) -> list[ImageSequence]:
-    """The challenge's videos below a folder, in natural order.
+    """Open the challenge's videos below a folder in natural order.
 
     Args:
-        root: of the set, or of one video of it.
-        view: of the three that there may be: raw mosaics, false colour or the RGB camera.
-        malformed: see ``read_ground_truth``.
+        root: folder of a set, or of one video.
+        view: camera of the challenge.
+        on_invalid_row: `skip` leaves out invalid rows of ground truth, see `read_ground_truth`.
 
     Raises:
-        SourceError: there is no such view below the folder.
+        SourceError: no video below the folder has this view.
     """
-    found = [_sequence(folder, malformed) for folder in _folders(root) if folder.view == view]
-    if not found:
-        raise SourceError(f"no {view} frames of the HOT challenge in {root}")
-    return found
+    folders = _find_video_folders(root)
+    videos = [_open_video(folder, on_invalid_row) for folder in folders if folder.view == view]
+    if not videos:
+        raise SourceError(f"no {view} frames of the HOT challenge in {root}: choose another view or folder")
+    return videos
 
 
 @dataclass(frozen=True)
-class _Folder:
-    """One video as one camera saw it."""
+class _VideoFolder:
+    """Images of one video from one camera.
+
+    Attributes:
+        name: name of the video.
+        path: folder of the images.
+        view: view of the images.
+        camera: key of `CAMERAS`.
+    """
 
     name: str
     path: Path
-    view: View
+    view: HotView
     camera: str
 
 
-def _folders(root: Path) -> Iterator[_Folder]:
-    for place in [root, *sorted((path for path in paths_below(root) if path.is_dir()), key=natural)]:
-        modern = _MODERN.fullmatch(place.name)
-        if modern:
-            camera, view = modern[1].lower(), "false_color" if modern[2] else "mosaic"
-            for video in sorted(filter(Path.is_dir, place.iterdir()), key=natural):
-                yield _Folder(f"{camera}/{video.name}", video, view, camera)  # type: ignore[arg-type]
-        for view_of_2020, name in _OF_2020.items():
-            if (place / name).is_dir() and any(_images(place / name)):
-                yield _Folder(place.name or place.resolve().name, place / name, view_of_2020, "vis")
+def _find_video_folders(root: Path) -> Iterator[_VideoFolder]:
+    below = sorted((path for path in walk_paths(root) if path.is_dir()), key=make_natural_sort_key)
+    for folder in (root, *below):
+        # 2023 and 2024: a folder of each camera contains the videos.
+        camera_match = _CAMERA_FOLDER.fullmatch(folder.name)
+        if camera_match:
+            camera = camera_match[1].lower()
+            camera_view: HotView = "false_color" if camera_match[2] else "mosaic"
+            for video in sorted(filter(Path.is_dir, folder.iterdir()), key=make_natural_sort_key):
+                yield _VideoFolder(f"{camera}/{video.name}", video, camera_view, camera)
+        # 2020 and 2022: a folder of each video contains the views.
+        for view, name in _VIEW_FOLDERS.items():
+            if (folder / name).is_dir() and any(_list_images(folder / name)):
+                yield _VideoFolder(folder.name or folder.resolve().name, folder / name, view, "vis")
 
 
-def _sequence(folder: _Folder, malformed: Malformed) -> ImageSequence:
-    paths = tuple(sorted(_images(folder.path), key=natural))
+def _open_video(folder: _VideoFolder, on_invalid_row: OnInvalidRow) -> ImageSequence:
+    image_paths = tuple(sorted(_list_images(folder.path), key=make_natural_sort_key))
     return ImageSequence(
         folder.name,
-        paths,
-        _Truth(folder.path, len(paths), malformed),
+        image_paths,
+        _TruthReader(folder.path, len(image_paths), on_invalid_row),
         _read_mosaic if folder.view == "mosaic" else read_image_file,
         spectral_info=CAMERAS[folder.camera] if folder.view == "mosaic" else None,
         rate_hz=RATE_HZ,
@@ -108,27 +126,32 @@ def _sequence(folder: _Folder, malformed: Malformed) -> ImageSequence:
 
 
 @dataclass(frozen=True)
-class _Truth:
+class _TruthReader:
+    """A reader of a video's ground truth, or of its first box. Unlike a closure, it can be pickled."""
+
     folder: Path
-    frames: int
-    malformed: Malformed
+    num_frames: int
+    on_invalid_row: OnInvalidRow
 
     def __call__(self) -> Truths:
         path = find_ground_truth(self.folder)
         if path is not None:
-            return read_ground_truth(path, self.frames, malformed=self.malformed)
-        first = next(
-            (p for p in (self.folder / _FIRST_BOX, self.folder.parent / _FIRST_BOX) if p.is_file()), None
-        )
-        return [] if first is None else read_ground_truth(first, 1, malformed=self.malformed)
+            return read_ground_truth(path, self.num_frames, on_invalid_row=self.on_invalid_row)
+        candidates = (self.folder / _FIRST_BOX_FILE, self.folder.parent / _FIRST_BOX_FILE)
+        first_box = next((candidate for candidate in candidates if candidate.is_file()), None)
+        if first_box is None:
+            return []
+        return read_ground_truth(first_box, 1, on_invalid_row=self.on_invalid_row)
 
 
-def _images(folder: Path) -> Iterator[Path]:
+def _list_images(folder: Path) -> Iterator[Path]:
     return (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _read_mosaic(path: Path) -> tuple[NDArray[Any], str]:
     image, encoding = read_image_file(path)
     if image.ndim != 2:
-        raise SourceError(f"{path} is an image of {image.shape[2]} channels where a raw mosaic is expected")
+        raise SourceError(
+            f"{path} must be a raw mosaic with 1 channel: got {image.shape[2]} channels; choose another view"
+        )
     return image, encoding

@@ -1,283 +1,315 @@
-"""Result files as trackers publish them: boxes of one target, or MOT rows of many objects.
+"""Result files as trackers publish them: boxes of a single target, or MOT rows of many objects.
 
-One target: a row ``x, y, width, height`` for each frame, as text, or as MATLAB's ``.mat`` of the OTB toolkit.
-Many objects: rows ``frame, id, x, y, width, height, score, class, …``, frames counted from 1.
+Single target: a row `x, y, width, height` for each frame, as text, or as a `.mat` file of the OTB toolkit.
+Many objects: rows `frame, id, x, y, width, height, score, class, …`. Frames count from 1.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import scipy.io
 
-from tracking_runtime.boxes import Boxes, as_boxes
-from tracking_runtime.datasets.file_tree import paths_below
+from tracking_runtime.boxes import Boxes, ScoredBoxes, as_boxes
+from tracking_runtime.datasets.file_tree import walk_paths
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.multi_object import ScoredBoxes
-from tracking_runtime.io.disk_list import Made, SpooledMapping
+from tracking_runtime.io.disk_list import DiskDict, LazySequence
 from tracking_runtime.io.table_reader import (
-    Doubtful,
-    Doubts,
-    Malformed,
+    InvalidRowError,
     ObjectRow,
+    OnInvalidRow,
     Row,
-    check_malformed,
+    RowErrors,
+    check_on_invalid_row,
     read_rows,
 )
 
 SUFFIXES = (".txt", ".csv", ".mat")
 
 Submission = Literal["scored", "mot", "satvideodt", "satmtb", "sdm-car"]
+"""Format of MOT rows: `scored` keeps score and class, the others are what benchmarks accept."""
 
-_ENDINGS: Mapping[Submission, str] = {
-    "scored": ",{score},{kind},-1",
+_ROW_ENDINGS: Mapping[Submission, str] = {
+    "scored": ",{score},{class_number},-1",
     "mot": ",{score},-1,-1,-1",
-    "satvideodt": ",1,{kind},1",
-    "satmtb": ",1,{kind},1,0,0",
+    "satvideodt": ",1,{class_number},1",
+    "satmtb": ",1,{class_number},1,0,0",
     "sdm-car": ",1,-1,-1,-1",
 }
-_ONE_TARGET, _LEAST_MOT = 4, 6
-_COMPANION = re.compile(
+_BOX_COLUMNS = 4
+_MIN_MOT_COLUMNS = 6
+_COMPANION_FILE = re.compile(
     r"_(time|times|score|scores|confidence|confidences|all_boxes|all_scores)$", re.IGNORECASE
 )
-_SPELLINGS = {"pedestrain": "pedestrian", "trucker": "truck"}
+_SPELLINGS = {"pedestrain": "pedestrian", "trucker": "truck"}  # misspellings of the benchmarks
 
 
-def is_one_target(path: Path) -> bool:
-    """Whether a result file holds boxes of one target rather than rows of many objects.
+def is_single_target(path: Path) -> bool:
+    """Return whether a result file contains boxes of a single target, not rows of many objects.
 
     Raises:
-        SourceError: it holds neither.
+        SourceError: the number of columns matches neither.
     """
     if path.suffix == ".mat":
         return True
-    first = next(Doubts(path).without_heading(read_rows(path, may_be_empty=True)), None)
-    columns = first.columns if first else _LEAST_MOT
-    if first and columns != _ONE_TARGET and columns < _LEAST_MOT:
+    first = next(RowErrors(path).skip_header(read_rows(path, may_be_empty=True)), None)
+    num_columns = first.num_columns if first else _MIN_MOT_COLUMNS
+    if first and num_columns != _BOX_COLUMNS and num_columns < _MIN_MOT_COLUMNS:
         raise SourceError(
-            f"{path}:{first.number}: {columns} columns; known are x,y,w,h (4) and frame,id,x,y,w,h,… "
+            f"{path}:{first.line_number}: {num_columns} columns, expected x,y,w,h (4) or frame,id,x,y,w,h,… "
             "(6 or more)"
         )
-    return columns == _ONE_TARGET
+    return num_columns == _BOX_COLUMNS
 
 
-def read_boxes(path: Path, frames: int, *, malformed: Malformed = "raise") -> Boxes:
-    """``(frames, 4)`` boxes of one target as they are written, failures too: NaN and sizeless ones.
+def read_boxes(path: Path, num_frames: int, *, on_invalid_row: OnInvalidRow = "raise") -> Boxes:
+    """Read the boxes of a single target, (num_frames, 4), including NaN and boxes without a size.
 
     Args:
-        path: of the file.
-        frames: how many frames the sequence has.
-        malformed: ``skip`` takes rows that cannot be read or are missing for failures, and leaves out what is
-            more than there are frames.
+        path: result file.
+        num_frames: number of frames of the sequence.
+        on_invalid_row: `skip` reads invalid and missing rows as NaN, and leaves out rows after the last
+            frame.
 
     Raises:
-        SourceError: the file cannot be believed; the message names it and the line.
+        SourceError: a row is invalid, or the number of rows differs. The message names file and line.
     """
-    check_malformed(malformed)
-    doubts = Doubts(path)
+    check_on_invalid_row(on_invalid_row)
+    errors = RowErrors(path)
+    rows: list[Row] = []
     if path.suffix == ".mat":
-        rows, boxes = [], _mat_boxes(path)
+        boxes = _read_mat_boxes(path)
     else:
-        rows = list(doubts.without_heading(read_rows(path)))
-        read = [doubts.believed(row, _four) for row in rows]
-        boxes = as_boxes([(math.nan,) * 4 if box is None else box for box in read])
-    if len(boxes) != frames:
-        last = rows[min(frames, len(rows) - 1)] if rows else Row(len(boxes), (), _ONE_TARGET)
-        doubts.note(last.number, f"{len(boxes)} boxes for {frames} frames")
-    doubts.settle(malformed)
-    result = np.full((frames, 4), np.nan)
-    result[: len(boxes)] = boxes[:frames]
+        rows = list(errors.skip_header(read_rows(path)))
+        parsed = [errors.parse(row, _parse_box) for row in rows]
+        boxes = as_boxes([(math.nan,) * 4 if box is None else box for box in parsed])
+    if len(boxes) != num_frames:
+        line_number = rows[min(num_frames, len(rows) - 1)].line_number if rows else len(boxes)
+        errors.add(line_number, f"{len(boxes)} boxes for {num_frames} frames")
+    errors.raise_if_any(on_invalid_row)
+    result = np.full((num_frames, 4), np.nan)
+    result[: len(boxes)] = boxes[:num_frames]
     return result
 
 
 def read_tracks(
-    path: Path, frames: int | None = None, *, malformed: Malformed = "raise"
+    path: Path, num_frames: int | None = None, *, on_invalid_row: OnInvalidRow = "raise"
 ) -> Sequence[ScoredBoxes]:
-    """The objects of each frame, on disk.
+    """Read the objects of each frame into a list on disk.
 
     Args:
-        path: of the file; an empty one has no objects. Class ids are -1 where it tells none.
-        frames: how many frames the sequence has; None: as many as the file names.
-        malformed: ``skip`` leaves out rows that cannot be believed.
+        path: result file. An empty file has no objects. The class ids are -1 if the file has none.
+        num_frames: number of frames of the sequence. None: the largest frame number of the file.
+        on_invalid_row: `skip` leaves out invalid rows.
 
     Raises:
-        SourceError: a row cannot be believed; the message names file and line.
+        SourceError: a row is invalid. The message names file and line.
     """
-    check_malformed(malformed)
-    doubts = Doubts(path)
+    check_on_invalid_row(on_invalid_row)
+    errors = RowErrors(path)
 
-    def believed() -> Iterator[ObjectRow[tuple[float, ...]]]:
-        for row in doubts.without_heading(read_rows(path, may_be_empty=True)):
-            values = doubts.believed(row, lambda values: _mot_row(values, frames))
+    def parse_rows() -> Iterator[ObjectRow[tuple[float, ...]]]:
+        for row in errors.skip_header(read_rows(path, may_be_empty=True)):
+            values = errors.parse(row, lambda values: _check_mot_row(values, num_frames))
             if values is not None:
-                yield ObjectRow(int(values[0]), int(values[1]), row.number, values)
+                yield ObjectRow(int(values[0]), int(values[1]), row.line_number, values)
 
-    found = SpooledMapping((frame, _objects(objects)) for frame, objects, _ in doubts.by_frame(believed()))
-    doubts.settle(malformed)
-    last = max(found, default=0) if frames is None else frames
-    nothing = ScoredBoxes.none()
-    return Made(last, lambda index: found.get(index + 1, nothing))
+    frames = DiskDict(
+        (number, _make_scored_boxes(rows)) for number, rows, _ in errors.group_by_frame(parse_rows())
+    )
+    errors.raise_if_any(on_invalid_row)
+    length = max(frames, default=0) if num_frames is None else num_frames
+    empty = ScoredBoxes.none()
+    return LazySequence(length, lambda index: frames.get(index + 1, empty))
 
 
 def write_boxes(path: Path, boxes: Boxes) -> None:
-    """Boxes of one target as OTB and HOT take them: tabs between, NaN where there is none."""
-    lines = ["\t".join(_shortest(value) for value in box) for box in boxes]
+    """Write the boxes of a single target in the format of OTB and HOT: separated by tabs, NaN if missing."""
+    lines = ["\t".join(_format_shortest(value) for value in box) for box in boxes]
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def write_tracks(
-    path: Path, frames: Sequence[ScoredBoxes], *, first: int = 1, form: Submission = "scored"
+    path: Path,
+    frames: Sequence[ScoredBoxes],
+    *,
+    first_frame_number: int = 1,
+    submission: Submission = "scored",
 ) -> None:
-    """Objects as rows ``frame, id, x, y, width, height`` with what a benchmark wants after them.
+    """Write objects as rows `frame, id, x, y, width, height` with the columns of a benchmark after them.
 
     Args:
-        path: of the file.
-        frames: in order; frames and classes are counted from 1 in the file.
-        first: number of the first of them.
-        form: ``scored`` keeps score and class; the others are what benchmarks take.
+        path: result file.
+        frames: objects of each frame in order. Frames and classes count from 1 in the file.
+        first_frame_number: number of the first frame in the file.
+        submission: format of the rows.
     """
     with path.open("w", encoding="utf-8") as file:
-        for number, frame in enumerate(frames, start=first):
-            file.writelines(_track_lines(number, frame, _ENDINGS[form]))
+        for number, frame in enumerate(frames, start=first_frame_number):
+            file.writelines(_format_rows(number, frame, _ROW_ENDINGS[submission]))
 
 
-def _track_lines(number: int, frame: ScoredBoxes, ending: str) -> list[str]:
+def _format_rows(frame_number: int, frame: ScoredBoxes, ending: str) -> list[str]:
     return [
-        ",".join([str(number), str(int(ident)), *map(_shortest, box)])
-        + ending.format(score=_shortest(score), kind=_class_number(kind))
+        ",".join([str(frame_number), str(int(identity)), *map(_format_shortest, box)])
+        + ending.format(score=_format_shortest(score), class_number=_to_class_number(class_id))
         + "\n"
-        for ident, box, score, kind in zip(frame.ids, frame.boxes, frame.scores, frame.class_ids, strict=True)
+        for identity, box, score, class_id in zip(
+            frame.ids, frame.boxes, frame.scores, frame.class_ids, strict=True
+        )
     ]
 
 
-def _class_number(kind: int) -> int:
-    return int(kind) + 1 if kind >= 0 else -1
+def _to_class_number(class_id: int) -> int:
+    """Return the number of a class in a file, which counts from 1; -1 if unknown."""
+    return int(class_id) + 1 if class_id >= 0 else -1
 
 
-def find_results(place: Path, videos: Sequence[str]) -> dict[str, Path]:
-    """The result file of each video that has one, by the video's name.
+def find_results(path: Path, video_names: Sequence[str]) -> dict[str, Path]:
+    """Find the result file of each video. Videos without a result are left out.
 
-    A file is named as the video, maybe in folders of its cameras or categories, or with more before or behind
-    (``car_SEE-Net.txt``), or is alone in a folder of that name. Names are compared without regard to case and
-    to the benchmarks' misspellings. A file that is one video's by its whole name is no other's. What trackers
-    write beside their boxes (``car_time.txt``, ``car_001_confidence.txt``) is passed over.
+    A file has the name of its video. The name may include folders of its camera or category, or have a prefix
+    or suffix (`car_SEE-Net.txt`). Alternatively, the file is alone in a folder of that name. Names are
+    compared without case and with the benchmarks' misspellings corrected. A file that matches one video's
+    full name belongs to no other video. Files that trackers write beside their boxes (`car_time.txt`,
+    `car_001_confidence.txt`) are ignored.
 
     Args:
-        place: a folder, or one file for one video.
-        videos: their names.
+        path: folder, or a single file for a single video.
+        video_names: names of the videos.
+
+    Returns:
+        Result file by video name.
 
     Raises:
-        SourceError: several files may be meant.
+        SourceError: several files match a video, or a file matches several videos.
     """
-    if place.is_file():
-        return {videos[0]: place} if len(videos) == 1 else {}
-    files = {
-        path: comparable(path.relative_to(place).with_suffix("").as_posix())
-        for path in paths_below(place)
-        if path.suffix.lower() in SUFFIXES and not _COMPANION.search(path.stem)
+    if path.is_file():
+        return {video_names[0]: path} if len(video_names) == 1 else {}
+    normalized_names = {
+        file: normalize_name(file.relative_to(path).with_suffix("").as_posix())
+        for file in walk_paths(path)
+        if file.suffix.lower() in SUFFIXES and not _COMPANION_FILE.search(file.stem)
     }
-    found: dict[str, Path] = {}
-    for fits in (_is_whole, _is_stem, _is_decorated, _is_within):
-        free = {path: name for path, name in files.items() if path not in found.values()}
-        claimed: dict[Path, str] = {}
-        for video in (name for name in videos if name not in found):
-            named = [path for path, name in free.items() if fits(path, name, video)]
-            if len(named) > 1:
-                both = f"{named[0].relative_to(place)} and {named[1].relative_to(place)}"
-                raise SourceError(f"{place}: {both} may both be the result of {video}")
-            if named and named[0] in claimed:
-                both = f"{claimed[named[0]]} and of {video}"
-                raise SourceError(f"{place}: {named[0].relative_to(place)} may be the result of {both}")
-            if named:
-                claimed[named[0]] = video
-        found.update({video: path for path, video in claimed.items()})
-    return found
+    results: dict[str, Path] = {}
+    # The strictest rule comes first. Files and videos that it matches are not considered again.
+    for is_match in (_is_full_name, _is_stem, _is_decorated_name, _is_partial_path):
+        free_files = {file: name for file, name in normalized_names.items() if file not in results.values()}
+        free_videos = [video for video in video_names if video not in results]
+        results.update(_match_files(path, free_files, free_videos, is_match))
+    return results
 
 
-def _is_whole(path: Path, name: str, video: str) -> bool:
-    return name == comparable(video)
+def _match_files(
+    root: Path,
+    normalized_names: Mapping[Path, str],
+    video_names: Sequence[str],
+    is_match: Callable[[Path, str, str], bool],
+) -> dict[str, Path]:
+    """Return the file of each video by one rule. Raise SourceError if the rule is ambiguous."""
+    video_by_file: dict[Path, str] = {}
+    for video in video_names:
+        files = [file for file, name in normalized_names.items() if is_match(file, name, video)]
+        if len(files) > 1:
+            both = f"{files[0].relative_to(root)} and {files[1].relative_to(root)}"
+            raise SourceError(f"{root}: {both} may both be the result of {video}; remove one")
+        if files and files[0] in video_by_file:
+            both = f"{video_by_file[files[0]]} and of {video}"
+            raise SourceError(f"{root}: {files[0].relative_to(root)} may be the result of {both}; rename it")
+        if files:
+            video_by_file[files[0]] = video
+    return {video: file for file, video in video_by_file.items()}
 
 
-def _is_stem(path: Path, name: str, video: str) -> bool:
-    return comparable(path.stem) == comparable(video)
+def _is_full_name(_file: Path, name: str, video: str) -> bool:
+    return name == normalize_name(video)
 
 
-def _is_decorated(path: Path, name: str, video: str) -> bool:
-    wanted = comparable(video)
-    return name.endswith(f"_{wanted}") or comparable(path.stem).startswith(f"{wanted}_")
+def _is_stem(file: Path, _name: str, video: str) -> bool:
+    return normalize_name(file.stem) == normalize_name(video)
 
 
-def _is_within(path: Path, name: str, video: str) -> bool:
-    """Whether the path names the video's last part, or its folder does."""
-    return comparable(path.parent.name) == comparable(video) or name == comparable(video.rpartition("/")[2])
+def _is_decorated_name(file: Path, name: str, video: str) -> bool:
+    """Return whether the path has a prefix before the video's name, or the file a suffix after it."""
+    video_name = normalize_name(video)
+    return name.endswith(f"_{video_name}") or normalize_name(file.stem).startswith(f"{video_name}_")
 
 
-def comparable(name: str) -> str:
-    """A sequence's name without case, with its words spelt as everywhere, and ``_`` between them."""
-    return "_".join(_respelt(word) for word in re.split(r"[-_\s/]+", name.casefold()))
+def _is_partial_path(file: Path, name: str, video: str) -> bool:
+    """Return whether the file's folder has the video's name, or the path is the last part of that name."""
+    return normalize_name(file.parent.name) == normalize_name(video) or name == normalize_name(
+        video.rpartition("/")[2]
+    )
 
 
-def _respelt(word: str) -> str:
+def normalize_name(name: str) -> str:
+    """Return a sequence's name in lower case, with corrected spelling and `_` between its words."""
+    return "_".join(_correct_spelling(word) for word in re.split(r"[-_\s/]+", name.casefold()))
+
+
+def _correct_spelling(word: str) -> str:
     for wrong, right in _SPELLINGS.items():
         if word.startswith(wrong):
             return right + word[len(wrong) :]
     return word
 
 
-def _four(values: tuple[float, ...]) -> tuple[float, ...]:
-    if len(values) != _ONE_TARGET:
-        raise Doubtful(f"{len(values)} columns, a box has 4")
+def _parse_box(values: tuple[float, ...]) -> tuple[float, ...]:
+    if len(values) != _BOX_COLUMNS:
+        raise InvalidRowError(f"{len(values)} columns, expected {_BOX_COLUMNS}: x,y,w,h")
     return values
 
 
-def _mot_row(values: tuple[float, ...], frames: int | None) -> tuple[float, ...]:
-    frame, number = values[:2]
+def _check_mot_row(values: tuple[float, ...], num_frames: int | None) -> tuple[float, ...]:
+    frame, identity = values[:2]
     if not all(math.isfinite(value) for value in values[:6]):
-        raise Doubtful("frame, id or box is no number")
-    if frame != int(frame) or frame < 1 or (frames is not None and frame > frames):
-        raise Doubtful(f"frame {frame:g}, but frames count from 1{'' if frames is None else f' to {frames}'}")
-    if number != int(number) or number < 0:
-        raise Doubtful(f"id {number:g} is not a whole number from 0")
+        raise InvalidRowError("frame, id and box must be finite: got NaN or infinity")
+    if frame != int(frame) or frame < 1 or (num_frames is not None and frame > num_frames):
+        end = "" if num_frames is None else f" to {num_frames}"
+        raise InvalidRowError(f"frame {frame:g}, but frames count from 1{end}")
+    if identity != int(identity) or identity < 0:
+        raise InvalidRowError(f"id must be a whole number from 0: got {identity:g}")
     if values[4] < 0 or values[5] < 0:
-        raise Doubtful(f"a box of {values[4]:g} x {values[5]:g}")
+        raise InvalidRowError(f"width and height must not be negative: got {values[4]:g} x {values[5]:g}")
     return values
 
 
-def _objects(rows: list[tuple[float, ...]]) -> ScoredBoxes:
+def _make_scored_boxes(rows: list[tuple[float, ...]]) -> ScoredBoxes:
     return ScoredBoxes(
         ids=np.array([row[1] for row in rows], np.int64),
         boxes=as_boxes([row[2:6] for row in rows]),
         scores=np.array([row[6] if len(row) > 6 else 1.0 for row in rows], np.float64),
-        class_ids=np.array([_class_id(row) for row in rows], np.int64),
+        class_ids=np.array([_to_class_id(row) for row in rows], np.int64),
     )
 
 
-def _class_id(row: tuple[float, ...]) -> int:
-    """Classes count from 1 in files; -1 where none is told."""
+def _to_class_id(row: tuple[float, ...]) -> int:
+    """Return the class id of a row, whose class counts from 1; -1 if the row has no class."""
     return int(row[7]) - 1 if len(row) > 7 and row[7] >= 1 else -1
 
 
-def _mat_boxes(path: Path) -> Boxes:
-    """The boxes in a file of the OTB toolkit (``results{1}.res``), or its only array of four columns."""
+def _read_mat_boxes(path: Path) -> Boxes:
+    """Read the boxes of an OTB toolkit file (`results{1}.res`), or the file's only array of four columns."""
+    import scipy.io
+
     try:
         content = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
     except (OSError, ValueError, NotImplementedError, TypeError) as error:
-        raise SourceError(f"{path} is not a MATLAB file that can be read: {error}") from error
+        raise SourceError(f"{path} is not a readable MATLAB file: {error}") from error
     values = [value for name, value in content.items() if not name.startswith("__")]
     values += [getattr(np.atleast_1d(value)[0], "res", None) for value in values]
     arrays = [
         value for value in values if isinstance(value, np.ndarray) and value.ndim == 2 and value.shape[1] == 4
     ]
     if len(arrays) != 1:
-        raise SourceError(f"{path}: {len(arrays)} arrays of four columns where the boxes' one is expected")
+        raise SourceError(f"{path} must contain one array of four columns (the boxes): got {len(arrays)}")
     return as_boxes(arrays[0])
 
 
-def _shortest(value: float) -> str:
-    """The shortest text that reads back as the same number."""
+def _format_shortest(value: float) -> str:
+    """Return the shortest text that reads back as the same number."""
     return np.format_float_positional(value, trim="-")

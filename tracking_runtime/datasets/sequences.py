@@ -1,4 +1,4 @@
-"""One video of a benchmark: frames read when they are asked for, and what is known of them."""
+"""Videos of a benchmark: frames that are read on access, with ground truth and attributes."""
 
 from __future__ import annotations
 
@@ -13,50 +13,52 @@ from numpy.typing import NDArray
 from tracking_runtime.bags import BagReader
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, FrameSource, GroundTruth
-from tracking_runtime.io.disk_list import Made, SpooledMapping, padded
-from tracking_runtime.io.sources import BagSource, read_image_file
-from tracking_runtime.messages.conversion import read_truth, stamp_of
-from tracking_runtime.messages.conversion import stamp_ns as stamp_of_message
+from tracking_runtime.io.bag_source import BagSource
+from tracking_runtime.io.disk_list import DiskDict, LazySequence, pad_sequence
+from tracking_runtime.io.image_folder import read_image_file
+from tracking_runtime.messages.conversion import read_serialized_stamp_ns, read_stamp_ns, read_truth
 from tracking_runtime.spectral_info import SpectralInfo
 
 Truths = Sequence[GroundTruth | None]
+"""Ground truth of each frame of a video; None where it is unknown."""
 
 
 class VideoSequence(FrameSource, Protocol):
-    """A source of frames whose truth can be had without its images."""
+    """A source of frames whose ground truth can be read without its images."""
 
     @property
     def truth(self) -> Truths:
-        """What is in each frame; None where nothing is known."""
+        """Ground truth of each frame; None where it is unknown."""
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """What makes the video hard, by the benchmark's abbreviations (OCC, SV, …)."""
+        """The benchmark's abbreviations of what makes the video hard to track (OCC, SV, …)."""
 
 
-def _unknown() -> Truths:
+def _make_unknown_truth() -> Truths:
     return []
 
 
 @dataclass(frozen=True)
 class ImageSequence:
-    """A video kept as one file a frame.
+    """A video with one image file per frame.
 
     Attributes:
-        name: unique within its benchmark; ``/`` between a category and a number.
-        paths: of the images, in order.
-        read_truth: reads the truth of each frame; an empty list where there is none. Raises SourceError.
-        read_image: turns a file into pixels and their encoding. Raises SourceError.
-        class_names: name of each class id, by index.
-        spectral_info: the camera's bands; None for an ordinary camera.
-        rate_hz: frames a second; stamps are multiples of its inverse.
-        attributes: what makes it hard.
-        stamps_ns: of the frames, where they are known.
+        name: name, unique within the benchmark; `/` separates a category and a number.
+        image_paths: image files in order.
+        read_truth: function that reads the ground truth of each frame, an empty list if unknown. Raises
+            SourceError.
+        read_image: function from a file to pixels and their encoding. Raises SourceError.
+        class_names: name of each class id.
+        spectral_info: bands of the camera; None for an ordinary camera.
+        rate_hz: frames per second. The stamps are multiples of the period.
+        attributes: the benchmark's abbreviations of what makes the video hard to track.
+        stamps_ns: stamps of the frames in nanoseconds; empty: computed from `rate_hz`.
     """
 
     name: str
-    paths: tuple[Path, ...]
-    read_truth: Callable[[], Truths] = _unknown
+    image_paths: tuple[Path, ...]
+    read_truth: Callable[[], Truths] = _make_unknown_truth
     read_image: Callable[[Path], tuple[NDArray[Any], str]] = read_image_file
     class_names: tuple[str, ...] = ("object",)
     spectral_info: SpectralInfo | None = None
@@ -66,31 +68,41 @@ class ImageSequence:
 
     @cached_property
     def truth(self) -> Truths:
-        """What is in each frame, read once.
+        """Ground truth of each frame, read on first access.
 
         Raises:
-            SourceError: the file with it cannot be believed.
+            SourceError: the ground-truth file is invalid.
         """
-        return padded(self.read_truth(), len(self.paths), None)
+        return pad_sequence(self.read_truth(), len(self.image_paths), None)
 
     def __len__(self) -> int:
-        """Number of frames."""
-        return len(self.paths)
+        """Return the number of frames."""
+        return len(self.image_paths)
 
-    def frame(self, index: int) -> Frame:
-        """One frame, its image read now; frames count from 0."""
-        image, encoding = self.read_image(self.paths[index])
-        stamp = self.stamps_ns[index] if self.stamps_ns else round((index + 1) * 1e9 / self.rate_hz)
-        return Frame(stamp, image, encoding, truth=self.truth[index])
+    def read_frame(self, index: int) -> Frame:
+        """Read one frame. The index counts from 0."""
+        image, encoding = self.read_image(self.image_paths[index])
+        stamp_ns = self.stamps_ns[index] if self.stamps_ns else round((index + 1) * 1e9 / self.rate_hz)
+        return Frame(stamp_ns, image, encoding, truth=self.truth[index])
 
     def __iter__(self) -> Iterator[Frame]:
-        """The frames, one at a time."""
-        return (self.frame(index) for index in range(len(self.paths)))
+        """Yield the frames. Read each image when its frame is requested."""
+        return (self.read_frame(index) for index in range(len(self.image_paths)))
 
 
 @dataclass(frozen=True)
 class TruthSequence:
-    """A video of which only the truth is here: enough to score results, not to track anything."""
+    """A video of which only the ground truth is available: results can be scored, trackers cannot run.
+
+    Attributes:
+        name: name, unique within the benchmark.
+        path: file or folder of the ground truth.
+        read_truth: function that reads the ground truth of each frame. Raises SourceError.
+        class_names: name of each class id.
+        attributes: the benchmark's abbreviations of what makes the video hard to track.
+        spectral_info: bands of the camera; None for an ordinary camera.
+        rate_hz: frames per second.
+    """
 
     name: str
     path: Path
@@ -102,28 +114,27 @@ class TruthSequence:
 
     @cached_property
     def truth(self) -> Truths:
-        """What is in each frame, read once. Raises SourceError."""
+        """Ground truth of each frame, read on first access. Raises SourceError."""
         return self.read_truth()
 
     def __len__(self) -> int:
-        """Number of frames."""
+        """Return the number of frames."""
         return len(self.truth)
 
     def __iter__(self) -> Iterator[Frame]:
-        """Fails: there are no images.
-
-        Raises:
-            SourceError: always.
-        """
-        raise SourceError(f"{self.path} is the truth of {self.name}, but its images are not beside it")
+        """Raise SourceError, because the video has no images."""
+        raise SourceError(
+            f"{self.path} is the ground truth of {self.name}, but its images are not beside it; "
+            "add the images, or score result files"
+        )
 
 
 class BagSequence(BagSource):
     """A recording as one video of a benchmark.
 
     Args:
-        path: of the recording.
-        topic: of its images, see ``BagSource``.
+        path: recording.
+        topic: topic of the images, see `BagSource`.
     """
 
     attributes: tuple[str, ...] = ()
@@ -133,23 +144,24 @@ class BagSequence(BagSource):
         self.path = Path(path)
 
     @cached_property
-    def stamps(self) -> list[int]:
-        """When each frame was taken, in nanoseconds, without reading pixels."""
-        return [stamp_of(record.data) for record in BagReader(self.path).records([self.image_topic])]
+    def stamps_ns(self) -> list[int]:
+        """Stamp of each frame in nanoseconds, read without its pixels."""
+        records = BagReader(self.path).read_records([self.image_topic])
+        return [read_serialized_stamp_ns(record.data) for record in records]
 
     @cached_property
     def truth(self) -> Truths:
-        """What is in each frame, by its stamp."""
+        """Ground truth of each frame, matched by stamp."""
         if not self.truth_topic:
             return [None] * len(self)
-        messages = BagReader(self.path).messages([self.truth_topic])
-        known = SpooledMapping((stamp_of_message(message), read_truth(message)) for _, message in messages)
-        stamps = self.stamps
-        return Made(len(stamps), lambda index: known.get(stamps[index]))
+        messages = BagReader(self.path).read_messages([self.truth_topic])
+        truth_by_stamp = DiskDict((read_stamp_ns(message), read_truth(message)) for _, message in messages)
+        stamps_ns = self.stamps_ns
+        return LazySequence(len(stamps_ns), lambda index: truth_by_stamp.get(stamps_ns[index]))
 
 
-def place_of(video: VideoSequence) -> Path | None:
-    """Where a video lies, without links: its recording, or the folder of its images; None: nowhere."""
+def find_source_path(video: VideoSequence) -> Path | None:
+    """Return a video's recording or image folder with links resolved, None if the video has no path."""
     if isinstance(video, ImageSequence):
-        return video.paths[0].parent.resolve() if video.paths else None
+        return video.image_paths[0].parent.resolve() if video.image_paths else None
     return video.path.resolve() if isinstance(video, (BagSequence, TruthSequence)) else None

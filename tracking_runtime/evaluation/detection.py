@@ -1,4 +1,4 @@
-"""Detections without identities: precision, recall and F1 of each frame, average precision by pycocotools."""
+"""Detection without identities: precision, recall, F1, and average precision by pycocotools."""
 
 from __future__ import annotations
 
@@ -14,23 +14,25 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools.cocoeval import COCOeval
 
-from tracking_runtime.evaluation.multi_object import IOU_03, FrameBoxes, Matching, ScoredBoxes, count_frames
-from tracking_runtime.io.disk_list import sorted_on_disk
+from tracking_runtime.boxes import FrameBoxes, ScoredBoxes
+from tracking_runtime.evaluation.multi_object import IOU_03, Matching, count_matches_per_frame
+from tracking_runtime.io.disk_list import sort_on_disk
 
-_CATEGORY = 1
-_KEY = 0, _CATEGORY  # of the only frame that is held
-_RECALLS = np.linspace(0, 1, 101)
+_CATEGORY_ID = 1
+_IMAGE_KEY = 0, _CATEGORY_ID  # pycocotools holds one frame at a time, as image 0
+_RECALLS = np.linspace(0, 1, 101)  # recalls of COCO's average precision
 
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """How well objects were found, whoever they are.
+    """Metrics of detection, regardless of identities.
 
     Attributes:
-        precision: share of the detections that are objects, matched one to one in each frame.
-        recall: share of the objects that were detected.
-        f1: harmonic mean of the two.
-        average_precision: COCO's, over 101 recalls, at the matching's threshold; NaN without objects.
+        precision: fraction of the detections that match an object, one to one in each frame.
+        recall: fraction of the objects that are detected.
+        f1: harmonic mean of precision and recall.
+        average_precision: COCO's average precision over 101 recalls at the matching's threshold; NaN without
+            objects.
     """
 
     precision: float
@@ -40,83 +42,91 @@ class DetectionScores:
 
 
 def score_detections(
-    truth: Sequence[FrameBoxes], detected: Sequence[ScoredBoxes], matching: Matching = IOU_03
+    truth: Sequence[FrameBoxes], detections: Sequence[ScoredBoxes], matching: Matching = IOU_03
 ) -> DetectionScores:
-    """Figures of one sequence, its frames in order.
+    """Compute the metrics of one sequence, with its frames in order.
 
     Raises:
-        ValueError: the two have different lengths.
+        ValueError: the lengths differ.
     """
-    if len(truth) != len(detected):
-        raise ValueError(f"{len(detected)} frames of detections for {len(truth)} true ones")
-    counts = count_frames(truth, detected, matching)
-    matched, objects, claims = (int(n.sum()) for n in (counts.matches, counts.objects, counts.tracks))
+    if len(truth) != len(detections):
+        raise ValueError(f"{len(detections)} frames of detections for {len(truth)} frames of ground truth")
+    counts = count_matches_per_frame(truth, detections, matching)
+    num_matches, num_objects, num_detections = (
+        int(values.sum()) for values in (counts.matches, counts.objects, counts.tracks)
+    )
+    num_boxes = num_detections + num_objects
     return DetectionScores(
-        precision=matched / claims if claims else 0.0,
-        recall=matched / objects if objects else 0.0,
-        f1=2 * matched / (claims + objects) if claims + objects else 0.0,
-        average_precision=_average_precision(truth, detected, matching, objects) if objects else float("nan"),
+        precision=num_matches / num_detections if num_detections else 0.0,
+        recall=num_matches / num_objects if num_objects else 0.0,
+        f1=2 * num_matches / num_boxes if num_boxes else 0.0,
+        average_precision=(
+            _compute_average_precision(truth, detections, matching, num_objects)
+            if num_objects
+            else float("nan")
+        ),
     )
 
 
-def _average_precision(
-    truth: Sequence[FrameBoxes], detected: Sequence[ScoredBoxes], matching: Matching, objects: int
+def _compute_average_precision(
+    truth: Sequence[FrameBoxes], detections: Sequence[ScoredBoxes], matching: Matching, num_objects: int
 ) -> float:
-    """COCO's average precision with any rule of matching, any number of objects of any size.
+    """Compute COCO's average precision with any matching rule, for any number and size of objects.
 
-    Detections are matched by pycocotools a frame at a time, and summed up as it does, but in a stream.
+    pycocotools matches the detections frame by frame. The sum follows pycocotools, but in a stream.
     """
-    claims = chain.from_iterable(map(_FrameMatches(matching), truth, detected))
-    ranked = sorted_on_disk(claims, key=lambda claim: -claim[0])
-    return _mean_precision((right for _, right in ranked), objects)
+    matches = chain.from_iterable(map(_FrameMatcher(matching), truth, detections))
+    ranked = sort_on_disk(matches, key=lambda match: -match[0])
+    return _average_precisions((is_correct for _, is_correct in ranked), num_objects)
 
 
-def _mean_precision(ranked: Iterable[bool], objects: int) -> float:
-    """The mean, over 101 recalls, of the best precision at that recall or a larger one.
+def _average_precisions(ranked: Iterable[bool], num_objects: int) -> float:
+    """Average, over 101 recalls, the best precision at that recall or a larger one.
 
     Args:
-        ranked: whether a detection is right, the most certain one first.
-        objects: that there are.
+        ranked: whether each detection is correct, in order of decreasing score.
+        num_objects: number of objects.
     """
     recalls = _RECALLS.tolist()
-    best = np.zeros(len(recalls))
-    found = 0
-    for rank, right in enumerate(ranked, start=1):
-        if right:
-            found += 1
-            reached = bisect_right(recalls, found / objects) - 1
-            best[reached] = max(best[reached], found / (rank + np.spacing(1)))
-    return float(np.maximum.accumulate(best[::-1]).mean())
+    best_precision = np.zeros(len(recalls))
+    num_correct = 0
+    for rank, is_correct in enumerate(ranked, start=1):
+        if is_correct:
+            num_correct += 1
+            index = bisect_right(recalls, num_correct / num_objects) - 1
+            best_precision[index] = max(best_precision[index], num_correct / (rank + np.spacing(1)))
+    return float(np.maximum.accumulate(best_precision[::-1]).mean())
 
 
-class _FrameMatches(COCOeval):
-    """COCO's matching of one frame, with similarities of our own.
+class _FrameMatcher(COCOeval):
+    """COCO's matching of one frame, with the similarity of a matching rule.
 
     Args:
-        matching: when a detection is an object.
+        matching: rule of a match.
     """
 
     def __init__(self, matching: Matching) -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             super().__init__(None, None, "bbox")
         self._matching = matching
-        self.params.catIds = [_CATEGORY]
+        self.params.catIds = [_CATEGORY_ID]
         self.params.iouThrs = np.array([matching.threshold])
         self._gts: dict[Any, list[dict[str, Any]]] = {}
         self._dts: dict[Any, list[dict[str, Any]]] = {}
         self.ious: dict[Any, NDArray[np.float64]] = {}
 
-    def __call__(self, actual: FrameBoxes, claimed: ScoredBoxes) -> Iterable[tuple[float, bool]]:
-        """Score of each detection, the most certain first, and whether it is an object."""
-        order = np.argsort(-claimed.scores, kind="stable")
-        self._gts = {_KEY: [_annotation(k, 0.0) for k in range(1, len(actual.ids) + 1)]}
-        self._dts = {_KEY: [_annotation(k, s) for k, s in enumerate(claimed.scores[order].tolist(), start=1)]}
-        self.ious = {_KEY: self._matching.similarity(claimed.boxes[order], actual.boxes)}
-        matched = self.evaluateImg(*_KEY, [0, float("inf")], maxDet=len(order))
-        if matched is None:
+    def __call__(self, true: FrameBoxes, detected: ScoredBoxes) -> Iterable[tuple[float, bool]]:
+        """Return the score of each detection, in decreasing order, and whether it is correct."""
+        order = np.argsort(-detected.scores, kind="stable")
+        scores = detected.scores[order].tolist()
+        self._gts = {_IMAGE_KEY: [_make_annotation(k, 0.0) for k in range(1, len(true.ids) + 1)]}
+        self._dts = {_IMAGE_KEY: [_make_annotation(k, score) for k, score in enumerate(scores, start=1)]}
+        self.ious = {_IMAGE_KEY: self._matching.similarity(detected.boxes[order], true.boxes)}
+        matches = self.evaluateImg(*_IMAGE_KEY, [0, float("inf")], maxDet=len(order))
+        if matches is None:
             return ()
-        return zip(matched["dtScores"], (matched["dtMatches"][0] > 0).tolist(), strict=True)
+        return zip(matches["dtScores"], (matches["dtMatches"][0] > 0).tolist(), strict=True)
 
 
-def _annotation(number: int, score: float) -> dict[str, Any]:
+def _make_annotation(number: int, score: float) -> dict[str, Any]:
     return {"id": number, "score": score, "area": 1.0, "ignore": 0, "iscrowd": 0}

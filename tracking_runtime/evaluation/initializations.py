@@ -1,8 +1,8 @@
-"""Where a tracker of one target starts: one pass, and perturbed starts as OTB measures robustness with.
+"""Initializations of a single-target tracker: one pass (OPE), and OTB's robustness tests (SRE, TRE).
 
-Spatial robustness (SRE): twelve first boxes, moved by a tenth of the target's size in eight directions, and
-scaled by 0.8, 0.9, 1.1 and 1.2. Temporal robustness (TRE): twenty starts spread evenly over the frames that
-have the target.
+Spatial robustness (SRE): 12 first boxes, shifted by a tenth of the target's size in 8 directions, and scaled
+by 0.8, 0.9, 1.1 and 1.2. Temporal robustness (TRE): 20 first frames, spread evenly over the frames that show
+the target.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tracking_runtime.boxes import Boxes
 
 Robustness = Literal["one-pass", "spatial", "temporal"]
 
-_SHIFT = 0.1
+_SHIFT = 0.1  # fraction of the box's width and height
 _SCALES = (0.8, 0.9, 1.1, 1.2)
 _DIRECTIONS = {
     "left": (-1, 0),
@@ -29,18 +29,18 @@ _DIRECTIONS = {
     "down-left": (-1, 1),
     "down-right": (1, 1),
 }
-_SEGMENTS = 20
+_MAX_TEMPORAL_INITIALIZATIONS = 20
 
 
 @dataclass(frozen=True)
-class Start:
-    """One start.
+class Initialization:
+    """First frame and first box of a single-target tracker.
 
     Attributes:
-        name: of the start, empty for the one pass.
-        frame: index of the first frame in which it may be; it is in the next that has the target.
-        shift: of the box, in units of its width and height.
-        scale: of the box about its centre.
+        name: name of the initialization, empty for one pass.
+        frame: index of the earliest first frame. The tracker starts in the next frame that shows the target.
+        shift: offset of the box in units of its width and height.
+        scale: size of the box relative to the ground truth, about the same center.
     """
 
     name: str = ""
@@ -48,27 +48,34 @@ class Start:
     shift: tuple[float, float] = (0.0, 0.0)
     scale: float = 1.0
 
-    def box(self, truth: Boxes) -> Boxes:
-        """The ``(1, 4)`` box to start with, where the true one is known."""
+    def perturb_box(self, truth: Boxes) -> Boxes:
+        """Return the first box, (1, 4), for a box of the ground truth."""
+        if self == Initialization(self.name, self.frame):
+            return truth  # bit-exact, without rounding
         size = truth[:, 2:]
-        centre = truth[:, :2] + size / 2 + np.array(self.shift) * size
-        return truth if self == Start(self.name, self.frame) else np.concatenate(
-            [centre - size * self.scale / 2, size * self.scale], axis=1
-        )  # fmt: skip
+        center = truth[:, :2] + size / 2 + np.array(self.shift) * size
+        return np.concatenate([center - size * self.scale / 2, size * self.scale], axis=1)
 
 
-ONE_PASS = Start()
+ONE_PASS = Initialization()
 
 
-def starts(robustness: Robustness, present: Sequence[int]) -> Sequence[Start]:
-    """The starts of a video whose target is present in some frames, given by their indices in order."""
+def make_initializations(robustness: Robustness, present_frames: Sequence[int]) -> Sequence[Initialization]:
+    """Make the initializations of a video.
+
+    Args:
+        robustness: test.
+        present_frames: indices of the frames that show the target, in order.
+    """
     if robustness == "one-pass":
         return (ONE_PASS,)
     if robustness == "temporal":
-        segments = min(_SEGMENTS, len(present))
-        frames = [int(present[k * len(present) // segments]) for k in range(segments)]
-        return [Start(f"from {frame + 1}", frame) for frame in frames]
-    moved = [
-        Start(name, shift=(_SHIFT * right, _SHIFT * down)) for name, (right, down) in _DIRECTIONS.items()
+        count = min(_MAX_TEMPORAL_INITIALIZATIONS, len(present_frames))
+        frames = [int(present_frames[k * len(present_frames) // count]) for k in range(count)]
+        return [Initialization(f"from {frame + 1}", frame) for frame in frames]
+    shifted = [
+        Initialization(name, shift=(_SHIFT * right, _SHIFT * down))
+        for name, (right, down) in _DIRECTIONS.items()
     ]
-    return [*moved, *(Start(f"x{scale:g}", scale=scale) for scale in _SCALES)]
+    scaled = [Initialization(f"x{scale:g}", scale=scale) for scale in _SCALES]
+    return [*shifted, *scaled]

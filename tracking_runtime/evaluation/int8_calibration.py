@@ -1,37 +1,42 @@
-"""Models in int8: calibrated on what a tracker gives its networks in a video, and judged on another.
+"""Calibration of int8 models on one video, and the accuracy that they lose on another.
 
-Networks with random weights, which are there to be timed, are calibrated on noise.
+The ranges of numbers in int8 are those of the networks' inputs while a tracker runs over the calibration
+video. Networks with random weights, which serve time measurements, are calibrated on noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
 
 from tracking_runtime.datasets.sequences import Truths
-from tracking_runtime.engines import openvino
+from tracking_runtime.engines import openvino_int8
 from tracking_runtime.engines.base import EngineError, Graph
-from tracking_runtime.engines.input_capture import Inputs, observed
-from tracking_runtime.engines.model_graphs import Networks
-from tracking_runtime.engines.verification import realistic_inputs
+from tracking_runtime.engines.input_capture import EngineInputs, capture_inputs
+from tracking_runtime.engines.model_graphs import ModelGraphs
+from tracking_runtime.engines.verification import make_realistic_inputs
 from tracking_runtime.evaluation.replay import find_tracker, replay
 from tracking_runtime.evaluation.video_scores import score_video
 from tracking_runtime.frames import Frame
 from tracking_runtime.io.sources import open_source
 from tracking_runtime.spectral_info import SpectralInfo
 
-SAMPLES = 64
+MAX_SAMPLES = 64
+"""Largest number of runs whose inputs calibrate a graph."""
 
-_NOISE = {"calibration": "noise"}
-_NOISES = 6
+NUM_TRACKING_STEPS = 3
+"""Steps of `calibrate` in which the tracker runs; each graph adds one step."""
+
+_NOISE_FACTS = {"calibration": "noise"}
+_NUM_NOISE_SAMPLES = 6
 
 
 @dataclass(frozen=True)
-class Excerpt:
-    """The first frames of a source, as a video that is held in memory."""
+class VideoExcerpt:
+    """The first frames of a source, as a video in memory."""
 
     name: str
     rate_hz: float
@@ -42,7 +47,7 @@ class Excerpt:
 
     @property
     def truth(self) -> Truths:
-        """What is in each frame."""
+        """Ground truth of each frame."""
         return [frame.truth for frame in self.frames]
 
     def __len__(self) -> int:
@@ -52,78 +57,168 @@ class Excerpt:
         return iter(self.frames)
 
 
-def excerpt(address: str, frames: int) -> Excerpt:
-    """So many frames of a source.
+@dataclass(frozen=True)
+class CalibrationVideos:
+    """Addresses of the videos of a calibration.
+
+    Attributes:
+        calibration: address of the frames that set the ranges of numbers, as the player takes it:
+            `scene:hyperspectral?seed=1`, a folder or a bag.
+        validation: address of the frames on which the accuracy is measured.
+        num_frames: largest number of frames of each.
+    """
+
+    calibration: str
+    validation: str
+    num_frames: int
+
+
+@dataclass(frozen=True)
+class CalibrationAccuracy:
+    """Metrics of a model's tracker on the validation video, by name.
+
+    Attributes:
+        float32: metrics in float32, on OpenVINO.
+        int8: metrics in int8, on OpenVINO.
+    """
+
+    float32: dict[str, float]
+    int8: dict[str, float]
+
+
+def calibrate(
+    model_graphs: ModelGraphs, model: str, videos: CalibrationVideos, report: Callable[[str], None]
+) -> CalibrationAccuracy:
+    """Calibrate a model's graphs and store each int8 network with its accuracy.
 
     Args:
-        address: as the player takes it: ``scene:hyperspectral?seed=1``, a folder or a bag.
-        frames: at most.
+        model_graphs: graphs of the model.
+        model: name or path of the model.
+        videos: videos to calibrate on and to measure the accuracy on.
+        report: function that is called with a description at the start of each step. The number of steps is
+            `NUM_TRACKING_STEPS` plus the number of `select_calibration_graphs`.
+
+    Returns:
+        metrics before and after.
 
     Raises:
-        SourceError: it cannot be opened.
+        EngineError: the model cannot be calibrated.
+        SourceError: a video cannot be opened, or the tracker cannot use it.
     """
-    source = open_source(address)
-    taken = tuple(islice(source, frames))
-    return Excerpt(source.name, source.rate_hz, source.class_names, source.spectral_info, taken)
-
-
-def track(networks: Networks, model: str, video: Excerpt, engine: str) -> dict[str, float]:
-    """Run the model's tracker over a video; returns its figures.
-
-    Raises:
-        SourceError: the video does not suit the tracker.
-        EngineError: the engine cannot run it.
-    """
-    tracker = find_tracker(networks.manifest.architecture)(model, engine)
-    replayed = replay(tracker, video)
-    truth = video.truth[replayed.first :]
-    return dict(score_video(video.name, truth, replayed.answer).figures)
-
-
-def watch(networks: Networks, model: str, video: Excerpt) -> Mapping[str, list[Inputs]]:
-    """What each of a model's graphs is given while PyTorch tracks through a video. Raises as ``track``."""
-    with observed(SAMPLES) as seen:
-        track(networks, model, video, "pytorch:float32")
-    return seen
-
-
-def samples_for(graph: Graph, seen: Mapping[str, Sequence[Inputs]]) -> list[Inputs]:
-    """Inputs of a graph's shapes; for several targets at once made of those for one.
-
-    Raises:
-        EngineError: the tracker never ran this graph, nor it for one target.
-    """
-    wanted = [tuple(example.shape) for example in graph.examples]
-    for samples in seen.values():
-        given = [array.shape for array in samples[0]]
-        if len(given) != len(wanted) or [s[1:] for s in given] != [s[1:] for s in wanted]:
-            continue
-        batch = wanted[0][0] // given[0][0]
-        groups = [samples[start : start + batch] for start in range(0, len(samples) - batch + 1, batch)]
-        if groups:
-            return [tuple(map(np.concatenate, zip(*group, strict=True))) for group in groups]
-    raise EngineError(f"{graph.name} was not run in the calibration: take more frames, or one with a target")
-
-
-def run_by_engines(graphs: Iterable[Graph]) -> list[Graph]:
-    """The graphs that engines run in int8 in these graphs' place, each once: those for single items."""
-    return _distinct(graph.single or graph for graph in graphs)
-
-
-def all_calibrated(graphs: Sequence[Graph]) -> list[Graph]:
-    """What engines run in these graphs' place, and these graphs themselves, which exported files hold."""
-    return _distinct([*run_by_engines(graphs), *graphs])
-
-
-def _distinct(graphs: Iterable[Graph]) -> list[Graph]:
-    return list({graph.name: graph for graph in graphs}.values())
+    reason = openvino_int8.find_unavailable_reason(model_graphs.graphs)
+    if reason is not None:
+        raise EngineError(f"{model} cannot be calibrated: {reason}")
+    graphs = select_calibration_graphs(model_graphs.graphs)
+    report("tracking to calibrate")
+    calibration_video = read_excerpt(videos.calibration, videos.num_frames)
+    captured = capture_calibration_inputs(model_graphs, model, calibration_video)
+    report("tracking in float32")
+    validation_video = read_excerpt(videos.validation, videos.num_frames)
+    float32_metrics = track_and_score(model_graphs, model, validation_video, "openvino:float32")
+    samples = [select_samples(graph, captured) for graph in graphs]
+    for graph, inputs in zip(graphs, samples, strict=True):
+        report(f"calibrating {graph.name}")
+        openvino_int8.quantize(graph, inputs)
+    report("tracking in int8")
+    int8_metrics = track_and_score(model_graphs, model, validation_video, "openvino:int8")
+    facts = {
+        "calibration": videos.calibration,
+        "validation": videos.validation,
+        "frames": videos.num_frames,
+        "float32": float32_metrics,
+        "int8": int8_metrics,
+    }
+    for graph in graphs:
+        openvino_int8.write_quantization_facts(graph, facts)
+    return CalibrationAccuracy(float32_metrics, int8_metrics)
 
 
 def calibrate_on_noise(graphs: Sequence[Graph]) -> None:
-    """Make int8 networks for engines of graphs that no video suits, where this can be and is not done yet."""
-    if openvino.uncalibratable(graphs) is not None:
+    """Calibrate graphs of random weights on noise, unless this is impossible here or done already."""
+    if openvino_int8.find_unavailable_reason(graphs) is not None:
         return
-    for graph in run_by_engines(graphs):
-        if openvino.quantised_facts(graph) != _NOISE:
-            openvino.quantise(graph, [realistic_inputs(graph, seed) for seed in range(_NOISES)])
-            openvino.describe_quantised(graph, _NOISE)
+    for graph in select_engine_graphs(graphs):
+        if openvino_int8.read_quantization_facts(graph) != _NOISE_FACTS:
+            inputs = [make_realistic_inputs(graph, seed) for seed in range(_NUM_NOISE_SAMPLES)]
+            openvino_int8.quantize(graph, inputs)
+            openvino_int8.write_quantization_facts(graph, _NOISE_FACTS)
+
+
+def read_excerpt(address: str, num_frames: int) -> VideoExcerpt:
+    """Read the first frames of a source.
+
+    Args:
+        address: address as the player takes it: `scene:hyperspectral?seed=1`, a folder or a bag.
+        num_frames: largest number of frames.
+
+    Raises:
+        SourceError: the source cannot be opened.
+    """
+    source = open_source(address)
+    frames = tuple(islice(source, num_frames))
+    return VideoExcerpt(source.name, source.rate_hz, source.class_names, source.spectral_info, frames)
+
+
+def track_and_score(
+    model_graphs: ModelGraphs, model: str, video: VideoExcerpt, engine: str
+) -> dict[str, float]:
+    """Run the model's tracker over a video and return its metrics.
+
+    Raises:
+        SourceError: the tracker cannot use the video.
+        EngineError: the engine cannot run the model.
+    """
+    tracker = find_tracker(model_graphs.manifest.architecture)(model, engine)
+    replayed = replay(tracker, video)
+    truth = video.truth[replayed.first_frame :]
+    return dict(score_video(video.name, truth, replayed.prediction).metrics)
+
+
+def capture_calibration_inputs(
+    model_graphs: ModelGraphs, model: str, video: VideoExcerpt
+) -> Mapping[str, list[EngineInputs]]:
+    """Capture the inputs of each of a model's graphs while PyTorch tracks through a video.
+
+    Raises:
+        SourceError: the tracker cannot use the video.
+        EngineError: PyTorch cannot run the model.
+    """
+    with capture_inputs(MAX_SAMPLES) as captured:
+        track_and_score(model_graphs, model, video, "pytorch:float32")
+    return captured
+
+
+def select_samples(graph: Graph, captured: Mapping[str, Sequence[EngineInputs]]) -> list[EngineInputs]:
+    """Select captured inputs of a graph's shapes. For a batched graph, group inputs of single items.
+
+    Raises:
+        EngineError: the tracker ran neither this graph nor its graph for one item.
+    """
+    shapes = [tuple(example.shape) for example in graph.examples]
+    item_shapes = [shape[1:] for shape in shapes]
+    for samples in captured.values():
+        sample_shapes = [array.shape for array in samples[0]]
+        if [shape[1:] for shape in sample_shapes] != item_shapes:
+            continue
+        num_grouped = shapes[0][0] // sample_shapes[0][0]
+        starts = range(0, len(samples) - num_grouped + 1, num_grouped)
+        groups = [samples[start : start + num_grouped] for start in starts]
+        if groups:
+            return [tuple(map(np.concatenate, zip(*group, strict=True))) for group in groups]
+    raise EngineError(
+        f"{graph.name} did not run in the calibration: set more --frames, or a --calibration with a target"
+    )
+
+
+def select_engine_graphs(graphs: Iterable[Graph]) -> list[Graph]:
+    """Return the distinct graphs that engines run in int8, where a batch runs item by item."""
+    return _remove_duplicates(graph.per_item_graph or graph for graph in graphs)
+
+
+def select_calibration_graphs(graphs: Sequence[Graph]) -> list[Graph]:
+    """Return the distinct graphs to calibrate: those that engines run, and those of exported files."""
+    return _remove_duplicates([*select_engine_graphs(graphs), *graphs])
+
+
+def _remove_duplicates(graphs: Iterable[Graph]) -> list[Graph]:
+    return list({graph.name: graph for graph in graphs}.values())

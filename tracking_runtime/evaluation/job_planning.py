@@ -1,4 +1,4 @@
-"""Which videos a run is over, and the jobs that they make."""
+"""Planning of a run: videos with unique names, and their jobs."""
 
 from __future__ import annotations
 
@@ -13,131 +13,163 @@ import numpy as np
 
 from tracking_runtime.datasets.factory import find_bags
 from tracking_runtime.datasets.result_files import find_results
-from tracking_runtime.datasets.sequences import BagSequence, TruthSequence, VideoSequence, place_of
+from tracking_runtime.datasets.sequences import BagSequence, TruthSequence, VideoSequence, find_source_path
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.initializations import ONE_PASS, Robustness, Start, starts
-from tracking_runtime.evaluation.jobs import Answers, Job, ResultFiles, file_name
-from tracking_runtime.evaluation.video_scores import DEFAULT_RULES, Rules, target_boxes
+from tracking_runtime.evaluation.initializations import (
+    ONE_PASS,
+    Initialization,
+    Robustness,
+    make_initializations,
+)
+from tracking_runtime.evaluation.jobs import Job, PredictionSource, ResultFiles
+from tracking_runtime.evaluation.result_store import make_file_stem
+from tracking_runtime.evaluation.video_scores import DEFAULT_RULES, ScoringRules, find_target_boxes
 
 
 @dataclass(frozen=True)
-class Video:
-    """A video under a name that no other video of the run has.
+class NamedVideo:
+    """A video with a name that is unique within the run.
 
     Attributes:
-        name: of the video.
-        sequence: the video.
-        bag: its recording, if it is one.
+        name: name of the video.
+        sequence: frames and ground truth.
+        bag_path: recording of the video; None if the video is not a recording.
     """
 
     name: str
     sequence: VideoSequence
-    bag: Path | None = None
+    bag_path: Path | None = None
 
 
-def named_apart(places: Mapping[Path, Sequence[VideoSequence]]) -> list[Video]:
-    """The videos of several places, no two with the same files of results.
+def assign_unique_names(datasets: Mapping[Path, Sequence[VideoSequence]]) -> list[NamedVideo]:
+    """Assign names to the videos of several datasets, so that no two videos have the same result files.
 
-    Those that share a name get that of their place before it; those that share even that one are named by
-    the path to them, from the folder that they have in common.
+    Videos with the same name get the name of their dataset as a prefix. If they share the prefix too, they
+    are named by their path relative to the common folder.
+
+    Args:
+        datasets: videos by the path of their dataset.
 
     Raises:
-        SourceError: some cannot be told apart.
+        SourceError: some videos still have the same result files.
     """
-    names = Counter(sequence.name for sequences in places.values() for sequence in sequences)
-    videos = [
-        Video(
-            sequence.name if names[sequence.name] == 1 else f"{place.resolve().stem}/{sequence.name}",
+    videos = _name_by_path(_name_by_dataset(datasets))
+    shared_stems = _find_shared_stems(videos)
+    duplicates = [video.name for video in videos if make_file_stem(video.name) in shared_stems]
+    if duplicates:
+        raise SourceError(
+            f"these videos would have the same result files: {', '.join(duplicates)}; rename their folders"
+        )
+    return videos
+
+
+def _name_by_dataset(datasets: Mapping[Path, Sequence[VideoSequence]]) -> list[NamedVideo]:
+    """Name the videos. If several have the same name, prefix it with the name of the dataset."""
+    counts = Counter(sequence.name for sequences in datasets.values() for sequence in sequences)
+    return [
+        NamedVideo(
+            sequence.name if counts[sequence.name] == 1 else f"{path.resolve().stem}/{sequence.name}",
             sequence,
             sequence.path if isinstance(sequence, BagSequence) else None,
         )
-        for place, sequences in places.items()
+        for path, sequences in datasets.items()
         for sequence in sequences
     ]
-    shared = _shared_files(videos)
-    lying = [place_of(video.sequence) if file_name(video.name) in shared else None for video in videos]
-    parents = [place.parent for place in lying if place is not None]
-    above = commonpath(parents) if parents else ""
-    told = [
-        video if place is None else replace(video, name=place.relative_to(above).as_posix())
-        for video, place in zip(videos, lying, strict=True)
+
+
+def _name_by_path(videos: Sequence[NamedVideo]) -> list[NamedVideo]:
+    """Rename the videos that share result files by their path relative to the common folder."""
+    shared_stems = _find_shared_stems(videos)
+    paths = [
+        find_source_path(video.sequence) if make_file_stem(video.name) in shared_stems else None
+        for video in videos
     ]
-    shared = _shared_files(told)
-    if alike := [video.name for video in told if file_name(video.name) in shared]:
-        raise SourceError(f"results of these videos would lie in the same files: {', '.join(alike)}")
-    return told
+    parents = [path.parent for path in paths if path is not None]
+    root = commonpath(parents) if parents else ""
+    return [
+        video if path is None else replace(video, name=path.relative_to(root).as_posix())
+        for video, path in zip(videos, paths, strict=True)
+    ]
 
 
-def _shared_files(videos: Iterable[Video]) -> set[str]:
-    """Names of files of results that several videos would have."""
-    users = Counter(file_name(video.name) for video in videos)
-    return {name for name, count in users.items() if count > 1}
+def _find_shared_stems(videos: Iterable[NamedVideo]) -> set[str]:
+    """Return the stems of result files that several videos have."""
+    counts = Counter(make_file_stem(video.name) for video in videos)
+    return {stem for stem, count in counts.items() if count > 1}
 
 
-def recorded_videos(places: Iterable[Path]) -> list[Video]:
-    """The recordings at some places.
+def find_recorded_videos(paths: Iterable[Path]) -> list[NamedVideo]:
+    """Find the recordings at some paths. Recordings with the same file name are named by their path.
 
     Raises:
-        SourceError: a place has none.
+        SourceError: a path contains no recording.
     """
-    found = {}
-    for place in places:
-        bags = find_bags(place) if place.exists() else []
-        if not bags:
-            raise SourceError(
-                f"no recordings at {place}: to score anything else, give --tracker or --results"
-            )
-        found.update(dict.fromkeys(bags))
-    names = Counter(bag.resolve().stem for bag in found)
+    bags: dict[Path, None] = {}  # unique, in order
+    for path in paths:
+        found = find_bags(path) if path.exists() else []
+        if not found:
+            raise SourceError(f"no recordings at {path}: to score anything else, give --tracker or --results")
+        bags.update(dict.fromkeys(found))
+    counts = Counter(bag.resolve().stem for bag in bags)
     return [
-        Video(bag.resolve().stem if names[bag.resolve().stem] == 1 else str(bag), _with_images(bag), bag)
-        for bag in found
+        NamedVideo(
+            bag.resolve().stem if counts[bag.resolve().stem] == 1 else str(bag), _open_recording(bag), bag
+        )
+        for bag in bags
     ]
 
 
 def make_jobs(
-    videos: Sequence[Video],
-    answers: Answers,
+    videos: Sequence[NamedVideo],
+    source: PredictionSource,
     *,
     robustness: Robustness = "one-pass",
-    rules: Rules = DEFAULT_RULES,
+    rules: ScoringRules = DEFAULT_RULES,
 ) -> list[Job]:
-    """A job for each video and start.
+    """Make a job for each video and initialization.
+
+    Args:
+        videos: videos of the run.
+        source: source of the predictions.
+        robustness: initializations of a single-target tracker.
+        rules: rules by which many objects are scored.
 
     Raises:
-        SourceError: several result files may be of one video.
+        SourceError: several result files match one video.
     """
-    published: dict[str, Path] = {}
-    if isinstance(answers, ResultFiles):
-        published = find_results(answers.path, [video.name for video in videos])
+    result_paths: dict[str, Path] = {}
+    if isinstance(source, ResultFiles):
+        result_paths = find_results(source.path, [video.name for video in videos])
     return [
         Job(
             video.name,
             video.sequence,
-            answers,
-            start,
+            source,
+            initialization,
             rules,
-            video.bag,
-            published.get(video.name),
+            video.bag_path,
+            result_paths.get(video.name),
         )
         for video in videos
-        for start in _starts(video.sequence, robustness)
+        for initialization in _plan_initializations(video.sequence, robustness)
     ]
 
 
-def _starts(video: VideoSequence, robustness: Robustness) -> Sequence[Start]:
-    """The starts of a video, of which nothing is kept; one where no target can be read: its job will say."""
+def _plan_initializations(video: VideoSequence, robustness: Robustness) -> Sequence[Initialization]:
+    """Make the initializations of a video. Without a readable target, its one job reports the error."""
     if robustness == "one-pass":
         return (ONE_PASS,)
     try:
-        present = np.flatnonzero(np.isfinite(target_boxes(copy(video).truth)[:, 0]))
+        # A copy, so that the ground truth is not cached in the job.
+        boxes = find_target_boxes(copy(video).truth)
     except (SourceError, ValueError):
         return (ONE_PASS,)
-    return starts(robustness, present.tolist()) if len(present) else (ONE_PASS,)
+    present_frames = np.flatnonzero(np.isfinite(boxes[:, 0]))
+    return make_initializations(robustness, present_frames.tolist()) if len(present_frames) else (ONE_PASS,)
 
 
-def _with_images(bag: Path) -> VideoSequence:
-    """A recording as a video; one whose images were not recorded has only its truth."""
+def _open_recording(bag: Path) -> VideoSequence:
+    """Open a recording as a video. A recording without images has only its ground truth."""
     try:
         return BagSequence(bag)
     except SourceError:

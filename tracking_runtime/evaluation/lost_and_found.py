@@ -1,8 +1,9 @@
-"""Whether a tracker of one target says when it is gone, only then, and finds it again.
+"""LOST and re-detection statistics of single-object trackers.
 
-An absence is a run of frames without the target; a return, the run of frames with it that follows. Either
-counts if it lasts as long as the tracker is given for it. A target that was last seen at the image's border
-has left the view; another is hidden.
+An absence is a series of frames without the target. A return is the series of frames with the target after an
+absence. Both count only if they last at least as long as the time limit of the tracker. If the target touched
+the image's border in its last frame, the absence counts as an exit from the view. Otherwise, the target is
+occluded.
 """
 
 from __future__ import annotations
@@ -15,34 +16,40 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tracking_runtime.boxes import border_distance
-from tracking_runtime.evaluation.one_pass import frame_overlaps
+from tracking_runtime.boxes import compute_border_distance
+from tracking_runtime.evaluation.one_pass import compute_frame_overlaps
 
 NOTICE_FRAMES = 10
+"""Time limit, in frames, within which an absence must be reported as LOST."""
+
 RETURN_FRAMES = 15
+"""Time limit, in frames, within which a target must be found after its return."""
+
 FOUND_OVERLAP = 0.5
+"""Minimum intersection over union of a found target."""
+
 BORDER_PX = 1.0
-"""From the image's border, within which a box touches it."""
+"""Maximum distance, in pixels, of a box that touches the image's border."""
 
 
 @dataclass(frozen=True)
 class LostAndFound:
-    """Counts of one video, or of several together.
+    """Counts of one or several videos.
 
     Attributes:
-        absences: of at least ``NOTICE_FRAMES`` frames.
-        noticed: of them, those in whose first ``NOTICE_FRAMES`` frames the tracker called the target lost.
-        exits: of the absences, those of a target that left the view.
-        exits_noticed: of them, those noticed.
-        returns: of at least ``RETURN_FRAMES`` frames.
-        found: of them, those in whose first ``RETURN_FRAMES`` frames the tracker had the target again: not
-            called lost, with an overlap of at least ``FOUND_OVERLAP``.
-        entries: of the returns, those of a target that had left the view.
-        entries_found: of them, those found.
-        present: frames with the target.
-        lost_present: of them, those in which the tracker called it lost.
-        settled: frames with the target that are none of the first ``RETURN_FRAMES`` after an absence.
-        lost_settled: of them, those in which the tracker called it lost.
+        absences: number of absences of at least `NOTICE_FRAMES` frames.
+        noticed: number of them that are reported as LOST within their first `NOTICE_FRAMES` frames.
+        exits: number of absences in which the target left the view.
+        exits_noticed: number of exits that are noticed.
+        returns: number of returns of at least `RETURN_FRAMES` frames.
+        found: number of them in which the target is found within the first `RETURN_FRAMES` frames: not LOST,
+            with an overlap of at least `FOUND_OVERLAP`.
+        entries: number of returns of a target that had left the view.
+        entries_found: number of entries that are found.
+        present: number of frames with the target.
+        lost_present: number of them that are reported as LOST.
+        settled: number of frames with the target, without the first `RETURN_FRAMES` frames after an absence.
+        lost_settled: number of them that are reported as LOST.
     """
 
     absences: int = 0
@@ -59,74 +66,77 @@ class LostAndFound:
     lost_settled: int = 0
 
     @property
-    def figures(self) -> dict[str, float]:
-        """Shares by what they mean; NaN where nothing of the kind happened."""
+    def metrics(self) -> dict[str, float]:
+        """Fractions by their description; NaN if the event never happened."""
         return {
-            f"called lost within {NOTICE_FRAMES} frames": _share(self.noticed, self.absences),
-            "- where it left the view": _share(self.exits_noticed, self.exits),
-            "called lost while visible": _share(self.lost_present, self.present),
-            f"- but for {RETURN_FRAMES} frames after a return": _share(self.lost_settled, self.settled),
-            f"found within {RETURN_FRAMES} frames of its return": _share(self.found, self.returns),
-            "- where it had left the view": _share(self.entries_found, self.entries),
+            f"called lost within {NOTICE_FRAMES} frames": _divide(self.noticed, self.absences),
+            "- where it left the view": _divide(self.exits_noticed, self.exits),
+            "called lost while visible": _divide(self.lost_present, self.present),
+            f"- but for {RETURN_FRAMES} frames after a return": _divide(self.lost_settled, self.settled),
+            f"found within {RETURN_FRAMES} frames of its return": _divide(self.found, self.returns),
+            "- where it had left the view": _divide(self.entries_found, self.entries),
         }
 
 
-def lost_and_found(
-    predicted: ArrayLike, called_lost: ArrayLike, truth: ArrayLike, *, width: int, height: int
+def count_lost_and_found(
+    predicted: ArrayLike, is_lost: ArrayLike, truth: ArrayLike, *, width: int, height: int
 ) -> LostAndFound:
-    """Compare a tracker's answers to one video with the truth.
+    """Compare a tracker's predictions of one video with the ground truth.
 
     Args:
-        predicted: ``(frames, 4)`` boxes x, y, width, height in pixels.
-        called_lost: ``(frames,)`` whether the tracker called the target lost.
-        truth: ``(frames, 4)`` boxes, NaN or sizeless where the target is absent.
-        width: of the image, in pixels.
-        height: of the image, in pixels.
+        predicted: boxes in pixels, (frames, 4): x, y, width, height.
+        is_lost: whether the tracker reports the target as LOST, (frames,).
+        truth: boxes, (frames, 4); NaN or without a size if the target is absent.
+        width: width of the image in pixels.
+        height: height of the image in pixels.
 
     Raises:
-        ValueError: they have different lengths.
+        ValueError: the lengths differ.
     """
-    overlaps, lost = frame_overlaps(predicted, truth), np.asarray(called_lost, bool)
+    overlaps = compute_frame_overlaps(predicted, truth)
+    lost = np.asarray(is_lost, bool)
     if len(lost) != len(overlaps):
-        raise ValueError(f"{len(lost)} answers of the tracker for {len(overlaps)} frames")
-    present = np.isfinite(overlaps)
-    having = ~lost & (np.nan_to_num(overlaps) >= FOUND_OVERLAP)
-    at_border = border_distance(truth, width, height) <= BORDER_PX
-    settled = present.copy()
+        raise ValueError(f"{len(lost)} predictions for {len(overlaps)} frames")
+    is_present = np.isfinite(overlaps)
+    is_found = ~lost & (np.nan_to_num(overlaps) >= FOUND_OVERLAP)
+    is_at_border = compute_border_distance(truth, width, height) <= BORDER_PX
+    is_settled = is_present.copy()
     counts: Counter[str] = Counter()
-    left = False
-    for start, stop in _runs(present):
-        if not present[start]:
-            left = start > 0 and bool(at_border[start - 1])
+    has_left = False
+    for start, stop in _find_series(is_present):
+        if not is_present[start]:
+            # An absence
+            has_left = start > 0 and bool(is_at_border[start - 1])
             if stop - start >= NOTICE_FRAMES:
                 noticed = bool(lost[start : start + NOTICE_FRAMES].any())
-                counts.update(absences=1, noticed=noticed, exits=left, exits_noticed=left and noticed)
+                counts.update(absences=1, noticed=noticed, exits=has_left, exits_noticed=has_left and noticed)
         elif start > 0:
-            settled[start : start + RETURN_FRAMES] = False
+            # A return
+            is_settled[start : start + RETURN_FRAMES] = False
             if stop - start >= RETURN_FRAMES:
-                found = bool(having[start : start + RETURN_FRAMES].any())
-                counts.update(returns=1, found=found, entries=left, entries_found=left and found)
+                found = bool(is_found[start : start + RETURN_FRAMES].any())
+                counts.update(returns=1, found=found, entries=has_left, entries_found=has_left and found)
     return LostAndFound(
         **counts,
-        present=int(present.sum()),
-        lost_present=int(lost[present].sum()),
-        settled=int(settled.sum()),
-        lost_settled=int(lost[settled].sum()),
+        present=int(is_present.sum()),
+        lost_present=int(lost[is_present].sum()),
+        settled=int(is_settled.sum()),
+        lost_settled=int(lost[is_settled].sum()),
     )
 
 
-def together(videos: Sequence[LostAndFound]) -> LostAndFound:
-    """The counts of several videos."""
+def combine_lost_and_found(videos: Sequence[LostAndFound]) -> LostAndFound:
+    """Add up the counts of several videos."""
     return LostAndFound(
         *(sum(getattr(video, field.name) for video in videos) for field in fields(LostAndFound))
     )
 
 
-def _runs(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
-    """First index, and that after the last, of each run of equal flags."""
+def _find_series(flags: NDArray[np.bool_]) -> Iterator[tuple[int, int]]:
+    """Return the first index, and the index after the last, of each series of equal flags."""
     edges = [0, *(np.flatnonzero(np.diff(flags)) + 1).tolist(), len(flags)]
     return ((start, stop) for start, stop in pairwise(edges) if stop > start)
 
 
-def _share(part: int, whole: int) -> float:
+def _divide(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")

@@ -1,11 +1,12 @@
-"""Figures of multi-object tracking by TrackEval, with the matching rules of the field as presets.
+"""Metrics of multi-object tracking by TrackEval, with the matching rules of the field as presets.
 
-Only tracks that were seen in a frame count there: coasting and tentative ones are no claims, as in the
-official results. Figures of several sequences are of all their boxes together, as TrackEval combines them; so
-are those of the groups of identities that a long sequence falls into.
+Predictions contain only tracks that were detected in their frame. Coasting and tentative tracks are left out,
+as in the official results. Metrics of several sequences are computed from all their boxes together, as
+TrackEval does. The same holds for the identity groups of a long sequence.
 
-One definition differs between the field's tools: TrackEval, and so this module, calls an object mostly
-tracked that is matched in more than 80 % of its frames, py-motmetrics one matched in 80 % or more.
+The tools of the field differ in one definition. TrackEval, and this module, counts an object as mostly
+tracked if it is matched in more than 80 % of its frames. py-motmetrics counts an object that is matched in 80
+% or more.
 """
 
 from __future__ import annotations
@@ -20,27 +21,27 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from trackeval.metrics import CLEAR, HOTA, Identity
 
-from tracking_runtime.boxes import Boxes, as_boxes, centres, intersection_over_union
-from tracking_runtime.evaluation.identity_groups import LARGEST_TABLE, groups_apart
-from tracking_runtime.io.disk_list import Made, Spool
+from tracking_runtime.boxes import Boxes, FrameBoxes, compute_centers, intersection_over_union
+from tracking_runtime.evaluation.identity_groups import MAX_TABLE_SIZE, find_identity_groups
+from tracking_runtime.io.disk_list import DiskList, LazySequence
 
 Similarity = Callable[[Boxes, Boxes], NDArray[np.float64]]
 
 
-def centre_similarity(truth: Boxes, tracked: Boxes) -> NDArray[np.float64]:
-    """``(n, m)`` 1 for the same centre, 0.5 at 5 px, 0 from 10 px on."""
-    distance = np.linalg.norm(centres(truth)[:, None] - centres(tracked)[None], axis=2)
-    return np.clip(1 - distance / 10, 0, 1)
+def compute_center_similarity(truth: Boxes, predictions: Boxes) -> NDArray[np.float64]:
+    """Compute the similarity of centers, (n, m): 1 for equal centers, 0.5 at 5 px, 0 from 10 px."""
+    distance_px = np.linalg.norm(compute_centers(truth)[:, None] - compute_centers(predictions)[None], axis=2)
+    return np.clip(1 - distance_px / 10, 0, 1)
 
 
 @dataclass(frozen=True)
 class Matching:
-    """When a track is the object.
+    """Rule by which a predicted box matches a true one.
 
     Attributes:
-        name: as reports call it.
-        similarity: of true and tracked boxes, 0..1.
-        threshold: from which they match.
+        name: name in reports.
+        similarity: function from true and predicted boxes to their similarity, (n, m), 0..1.
+        threshold: minimum similarity of a match.
     """
 
     name: str
@@ -51,56 +52,39 @@ class Matching:
 IOU_03 = Matching("IoU >= 0.3 (SPAX, MP2Net)", intersection_over_union, 0.3)
 IOU_04 = Matching("IoU >= 0.4 (CFTracker)", intersection_over_union, 0.4)
 ANY_OVERLAP = Matching("any overlap (CFTracker's repository)", intersection_over_union, 1e-7)
-CENTRE_5PX = Matching("centres closer than 5 px (HiEUM)", centre_similarity, 0.5 + 1e-9)  # not at 5 px
+CENTER_5PX = Matching(
+    "centers closer than 5 px (HiEUM)",
+    compute_center_similarity,
+    0.5 + 1e-9,  # excludes a distance of exactly 5 px
+)
 MATCHINGS: Mapping[str, Matching] = {
     "iou0.3": IOU_03,
     "iou0.4": IOU_04,
     "any-overlap": ANY_OVERLAP,
-    "centre5px": CENTRE_5PX,
+    "centre5px": CENTER_5PX,
 }
 
 
 @dataclass(frozen=True)
-class FrameBoxes:
-    """Identified boxes in one frame: ids ``(n,)``, boxes ``(n, 4)``."""
-
-    ids: NDArray[np.int64]
-    boxes: Boxes
-
-
-@dataclass(frozen=True)
-class ScoredBoxes(FrameBoxes):
-    """The same with ``(n,)`` scores and class ids, as trackers give them."""
-
-    scores: NDArray[np.float64]
-    class_ids: NDArray[np.int64]
-
-    @classmethod
-    def none(cls) -> ScoredBoxes:
-        """A frame with nothing in it."""
-        return cls(np.zeros(0, np.int64), as_boxes([]), np.zeros(0), np.zeros(0, np.int64))
-
-
-@dataclass(frozen=True)
 class MotScores:
-    """TrackEval's figures, its numbers untouched.
+    """Metrics of multi-object tracking, unchanged from TrackEval.
 
     Attributes:
         mota: CLEAR accuracy.
-        idf1: identity F1.
-        hota: higher-order accuracy, mean over its thresholds; of IoU or of the matching's similarity.
-        detection_accuracy: HOTA's DetA, mean over its thresholds.
-        association_accuracy: HOTA's AssA, mean over its thresholds.
-        precision: share of the tracked boxes that match.
-        recall: share of the true boxes that are matched.
-        identity_switches: CLEAR's IDSW.
-        false_positives: tracked boxes that match nothing.
-        misses: true boxes that nothing matches.
-        mostly_tracked: objects matched in more than 80 % of their frames.
-        mostly_lost: objects matched in less than 20 %.
-        fragmentations: interruptions of objects' matches.
-        objects: true identities.
-        truths: true boxes.
+        idf1: F1 of the identities.
+        hota: higher-order accuracy, mean over its thresholds of IoU or of the matching's similarity.
+        detection_accuracy: DetA of HOTA, mean over its thresholds.
+        association_accuracy: AssA of HOTA, mean over its thresholds.
+        precision: fraction of the predicted boxes that match.
+        recall: fraction of the true boxes that are matched.
+        identity_switches: IDSW of CLEAR.
+        false_positives: number of predicted boxes without a match.
+        misses: number of true boxes without a match.
+        mostly_tracked: number of objects that are matched in more than 80 % of their frames.
+        mostly_lost: number of objects that are matched in less than 20 % of their frames.
+        fragmentations: number of interruptions of objects' matches.
+        objects: number of true identities.
+        truths: number of true boxes.
     """
 
     mota: float
@@ -121,14 +105,14 @@ class MotScores:
 
 
 @dataclass(frozen=True)
-class Counts:
-    """What TrackEval makes of one sequence, or of several together, by its own names.
+class TrackEvalCounts:
+    """Results of TrackEval for one or several sequences, by TrackEval's own names.
 
     Attributes:
-        clear: of its metric CLEAR.
-        identity: of its metric Identity.
-        hota: of its metric HOTA, values and ``(19,)`` arrays.
-        objects: true identities.
+        clear: results of its metric CLEAR.
+        identity: results of its metric Identity.
+        hota: results of its metric HOTA: values and arrays, (19,).
+        objects: number of true identities.
     """
 
     clear: Mapping[str, Any]
@@ -138,7 +122,7 @@ class Counts:
 
     @property
     def scores(self) -> MotScores:
-        """The usual figures."""
+        """Usual metrics."""
         clear = self.clear
         return MotScores(
             mota=float(clear["MOTA"]),
@@ -159,78 +143,84 @@ class Counts:
         )
 
 
-def count(
+def compute_counts(
     truth: Sequence[FrameBoxes],
-    tracked: Sequence[FrameBoxes],
+    predictions: Sequence[FrameBoxes],
     matching: Matching = IOU_03,
     *,
-    largest_table: int = LARGEST_TABLE,
-) -> Counts:
-    """TrackEval's results of one sequence, its frames in order.
+    max_table_size: int = MAX_TABLE_SIZE,
+) -> TrackEvalCounts:
+    """Compute TrackEval's results of one sequence.
 
     Args:
-        truth: of each frame.
-        tracked: in each frame.
-        matching: when a track is the object.
-        largest_table: see ``groups_apart``.
+        truth: true boxes of each frame in order.
+        predictions: predicted boxes of each frame in order.
+        matching: rule of a match.
+        max_table_size: size of a table of identities, see `find_identity_groups`.
 
     Raises:
-        ValueError: the two have different lengths, or a frame has an id twice.
+        ValueError: the lengths differ, or a frame contains an id twice.
     """
-    if len(truth) != len(tracked):
-        raise ValueError(f"{len(tracked)} tracked frames for {len(truth)} true ones")
+    if len(truth) != len(predictions):
+        raise ValueError(f"{len(predictions)} frames of predictions for {len(truth)} frames of ground truth")
     options = {"THRESHOLD": matching.threshold, "PRINT_CONFIG": False}
-    identity, hota = Identity(options), HOTA()
-    data = _trackeval_data(truth, tracked, matching)
-    parts = []
-    for part in apart(truth, tracked, matching, largest_table=largest_table):
-        of_part = _trackeval_data(*part, matching)
-        parts.append((identity.eval_sequence(of_part), hota.eval_sequence(of_part)))
-    return Counts(
+    identity = Identity(options)
+    hota = HOTA()
+    data = _make_trackeval_data(truth, predictions, matching)
+    identity_parts = []
+    hota_parts = []
+    for group in split_by_identity_group(truth, predictions, matching, max_table_size=max_table_size):
+        group_data = _make_trackeval_data(*group, matching)
+        identity_parts.append(identity.eval_sequence(group_data))
+        hota_parts.append(hota.eval_sequence(group_data))
+    return TrackEvalCounts(
         clear=CLEAR(options).eval_sequence(data),
-        identity=_together(identity, [found for found, _ in parts]),
-        hota=_together(hota, [found for _, found in parts]),
+        identity=_combine_parts(identity, identity_parts),
+        hota=_combine_parts(hota, hota_parts),
         objects=data["num_gt_ids"],
     )
 
 
-def apart(
+def split_by_identity_group(
     truth: Sequence[FrameBoxes],
-    tracked: Sequence[FrameBoxes],
+    predictions: Sequence[FrameBoxes],
     matching: Matching,
     *,
-    largest_table: int = LARGEST_TABLE,
+    max_table_size: int = MAX_TABLE_SIZE,
 ) -> Iterator[tuple[Sequence[FrameBoxes], Sequence[FrameBoxes]]]:
-    """A sequence as one, or if it has very many identities as several, whose identities never meet.
+    """Split a sequence with many identities into sequences whose identities never overlap.
 
     Yields:
-        truth and tracks of the frames that have any of a group; one pair of nothing where nothing is in any.
+        Truth and predictions of the frames that have any of a group. An empty sequence yields one empty pair.
     """
-    similarities = _similarities(truth, tracked, matching)
-    groups = groups_apart(_ids(truth), _ids(tracked), similarities, largest=largest_table)
-    for parts in chain([next(groups, ())], groups):
-        true_part, tracked_part = Spool[FrameBoxes](), Spool[FrameBoxes]()
-        for part in parts:
-            true_part.append(_chosen(truth[part.frame], part.true))
-            tracked_part.append(_chosen(tracked[part.frame], part.tracked))
-        yield true_part, tracked_part
+    similarities = _compute_similarities(truth, predictions, matching)
+    groups = find_identity_groups(
+        _list_ids(truth), _list_ids(predictions), similarities, max_table_size=max_table_size
+    )
+    for group in chain([next(groups, ())], groups):
+        group_truth = DiskList[FrameBoxes]()
+        group_predictions = DiskList[FrameBoxes]()
+        for frame in group:
+            group_truth.append(_select_boxes(truth[frame.frame_index], frame.truth_mask))
+            group_predictions.append(_select_boxes(predictions[frame.frame_index], frame.prediction_mask))
+        yield group_truth, group_predictions
 
 
-def evaluate(
-    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching = IOU_03
+def score_tracks(
+    truth: Sequence[FrameBoxes], predictions: Sequence[FrameBoxes], matching: Matching = IOU_03
 ) -> MotScores:
-    """Figures of one sequence, its frames in order.
+    """Compute the metrics of one sequence, with its frames in order.
 
     Raises:
-        ValueError: the two have different lengths, or a frame has an id twice.
+        ValueError: the lengths differ, or a frame contains an id twice.
     """
-    return count(truth, tracked, matching).scores
+    return compute_counts(truth, predictions, matching).scores
 
 
-def combined(sequences: Sequence[Counts]) -> Counts:
-    """Several sequences as one, by TrackEval."""
+def combine_counts(sequences: Sequence[TrackEvalCounts]) -> TrackEvalCounts:
+    """Combine several sequences by TrackEval, as if they were one."""
     options = {"PRINT_CONFIG": False}
-    return Counts(
+    return TrackEvalCounts(
         clear=CLEAR(options).combine_sequences(dict(enumerate(counts.clear for counts in sequences))),
         identity=Identity(options).combine_sequences(
             dict(enumerate(counts.identity for counts in sequences))
@@ -242,7 +232,13 @@ def combined(sequences: Sequence[Counts]) -> Counts:
 
 @dataclass(frozen=True)
 class FrameCounts:
-    """``(frames,)`` objects and tracks in each frame, and matches between them."""
+    """Counts of each frame.
+
+    Attributes:
+        objects: number of true objects, (frames,).
+        tracks: number of predicted objects, (frames,).
+        matches: number of matches between them, (frames,).
+    """
 
     objects: NDArray[np.int64]
     tracks: NDArray[np.int64]
@@ -250,113 +246,131 @@ class FrameCounts:
 
     @property
     def errors(self) -> NDArray[np.int64]:
-        """``(frames,)`` misses and false tracks."""
+        """Number of misses and false positives, (frames,)."""
         return self.objects + self.tracks - 2 * self.matches
 
 
-def count_frames(
-    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching = IOU_03
+def count_matches_per_frame(
+    truth: Sequence[FrameBoxes], predictions: Sequence[FrameBoxes], matching: Matching = IOU_03
 ) -> FrameCounts:
-    """Counts in each frame alone, matched one to one, with the largest similarity in all."""
+    """Count the matches of each frame on its own: one to one, with the largest total similarity."""
     counts = np.zeros((len(truth), 3), np.int64)
-    for frame, (actual, claimed) in enumerate(zip(truth, tracked, strict=True)):
-        similarity = matching.similarity(actual.boxes, claimed.boxes)
+    for index, (true, predicted) in enumerate(zip(truth, predictions, strict=True)):
+        similarity = matching.similarity(true.boxes, predicted.boxes)
         similarity = np.where(similarity >= matching.threshold, similarity, 0)
-        matches = (similarity[linear_sum_assignment(-similarity)] > 0).sum()
-        counts[frame] = len(actual.ids), len(claimed.ids), matches
+        num_matches = (similarity[linear_sum_assignment(-similarity)] > 0).sum()
+        counts[index] = len(true.ids), len(predicted.ids), num_matches
     return FrameCounts(*counts.T)
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """How well one object was covered by any track.
+    """Coverage of one object by any tracks.
 
     Attributes:
-        frames: in which the object is.
-        covered: of them, those with a track's centre near the object's.
-        identities: different tracks that covered it.
-        longest_identity: frames covered by the one that did so most.
+        num_frames: number of frames that show the object.
+        num_covered: number of these frames in which a track's center is near the object's.
+        num_identities: number of different tracks that cover the object.
+        num_longest_identity: number of frames covered by the track that covers the object the longest.
     """
 
-    frames: int
-    covered: int
-    identities: int
-    longest_identity: int
+    num_frames: int
+    num_covered: int
+    num_identities: int
+    num_longest_identity: int
 
     @property
-    def share(self) -> float:
-        """Of the object's frames, those covered."""
-        return self.covered / self.frames if self.frames else float("nan")
+    def fraction(self) -> float:
+        """Fraction of the object's frames that are covered; NaN without frames."""
+        return self.num_covered / self.num_frames if self.num_frames else float("nan")
 
 
-def coverage(
-    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], *, object_id: int = 1, within_px: float = 5.0
+def compute_coverage(
+    truth: Sequence[FrameBoxes],
+    predictions: Sequence[FrameBoxes],
+    *,
+    object_id: int = 1,
+    max_distance_px: float = 5.0,
 ) -> Coverage:
-    """In how many of its frames an object has a track's centre within some pixels of its own."""
-    frames, ids = 0, []
-    for actual, claimed in zip(truth, tracked, strict=True):
-        box = actual.boxes[actual.ids == object_id]
+    """Compute the coverage of one object.
+
+    Args:
+        truth: true boxes of each frame.
+        predictions: predicted boxes of each frame.
+        object_id: id of the object.
+        max_distance_px: maximum distance of the centers in pixels.
+    """
+    num_frames = 0
+    covering_ids = []
+    for true, predicted in zip(truth, predictions, strict=True):
+        box = true.boxes[true.ids == object_id]
         if len(box) == 0:
             continue
-        frames += 1
-        distance = np.linalg.norm(centres(claimed.boxes) - centres(box[:1]), axis=1)
-        if len(distance) and distance.min() <= within_px:
-            ids.append(int(claimed.ids[distance.argmin()]))
-    _, counts = np.unique(ids, return_counts=True)
-    return Coverage(frames, len(ids), len(counts), int(counts.max(initial=0)))
+        num_frames += 1
+        distance_px = np.linalg.norm(compute_centers(predicted.boxes) - compute_centers(box[:1]), axis=1)
+        if len(distance_px) and distance_px.min() <= max_distance_px:
+            covering_ids.append(int(predicted.ids[distance_px.argmin()]))
+    _, counts = np.unique(covering_ids, return_counts=True)
+    return Coverage(num_frames, len(covering_ids), len(counts), int(counts.max(initial=0)))
 
 
-def _ids(frames: Sequence[FrameBoxes]) -> Sequence[NDArray[np.int64]]:
-    return Made(len(frames), lambda frame: frames[frame].ids)
+def _list_ids(frames: Sequence[FrameBoxes]) -> Sequence[NDArray[np.int64]]:
+    return LazySequence(len(frames), lambda index: frames[index].ids)
 
 
-def _similarities(
-    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching
+def _compute_similarities(
+    truth: Sequence[FrameBoxes], predictions: Sequence[FrameBoxes], matching: Matching
 ) -> Sequence[NDArray[np.float64]]:
-    return Made(len(truth), lambda frame: matching.similarity(truth[frame].boxes, tracked[frame].boxes))
+    return LazySequence(
+        len(truth), lambda index: matching.similarity(truth[index].boxes, predictions[index].boxes)
+    )
 
 
-def _chosen(frame: FrameBoxes, which: NDArray[np.bool_]) -> FrameBoxes:
-    return FrameBoxes(frame.ids[which], frame.boxes[which])
+def _select_boxes(frame: FrameBoxes, mask: NDArray[np.bool_]) -> FrameBoxes:
+    return FrameBoxes(frame.ids[mask], frame.boxes[mask])
 
 
-def _together(metric: Any, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """What a metric of TrackEval makes of the parts of one sequence; a single one stays as it is."""
+def _combine_parts(metric: Any, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Combine a TrackEval metric's results for the parts of a sequence. A single part stays unchanged."""
     combined: Mapping[str, Any] = metric.combine_sequences(dict(enumerate(parts)))
     return combined if len(parts) > 1 else parts[0]
 
 
-def _trackeval_data(
-    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching
+def _make_trackeval_data(
+    truth: Sequence[FrameBoxes], predictions: Sequence[FrameBoxes], matching: Matching
 ) -> dict[str, Any]:
-    """What TrackEval reads a frame at a time, as often as it likes, and the counts that it wants before."""
-    gt_names, gt_count = _names_and_count(truth)
-    tracker_names, tracker_count = _names_and_count(tracked)
+    """Make TrackEval's input. It iterates over the frames as often as it needs."""
+    true_ids, num_true_boxes = _count_ids(truth)
+    predicted_ids, num_predicted_boxes = _count_ids(predictions)
     return {
         "num_timesteps": len(truth),
-        "num_gt_ids": len(gt_names),
-        "num_tracker_ids": len(tracker_names),
-        "num_gt_dets": gt_count,
-        "num_tracker_dets": tracker_count,
-        "gt_ids": _consecutive(truth, gt_names),
-        "tracker_ids": _consecutive(tracked, tracker_names),
-        "similarity_scores": _similarities(truth, tracked, matching),
+        "num_gt_ids": len(true_ids),
+        "num_tracker_ids": len(predicted_ids),
+        "num_gt_dets": num_true_boxes,
+        "num_tracker_dets": num_predicted_boxes,
+        "gt_ids": _renumber_ids(truth, true_ids),
+        "tracker_ids": _renumber_ids(predictions, predicted_ids),
+        "similarity_scores": _compute_similarities(truth, predictions, matching),
     }
 
 
-def _names_and_count(frames: Sequence[FrameBoxes]) -> tuple[NDArray[np.int64], int]:
-    """The ids in some frames, in order, and how often any of them is in one."""
-    names: set[int] = set()
-    count = 0
-    for number, frame in enumerate(frames):
+def _count_ids(frames: Sequence[FrameBoxes]) -> tuple[NDArray[np.int64], int]:
+    """Return the sorted unique ids of all frames and the number of boxes.
+
+    Raises:
+        ValueError: a frame contains an id twice.
+    """
+    unique_ids: set[int] = set()
+    num_boxes = 0
+    for index, frame in enumerate(frames):
         ids, counts = np.unique(frame.ids, return_counts=True)
         if (counts > 1).any():
-            raise ValueError(f"id {ids[counts > 1][0]} is twice in frame {number}")
-        names.update(ids.tolist())
-        count += len(ids)
-    return np.array(sorted(names), np.int64), count
+            raise ValueError(f"id {ids[counts > 1][0]} is twice in frame {index}")
+        unique_ids.update(ids.tolist())
+        num_boxes += len(ids)
+    return np.array(sorted(unique_ids), np.int64), num_boxes
 
 
-def _consecutive(frames: Sequence[FrameBoxes], names: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
-    """Ids counted from 0 without gaps, as TrackEval wants them, by the ids that they stand for."""
-    return Made(len(frames), lambda frame: np.searchsorted(names, frames[frame].ids))
+def _renumber_ids(frames: Sequence[FrameBoxes], unique_ids: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
+    """Return the ids of each frame counted from 0 without gaps, as TrackEval expects them."""
+    return LazySequence(len(frames), lambda index: np.searchsorted(unique_ids, frames[index].ids))

@@ -1,12 +1,13 @@
-"""One-pass evaluation of a single target (Wu et al., OTB, 2013), in both variants that are published.
+"""One-pass evaluation of a single target (Wu et al., OTB, 2013), in both published variants.
 
-A frame counts where the target is in it. A missing prediction (NaN) is a failure: no overlap, infinitely
-far; the MATLAB scripts in circulation leave such frames out, which favours whoever gives up. A prediction
-without a size overlaps nothing, but has a centre, whose distance counts, as there. Figures of several videos
-are the means of the videos' figures. The first frame, on which the box is given, counts if it is among the
-frames: published result files have the given box there.
+- A frame counts if it shows the target. The first frame, on which the box is given, counts if it is among the
+  frames: published result files contain the given box.
+- A missing prediction (NaN) is a failure: overlap 0, infinite distance. The MATLAB scripts in circulation
+  leave such frames out, which favors trackers that stop early.
+- A prediction without a size has overlap 0, but has a center, whose distance counts.
+- Metrics of several videos are the means of the videos' metrics.
 
-Whether a tracker knows that its target is gone is a question apart, see :func:`score_absence`.
+`score_absence` measures whether a tracker reports that its target is gone.
 """
 
 from __future__ import annotations
@@ -17,69 +18,77 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tracking_runtime.boxes import Boxes, as_boxes, centres, clip_to_image, corners
+from tracking_runtime.boxes import Boxes, as_boxes, clip_to_image, compute_centers, to_corners
 
 PRECISION_PX = 20.0
+"""Distance threshold of the precision, in pixels."""
+
 PRECISION_THRESHOLDS_PX = np.arange(0, 51, dtype=np.float64)
-NORMALISED_THRESHOLDS = np.linspace(0, 0.5, 51)
+"""Distance thresholds of the precision curve, in pixels."""
+
+NORMALIZED_THRESHOLDS = np.linspace(0, 0.5, 51)
+"""Distance thresholds of the normalized precision, in units of the box's width and height."""
 
 
 @dataclass(frozen=True)
-class Protocol:
-    """How overlaps and distances are counted.
+class SuccessProtocol:
+    """Thresholds of overlap and their comparison.
 
     Attributes:
-        name: as it is called.
-        thresholds: of overlap, over which success is averaged.
-        inclusive: whether an overlap equal to the threshold is a success.
-        within: whether a distance equal to the threshold is precise.
+        name: name of the protocol.
+        thresholds: overlaps over which the success is averaged.
+        is_overlap_inclusive: whether an overlap equal to the threshold is a success.
+        is_distance_inclusive: whether a distance equal to the threshold is precise.
     """
 
     name: str
     thresholds: NDArray[np.float64]
-    inclusive: bool
-    within: bool
+    is_overlap_inclusive: bool
+    is_distance_inclusive: bool
 
 
-def _matlab_steps(count: int) -> NDArray[np.float64]:
-    """``1/count`` to 1 as MATLAB's ``0:1/count:1`` has them: from 0 up to the middle, from 1 down after it.
+def _make_matlab_range(count: int) -> NDArray[np.float64]:
+    """Make `1/count` to 1 like MATLAB's `0:1/count:1`: from 0 up to the middle, from 1 down to the middle.
 
-    The last bit of a threshold decides about boxes of whole pixels, which often overlap by just as much.
+    The last bit of a threshold matters for boxes of whole pixels, whose overlap often equals the threshold.
     """
-    step, numbers = 1 / count, np.arange(1, count + 1)
+    step = 1 / count
+    numbers = np.arange(1, count + 1)
     return np.where(numbers <= count // 2, numbers * step, 1 - (count - numbers) * step)
 
 
-OTB = Protocol("OTB", np.linspace(0, 1, 21), inclusive=False, within=True)
-MATLAB = Protocol("MATLAB", _matlab_steps(50), inclusive=True, within=False)
+OTB = SuccessProtocol("OTB", np.linspace(0, 1, 21), is_overlap_inclusive=False, is_distance_inclusive=True)
+MATLAB = SuccessProtocol(
+    "MATLAB", _make_matlab_range(50), is_overlap_inclusive=True, is_distance_inclusive=False
+)
 
 
 @dataclass(frozen=True)
-class Errors:
-    """What went wrong in each frame that counts, ``(n,)`` each.
+class OnePassErrors:
+    """Overlap and distance in each frame that counts, (n,) each.
 
     Attributes:
         overlaps: intersection over union.
-        distances_px: between the centres, infinite where the prediction is NaN.
-        normalised: the same, in units of the true box's width and height.
+        distances_px: distance of the centers in pixels; infinite if the prediction is NaN.
+        normalized_distances: distance of the centers in units of the true box's width and height.
     """
 
     overlaps: NDArray[np.float64]
     distances_px: NDArray[np.float64]
-    normalised: NDArray[np.float64]
+    normalized_distances: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Scores:
-    """Figures of one video, or the means of several.
+class OnePassScores:
+    """Metrics of one video, or means over several videos.
 
     Attributes:
         success: area under the success curve, 0..1.
-        precision: share of frames with the centre within 20 px.
-        normalised_precision: area under the normalised precision curve up to half the box's size.
-        success_curve: share of frames at each of the protocol's thresholds.
-        precision_curve: share of frames at 0..50 px.
-        frames: that counted.
+        precision: fraction of frames with a center distance within 20 px.
+        normalised_precision: area under the curve of normalized precision up to half the box's size.
+        success_curve: fraction of frames at each of the protocol's thresholds.
+        precision_curve: fraction of frames at 0..50 px.
+        frames: number of frames that count.
     """
 
     success: float
@@ -90,127 +99,146 @@ class Scores:
     frames: int
 
 
-def one_pass_errors(predicted: ArrayLike, truth: ArrayLike) -> Errors:
-    """Errors in the frames in which the target is.
+def compute_one_pass_errors(predicted: ArrayLike, truth: ArrayLike) -> OnePassErrors:
+    """Compute the errors in the frames that show the target.
 
     Args:
-        predicted: ``(frames, 4)`` boxes; NaN rows are failures, sizeless ones overlap nothing.
-        truth: ``(frames, 4)`` boxes; NaN or sizeless rows are frames without the target, which don't count.
+        predicted: boxes, (frames, 4). NaN rows are failures. Boxes without a size overlap nothing.
+        truth: boxes, (frames, 4); NaN or without a size in frames without the target, which do not count.
 
     Raises:
-        ValueError: the two have different lengths.
+        ValueError: the lengths differ.
     """
-    predicted, truth = as_boxes(predicted), as_boxes(truth)
+    predicted = as_boxes(predicted)
+    truth = as_boxes(truth)
     if len(predicted) != len(truth):
         raise ValueError(f"{len(predicted)} predicted boxes for {len(truth)} frames")
-    present = _usable(truth)
-    predicted, truth = predicted[present], truth[present]
-    sized, placed = _usable(predicted), np.isfinite(predicted).all(axis=1)
+    is_present = _has_size(truth)
+    predicted = predicted[is_present]
+    truth = truth[is_present]
+    has_size = _has_size(predicted)
+    is_finite = np.isfinite(predicted).all(axis=1)
     overlaps = np.zeros(len(truth))
-    overlaps[sized] = _overlap(predicted[sized], truth[sized])
+    overlaps[has_size] = _compute_overlap(predicted[has_size], truth[has_size])
     offsets = np.full((len(truth), 2), np.inf)
-    offsets[placed] = centres(predicted[placed]) - centres(truth[placed])
-    return Errors(overlaps, np.linalg.norm(offsets, axis=1), np.linalg.norm(offsets / truth[:, 2:], axis=1))
+    offsets[is_finite] = compute_centers(predicted[is_finite]) - compute_centers(truth[is_finite])
+    return OnePassErrors(
+        overlaps, np.linalg.norm(offsets, axis=1), np.linalg.norm(offsets / truth[:, 2:], axis=1)
+    )
 
 
-def frame_overlaps(predicted: ArrayLike, truth: ArrayLike) -> NDArray[np.float64]:
-    """``(frames,)`` overlap of every frame, NaN where the target is absent.
+def compute_frame_overlaps(predicted: ArrayLike, truth: ArrayLike) -> NDArray[np.float64]:
+    """Compute the overlap of every frame, (frames,); NaN if the target is absent.
 
     Raises:
-        ValueError: the two have different lengths.
+        ValueError: the lengths differ.
     """
-    present = _usable(as_boxes(truth))
-    overlaps = np.full(len(present), np.nan)
-    overlaps[present] = one_pass_errors(predicted, truth).overlaps
+    is_present = _has_size(as_boxes(truth))
+    overlaps = np.full(len(is_present), np.nan)
+    overlaps[is_present] = compute_one_pass_errors(predicted, truth).overlaps
     return overlaps
 
 
-def score(errors: Errors, protocol: Protocol = OTB) -> Scores:
-    """Figures of one video; NaN if no frame counts."""
+def score_one_pass(errors: OnePassErrors, protocol: SuccessProtocol = OTB) -> OnePassScores:
+    """Compute the metrics of one video; NaN if no frame counts."""
     if len(errors.overlaps) == 0:
-        nothing = np.full(len(protocol.thresholds), np.nan), np.full(len(PRECISION_THRESHOLDS_PX), np.nan)
-        return Scores(np.nan, np.nan, np.nan, *nothing, 0)
-    exceeds = np.greater_equal if protocol.inclusive else np.greater
-    near = np.less_equal if protocol.within else np.less
+        return OnePassScores(
+            success=np.nan,
+            precision=np.nan,
+            normalised_precision=np.nan,
+            success_curve=np.full(len(protocol.thresholds), np.nan),
+            precision_curve=np.full(len(PRECISION_THRESHOLDS_PX), np.nan),
+            frames=0,
+        )
+    exceeds = np.greater_equal if protocol.is_overlap_inclusive else np.greater
+    is_near = np.less_equal if protocol.is_distance_inclusive else np.less
     success_curve = exceeds(errors.overlaps, protocol.thresholds[:, None]).mean(axis=1)
-    precision_curve = near(errors.distances_px, PRECISION_THRESHOLDS_PX[:, None]).mean(axis=1)
-    normalised = near(errors.normalised, NORMALISED_THRESHOLDS[:, None]).mean()
-    precision = near(errors.distances_px, PRECISION_PX).mean()
-    return Scores(
-        float(success_curve.mean()), float(precision), float(normalised), success_curve, precision_curve,
-        len(errors.overlaps),
-    )  # fmt: skip
+    precision_curve = is_near(errors.distances_px, PRECISION_THRESHOLDS_PX[:, None]).mean(axis=1)
+    return OnePassScores(
+        success=float(success_curve.mean()),
+        precision=float(is_near(errors.distances_px, PRECISION_PX).mean()),
+        normalised_precision=float(
+            is_near(errors.normalized_distances, NORMALIZED_THRESHOLDS[:, None]).mean()
+        ),
+        success_curve=success_curve,
+        precision_curve=precision_curve,
+        frames=len(errors.overlaps),
+    )
 
 
-def mean_scores(videos: Sequence[Scores]) -> Scores:
-    """Means over videos, each counting the same, without those in which no frame counts.
+def average_scores(videos: Sequence[OnePassScores]) -> OnePassScores:
+    """Average the metrics of videos with equal weights. Leave out videos without a frame that counts.
 
     Raises:
-        ValueError: there is none.
+        ValueError: no video has a frame that counts.
     """
-    counted = [video for video in videos if video.frames]
-    if not counted:
+    scored = [video for video in videos if video.frames]
+    if not scored:
         raise ValueError("no video has a frame that counts")
-    return Scores(
-        success=float(np.mean([video.success for video in counted])),
-        precision=float(np.mean([video.precision for video in counted])),
-        normalised_precision=float(np.mean([video.normalised_precision for video in counted])),
-        success_curve=np.mean([video.success_curve for video in counted], axis=0),
-        precision_curve=np.mean([video.precision_curve for video in counted], axis=0),
-        frames=sum(video.frames for video in counted),
+    return OnePassScores(
+        success=float(np.mean([video.success for video in scored])),
+        precision=float(np.mean([video.precision for video in scored])),
+        normalised_precision=float(np.mean([video.normalised_precision for video in scored])),
+        success_curve=np.mean([video.success_curve for video in scored], axis=0),
+        precision_curve=np.mean([video.precision_curve for video in scored], axis=0),
+        frames=sum(video.frames for video in scored),
     )
 
 
 @dataclass(frozen=True)
 class AbsenceScores:
-    """Whether a tracker knew when its target was not there.
+    """Reports of LOST, compared with the target's presence.
 
     Attributes:
-        absent_frames: frames without the target.
-        noticed: share of them in which the tracker called it lost; NaN if there are none.
-        present_frames: frames with the target.
-        false_alarms: share of them in which the tracker called it lost; NaN if there are none.
+        num_absent_frames: number of frames without the target.
+        noticed_fraction: fraction of them that the tracker reports as LOST; NaN without such frames.
+        num_present_frames: number of frames with the target.
+        false_alarm_fraction: fraction of them that the tracker reports as LOST; NaN without such frames.
     """
 
-    absent_frames: int
-    noticed: float
-    present_frames: int
-    false_alarms: float
+    num_absent_frames: int
+    noticed_fraction: float
+    num_present_frames: int
+    false_alarm_fraction: float
 
 
-def score_absence(called_lost: ArrayLike, truth: ArrayLike) -> AbsenceScores:
-    """Compare what the tracker said of the target's presence with the truth.
+def score_absence(is_lost: ArrayLike, truth: ArrayLike) -> AbsenceScores:
+    """Compare the tracker's reports of LOST with the ground truth.
 
     Args:
-        called_lost: ``(frames,)`` whether the tracker called the target lost.
-        truth: ``(frames, 4)`` boxes, NaN or sizeless where the target is absent.
+        is_lost: whether the tracker reports the target as LOST, (frames,).
+        truth: boxes, (frames, 4); NaN or without a size if the target is absent.
 
     Raises:
-        ValueError: the two have different lengths.
+        ValueError: the lengths differ.
     """
-    lost, present = np.asarray(called_lost, bool), _usable(as_boxes(truth))
-    if len(lost) != len(present):
-        raise ValueError(f"{len(lost)} answers of the tracker for {len(present)} frames")
+    lost = np.asarray(is_lost, bool)
+    is_present = _has_size(as_boxes(truth))
+    if len(lost) != len(is_present):
+        raise ValueError(f"{len(lost)} predictions for {len(is_present)} frames")
     return AbsenceScores(
-        absent_frames=int((~present).sum()),
-        noticed=float(lost[~present].mean()) if (~present).any() else float("nan"),
-        present_frames=int(present.sum()),
-        false_alarms=float(lost[present].mean()) if present.any() else float("nan"),
+        num_absent_frames=int((~is_present).sum()),
+        noticed_fraction=float(lost[~is_present].mean()) if (~is_present).any() else float("nan"),
+        num_present_frames=int(is_present.sum()),
+        false_alarm_fraction=float(lost[is_present].mean()) if is_present.any() else float("nan"),
     )
 
 
-def visible_part(boxes: ArrayLike, width: float, height: float) -> Boxes:
-    """Boxes cut at the image's edges, NaN where nothing of them is inside."""
+def clip_to_visible(boxes: ArrayLike, width: float, height: float) -> Boxes:
+    """Clip boxes to the image. Return NaN for boxes outside of the image."""
     clipped = clip_to_image(boxes, width, height)
-    return np.where(_usable(clipped)[:, None], clipped, np.nan)
+    return np.where(_has_size(clipped)[:, None], clipped, np.nan)
 
 
-def _usable(boxes: Boxes) -> NDArray[np.bool_]:
+def _has_size(boxes: Boxes) -> NDArray[np.bool_]:
+    """Return whether each box is finite and has a positive width and height."""
     return np.asarray(np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1))
 
 
-def _overlap(a: Boxes, b: Boxes) -> NDArray[np.float64]:
-    a_corners, b_corners = corners(a), corners(b)
+def _compute_overlap(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+    """Compute the intersection over union of each pair of boxes, (n,)."""
+    a_corners = to_corners(a)
+    b_corners = to_corners(b)
     sides = np.minimum(a_corners[:, 2:], b_corners[:, 2:]) - np.maximum(a_corners[:, :2], b_corners[:, :2])
     intersection = np.clip(sides, 0, None).prod(axis=1)
     return intersection / (a[:, 2:].prod(axis=1) + b[:, 2:].prod(axis=1) - intersection)

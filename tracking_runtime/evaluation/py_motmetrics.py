@@ -1,8 +1,12 @@
-"""CLEAR and identity figures by py-motmetrics, by which SPAX and MP2Net publish theirs.
+"""CLEAR and identity metrics by py-motmetrics, the tool by which SPAX and MP2Net publish theirs.
 
-They differ from TrackEval's in what is mostly tracked (80 % of an object's frames or more, against more than
-80 %), in what a fragmentation is, and seldom in which of several tracks near an object it matches: TrackEval
-prefers the match of the frame before, py-motmetrics the last one, however long ago it was.
+The metrics differ from TrackEval's in three points:
+
+- mostly tracked: 80 % of an object's frames or more, in TrackEval more than 80 %;
+- fragmentations;
+- seldom in the match of an object with several tracks nearby: TrackEval prefers the match of the previous
+frame,
+  py-motmetrics the last match, however old.
 """
 
 from __future__ import annotations
@@ -12,11 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from tracking_runtime.boxes import FrameBoxes
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.identity_groups import LARGEST_TABLE
-from tracking_runtime.evaluation.multi_object import IOU_03, FrameBoxes, Matching, apart
+from tracking_runtime.evaluation.identity_groups import MAX_TABLE_SIZE
+from tracking_runtime.evaluation.multi_object import IOU_03, Matching, split_by_identity_group
 
-FIGURES: Mapping[str, str] = {
+METRIC_NAMES: Mapping[str, str] = {
     "MOTA": "mota",
     "IDF1": "idf1",
     "recall": "recall",
@@ -27,58 +32,62 @@ FIGURES: Mapping[str, str] = {
     "MT": "mostly_tracked",
     "ML": "mostly_lost",
 }
+"""Name in py-motmetrics of each metric."""
 
-_COUNTED = (*FIGURES.values(), "num_objects", "num_predictions", "num_detections", "idtp", "idfp", "idfn")
+_COMPUTED = (
+    *METRIC_NAMES.values(), "num_objects", "num_predictions", "num_detections", "idtp", "idfp", "idfn"
+)  # fmt: skip
 _SOLVER = "scipy"
 
 
-def count(
+def compute_counts(
     truth: Sequence[FrameBoxes],
-    tracked: Sequence[FrameBoxes],
+    predictions: Sequence[FrameBoxes],
     matching: Matching = IOU_03,
     *,
-    largest_table: int = LARGEST_TABLE,
+    max_table_size: int = MAX_TABLE_SIZE,
 ) -> dict[str, float]:
-    """What py-motmetrics makes of one sequence, by its own names; its frames in order.
+    """Compute py-motmetrics' results of one sequence, by its own names.
 
     Args:
-        truth: of each frame.
-        tracked: in each frame.
-        matching: when a track is the object.
-        largest_table: see ``groups_apart``.
+        truth: true boxes of each frame in order.
+        predictions: predicted boxes of each frame in order.
+        matching: rule of a match.
+        max_table_size: size of a table of identities, see `find_identity_groups`.
     """
-    groups = apart(truth, tracked, matching, largest_table=largest_table)
-    parts = [_counted(*part, matching) for part in groups]
-    return combined(parts) if len(parts) > 1 else parts[0]
+    groups = split_by_identity_group(truth, predictions, matching, max_table_size=max_table_size)
+    parts = [_compute_group(*group, matching) for group in groups]
+    return combine_counts(parts) if len(parts) > 1 else parts[0]
 
 
-def _counted(
-    truth: Sequence[FrameBoxes], tracked: Sequence[FrameBoxes], matching: Matching
+def _compute_group(
+    truth: Sequence[FrameBoxes], predictions: Sequence[FrameBoxes], matching: Matching
 ) -> dict[str, float]:
-    motmetrics = _motmetrics()
-    seen = motmetrics.MOTAccumulator(auto_id=True)
+    motmetrics = _import_motmetrics()
+    accumulator = motmetrics.MOTAccumulator(auto_id=True)
     with motmetrics.lap.set_default_solver(_SOLVER):
-        for actual, claimed in zip(truth, tracked, strict=True):
-            distances = 1 - matching.similarity(actual.boxes, claimed.boxes)
+        for true, predicted in zip(truth, predictions, strict=True):
+            distances = 1 - matching.similarity(true.boxes, predicted.boxes)
             distances[distances > 1 - matching.threshold] = np.nan
-            seen.update(actual.ids, claimed.ids, distances)
-        found = motmetrics.metrics.create().compute(seen, metrics=list(_COUNTED), return_dataframe=False)
-    return {name: float(found[name]) for name in _COUNTED}
+            accumulator.update(true.ids, predicted.ids, distances)
+        host = motmetrics.metrics.create()
+        results = host.compute(accumulator, metrics=list(_COMPUTED), return_dataframe=False)
+    return {name: float(results[name]) for name in _COMPUTED}
 
 
-def combined(sequences: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Several sequences as one, by py-motmetrics."""
-    metrics = _motmetrics().metrics.create()
-    found = metrics.compute_overall(list(sequences), metrics=list(_COUNTED), return_dataframe=False)
-    return {name: float(found[name]) for name in _COUNTED}
+def combine_counts(sequences: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Combine several sequences by py-motmetrics, as if they were one."""
+    host = _import_motmetrics().metrics.create()
+    results = host.compute_overall(list(sequences), metrics=list(_COMPUTED), return_dataframe=False)
+    return {name: float(results[name]) for name in _COMPUTED}
 
 
 def check_installed() -> None:
-    """Raise SourceError, which tells how to, where py-motmetrics is not installed."""
-    _motmetrics()
+    """Raise SourceError, with the command that installs py-motmetrics, if it is missing."""
+    _import_motmetrics()
 
 
-def _motmetrics() -> Any:
+def _import_motmetrics() -> Any:
     try:
         import motmetrics
     except ImportError:

@@ -1,7 +1,7 @@
-"""A tracker run over a video without ROS and without a clock: every frame, one after the other.
+"""Replay: a tracker run over a video without ROS and without a clock, every frame in order.
 
-Trackers are offered under the entry point group ``remote_sensing_tracking.trackers``, as classes that are
-opened with a model and an engine.
+Trackers are plug-ins of the entry-point group `remote_sensing_tracking.trackers`: classes that are opened
+with a model and an engine.
 """
 
 from __future__ import annotations
@@ -9,171 +9,194 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from typing import ClassVar, Protocol
 
 import numpy as np
 
-from tracking_runtime.boxes import Boxes, as_boxes
+from tracking_runtime.boxes import Boxes, ScoredBoxes, as_boxes
 from tracking_runtime.datasets.sequences import VideoSequence
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.initializations import ONE_PASS, Start
-from tracking_runtime.evaluation.multi_object import ScoredBoxes
-from tracking_runtime.evaluation.video_scores import Answer
+from tracking_runtime.evaluation.initializations import ONE_PASS, Initialization
+from tracking_runtime.evaluation.video_scores import Prediction
 from tracking_runtime.frames import Frame
-from tracking_runtime.io.disk_list import Spool
-from tracking_runtime.io.prefetch import read_ahead
+from tracking_runtime.io.disk_list import DiskList
+from tracking_runtime.io.prefetch import prefetch
+from tracking_runtime.plugins import TRACKERS, find_plugins, load_plugin
 
-TRACKERS = "remote_sensing_tracking.trackers"
-
-_READ_AHEAD = 4
+_PREFETCH_FRAMES = 4
 
 
 class ReplayTracker(Protocol):
-    """A tracker as a replay runs it: opened with a model, by name or path, and an engine.
+    """A tracker for replay.
 
     Attributes:
-        default_model: name of the model to take where none is asked for.
-        follows_one_target: whether it follows a target that it is shown, rather than everything that moves.
+        default_model: name of the model if the user chooses none.
+        follows_one_target: True for a tracker of one given target, False for a tracker of everything that
+            moves.
     """
 
     default_model: ClassVar[str]
     follows_one_target: ClassVar[bool]
 
     def __init__(self, model: str, engine: str) -> None:
-        """Load the model. Raises ModelError."""
+        """Load the model.
+
+        Args:
+            model: name or path of the model.
+            engine: engine that runs the model.
+
+        Raises:
+            ModelError: the model cannot be loaded.
+        """
 
     @property
     def description(self) -> Mapping[str, str]:
-        """What runs: model, sha256, engine."""
+        """Model, sha256 of its weights, and engine."""
 
-    def begin(self, video: VideoSequence) -> None:
-        """Forget everything; frames of this video come next. Raises SourceError if it cannot take them."""
+    def start_video(self, video: VideoSequence) -> None:
+        """Reset the tracker for the frames of a video. Raise SourceError if they cannot be tracked."""
 
-    def start(self, frame: Frame, box: Boxes) -> None:
-        """Follow what a ``(1, 4)`` box holds in this frame; only asked of one that follows one target."""
+    def initialize(self, frame: Frame, box: Boxes) -> None:
+        """Set the target to a box, (1, 4), of a frame. Called only if `follows_one_target`."""
 
     def track(self, frame: Frame) -> ScoredBoxes:
-        """What it sees in the next frame: confirmed objects, or the one target, boxes in its pixels."""
+        """Return the confirmed objects of the next frame, or the target. Boxes are in pixels of the frame."""
 
 
 @dataclass(frozen=True)
-class Replayed:
-    """How a replay went.
+class ReplayResult:
+    """Predictions and timing of a replay.
 
     Attributes:
-        answer: for every frame of the video from the start on.
-        first: index of that frame.
-        seconds: from the first frame asked for to the last answer.
-        tracking_seconds: of these, in the tracker.
-        dropped: frames that came while the tracker was busy; 0 in lock step.
+        prediction: prediction for every frame from the first frame.
+        first_frame: index of that frame in the video.
+        seconds: time from the request of the first frame to the last prediction.
+        tracking_seconds: part of this time inside of the tracker.
+        num_dropped: number of frames that arrived while the tracker was busy; 0 in lock step.
     """
 
-    answer: Answer
-    first: int
+    prediction: Prediction
+    first_frame: int
     seconds: float
     tracking_seconds: float
-    dropped: int
+    num_dropped: int
 
 
-def tracker_names() -> list[str]:
-    """The trackers installed."""
-    return sorted({point.name for point in entry_points(group=TRACKERS)})
+def list_trackers() -> list[str]:
+    """Return the names of the installed trackers."""
+    return list(find_plugins(TRACKERS))
 
 
 def find_tracker(name: str) -> type[ReplayTracker]:
-    """A tracker by its name.
+    """Load a tracker by its name.
 
     Raises:
-        SourceError: there is no such tracker.
+        SourceError: the tracker is unknown. The message lists the installed ones.
     """
-    found = list(entry_points(group=TRACKERS, name=name))
-    if not found:
-        raise SourceError(f"no tracker named {name!r}; there: {', '.join(tracker_names()) or 'none'}")
-    tracker: type[ReplayTracker] = found[0].load()
+    try:
+        tracker: type[ReplayTracker] = load_plugin(TRACKERS, name)
+    except LookupError as error:
+        raise SourceError(error.args[0]) from error
     return tracker
 
 
 def replay(
-    tracker: ReplayTracker, video: VideoSequence, *, start: Start = ONE_PASS, live: bool = False
-) -> Replayed:
+    tracker: ReplayTracker,
+    video: VideoSequence,
+    *,
+    initialization: Initialization = ONE_PASS,
+    live: bool = False,
+) -> ReplayResult:
     """Run a tracker over a video.
 
-    In lock step every frame is tracked. Live, by the frames' stamps and the time that each takes the tracker,
-    a frame that comes while it is busy is pushed out by the next, as in a node's mailbox, and the answer is
-    the last one given; nothing waits for that.
+    In lock step, every frame is tracked. In live mode, a frame that arrives while the tracker is busy is
+    replaced by the next, as in a node's mailbox. Arrival follows from the stamps and the tracker's time per
+    frame; the replay does not sleep. The prediction of a dropped frame is the last one.
 
     Args:
-        tracker: to run.
-        video: to run it over.
-        start: where, and with which box, a tracker of one target starts.
-        live: whether frames are dropped as in real time.
+        tracker: tracker.
+        video: video.
+        initialization: first frame and first box of a tracker of one target.
+        live: True for live mode, False for lock step.
 
     Raises:
-        SourceError: a frame cannot be read, or there is no box to start with.
-        FrameRefused: the tracker cannot use a frame.
-        TargetRefused: the tracker cannot follow the box.
+        SourceError: a frame cannot be read, or no frame has a first box.
+        FrameRefusedError: the tracker cannot use a frame.
+        TargetRefusedError: the tracker cannot track the first box.
     """
-    tracker.begin(video)
-    runner = _Runner(tracker, start)
-    began = time.perf_counter()
-    frames: Iterator[Frame] = iter(read_ahead(video, _READ_AHEAD))
-    due = in_real_time(frames, lambda: runner.last_seconds) if live else frames
-    answers = Spool(runner.answer(frame) for frame in due)
-    seconds = time.perf_counter() - began
-    if tracker.follows_one_target and runner.first is None:
+    tracker.start_video(video)
+    stepper = _TrackerStepper(tracker, initialization)
+    start = time.perf_counter()
+    frames: Iterator[Frame] = iter(prefetch(video, _PREFETCH_FRAMES))
+    received = simulate_real_time(frames, lambda: stepper.last_seconds) if live else frames
+    predictions = DiskList(stepper.step(frame) for frame in received)
+    seconds = time.perf_counter() - start
+    if tracker.follows_one_target and stepper.first_frame is None:
         raise SourceError(f"{video.name}: no frame has a true box to start from")
-    first = runner.first or 0
-    answer = answers[first:]
-    return Replayed(
-        _boxes(answer) if tracker.follows_one_target else answer,
-        first,
+    first_frame = stepper.first_frame or 0
+    prediction = predictions[first_frame:]
+    return ReplayResult(
+        _extract_boxes(prediction) if tracker.follows_one_target else prediction,
+        first_frame,
         seconds,
-        runner.tracking_seconds,
-        runner.dropped,
+        stepper.tracking_seconds,
+        stepper.num_dropped,
     )
 
 
-class _Runner:
-    """Answers of a tracker to frames in their order."""
-
-    def __init__(self, tracker: ReplayTracker, start: Start) -> None:
-        self._tracker, self._start = tracker, start
-        self._index = -1
-        self._last = ScoredBoxes.none()
-        self.first: int | None = None if tracker.follows_one_target else 0
-        self.tracking_seconds = self.last_seconds = 0.0
-        self.dropped = 0
-
-    def answer(self, frame: Frame | None) -> ScoredBoxes:
-        """The answer to a frame; the last one again for a frame that was dropped."""
-        self._index += 1
-        if frame is None:
-            self.dropped += 1
-            return self._last
-        began = time.perf_counter()
-        self._last = self._answered(frame)
-        self.last_seconds = time.perf_counter() - began
-        self.tracking_seconds += self.last_seconds
-        return self._last
-
-    def _answered(self, frame: Frame) -> ScoredBoxes:
-        if self.first is not None:
-            return self._tracker.track(frame)
-        if self._index < self._start.frame or frame.truth is None or not len(frame.truth.ids):
-            return ScoredBoxes.none()
-        box = self._start.box(frame.truth.boxes[:1])
-        self._tracker.start(frame, box)
-        self.first = self._index
-        return _one(box)
-
-
-def in_real_time(frames: Iterable[Frame], last_seconds: Callable[[], float]) -> Iterator[Frame | None]:
-    """The frames that a tracker would get in real time, and None for each that the next one pushes out.
+class _TrackerStepper:
+    """Steps of a tracker through the frames of a video.
 
     Args:
-        frames: with stamps at which they come.
-        last_seconds: how long the tracker took for the frame before, asked when the next one is due.
+        tracker: tracker.
+        initialization: first frame and first box of a tracker of one target.
+
+    Attributes:
+        first_frame: index of the first frame with a prediction; None before the target is set.
+        tracking_seconds: time inside of the tracker so far.
+        last_seconds: time of the last tracked frame.
+        num_dropped: number of dropped frames so far.
+    """
+
+    def __init__(self, tracker: ReplayTracker, initialization: Initialization) -> None:
+        self._tracker = tracker
+        self._initialization = initialization
+        self._index = -1
+        self._last_prediction = ScoredBoxes.none()
+        self.first_frame: int | None = None if tracker.follows_one_target else 0
+        self.tracking_seconds = 0.0
+        self.last_seconds = 0.0
+        self.num_dropped = 0
+
+    def step(self, frame: Frame | None) -> ScoredBoxes:
+        """Track the next frame. Return the last prediction again for a dropped frame (None)."""
+        self._index += 1
+        if frame is None:
+            self.num_dropped += 1
+            return self._last_prediction
+        start = time.perf_counter()
+        self._last_prediction = self._track(frame)
+        self.last_seconds = time.perf_counter() - start
+        self.tracking_seconds += self.last_seconds
+        return self._last_prediction
+
+    def _track(self, frame: Frame) -> ScoredBoxes:
+        if self.first_frame is not None:
+            return self._tracker.track(frame)
+        if self._index < self._initialization.frame or frame.truth is None or not len(frame.truth.ids):
+            return ScoredBoxes.none()
+        box = self._initialization.perturb_box(frame.truth.boxes[:1])
+        self._tracker.initialize(frame, box)
+        self.first_frame = self._index
+        return ScoredBoxes(np.ones(1, np.int64), box, np.ones(1), np.zeros(1, np.int64))
+
+
+def simulate_real_time(frames: Iterable[Frame], last_seconds: Callable[[], float]) -> Iterator[Frame | None]:
+    """Yield the frames that a tracker receives in real time, and None for each dropped frame.
+
+    Args:
+        frames: frames, with their times of arrival as stamps.
+        last_seconds: function that returns the tracker's time for the last yielded frame.
     """
     free_at_ns = 0
     waiting: Frame | None = None
@@ -189,10 +212,8 @@ def in_real_time(frames: Iterable[Frame], last_seconds: Callable[[], float]) -> 
         yield waiting
 
 
-def _one(box: Boxes) -> ScoredBoxes:
-    return ScoredBoxes(np.ones(1, np.int64), box, np.ones(1), np.zeros(1, np.int64))
-
-
-def _boxes(answers: Sequence[ScoredBoxes]) -> Boxes:
-    """``(frames, 4)`` of the one target, NaN where there is none."""
-    return as_boxes([found.boxes[0] if len(found.boxes) else np.full(4, np.nan) for found in answers])
+def _extract_boxes(predictions: Sequence[ScoredBoxes]) -> Boxes:
+    """Return the target's boxes, (frames, 4); NaN without a box."""
+    return as_boxes(
+        [objects.boxes[0] if len(objects.boxes) else np.full(4, np.nan) for objects in predictions]
+    )

@@ -1,13 +1,11 @@
-"""What a tracker's answers to one video are worth, and those to many videos together.
+"""Metrics of a tracker on one video.
 
-Everything here is plain data that goes through JSON without loss, so that a run can be resumed, and two runs
-be compared.
+The scores are plain data without loss in JSON, so that runs can be resumed and compared.
 """
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
@@ -15,361 +13,341 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking_runtime.boxes import Boxes
+from tracking_runtime.boxes import Boxes, ScoredBoxes
 from tracking_runtime.datasets.sequences import Truths
 from tracking_runtime.evaluation import py_motmetrics
 from tracking_runtime.evaluation.detection import score_detections
-from tracking_runtime.evaluation.identity_groups import names_of
+from tracking_runtime.evaluation.identity_groups import find_unique_ids
 from tracking_runtime.evaluation.multi_object import (
     MATCHINGS,
-    Counts,
     Matching,
-    ScoredBoxes,
-    combined,
-    count,
-    count_frames,
+    TrackEvalCounts,
+    combine_counts,
+    compute_counts,
+    count_matches_per_frame,
 )
 from tracking_runtime.evaluation.one_pass import (
     MATLAB,
     OTB,
-    Scores,
-    frame_overlaps,
-    mean_scores,
-    one_pass_errors,
-    score,
+    OnePassScores,
+    average_scores,
+    compute_frame_overlaps,
+    compute_one_pass_errors,
+    score_one_pass,
 )
 from tracking_runtime.frames import GroundTruth
-from tracking_runtime.io.disk_list import Made
+from tracking_runtime.io.disk_list import LazySequence
+from tracking_runtime.io.json_data import to_json_data
 
-Answer = Boxes | Sequence[ScoredBoxes]
-"""What a tracker said of a video: ``(frames, 4)`` boxes of one target, or the objects of each frame."""
+Prediction = Boxes | Sequence[ScoredBoxes]
+"""Output of a tracker for a video: boxes of one target, (frames, 4), or the objects of each frame."""
 
-ONE_TARGET_FIGURES = {
+SINGLE_TARGET_METRICS = {
     "success": "area under the success curve, OTB: 21 thresholds, overlap above each",
-    "precision": "frames with the centre within 20 px",
+    "precision": "fraction of frames with the center within 20 px",
     "success_matlab": "area under the success curve, MATLAB: 0.02 to 1.00, overlap at least each",
-    "precision_matlab": "frames with the centre closer than 20 px",
+    "precision_matlab": "fraction of frames with the center closer than 20 px",
     "normalised_precision": "area under the precision curve in units of the target's size, up to one half",
     "mean_overlap": "mean intersection over union",
 }
-MANY_OBJECTS_FIGURES = {
+"""Name and description of each metric of a single target."""
+
+MULTI_OBJECT_METRICS = {
     "MOTA": "1 - (misses + false tracks + identity switches) / objects",
-    "IDF1": "identities kept",
-    "challenge_score": "(MOTA + IDF1) / 2, by which the SatVideoDT challenge ranks",
+    "IDF1": "F1 of the identities",
+    "challenge_score": "(MOTA + IDF1) / 2, the ranking of the SatVideoDT challenge",
     "HOTA": "detection and association, mean over thresholds 0.05 to 0.95",
-    "recall": "objects matched",
-    "precision": "tracks that match",
+    "recall": "fraction of objects matched",
+    "precision": "fraction of tracks that match",
     "IDs": "identity switches",
-    "FP": "tracks that match nothing",
-    "FN": "objects that nothing matches",
+    "FP": "tracks without a match",
+    "FN": "objects without a match",
     "MT": "objects tracked in more than 80 % of their frames; by py-motmetrics in 80 % or more",
     "ML": "objects tracked in less than 20 % of their frames",
     "detection_F1": "harmonic mean of precision and recall, matched frame by frame without identities",
-    "detection_AP": "COCO's average precision at the matching's threshold",
+    "detection_AP": "COCO's average precision at the threshold of the matching",
 }
-
+"""Name and description of each metric of many objects."""
 
 SCHEMA = 2
-"""Of what is kept of a video and of a run; other versions' are not read."""
+"""Version of the files of a run and of its videos. Files of other versions are not read."""
 
 ClearBy = Literal["trackeval", "motmetrics"]
+"""Library of the CLEAR and identity metrics."""
 
 
 @dataclass(frozen=True)
-class Rules:
-    """How many objects are scored.
+class ScoringRules:
+    """Rules by which many objects are scored.
 
     Attributes:
-        matching: when a track is an object, a key of ``MATCHINGS``.
-        clear_by: whose CLEAR and identity figures.
+        matching: rule of a match, a key of `MATCHINGS`.
+        clear_by: library of the CLEAR and identity metrics.
     """
 
     matching: str = "iou0.3"
     clear_by: ClearBy = "trackeval"
 
     def __post_init__(self) -> None:
-        """Raise SourceError where the library that is to count is not installed."""
+        """Raise SourceError if the library is not installed."""
         if self.clear_by == "motmetrics":
             py_motmetrics.check_installed()
 
 
-DEFAULT_RULES = Rules()
+DEFAULT_RULES = ScoringRules()
 
 
 @dataclass(frozen=True)
 class VideoScores:
-    """One video's figures.
+    """Metrics of one video.
 
     Attributes:
-        name: of the video.
-        frames: that have a truth.
-        figures: by name, see ``ONE_TARGET_FIGURES`` and ``MANY_OBJECTS_FIGURES``.
-        attributes: what makes the video hard.
-        matching: by which objects and tracks were matched; empty for one target.
-        clear_by: whose CLEAR and identity figures these are.
-        details: what figures of several videos are made of.
-        badness: ``(frames,)`` how wrong each frame is; NaN where nothing is known.
+        name: name of the video.
+        num_frames: number of frames with ground truth.
+        metrics: metrics by name, see `SINGLE_TARGET_METRICS` and `MULTI_OBJECT_METRICS`.
+        attributes: the benchmark's abbreviations of what makes the video hard to track.
+        matching: rule of a match; empty for a single target.
+        clear_by: library of the CLEAR and identity metrics; empty for a single target.
+        details: counts and curves from which the metrics of several videos are computed.
+        frame_errors: error of each frame, (frames,); NaN without ground truth.
     """
 
     name: str
-    frames: int
-    figures: Mapping[str, float]
+    num_frames: int
+    metrics: Mapping[str, float]
     attributes: tuple[str, ...] = ()
     matching: str = ""
     clear_by: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
-    badness: tuple[float, ...] = ()
+    frame_errors: tuple[float, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The same as numbers, lists and texts."""
-        return plain(asdict(self))
+    def to_json(self) -> dict[str, Any]:
+        """Return the scores as numbers, lists and texts. The keys are those of the files."""
+        return {
+            "name": self.name,
+            "frames": self.num_frames,
+            "figures": to_json_data(self.metrics),
+            "attributes": list(self.attributes),
+            "matching": self.matching,
+            "clear_by": self.clear_by,
+            "details": to_json_data(self.details),
+            "badness": to_json_data(self.frame_errors),
+        }
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> VideoScores:
-        """What ``as_json`` made."""
-        numbers = {name: _number(value) for name, value in content["figures"].items()}
-        badness = tuple(_number(value) for value in content["badness"])
-        attributes = tuple(content["attributes"])
-        return cls(**{**content, "figures": numbers, "badness": badness, "attributes": attributes})
-
-
-@dataclass(frozen=True)
-class Summary:
-    """Figures of many videos together.
-
-    Attributes:
-        videos: that count.
-        figures: means over videos for one target, of all boxes together for many objects.
-        by_attribute: the same of the videos that have an attribute.
-        by_class: the same of the objects of a class, where videos have many objects.
-        curves: success and precision over their thresholds, for one target.
-    """
-
-    videos: int
-    figures: Mapping[str, float]
-    by_attribute: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    by_class: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    curves: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+        """Make scores from the output of `to_json`. Raise KeyError if a key is missing."""
+        return cls(
+            name=content["name"],
+            num_frames=content["frames"],
+            metrics={name: _to_float(value) for name, value in content["figures"].items()},
+            attributes=tuple(content["attributes"]),
+            matching=content["matching"],
+            clear_by=content["clear_by"],
+            details=content["details"],
+            frame_errors=tuple(_to_float(value) for value in content["badness"]),
+        )
 
 
 def score_video(
     name: str,
     truth: Truths,
-    answer: Answer,
+    prediction: Prediction,
     *,
     attributes: tuple[str, ...] = (),
     class_names: Sequence[str] = (),
-    rules: Rules = DEFAULT_RULES,
+    rules: ScoringRules = DEFAULT_RULES,
 ) -> VideoScores:
-    """Figures of one video.
+    """Compute the metrics of one video.
 
     Args:
-        name: of the video.
-        truth: of each frame; a frame without does not count.
-        answer: the tracker's, of as many frames.
-        attributes: of the video.
-        class_names: of the truth's classes, by index.
-        rules: for many objects.
+        name: name of the video.
+        truth: ground truth of each frame. A frame without ground truth (None) does not count.
+        prediction: output of the tracker for each frame.
+        attributes: the benchmark's abbreviations of what makes the video hard to track.
+        class_names: name of each class id of the ground truth.
+        rules: rules by which many objects are scored.
 
     Raises:
-        ValueError: the two have different lengths, or one target is scored against a truth of several.
+        ValueError: the lengths differ, a frame contains an id twice, or the prediction is of a single target
+            but the ground truth has several objects.
     """
-    if len(answer) != len(truth):
-        raise ValueError(f"{name}: answers for {len(answer)} frames, but there are {len(truth)}")
-    if isinstance(answer, np.ndarray):
-        return _score_one_target(name, truth, answer, attributes)
-    return _score_many_objects(name, truth, answer, attributes, class_names, rules)
+    if len(prediction) != len(truth):
+        raise ValueError(f"{name}: predictions for {len(prediction)} frames, ground truth for {len(truth)}")
+    try:
+        if isinstance(prediction, np.ndarray):
+            return _score_single_target(name, truth, prediction, attributes)
+        return _score_many_objects(name, truth, prediction, attributes, class_names, rules)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
-def summarise(videos: Sequence[VideoScores]) -> Summary:
-    """Figures of many videos, all of one kind.
-
-    Raises:
-        ValueError: there is none in which a frame counts, or some have one target and others many objects.
-    """
-    counted = [video for video in videos if video.details]
-    if not counted:
-        raise ValueError("no video has a frame that counts")
-    of_kind = {"counts" in video.details: video.name for video in counted}
-    if len(of_kind) > 1:
-        raise ValueError(
-            f"{of_kind[False]} is scored as one target and {of_kind[True]} as many objects, which have no "
-            "figures in common: evaluate them apart, or see whether a result file has the wrong columns"
-        )
-    by_attribute = {
-        attribute: figures_of([video for video in counted if attribute in video.attributes])
-        for attribute in sorted({attribute for video in counted for attribute in video.attributes})
-    }
-    return Summary(
-        len(counted), figures_of(counted), by_attribute, _figures_by_class(counted), _curves_of(counted)
-    )
-
-
-def plain(value: Any) -> Any:
-    """Arrays as lists, NumPy's numbers as Python's, NaN as None."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def target_boxes(truth: Truths) -> Boxes:
-    """``(frames, 4)`` of the one target of a truth, NaN where it is absent or nothing is known.
+def find_target_boxes(truth: Truths) -> Boxes:
+    """Return the boxes of a single target, (frames, 4); NaN without the target or without ground truth.
 
     Raises:
-        ValueError: there are several in a frame.
+        ValueError: a frame contains several objects.
     """
     boxes = np.full((len(truth), 4), np.nan)
     for index, objects in enumerate(truth):
         if objects is not None and len(objects.ids) > 1:
-            raise ValueError(f"{len(objects.ids)} objects in frame {index + 1} where one target is scored")
+            raise ValueError(
+                f"a single target is scored, but frame {index + 1} has {len(objects.ids)} objects"
+            )
         if objects is not None and len(objects.ids):
             boxes[index] = objects.boxes[0]
     return boxes
 
 
-def _score_one_target(name: str, truth: Truths, answer: Boxes, attributes: tuple[str, ...]) -> VideoScores:
-    try:
-        boxes = target_boxes(truth)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-    errors = one_pass_errors(answer, boxes)
+def compute_metrics(details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Compute the metrics of one or several videos together.
+
+    Args:
+        details: `VideoScores.details` of each video, all of one kind and each with a frame that counts.
+    """
+    if "counts" in details[0]:
+        return _compute_multi_object_metrics(details)
+    return _compute_single_target_metrics(details)
+
+
+def average_one_pass_scores(details: Sequence[Mapping[str, Any]], protocol: str) -> OnePassScores:
+    """Average the scores of a protocol (`otb` or `matlab`) over the details of videos."""
+    return average_scores([_read_one_pass_scores(each[protocol]) for each in details])
+
+
+def _score_single_target(
+    name: str, truth: Truths, prediction: Boxes, attributes: tuple[str, ...]
+) -> VideoScores:
+    boxes = find_target_boxes(truth)
+    errors = compute_one_pass_errors(prediction, boxes)
     if not len(errors.overlaps):
         return VideoScores(name, 0, {}, attributes)
-    scores = {"otb": score(errors, OTB), "matlab": score(errors, MATLAB)}
-    details: dict[str, Any] = {key: asdict(value) for key, value in scores.items()}
-    details["mean_overlap"] = float(errors.overlaps.mean())
-    badness = 1 - frame_overlaps(answer, boxes)
+    details: dict[str, Any] = {
+        "otb": asdict(score_one_pass(errors, OTB)),
+        "matlab": asdict(score_one_pass(errors, MATLAB)),
+        "mean_overlap": float(errors.overlaps.mean()),
+    }
+    frame_errors = 1 - compute_frame_overlaps(prediction, boxes)
     return VideoScores(
         name,
         len(errors.overlaps),
-        _one_target_figures([details]),
+        compute_metrics([details]),
         attributes,
-        details=plain(details),
-        badness=tuple(float(value) for value in badness),
+        details=to_json_data(details),
+        frame_errors=tuple(float(error) for error in frame_errors),
     )
 
 
 def _score_many_objects(
     name: str,
     truth: Truths,
-    answer: Sequence[ScoredBoxes],
+    prediction: Sequence[ScoredBoxes],
     attributes: tuple[str, ...],
     class_names: Sequence[str],
-    rules: Rules,
+    rules: ScoringRules,
 ) -> VideoScores:
     known = np.flatnonzero([objects is not None for objects in truth])
-    nothing = VideoScores(name, 0, {}, attributes, rules.matching, rules.clear_by)
+    empty = VideoScores(name, 0, {}, attributes, rules.matching, rules.clear_by)
     if not len(known):
-        return nothing
-    actual = Made(len(known), lambda index: _found(truth[known[index]]))
-    claimed = Made(len(known), lambda index: answer[known[index]])
-    try:
-        together = _counted(actual, claimed, rules)
-        by_class = _counted_by_class(actual, claimed, together, class_names, rules)
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-    badness = np.full(len(truth), np.nan)
-    badness[known] = count_frames(actual, claimed, MATCHINGS[rules.matching]).errors
+        return empty
+    true = LazySequence(len(known), lambda index: _to_scored_boxes(truth[known[index]]))
+    predicted = LazySequence(len(known), lambda index: prediction[known[index]])
+    details = _count_objects(true, predicted, rules)
+    details_by_class = _count_objects_by_class(true, predicted, details, class_names, rules)
+    frame_errors = np.full(len(truth), np.nan)
+    frame_errors[known] = count_matches_per_frame(true, predicted, MATCHINGS[rules.matching]).errors
     return replace(
-        nothing,
-        frames=len(known),
-        figures=_many_objects_figures([together]),
-        details=plain({**together, "classes": by_class}),
-        badness=tuple(float(value) for value in badness),
+        empty,
+        num_frames=len(known),
+        metrics=compute_metrics([details]),
+        details=to_json_data({**details, "classes": details_by_class}),
+        frame_errors=tuple(float(error) for error in frame_errors),
     )
 
 
-def _found(objects: GroundTruth | None) -> ScoredBoxes:
+def _to_scored_boxes(objects: GroundTruth | None) -> ScoredBoxes:
     objects = objects or GroundTruth()
-    ones = np.ones(len(objects.ids))
-    return ScoredBoxes(objects.ids, objects.boxes, ones, objects.class_ids.astype(np.int64))
+    scores = np.ones(len(objects.ids))
+    return ScoredBoxes(objects.ids, objects.boxes, scores, objects.class_ids.astype(np.int64))
 
 
-def _counted(
-    actual: Sequence[ScoredBoxes], claimed: Sequence[ScoredBoxes], rules: Rules
+def _count_objects(
+    true: Sequence[ScoredBoxes], predicted: Sequence[ScoredBoxes], rules: ScoringRules
 ) -> dict[str, Mapping[str, Any]]:
-    """What the libraries make of some objects."""
+    """Return the counts of each library."""
     matching = MATCHINGS[rules.matching]
     details: dict[str, Mapping[str, Any]] = {
-        "counts": asdict(count(actual, claimed, matching)),
-        "detection": asdict(score_detections(actual, claimed, matching)),
+        "counts": asdict(compute_counts(true, predicted, matching)),
+        "detection": asdict(score_detections(true, predicted, matching)),
     }
     if rules.clear_by == "motmetrics":
-        details["motmetrics"] = py_motmetrics.count(actual, claimed, matching)
+        details["motmetrics"] = py_motmetrics.compute_counts(true, predicted, matching)
     return details
 
 
-def _counted_by_class(
-    actual: Sequence[ScoredBoxes],
-    claimed: Sequence[ScoredBoxes],
-    together: Mapping[str, Any],
+def _count_objects_by_class(
+    true: Sequence[ScoredBoxes],
+    predicted: Sequence[ScoredBoxes],
+    details: Mapping[str, Any],
     class_names: Sequence[str],
-    rules: Rules,
+    rules: ScoringRules,
 ) -> dict[str, Mapping[str, Any]]:
-    """The same of each class: tracks of it against objects of it, or all tracks where there is one class.
+    """Return the counts of each class: its tracks against its objects, or all tracks if there is one class.
 
-    There are no figures by class of several where the tracks' classes are not known, or where most tracks
-    that match are of another class than their object: their numbers mean other classes then.
+    The result is empty for several classes if the tracks have no classes. The same holds if most matching
+    tracks have another class than their object, because the class numbers then have other meanings.
     """
-    true, told = (names_of(f.class_ids for f in frames) for frames in (actual, claimed))
-    if len(true) < 2:
-        return {_class_name(kind, class_names): together for kind in true}
-    if len(told) and (told.max() < 0 or not _classes_agree(actual, claimed, true, MATCHINGS[rules.matching])):
-        return {}
+    true_classes = find_unique_ids(frame.class_ids for frame in true)
+    predicted_classes = find_unique_ids(frame.class_ids for frame in predicted)
+    if len(true_classes) < 2:
+        return {_get_class_name(class_id, class_names): details for class_id in true_classes}
+    if len(predicted_classes):
+        has_classes = predicted_classes.max() >= 0
+        if not has_classes or not _classes_agree(true, predicted, true_classes, MATCHINGS[rules.matching]):
+            return {}
     return {
-        _class_name(kind, class_names): _counted(_of_class(actual, kind), _of_class(claimed, kind), rules)
-        for kind in np.union1d(true, told[told >= 0])
+        _get_class_name(class_id, class_names): _count_objects(
+            _select_class(true, class_id), _select_class(predicted, class_id), rules
+        )
+        for class_id in np.union1d(true_classes, predicted_classes[predicted_classes >= 0])
     }
 
 
 def _classes_agree(
-    actual: Sequence[ScoredBoxes],
-    claimed: Sequence[ScoredBoxes],
-    kinds: NDArray[np.int64],
+    true: Sequence[ScoredBoxes],
+    predicted: Sequence[ScoredBoxes],
+    class_ids: NDArray[np.int64],
     matching: Matching,
 ) -> bool:
-    """Whether at least half of the tracks that match are of their object's class."""
-    alike = sum(
-        int(count_frames(_of_class(actual, kind), _of_class(claimed, kind), matching).matches.sum())
-        for kind in kinds
+    """Return whether at least half of the matching tracks have the class of their object."""
+    num_equal = sum(
+        int(
+            count_matches_per_frame(
+                _select_class(true, class_id), _select_class(predicted, class_id), matching
+            ).matches.sum()
+        )
+        for class_id in class_ids
     )
-    return 2 * alike >= int(count_frames(actual, claimed, matching).matches.sum())
+    return 2 * num_equal >= int(count_matches_per_frame(true, predicted, matching).matches.sum())
 
 
-def _of_class(frames: Sequence[ScoredBoxes], kind: int) -> Sequence[ScoredBoxes]:
-    def chosen(index: int) -> ScoredBoxes:
+def _select_class(frames: Sequence[ScoredBoxes], class_id: int) -> Sequence[ScoredBoxes]:
+    def select(index: int) -> ScoredBoxes:
         frame = frames[index]
-        which = frame.class_ids == kind
-        return ScoredBoxes(frame.ids[which], frame.boxes[which], frame.scores[which], frame.class_ids[which])
+        mask = frame.class_ids == class_id
+        return ScoredBoxes(frame.ids[mask], frame.boxes[mask], frame.scores[mask], frame.class_ids[mask])
 
-    return Made(len(frames), chosen)
-
-
-def _class_name(kind: int, class_names: Sequence[str]) -> str:
-    return class_names[kind] if 0 <= kind < len(class_names) else f"class {kind + 1}"
+    return LazySequence(len(frames), select)
 
 
-def _figures_by_class(videos: Sequence[VideoScores]) -> dict[str, dict[str, float]]:
-    found: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
-    for video in videos:
-        for name, details in video.details.get("classes", {}).items():
-            found[name].append(details)
-    return {name: _many_objects_figures(found[name]) for name in sorted(found)}
+def _get_class_name(class_id: int, class_names: Sequence[str]) -> str:
+    return class_names[class_id] if 0 <= class_id < len(class_names) else f"class {class_id + 1}"
 
 
-def figures_of(videos: Sequence[VideoScores]) -> dict[str, float]:
-    """Figures of videos together, all of one kind and each with a frame that counts."""
-    details = [video.details for video in videos]
-    return _many_objects_figures(details) if "counts" in details[0] else _one_target_figures(details)
-
-
-def _one_target_figures(details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Means over videos, each counting the same."""
-    otb, matlab = (mean_scores([_scores(each[name]) for each in details]) for name in ("otb", "matlab"))
+def _compute_single_target_metrics(details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Average over videos with equal weights."""
+    otb = average_one_pass_scores(details, "otb")
+    matlab = average_one_pass_scores(details, "matlab")
     return {
         "success": otb.success,
         "precision": otb.precision,
@@ -380,10 +358,10 @@ def _one_target_figures(details: Sequence[Mapping[str, Any]]) -> dict[str, float
     }
 
 
-def _many_objects_figures(details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Of all boxes together; detection as its papers have it, the mean over videos."""
-    scores = combined([_counts(each["counts"]) for each in details]).scores
-    figures = {
+def _compute_multi_object_metrics(details: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Compute the metrics of all boxes together. Average those of detection over videos, as its papers do."""
+    scores = combine_counts([_read_counts(each["counts"]) for each in details]).scores
+    metrics = {
         "MOTA": scores.mota,
         "IDF1": scores.idf1,
         "HOTA": scores.hota,
@@ -396,43 +374,33 @@ def _many_objects_figures(details: Sequence[Mapping[str, Any]]) -> dict[str, flo
         "ML": scores.mostly_lost,
     }
     if "motmetrics" in details[0]:
-        counted = py_motmetrics.combined([each["motmetrics"] for each in details])
-        figures.update({name: counted[theirs] for name, theirs in py_motmetrics.FIGURES.items()})
-    figures["challenge_score"] = (figures["MOTA"] + figures["IDF1"]) / 2
-    figures["detection_F1"] = _mean_of_known(details, "f1")
-    figures["detection_AP"] = _mean_of_known(details, "average_precision")
-    return {name: figures[name] for name in MANY_OBJECTS_FIGURES}
+        counts = py_motmetrics.combine_counts([each["motmetrics"] for each in details])
+        metrics.update({name: counts[theirs] for name, theirs in py_motmetrics.METRIC_NAMES.items()})
+    metrics["challenge_score"] = (metrics["MOTA"] + metrics["IDF1"]) / 2
+    metrics["detection_F1"] = _average_detection_metric(details, "f1")
+    metrics["detection_AP"] = _average_detection_metric(details, "average_precision")
+    return {name: metrics[name] for name in MULTI_OBJECT_METRICS}
 
 
-def _mean_of_known(details: Sequence[Mapping[str, Any]], name: str) -> float:
-    """The mean of a figure of detection over the videos that have it; NaN if none has."""
-    known = [_number(each["detection"][name]) for each in details]
-    known = [value for value in known if not math.isnan(value)]
+def _average_detection_metric(details: Sequence[Mapping[str, Any]], name: str) -> float:
+    """Average a metric of detection over the videos that have it; NaN if none has."""
+    values = [_to_float(each["detection"][name]) for each in details]
+    known = [value for value in values if not math.isnan(value)]
     return float(np.mean(known)) if known else math.nan
 
 
-def _curves_of(videos: Sequence[VideoScores]) -> dict[str, tuple[float, ...]]:
-    if "otb" not in videos[0].details:
-        return {}
-    mean = mean_scores([_scores(video.details["otb"]) for video in videos])
-    return {
-        "success": tuple(mean.success_curve.tolist()),
-        "precision": tuple(mean.precision_curve.tolist()),
-    }
-
-
-def _scores(content: Mapping[str, Any]) -> Scores:
+def _read_one_pass_scores(content: Mapping[str, Any]) -> OnePassScores:
     curves = {name: np.asarray(content[name], np.float64) for name in ("success_curve", "precision_curve")}
-    return Scores(**{**content, **curves})
+    return OnePassScores(**{**content, **curves})
 
 
-def _counts(content: Mapping[str, Any]) -> Counts:
+def _read_counts(content: Mapping[str, Any]) -> TrackEvalCounts:
     hota: dict[str, float | NDArray[np.float64]] = {
         name: np.asarray(value, np.float64) if isinstance(value, list | np.ndarray) else value
         for name, value in content["hota"].items()
     }
-    return Counts(content["clear"], content["identity"], hota, content["objects"])
+    return TrackEvalCounts(content["clear"], content["identity"], hota, content["objects"])
 
 
-def _number(value: float | None) -> float:
+def _to_float(value: float | None) -> float:
     return math.nan if value is None else value

@@ -1,118 +1,122 @@
-"""The worst frame of a video as a picture."""
+"""Picture of a video's worst frame."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import islice
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from tracking_runtime.boxes import Boxes, as_boxes, centres
+from tracking_runtime.boxes import Boxes, as_boxes, compute_centers
 from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequence, VideoSequence
-from tracking_runtime.evaluation.video_scores import Answer, VideoScores
+from tracking_runtime.evaluation.video_scores import Prediction, VideoScores
 from tracking_runtime.frames import Frame
-from tracking_runtime.overlay import Marks, Presence, draw_overlay, to_bgr
+from tracking_runtime.messages.image_encodings import encode_jpeg
+from tracking_runtime.overlay import BgrImage, TrackDrawing, TrackVisibility, draw_overlay, to_bgr
 
-_LARGEST_PX = 480  # of a window that is shown
-_SHOWN_PX = 960
-_QUALITY = 82
+_MAX_WINDOW_PX = 480  # side of the part of a large image that is drawn
+_PICTURE_PX = 960  # width up to which the picture is enlarged
+_JPEG_QUALITY = 82  # percent
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A picture: a JPEG file's bytes, and a line that says what it shows."""
+class WorstFramePicture:
+    """Picture of a video's worst frame.
+
+    Attributes:
+        jpeg: content of a JPEG file.
+        caption: one line of text: video, frame and error.
+    """
 
     jpeg: bytes
     caption: str
 
 
-def picture_of_worst(
-    video: VideoSequence, truth: Truths, answer: Answer, scores: VideoScores, first: int
-) -> Drawn | None:
-    """The frame with the largest error, with truth and answer drawn on it.
+def draw_worst_frame(
+    video: VideoSequence, truth: Truths, prediction: Prediction, scores: VideoScores, first_frame: int
+) -> WorstFramePicture | None:
+    """Draw the ground truth and the prediction on the frame with the largest error.
 
     Args:
-        video: whose frame ``first`` is the first of truth and answer.
-        truth: of each frame.
-        answer: to each frame.
-        scores: of the answer.
-        first: index in the video.
+        video: video.
+        truth: ground truth of each frame.
+        prediction: prediction for each frame.
+        scores: scores of the prediction.
+        first_frame: index in the video of the first frame of truth and prediction.
 
     Returns:
-        None where there are no images or no errors.
+        Picture; None if the video has no images or no errors.
     """
-    badness = np.nan_to_num(np.array(scores.badness), nan=0.0)
-    if isinstance(video, TruthSequence) or not badness.any():
+    frame_errors = np.nan_to_num(np.array(scores.frame_errors), nan=0.0)
+    if isinstance(video, TruthSequence) or not frame_errors.any():
         return None
-    index = int(badness.argmax())
-    frame = _frame(video, first + index)
+    index = int(frame_errors.argmax())
+    frame = _read_frame(video, first_frame + index)
     if frame is None:
         return None
-    known = truth[index]
-    drawn = _drawn(
-        _picture(frame, video),
-        _marks(answer, index),
-        as_boxes([]) if known is None else known.boxes,
-        f"{scores.name}, frame {first + index + 1}",
+    known_truth = truth[index]
+    title = f"{scores.name}, frame {first_frame + index + 1}"
+    image = _draw(
+        _make_image(frame, video),
+        _make_drawing(prediction, index),
+        as_boxes([]) if known_truth is None else known_truth.boxes,
+        title,
     )
-    if isinstance(answer, np.ndarray):
-        error = f"overlap {1 - badness[index]:.2f}"
+    if isinstance(prediction, np.ndarray):
+        error = f"overlap {1 - frame_errors[index]:.2f}"
     else:
-        error = f"{int(badness[index])} misses and false tracks"
-    return Drawn(_jpeg(drawn), f"{scores.name}, frame {first + index + 1}: {error}")
+        error = f"{int(frame_errors[index])} misses and false tracks"
+    return WorstFramePicture(encode_jpeg(image, _JPEG_QUALITY), f"{title}: {error}")
 
 
-def _drawn(picture: NDArray[np.uint8], marks: Marks, truth: Boxes, caption: str) -> NDArray[np.uint8]:
-    """Truth and tracks on a picture; of a large one the window with most of them."""
-    height, width = picture.shape[:2]
-    middles = centres(np.concatenate([truth, marks.boxes]))
-    x, y = (_window(middles[:, axis], size) for axis, size in enumerate((width, height)))
+def _draw(image: BgrImage, drawing: TrackDrawing, truth: Boxes, caption: str) -> BgrImage:
+    """Draw truth and tracks. Crop a large image to the window that contains most of them."""
+    height, width = image.shape[:2]
+    centers = compute_centers(np.concatenate([truth, drawing.boxes]))
+    x = _choose_window(centers[:, 0], width)
+    y = _choose_window(centers[:, 1], height)
     offset = np.array([x.start, y.start, 0, 0], np.float64)
     return draw_overlay(
-        picture[y, x].copy(),
-        replace(marks, boxes=marks.boxes - offset),
+        image[y, x].copy(),
+        replace(drawing, boxes=drawing.boxes - offset),
         truth=truth - offset,
         caption=caption,
-        scale=max(1, round(_SHOWN_PX / (x.stop - x.start))),
+        scale=max(1, round(_PICTURE_PX / (x.stop - x.start))),
     )
 
 
-def _window(places: NDArray[np.float64], size: int) -> slice:
-    """The part of an axis with most of some places."""
-    if size <= _LARGEST_PX or not len(places):
+def _choose_window(positions: NDArray[np.float64], size: int) -> slice:
+    """Choose the part of an image axis that contains the most positions."""
+    if size <= _MAX_WINDOW_PX or not len(positions):
         return slice(0, size)
-    starts = np.clip(places - _LARGEST_PX / 2, 0, size - _LARGEST_PX).astype(np.int64)
-    inside = (places >= starts[:, None]) & (places < starts[:, None] + _LARGEST_PX)
-    start = int(starts[inside.sum(axis=1).argmax()])
-    return slice(start, start + _LARGEST_PX)
+    starts = np.clip(positions - _MAX_WINDOW_PX / 2, 0, size - _MAX_WINDOW_PX).astype(np.int64)
+    is_inside = (positions >= starts[:, None]) & (positions < starts[:, None] + _MAX_WINDOW_PX)
+    start = int(starts[is_inside.sum(axis=1).argmax()])
+    return slice(start, start + _MAX_WINDOW_PX)
 
 
-def _frame(video: VideoSequence, index: int) -> Frame | None:
+def _read_frame(video: VideoSequence, index: int) -> Frame | None:
     if isinstance(video, ImageSequence):
-        return video.frame(index)
+        return video.read_frame(index)
     return next(islice(video, index, None), None)
 
 
-def _picture(frame: Frame, video: VideoSequence) -> NDArray[np.uint8]:
-    """A frame as people look at it, a pixel for each that boxes count."""
-    info, image = video.spectral_info, frame.image
+def _make_image(frame: Frame, video: VideoSequence) -> BgrImage:
+    """Convert a frame to an image with one pixel per box pixel, for viewing."""
+    info = video.spectral_info
+    image = frame.image
     if image.ndim == 2 and info is not None and info.mosaic is not None:
         image = image[:: info.mosaic[0], :: info.mosaic[1]]
     return to_bgr(image, frame.encoding)
 
 
-def _marks(answer: Answer, index: int) -> Marks:
-    if isinstance(answer, np.ndarray):
-        box = answer[index]
+def _make_drawing(prediction: Prediction, index: int) -> TrackDrawing:
+    if isinstance(prediction, np.ndarray):
+        box = prediction[index]
         boxes = as_boxes([box] if np.isfinite(box).all() else [])
         ids = np.ones(len(boxes), np.int64)
     else:
-        ids, boxes = answer[index].ids, answer[index].boxes
-    return Marks(ids, boxes, [Presence.SEEN] * len(ids), [""] * len(ids))
-
-
-def _jpeg(picture: NDArray[np.uint8]) -> bytes:
-    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return data.tobytes()
+        boxes = prediction[index].boxes
+        ids = prediction[index].ids
+    return TrackDrawing(ids, boxes, [TrackVisibility.SEEN] * len(ids), [""] * len(ids))

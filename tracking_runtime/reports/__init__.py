@@ -1,1 +1,1 @@
-"""Reports of flights: figures, plots and pictures as one HTML page, one JSON file and one picture."""
+"""Reports: plots and tables as one HTML page, one JSON file and one picture."""

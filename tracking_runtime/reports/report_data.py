@@ -1,33 +1,35 @@
-"""What a report tells, as plain data: ``metrics.json`` holds exactly these fields.
+"""Data classes of the reports. `metrics.json` of a demo contains exactly the fields of `DemoReport`.
 
-A tracker's package scores a recording and answers with a :class:`Scoring`; the demo adds how the flight went.
-Nothing here knows what was tracked, so that any tracker's figures make the same kind of report.
+A tracker's package scores a recording and returns `DemoScores`; the demo adds the facts of the session.
+Nothing here depends on a tracker, so that every tracker gets the same kind of report.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tracking_runtime.io.json_data import to_json_data
+from tracking_runtime.system_info import Machine
 from tracking_runtime.timing import StageSummary
 
-SCHEMA = 1
+SCHEMA = 1  # version of the fields of metrics.json
 
 
 @dataclass(frozen=True)
-class Figure:
-    """One number.
+class Metric:
+    """A metric with its value.
 
     Attributes:
-        name: short, as in a table's heading.
-        value: NaN where there was nothing to measure (null in JSON).
-        unit: ``px``, ``ms``, …; empty for shares and counts.
-        meaning: one line that says how it was measured.
-        headline: whether it is shown large.
+        name: short name, as in the heading of a table.
+        value: value; NaN (null in JSON) if nothing could be measured.
+        unit: unit, for example `px` or `ms`; empty for fractions and counts.
+        meaning: description in one line.
+        headline: True shows the metric large.
     """
 
     name: str
@@ -38,16 +40,22 @@ class Figure:
 
     @property
     def text(self) -> str:
-        """The number as people read it; integers whole, everything else with three digits."""
+        """Value with its unit, for users: integers without decimals, others with about three digits."""
         if math.isnan(self.value):
             return "n/a"
-        digits = f"{self.value}" if isinstance(self.value, int) else _three_digits(self.value)
-        return f"{digits} {self.unit}".strip()
+        number = f"{self.value}" if isinstance(self.value, int) else _format_float(self.value)
+        return f"{number} {self.unit}".strip()
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line of a chart: its ``x`` and ``y`` values."""
+    """A line of a chart.
+
+    Attributes:
+        label: text in the legend.
+        x: x value of each point.
+        y: y value of each point.
+    """
 
     label: str
     x: tuple[float, ...]
@@ -59,11 +67,11 @@ class Chart:
     """Curves over common axes.
 
     Attributes:
-        title: of the chart.
-        x_label: with unit.
-        y_label: with unit.
-        curves: in the order of the legend.
-        y_limits: of the axis; None: as the values ask.
+        title: title of the chart.
+        x_label: label of the x axis with its unit.
+        y_label: label of the y axis with its unit.
+        curves: curves in the order of the legend.
+        y_limits: range of the y axis; None fits the range to the values.
     """
 
     title: str
@@ -75,7 +83,14 @@ class Chart:
 
 @dataclass(frozen=True)
 class Bars:
-    """Groups of bars: a value for each row in each series."""
+    """A bar chart with a value per row and series.
+
+    Attributes:
+        title: title of the chart.
+        x_label: label of the values with their unit.
+        rows: name of each row.
+        series: values of each series, one per row, by the name of the series.
+    """
 
     title: str
     x_label: str
@@ -85,7 +100,14 @@ class Bars:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of text and numbers under column headings."""
+    """A table of text and numbers.
+
+    Attributes:
+        title: title of the table.
+        columns: heading of each column.
+        rows: cells of each row.
+        note: text below the table; empty for none.
+    """
 
     title: str
     columns: tuple[str, ...]
@@ -94,8 +116,14 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Way:
-    """Where one object went: its number and the centres ``x`` and ``y`` in pixels, frame by frame."""
+class Trajectory:
+    """Positions of one object, frame by frame.
+
+    Attributes:
+        number: id of the object.
+        x: x of each center in pixels.
+        y: y of each center in pixels.
+    """
 
     number: int
     x: tuple[float, ...]
@@ -103,56 +131,69 @@ class Way:
 
 
 @dataclass(frozen=True)
-class WayMap:
-    """All ways through the image, true and tracked."""
+class TrajectoryMap:
+    """True and tracked trajectories in one image.
+
+    Attributes:
+        title: title of the map.
+        width: width of the image in pixels.
+        height: height of the image in pixels.
+        truth: trajectories of the ground truth.
+        tracks: trajectories of the tracks.
+    """
 
     title: str
     width: int
     height: int
-    truth: tuple[Way, ...]
-    tracks: tuple[Way, ...]
+    truth: tuple[Trajectory, ...]
+    tracks: tuple[Trajectory, ...]
 
 
 @dataclass(frozen=True)
-class Moment:
-    """A frame worth looking at, and why."""
+class KeyFrame:
+    """A frame that the report shows.
+
+    Attributes:
+        stamp_ns: stamp of the frame in nanoseconds.
+        caption: text below the picture.
+    """
 
     stamp_ns: int
     caption: str
 
 
 @dataclass(frozen=True)
-class Scoring:
-    """How well a recorded flight was tracked.
+class DemoScores:
+    """Scores of a recorded demo scenario.
 
     Attributes:
-        figures: the numbers, most important first.
-        charts: as the papers draw them.
-        tables: in detail.
-        maps: of the ways.
-        moments: frames to show, in the order of the flight.
-        note: what the figures are about and what they leave out.
+        figures: metrics, most important first.
+        charts: plots of the metrics.
+        tables: detailed tables.
+        maps: maps of trajectories.
+        moments: frames to show, in the order of their stamps.
+        note: text about the scope of the metrics.
     """
 
-    figures: tuple[Figure, ...] = ()
+    figures: tuple[Metric, ...] = ()
     charts: tuple[Chart, ...] = ()
     tables: tuple[Table, ...] = ()
-    maps: tuple[WayMap, ...] = ()
-    moments: tuple[Moment, ...] = ()
+    maps: tuple[TrajectoryMap, ...] = ()
+    moments: tuple[KeyFrame, ...] = ()
     note: str = ""
 
 
 @dataclass(frozen=True)
-class Accounting:
-    """What became of every frame that the player published.
+class FrameAccounting:
+    """Numbers of frames by their fate.
 
     Attributes:
-        published: by the player.
-        processed: answered by the tracker with a message on its tracks topic.
-        dropped: pushed out of its mailbox by a newer frame.
-        refused: unusable.
-        failed: met an error in the tracker.
-        lost: on the way, by the gaps in the publisher's numbering.
+        published: frames that the player published.
+        processed: frames for which the tracker published tracks.
+        dropped: frames that a newer frame replaced in the mailbox.
+        refused: frames that cannot be used.
+        failed: frames that caused an error in the tracker.
+        lost: frames lost in transport, by the gaps in the publisher's sequence numbers.
     """
 
     published: int
@@ -163,24 +204,31 @@ class Accounting:
     lost: int = 0
 
     @property
-    def accounted(self) -> int:
-        """Frames whose fate is known."""
+    def num_accounted(self) -> int:
+        """Number of frames with a known fate."""
         return self.processed + self.dropped + self.refused + self.failed + self.lost
 
     @property
     def is_exact(self) -> bool:
-        """Whether every published frame is accounted for, once."""
-        return self.published == self.accounted
+        """True if each published frame is counted exactly once."""
+        return self.published == self.num_accounted
 
     @property
-    def processed_share(self) -> float:
-        """Of the published frames, those tracked."""
+    def processed_fraction(self) -> float:
+        """Fraction of the published frames that were processed; NaN without published frames."""
         return self.processed / self.published if self.published else float("nan")
 
 
 @dataclass(frozen=True)
-class Network:
-    """What ran: a model and the engine that ran it."""
+class NetworkInfo:
+    """A network and the engine that ran it.
+
+    Attributes:
+        name: name of the model.
+        engine: description of the engine.
+        weights_sha256: SHA-256 checksum of the weights file; empty if unknown.
+        training: data and settings of the training, from the model's manifest.
+    """
 
     name: str
     engine: str
@@ -190,28 +238,33 @@ class Network:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image file beside the report."""
+    """An image file of a report.
+
+    Attributes:
+        path: path relative to the report.
+        caption: text below the picture.
+    """
 
     path: str
     caption: str
 
 
 @dataclass(frozen=True)
-class FlightResult:
-    """One flight from the player's first frame to its score.
+class DemoResult:
+    """Result of one demo scenario.
 
     Attributes:
-        name: as on the command line.
-        title: for people.
-        source: what the player played.
-        rate_hz: at which it played; 0: each frame when the tracker was done with the one before.
-        seconds: from the first frame played to the last one accounted for.
+        name: name of the scenario on the command line.
+        title: title of the scenario.
+        source: address of the player's source.
+        rate_hz: rate of the player in frames per second; 0: lock step.
+        seconds: time from the first published frame to the last accounted one.
         network: model and engine of the tracker.
-        accounting: of the frames.
-        stages: durations in the tracker by stage, in milliseconds.
-        scoring: how well it tracked.
-        pictures: overlays.
-        bag: the recording's folder beside the report.
+        accounting: numbers of frames by their fate.
+        stages: durations of each stage of the tracker by its name.
+        scoring: scores of the tracker.
+        pictures: overlays of the key frames.
+        bag: folder of the recording, relative to the report.
     """
 
     name: str
@@ -219,59 +272,50 @@ class FlightResult:
     source: str
     rate_hz: float
     seconds: float
-    network: Network
-    accounting: Accounting
+    network: NetworkInfo
+    accounting: FrameAccounting
     stages: Mapping[str, StageSummary]
-    scoring: Scoring
+    scoring: DemoScores
     pictures: tuple[Picture, ...]
     bag: str
 
 
 @dataclass(frozen=True)
-class Machine:
-    """Where it ran."""
-
-    system: str
-    processor: str
-    cores: int
-    memory_gb: float
-    versions: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Report:
-    """Everything that a report page tells.
+class DemoReport:
+    """Data of the report of all demo scenarios.
 
     Attributes:
-        title: of the page.
-        created: date and time with zone, ISO 8601.
-        machine: where the flights ran.
-        flights: in the order in which they flew.
-        command: what made it, to be run again.
+        title: title of the page.
+        created: date and time with the zone, ISO 8601.
+        machine: machine that ran the scenarios.
+        flights: results of the scenarios in the order in which they ran.
+        command: command line that made the report; empty if unknown.
     """
 
     title: str
     created: str
     machine: Machine
-    flights: tuple[FlightResult, ...]
+    flights: tuple[DemoResult, ...]
     command: str = ""
 
 
-def write_metrics(report: Report, path: Path) -> None:
-    """Write a report's data as JSON: the fields of :class:`Report`, ``schema`` before them, NaN as null."""
-    content = {"schema": SCHEMA, **_without_nan(asdict(report))}
-    for flight, result in zip(content["flights"], report.flights, strict=True):
-        flight["accounting"]["is_exact"] = result.accounting.is_exact
+def make_success_chart(curves: Iterable[Curve]) -> Chart:
+    """Make a success plot: fraction of frames with an overlap above each threshold (OTB)."""
+    return Chart("Success", "overlap threshold", "fraction of frames", tuple(curves), (0, 1.02))
+
+
+def make_precision_chart(curves: Iterable[Curve]) -> Chart:
+    """Make a precision plot: fraction of frames with a center distance up to each threshold (OTB)."""
+    return Chart("Precision", "center distance [px]", "fraction of frames", tuple(curves), (0, 1.02))
+
+
+def write_metrics(report: DemoReport, path: Path) -> None:
+    """Write the data of a report as JSON: the fields of `DemoReport` after `schema`, NaN as null."""
+    content = {"schema": SCHEMA, **to_json_data(asdict(report))}
+    for result_data, result in zip(content["flights"], report.flights, strict=True):
+        result_data["accounting"]["is_exact"] = result.accounting.is_exact
     path.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def _three_digits(value: float) -> str:
+def _format_float(value: float) -> str:
     return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
