@@ -1,4 +1,4 @@
-"""A recording through a tracker: ros2 launch remote_sensing_tracking replay.launch.py bag:=FOLDER."""
+"""Replay a recording through a tracker: ros2 launch remote_sensing_tracking replay.launch.py bag:=FOLDER."""
 
 from launch import LaunchDescription
 
@@ -6,5 +6,5 @@ from tracking_runtime.ros.launch import arguments, descriptions
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Player, tracker and recorder, then the score; ``--show-args`` lists the arguments."""
-    return descriptions.description(arguments.REPLAY, descriptions.replay)
+    """Start player, tracker and recorder, then score. `--show-args` lists the arguments."""
+    return descriptions.make_description(arguments.REPLAY, descriptions.make_replay_actions)

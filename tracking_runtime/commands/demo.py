@@ -1,4 +1,4 @@
-"""``rstrack demo``."""
+"""Command `rstrack demo`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-_PATH = click.Path(exists=True, path_type=Path)
+_EXISTING_PATH = click.Path(exists=True, path_type=Path)
 
 
 @click.command()
@@ -15,60 +15,77 @@ _PATH = click.Path(exists=True, path_type=Path)
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo"),
     show_default=True,
-    help="Folder for report, figures and bags; what an earlier demo left in it is replaced.",
+    help="Folder for the report, metrics and bags. Files of an earlier demo are replaced.",
 )
 @click.option(
-    "--frames", type=click.IntRange(min=10), help="Length of simulated and panned flights.", metavar="N"
+    "--frames",
+    "num_frames",
+    type=click.IntRange(min=10),
+    help="Number of frames of simulated and panned scenes.",
+    metavar="N",
 )
-@click.option("--seed", type=int, help="Of the simulated scenes.", metavar="N")
-@click.option("--satellite", type=_PATH, help="Real frames, with gt.txt among or beside them.", metavar="DIR")
+@click.option("--seed", type=int, help="Seed of the simulated scenes.", metavar="N")
 @click.option(
-    "--hyperspectral", type=_PATH, help="A real cube (TIFF) or raw mosaic (PNG, TIFF).", metavar="FILE"
+    "--satellite",
+    "satellite_folder",
+    type=_EXISTING_PATH,
+    help="Folder of real frames, with gt.txt in it or beside it.",
+    metavar="DIR",
 )
 @click.option(
-    "--mosaic", default="", help="Filter rows and columns of a raw mosaic, as in 3x3.", metavar="RxC"
+    "--hyperspectral",
+    "hyperspectral_file",
+    type=_EXISTING_PATH,
+    help="Real cube (TIFF) or raw mosaic (PNG, TIFF).",
+    metavar="FILE",
+)
+@click.option(
+    "--mosaic", default="", help="Filter rows and columns of a raw mosaic, for example 3x3.", metavar="RxC"
 )
 @click.option(
     "--rate",
+    "rate_hz",
     type=click.FloatRange(min=0),
-    help="Frames a second; 0: each when the one before is tracked. [default: hyperspectral 25, satellite 0]",
+    help="Frames per second; 0: each frame after the last one is processed. "
+    "[default: hyperspectral 25, satellite 0]",
     metavar="HZ",
 )
-@click.option("--only", help="Fly one flight: hyperspectral or satellite.", metavar="FLIGHT")
+@click.option("--only", help="Run one scenario: hyperspectral or satellite.", metavar="SCENARIO")
 def demo(
     output: Path,
-    frames: int | None,
+    num_frames: int | None,
     seed: int | None,
-    satellite: Path | None,
-    hyperspectral: Path | None,
+    satellite_folder: Path | None,
+    hyperspectral_file: Path | None,
     mosaic: str,
-    rate: float | None,
+    rate_hz: float | None,
     only: str | None,
 ) -> None:
-    """Fly, record, score and report, with one command.
+    """Run both trackers on demo scenarios, record and score them, and write a report.
 
-    In each tracker's flight a player plays a scene at the camera's rate, the tracker's node tracks it, a
-    visualizer draws and a recorder records: four processes that talk over ROS 2. The recording is then scored
-    against the ground truth, and report.html shows it all.
+    Each scenario runs four processes that communicate over ROS 2. A player plays a scene at the camera's
+    rate, the tracker's node tracks the scene, a visualizer draws the tracks, and a recorder records all. The
+    recording is then scored against the ground truth. report.html shows the results.
 
-    Both trackers fly over simulated scenes. With --satellite or --hyperspectral only that one flies, over
-    real images.
+    Both trackers run on simulated scenes. With --satellite or --hyperspectral only that tracker runs, on real
+    images.
     """
     try:
-        from tracking_runtime.demo.runner import DemoFailed, run_demo
-        from tracking_runtime.demo.scenario import Wishes
+        from tracking_runtime.demo.runner import run_demo
+        from tracking_runtime.demo.scenario import DemoOptions
+        from tracking_runtime.ros.demo_session import run_session
     except ImportError as error:
         raise click.ClickException(
             f"{error}. The demo needs ROS 2 and this package's messages: source .venv/setup.bash, or the "
-            "workspace in which the package was built"
+            "workspace that contains the built package"
         ) from error
-    inputs = {"hyperspectral": hyperspectral, "satellite": satellite}
-    wishes = {
-        name: Wishes(seed=seed, frames=frames, input=path, mosaic=mosaic, rate_hz=rate)
-        for name, path in inputs.items()
+    inputs = {"hyperspectral": hyperspectral_file, "satellite": satellite_folder}
+    options = {
+        name: DemoOptions(
+            seed=seed, num_frames=num_frames, input_path=input_path, mosaic=mosaic, rate_hz=rate_hz
+        )
+        for name, input_path in inputs.items()
     }
-    given = [name for name, path in inputs.items() if path is not None]
-    try:
-        run_demo(output, wishes, names=[only] if only else given or list(inputs))
-    except DemoFailed as error:
-        raise click.ClickException(str(error)) from error
+    names_with_input = [name for name, input_path in inputs.items() if input_path is not None]
+    names = [only] if only else names_with_input or list(inputs)
+    run_demo(output, options, names, run_session)

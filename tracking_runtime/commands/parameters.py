@@ -1,12 +1,10 @@
-"""The parameters of a node, as the README and a parameter file have them: ``rstrack parameters``."""
+"""Command `rstrack parameters`: prints the parameters of a node."""
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
 import click
 
-NODES = "remote_sensing_tracking.nodes"
+from tracking_runtime.commands.nodes import find_node
 
 
 @click.command()
@@ -17,15 +15,12 @@ NODES = "remote_sensing_tracking.nodes"
     type=click.Choice(["markdown", "yaml"]),
     default="markdown",
     show_default=True,
-    help="A table, or a parameter file with the defaults.",
+    help="Table, or parameter file with the defaults.",
 )
 def parameters(node: str, style: str) -> None:
-    """Print the parameters of NODE with their defaults, bounds and meaning."""
-    from tracking_runtime.ros.node.parameters import to_markdown, to_yaml  # ROS is needed from here on
+    """Print the parameters of NODE with default, limits and meaning."""
+    from tracking_runtime.ros.node.parameters import to_markdown, to_yaml  # needs ROS 2
 
-    specifications = {point.name: point for point in entry_points(group=NODES)}
-    if node not in specifications:
-        raise click.ClickException(f"no node {node}; there are {', '.join(sorted(specifications))}")
-    specification = specifications[node].load()
+    specification = find_node(node).load()
     text = to_markdown(specification) if style == "markdown" else to_yaml(specification, node)
     click.echo(text, nl=False)

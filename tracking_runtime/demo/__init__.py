@@ -1,1 +1,1 @@
-"""The scenarios of `rstrack demo` and their runner."""
+"""Scenarios of `rstrack demo` and their runner."""

@@ -1,144 +1,182 @@
-"""The demo: every tracker's flight through its real nodes, recorded, scored and reported."""
+"""Runner of the demo: plays, records and scores the scenario of each tracker and writes a report."""
 
 from __future__ import annotations
 
-import shlex
 import shutil
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from tracking_runtime.demo.scenario import Flight, Plan, Recording, Wishes, load_flights
-from tracking_runtime.errors import ModelError, SourceError
+from tracking_runtime.demo.scenario import (
+    DemoOptions,
+    DemoPlan,
+    DemoRecording,
+    DemoScenario,
+    ProgressCallback,
+    SessionResult,
+    load_scenarios,
+)
+from tracking_runtime.errors import SourceError, TrackingError
 from tracking_runtime.models.manifest import find_model, read_manifest
 from tracking_runtime.reports.html import write_html
 from tracking_runtime.reports.overview import write_overview
 from tracking_runtime.reports.report_data import (
-    Accounting,
-    FlightResult,
-    Moment,
-    Network,
+    DemoReport,
+    DemoResult,
+    FrameAccounting,
+    KeyFrame,
+    NetworkInfo,
     Picture,
-    Report,
     write_metrics,
 )
-from tracking_runtime.ros.demo_session import FlightFailed, fly
-from tracking_runtime.system_info import this_machine
+from tracking_runtime.system_info import describe_machine, format_command_line, format_now
 
-TITLE = "Two trackers on board"
+SessionRunner = Callable[[DemoScenario, DemoPlan, Path, ProgressCallback], SessionResult]
 
-
-class DemoFailed(RuntimeError):
-    """The demo could not be finished. The message says why."""
+REPORT_TITLE = "Two trackers on board"
 
 
-def run_demo(output: Path, wishes: Mapping[str, Wishes], names: Sequence[str]) -> Report:
-    """Fly, score and report; progress, a summary and the report's path go to the terminal.
+class DemoError(TrackingError, RuntimeError):
+    """A demo that could not be finished. The message contains the reason."""
+
+
+def run_demo(
+    output: Path,
+    options: Mapping[str, DemoOptions],
+    names: Sequence[str],
+    run_session: SessionRunner,
+) -> DemoReport:
+    """Run scenarios and write their report. Print the progress, a summary and the report's path.
 
     Args:
-        output: folder for report.html, metrics.json, overview.png and a folder of each flight.
-        wishes: of the user, by flight.
-        names: of the flights to fly.
+        output: folder for report.html, metrics.json, overview.png and a folder per scenario.
+        options: options of the user by name of the scenario.
+        names: names of the scenarios to run.
+        run_session: function that runs the nodes of a scenario.
 
     Raises:
-        DemoFailed: a flight is unknown, cannot take place or failed, or frames are missing from an account.
+        DemoError: a scenario is unknown, was interrupted, or its frames are not all accounted for.
+        SourceError: the source of a scenario cannot be used, or `output` contains other files.
+        ModelError: the model of a scenario cannot be used.
+        SessionError: a node failed.
     """
     console = Console()
-    flights = load_flights()
-    unknown = [name for name in names if name not in flights]
-    if unknown:
-        raise DemoFailed(f"no flight named {unknown[0]}; there: {', '.join(flights) or 'none'}")
+    scenarios = _load_scenarios(names)
     try:
-        plans = {name: flights[name].plan(wishes.get(name, Wishes())) for name in names}
-        networks = {name: _network(plans[name].model) for name in names}
-        with _progress(console) as progress:
+        plans = {
+            scenario.name: scenario.plan(options.get(scenario.name, DemoOptions())) for scenario in scenarios
+        }
+        networks = {name: _read_network_info(plan.model) for name, plan in plans.items()}
+        with _make_progress(console) as progress:
             results = tuple(
-                _fly(flights[name], plans[name], networks[name], output, progress) for name in names
+                _run_scenario(
+                    scenario, plans[scenario.name], networks[scenario.name], output, progress, run_session
+                )
+                for scenario in scenarios
             )
-    except (SourceError, ModelError, FlightFailed) as error:
-        raise DemoFailed(str(error)) from error
     except KeyboardInterrupt:
-        raise DemoFailed("interrupted; all nodes are stopped") from None
-    created = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-    report = Report(TITLE, created, this_machine(), results, shlex.join(["rstrack", *sys.argv[1:]]))
+        raise DemoError("interrupted; all nodes are stopped") from None
+    report = DemoReport(REPORT_TITLE, format_now(), describe_machine(), results, format_command_line())
     write_metrics(report, output / "metrics.json")
     write_overview(report, output / "overview.png")
     write_html(report, output / "report.html")
-    _summarize(report, output, console)
-    missing = [result for result in results if not result.accounting.is_exact]
-    if missing:
-        account = missing[0].accounting
-        raise DemoFailed(
-            f"{missing[0].name}: {account.published} frames published, {account.accounted} accounted for"
-        )
+    _print_summary(report, output, console)
+    _check_accounting(results)
     return report
 
 
-def _fly(flight: Flight, plan: Plan, network: Network, output: Path, progress: Progress) -> FlightResult:
-    folder = _emptied(output / flight.name)
-    task = progress.add_task(flight.name, total=plan.frames, stage="")
+def _load_scenarios(names: Sequence[str]) -> list[DemoScenario]:
+    scenarios = load_scenarios()
+    for name in names:
+        if name not in scenarios:
+            available = ", ".join(scenarios) or "none installed"
+            raise DemoError(f"demo scenario {name!r} is unknown; available: {available}")
+    return [scenarios[name] for name in names]
 
-    def tell(stage: str, played: int) -> None:
-        progress.update(task, completed=played, stage=stage)
 
-    log = fly(flight, plan, folder, tell)
-    tell("scoring", plan.frames)
-    scoring = flight.score(Recording(log.bag, flight.tracks_topic))
-    pictures = _pictures(scoring.moments, log.overlays, folder)
-    tell("done", log.accounting.published)
-    return FlightResult(
-        name=flight.name,
-        title=flight.title,
+def _run_scenario(
+    scenario: DemoScenario,
+    plan: DemoPlan,
+    network: NetworkInfo,
+    output: Path,
+    progress: Progress,
+    run_session: SessionRunner,
+) -> DemoResult:
+    folder = _prepare_folder(output / scenario.name)
+    task = progress.add_task(scenario.name, total=plan.num_frames, stage="")
+
+    def report_progress(stage: str, num_played: int) -> None:
+        progress.update(task, completed=num_played, stage=stage)
+
+    session = run_session(scenario, plan, folder, report_progress)
+    report_progress("scoring", plan.num_frames)
+    scores = scenario.score(DemoRecording(session.bag, scenario.tracks_topic))
+    pictures = _write_pictures(scores.moments, session.overlays, folder)
+    report_progress("done", session.accounting.published)
+    return DemoResult(
+        name=scenario.name,
+        title=scenario.title,
         source=plan.source,
         rate_hz=plan.rate_hz,
-        seconds=log.seconds,
-        network=replace(network, engine=log.tracker.get("engine", "unknown")),
-        accounting=log.accounting,
-        stages=log.stages,
-        scoring=scoring,
+        seconds=session.seconds,
+        network=replace(network, engine=session.tracker_diagnostics.get("engine", "unknown")),
+        accounting=session.accounting,
+        stages=session.stage_summaries,
+        scoring=scores,
         pictures=pictures,
-        bag=f"{flight.name}/{log.bag.name}",
+        bag=f"{scenario.name}/{session.bag.name}",
     )
 
 
-def _pictures(moments: Sequence[Moment], overlays: Mapping[int, bytes], folder: Path) -> tuple[Picture, ...]:
-    """The overlays of the moments that the visualizer drew, as files in the flight's folder."""
+def _write_pictures(
+    key_frames: Sequence[KeyFrame], overlays: Mapping[int, bytes], folder: Path
+) -> tuple[Picture, ...]:
+    """Write the overlays of the key frames, as far as the visualizer drew them.
+
+    Args:
+        key_frames: frames to show.
+        overlays: JPEG images of the visualizer by stamp.
+        folder: folder of the scenario.
+    """
+    drawn_frames = [key_frame for key_frame in key_frames if key_frame.stamp_ns in overlays]
     pictures = []
-    for number, moment in enumerate((m for m in moments if m.stamp_ns in overlays), start=1):
+    for number, key_frame in enumerate(drawn_frames, start=1):
         path = folder / f"frame_{number}.jpg"
-        path.write_bytes(overlays[moment.stamp_ns])
-        pictures.append(Picture(f"{folder.name}/{path.name}", moment.caption))
+        path.write_bytes(overlays[key_frame.stamp_ns])
+        pictures.append(Picture(f"{folder.name}/{path.name}", key_frame.caption))
     return tuple(pictures)
 
 
-def _network(model: str) -> Network:
-    """What the manifest says of a model, without the details of its training."""
+def _read_network_info(model: str) -> NetworkInfo:
+    """Read name, checksum and training of a model from its manifest, without nested training settings."""
     manifest = read_manifest(find_model(model))
-    told = {key: value for key, value in manifest.training.items() if isinstance(value, (str, int, float))}
-    return Network(manifest.name, "", manifest.weights_sha256, told)
+    training = {
+        key: value for key, value in manifest.training.items() if isinstance(value, (str, int, float))
+    }
+    return NetworkInfo(manifest.name, "", manifest.weights_sha256, training)
 
 
-def _emptied(folder: Path) -> Path:
-    """A flight's folder with nothing in it.
+def _prepare_folder(folder: Path) -> Path:
+    """Create an empty folder for a scenario. Delete the files of an earlier demo.
 
     Raises:
-        SourceError: there is something in it that no demo has written.
+        SourceError: the folder contains other files.
     """
     if folder.exists():
         if any(folder.iterdir()) and not (folder / "player.log").exists():
-            raise SourceError(f"{folder} is not of an earlier demo: choose another --output")
+            raise SourceError(
+                f"{folder} must be empty or contain an earlier demo: got other files; choose another --output"
+            )
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     return folder
 
 
-def _progress(console: Console) -> Progress:
+def _make_progress(console: Console) -> Progress:
     return Progress(
         TextColumn("[bold]{task.description:13}"),
         BarColumn(),
@@ -150,23 +188,38 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _summarize(report: Report, output: Path, console: Console) -> None:
-    table = Table("flight", "frames", "scores", show_lines=True)
+def _print_summary(report: DemoReport, output: Path, console: Console) -> None:
+    table = Table("scenario", "frames", "scores", show_lines=True)
     for result in report.flights:
-        headlines = [f"{figure.name} {figure.text}" for figure in result.scoring.figures if figure.headline]
-        table.add_row(result.name, _account(result.accounting), "\n".join(headlines))
+        metrics = [f"{metric.name} {metric.text}" for metric in result.scoring.figures if metric.headline]
+        table.add_row(result.name, _format_accounting(result.accounting), "\n".join(metrics))
     console.print(table)
     console.print(f"Open [bold]{(output / 'report.html').resolve()}[/]", soft_wrap=True)
 
 
-def _account(frames: Accounting) -> str:
-    """What became of the frames, a line for each fate."""
-    fates = {
-        "dropped": frames.dropped,
-        "refused": frames.refused,
-        "failed": frames.failed,
-        "lost": frames.lost,
+def _format_accounting(accounting: FrameAccounting) -> str:
+    """Format the numbers of frames by their fate, one per line."""
+    counts = {
+        "dropped": accounting.dropped,
+        "refused": accounting.refused,
+        "failed": accounting.failed,
+        "lost": accounting.lost,
     }
-    lines = [f"{frames.published} published", f"{frames.processed} processed"]
-    lines += [f"{count} {fate}" for fate, count in fates.items() if count or fate == "dropped"]
-    return "\n".join(lines) + ("" if frames.is_exact else "\n[red]frames are missing[/]")
+    lines = [f"{accounting.published} published", f"{accounting.processed} processed"]
+    lines += [f"{count} {fate}" for fate, count in counts.items() if count or fate == "dropped"]
+    return "\n".join(lines) + ("" if accounting.is_exact else "\n[red]frames are missing[/]")
+
+
+def _check_accounting(results: Sequence[DemoResult]) -> None:
+    """Check that all frames are accounted for.
+
+    Raises:
+        DemoError: frames of a scenario are missing.
+    """
+    for result in results:
+        accounting = result.accounting
+        if not accounting.is_exact:
+            raise DemoError(
+                f"scenario {result.name}: {accounting.published} frames published, "
+                f"{accounting.num_accounted} accounted for"
+            )

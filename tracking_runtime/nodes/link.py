@@ -1,4 +1,4 @@
-"""Carries what people on the ground need over a thin link, and what they click back on board."""
+"""Node `link`: relays selected topics between the ROS domain on board and the domain on the ground."""
 
 from __future__ import annotations
 
@@ -14,145 +14,158 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 
 from tracking_runtime.bags import Record, Topic
-from tracking_runtime.nodes.raw_subscriptions import Taps, message_class
+from tracking_runtime.messages.definitions import load_message_class
+from tracking_runtime.nodes.raw_subscriptions import RawSubscriptions
 from tracking_runtime.ros.node import diagnostics, qos
-from tracking_runtime.ros.node.diagnostics import Diagnosis, Level, Value
-from tracking_runtime.ros.node.managed_node import TrackingNode, run_node
+from tracking_runtime.ros.node.diagnostics import Diagnosis, DiagnosticLevel, Value
+from tracking_runtime.ros.node.managed_node import ManagedNode
 from tracking_runtime.ros.node.parameters import NodeParameters, parameter
+from tracking_runtime.ros.node.run import run_node
 from tracking_runtime.ros.processes import set_environment
 from tracking_runtime.ros.session import RosSession
 
-_LOOK_PERIOD_S = 0.2
-_WINDOW_S = 10.0
-_PICTURES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
-_NEWEST = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-_EVERY = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+_DISCOVERY_PERIOD_S = 0.2  # period of the search for new topics
+_WINDOW_S = 10.0  # time over which the data rate is averaged
+_IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+_NEWEST_ONLY = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+_EVERY_MESSAGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
 
 
 @dataclass(frozen=True)
 class LinkParameters(NodeParameters):
-    """Parameters of the link."""
+    """Parameters of the node `link`."""
 
     domain: int = parameter(
-        10, "ROS domain of the link, which the ground is in; not the one on board", minimum=0, maximum=101
+        10, "ROS domain of the ground, different from the domain on board", minimum=0, maximum=101
     )
     discovery_range: str = parameter(
-        "subnet", "how far on the link others are looked for", choices=("subnet", "localhost")
+        "subnet", "range of the discovery of nodes on the link", choices=("subnet", "localhost")
     )
     discovery_server: str = parameter(
-        "", "HOST:PORT of a Fast DDS discovery server, instead of multicast; empty: none"
+        "", "HOST:PORT of a Fast DDS discovery server; empty: discovery by multicast"
     )
     down: tuple[str, ...] = parameter(
         ("hsi_tracker/tracks", "spax_tracker/tracks", "visualizer/preview"),
-        "topics to send, beside /diagnostics; names are relative to the node's namespace",
+        "topics to send to the ground, besides /diagnostics; relative names are in the node's namespace",
     )
     up: tuple[str, ...] = parameter(
-        ("clicked_point", "clicked_box"), "topics to take from the ground, likewise"
+        ("clicked_point", "clicked_box"),
+        "topics to receive from the ground; relative names are in the node's namespace",
     )
-    rate: float = parameter(5.0, "[Hz] messages a second of each topic sent at most; 0: all", minimum=0.0)
+    rate: float = parameter(
+        5.0, "[Hz] highest message rate of each topic that is sent; 0: no limit", minimum=0.0
+    )
     diagnostics_rate: float = parameter(
-        0.2, "[Hz] how often the diagnoses of all nodes are sent, as one message", minimum=0.01
+        0.2, "[Hz] rate of the message with the diagnostics of all nodes", minimum=0.01
     )
 
     def check(self) -> None:
-        """Raise ValueError where values do not fit together."""
+        """Raise ValueError if the values contradict each other."""
         if both := set(self.down) & set(self.up):
-            raise ValueError(f"parameters down and up both have {min(both)}: it would go round and round")
+            raise ValueError(f"topic {min(both)} is in both parameters down and up, a relay loop: remove one")
 
 
-class Link(TrackingNode[LinkParameters]):
-    """Relays topics between the domain on board and that of the link, while it is active."""
+class Link(ManagedNode[LinkParameters]):
+    """Relay of topics between the domain on board and the domain on the ground, while active."""
 
     def __init__(self) -> None:
         super().__init__("link", LinkParameters)
-        self._forget()
+        self._reset_state()
 
     def load(self) -> None:
-        """See that there are two domains."""
+        """Check that the two domains differ."""
         if self.context.get_domain_id() == self.parameters.domain:
-            raise ValueError(f"parameter domain is {self.parameters.domain}, which is the one on board")
+            raise ValueError(
+                f"parameter domain must differ from the domain on board: got {self.parameters.domain}"
+            )
 
     def start(self) -> None:
-        """Join the link, and look for topics on both sides."""
-        self._forget()
+        """Join the domain on the ground, and subscribe to the topics on both sides."""
+        self._reset_state()
         discovery = {"ROS_AUTOMATIC_DISCOVERY_RANGE": self.parameters.discovery_range.upper()}
         if self.parameters.discovery_server:
             discovery["ROS_DISCOVERY_SERVER"] = self.parameters.discovery_server
         with set_environment(discovery):
             ground = self.scope.enter_context(RosSession("link_to_ground", self.parameters.domain))
-        self._diagnoses = ground.node.create_publisher(DiagnosticArray, diagnostics.TOPIC, _EVERY)
-        down = Taps(
+        self._status_publisher = ground.node.create_publisher(
+            DiagnosticArray, diagnostics.TOPIC, _EVERY_MESSAGE
+        )
+        down_subscriptions = RawSubscriptions(
             self,
             [self.resolve_topic_name(name) for name in self.parameters.down],
-            put=self._send,
-            add=lambda topic: self._carry(topic, self._to_ground, ground.node.create_publisher),
+            put=self._send_to_ground,
+            add=lambda topic: self._relay_topic(topic, self._to_ground, ground.node.create_publisher),
         )
-        up = Taps(
+        up_subscriptions = RawSubscriptions(
             ground.node,
             [self.resolve_topic_name(name) for name in self.parameters.up],
             put=lambda record: self._to_board[record.topic].publish(record.data),
-            add=lambda topic: self._carry(topic, self._to_board, self.advertise),
+            add=lambda topic: self._relay_topic(topic, self._to_board, self.advertise),
         )
-        self.scope.callback(down.close)
-        self.scope.callback(ground.run, up.close)
-        for taps in (down, up):
-            self.repeat(_LOOK_PERIOD_S, taps.look)
-        self.subscribe(DiagnosticArray, diagnostics.TOPIC, self._hear_diagnoses, qos.track())
-        self.repeat(1 / self.parameters.diagnostics_rate, self._send_diagnoses)
+        self.scope.callback(down_subscriptions.close)
+        self.scope.callback(ground.run, up_subscriptions.close)
+        for subscriptions in (down_subscriptions, up_subscriptions):
+            self.add_timer(_DISCOVERY_PERIOD_S, subscriptions.subscribe_to_published)
+        self.subscribe(DiagnosticArray, diagnostics.TOPIC, self._update_statuses, qos.make_track_profile())
+        self.add_timer(1 / self.parameters.diagnostics_rate, self._send_statuses)
 
     def diagnose(self) -> Diagnosis:
-        """How much is sent."""
+        """Return the amount of data sent."""
         values: dict[str, Value] = {
             "domain": self.parameters.domain,
-            "bytes_per_s": round(self._bytes_per_s(), 1),
+            "bytes_per_s": round(self._compute_bytes_per_s(), 1),
             **{f"sent.{name}.bytes": count for name, count in self._sent_bytes.items()},
             **{f"sent.{name}.messages": count for name, count in self._sent.items()},
         }
-        return Diagnosis(Level.OK, f"sending {self._bytes_per_s() / 1e3:.1f} kB/s", values)
+        return Diagnosis(DiagnosticLevel.OK, f"sending {self._compute_bytes_per_s() / 1e3:.1f} kB/s", values)
 
-    def _forget(self) -> None:
+    def _reset_state(self) -> None:
         self._to_ground: dict[str, Publisher] = {}
         self._to_board: dict[str, Publisher] = {}
-        self._known: dict[str, DiagnosticStatus] = {}
+        self._statuses: dict[str, DiagnosticStatus] = {}
         self._due_s: dict[str, float] = {}
-        self._sent, self._sent_bytes = Counter[str](), Counter[str]()
+        self._sent = Counter[str]()
+        self._sent_bytes = Counter[str]()
         self._recent: deque[tuple[float, int]] = deque()
 
-    def _carry(self, topic: Topic, into: dict[str, Publisher], advertise: Callable[..., Publisher]) -> None:
-        profile = _NEWEST if topic.interface.name in _PICTURES else _EVERY
-        into[topic.name] = advertise(message_class(topic.interface.name), topic.name, profile)
+    def _relay_topic(
+        self, topic: Topic, publishers: dict[str, Publisher], advertise: Callable[..., Publisher]
+    ) -> None:
+        profile = _NEWEST_ONLY if topic.interface.name in _IMAGE_TYPES else _EVERY_MESSAGE
+        publishers[topic.name] = advertise(load_message_class(topic.interface.name), topic.name, profile)
 
-    def _send(self, record: Record) -> None:
-        now, rate = time.monotonic(), self.parameters.rate
+    def _send_to_ground(self, record: Record) -> None:
+        now = time.monotonic()
+        rate = self.parameters.rate
         if now < self._due_s.get(record.topic, 0.0):
             return
         self._due_s[record.topic] = now + (1 / rate if rate else 0.0)
         self._publish(record.topic, self._to_ground[record.topic], record.data)
 
-    def _hear_diagnoses(self, message: DiagnosticArray) -> None:
-        self._known.update({status.name: status for status in message.status})
+    def _update_statuses(self, message: DiagnosticArray) -> None:
+        self._statuses.update({status.name: status for status in message.status})
 
-    def _send_diagnoses(self) -> None:
-        message = DiagnosticArray(status=list(self._known.values()))
+    def _send_statuses(self) -> None:
+        message = DiagnosticArray(status=list(self._statuses.values()))
         message.header.stamp = self.get_clock().now().to_msg()
-        self._publish(diagnostics.TOPIC, self._diagnoses, serialize_message(message))
+        self._publish(diagnostics.TOPIC, self._status_publisher, serialize_message(message))
 
     def _publish(self, topic: str, publisher: Publisher, data: bytes) -> None:
-        """Send a message, if somebody listens on the ground."""
+        """Publish a message if it has a subscriber on the ground, and count its bytes."""
         if publisher.get_subscription_count():
             publisher.publish(data)
             self._sent[topic] += 1
             self._sent_bytes[topic] += len(data)
             self._recent.append((time.monotonic(), len(data)))
 
-    def _bytes_per_s(self) -> float:
+    def _compute_bytes_per_s(self) -> float:
         while self._recent and self._recent[0][0] < time.monotonic() - _WINDOW_S:
             self._recent.popleft()
         return sum(count for _, count in self._recent) / _WINDOW_S
 
 
 def main() -> int:
-    """Run the node until it is told to end."""
+    """Run the node until it is shut down."""
     return run_node(Link)
 
 

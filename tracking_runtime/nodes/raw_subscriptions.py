@@ -1,8 +1,7 @@
-"""Subscribing to topics as they are, for recording them."""
+"""Subscriptions to topics of any type as serialized bytes."""
 
 from __future__ import annotations
 
-import importlib
 import re
 import time
 from collections import Counter
@@ -15,29 +14,34 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from tracking_runtime.bags import Qos, Record, Topic
-from tracking_runtime.messages.definitions import Interface, UnknownType, describe
+from tracking_runtime.messages.definitions import (
+    Interface,
+    UnknownTypeError,
+    find_interface,
+    load_message_class,
+)
 
-_DEPTH = 100  # messages that may wait for the executor
+_DEPTH = 100  # messages in the queue of a subscription
 
 
-class Taps:
-    """Takes the serialised messages of topics, each from the moment that somebody publishes it.
+class RawSubscriptions:
+    """Subscriptions to the serialized messages of topics, from when a topic has a publisher.
 
-    Quality of service is adapted to what the publishers offer, as rosbag2 does: reliable and transient local
-    only if all of them are.
+    The QoS profile follows the publishers, as in rosbag2: reliable and transient local only if all publishers
+    of the topic are.
 
     Args:
-        node: that subscribes.
-        names: of the topics, fully resolved.
-        pattern: of the names of more topics, which it has to match as a whole; empty: none.
-        put: called with each message.
-        add: called with a topic before its first message.
+        node: the node that subscribes.
+        names: fully resolved names of the topics.
+        pattern: regular expression; topics whose whole name matches are added. Empty: none.
+        put: callback for each message.
+        add: callback for each topic, before its first message.
 
     Attributes:
-        received: messages by topic.
-        lost: messages by topic that were published after the first one received, but did not arrive; counted
-            for topics with one publisher.
-        refused: why a topic cannot be recorded, by name.
+        received: number of messages by topic.
+        lost: number of messages by topic that were published after the first received message but did not
+            arrive. Counted for topics with one publisher.
+        refused: reason why a topic cannot be recorded, by name.
     """
 
     def __init__(
@@ -61,52 +65,60 @@ class Taps:
         self._last_sequence: dict[str, int] = {}
 
     @property
-    def tapped(self) -> list[str]:
-        """The topics subscribed to."""
+    def subscribed_topics(self) -> list[str]:
+        """Names of the subscribed topics."""
         return list(self._subscriptions)
 
     @property
-    def awaited(self) -> list[str]:
-        """The topics asked for by name that nobody publishes yet."""
+    def awaited_topics(self) -> list[str]:
+        """Names of the requested topics that have no publisher yet."""
         return [name for name in self._names if name not in self._subscriptions and name not in self.refused]
 
-    def look(self) -> None:
-        """Subscribe to the wanted topics that are published by now."""
+    def subscribe_to_published(self) -> None:
+        """Subscribe to the selected topics that have a publisher by now."""
         for name, types in self._node.get_topic_names_and_types():
-            if self._wants(name) and name not in self._subscriptions and name not in self.refused:
+            if self._is_selected(name) and name not in self._subscriptions and name not in self.refused:
                 publishers = self._node.get_publishers_info_by_topic(name)
                 if publishers:
-                    self._tap(name, types, publishers)
+                    self._subscribe(name, types, publishers)
 
     def close(self) -> None:
-        """Unsubscribe from all."""
+        """Unsubscribe from all topics."""
         for subscription in self._subscriptions.values():
             self._node.destroy_subscription(subscription)
         self._subscriptions.clear()
 
-    def _wants(self, name: str) -> bool:
+    def _is_selected(self, name: str) -> bool:
         return name in self._names or bool(self._pattern and self._pattern.fullmatch(name))
 
-    def _tap(self, name: str, types: list[str], publishers: list[TopicEndpointInfo]) -> None:
+    def _subscribe(self, name: str, types: list[str], publishers: list[TopicEndpointInfo]) -> None:
         if len(types) > 1:
             self.refused[name] = f"has several types: {', '.join(types)}"
             return
         try:
-            kind = message_class(types[0])
+            message_class = load_message_class(types[0])
         except (ImportError, AttributeError) as error:
             self.refused[name] = f"its type {types[0]} is not installed: {error}"
             return
-        self._add(Topic(name, _interface(types[0], publishers[0]), tuple(_offered(p) for p in publishers)))
+        self._add(
+            Topic(
+                name,
+                _find_interface(types[0], publishers[0]),
+                tuple(_read_offered_qos(p) for p in publishers),
+            )
+        )
         is_single = len(publishers) == 1
 
-        def take(data: bytes, information: dict[str, Any]) -> None:
-            self._take(name, data, information, count_gaps=is_single)
+        def handle(data: bytes, information: dict[str, Any]) -> None:
+            self._handle_message(name, data, information, count_gaps=is_single)
 
         self._subscriptions[name] = self._node.create_subscription(
-            kind, name, take, _adapted(publishers), raw=True
+            message_class, name, handle, _adapt_qos(publishers), raw=True
         )
 
-    def _take(self, name: str, data: bytes, information: dict[str, Any], *, count_gaps: bool) -> None:
+    def _handle_message(
+        self, name: str, data: bytes, information: dict[str, Any], *, count_gaps: bool
+    ) -> None:
         self.received[name] += 1
         sequence = information["publication_sequence_number"]
         if sequence is not None and count_gaps:
@@ -116,21 +128,15 @@ class Taps:
         self._put(Record(name, data, time.time_ns(), information["source_timestamp"]))
 
 
-def message_class(type_name: str) -> Any:
-    """The class of a message type, as package/msg/Name. Raises ImportError or AttributeError."""
-    package, kind, name = type_name.split("/")
-    return getattr(importlib.import_module(f"{package}.{kind}"), name)
-
-
-def _interface(type_name: str, publisher: TopicEndpointInfo) -> Interface:
-    """The type as it is installed; if that has no text, what its publisher says of it."""
+def _find_interface(type_name: str, publisher: TopicEndpointInfo) -> Interface:
+    """Return the installed definition of a type, else an empty one with the hash of the publisher."""
     try:
-        return describe(type_name)
-    except UnknownType:
+        return find_interface(type_name)
+    except UnknownTypeError:
         return Interface(type_name, "", str(publisher.topic_type_hash))
 
 
-def _offered(publisher: TopicEndpointInfo) -> Qos:
+def _read_offered_qos(publisher: TopicEndpointInfo) -> Qos:
     profile = publisher.qos_profile
     return Qos(
         "best_effort" if profile.reliability == ReliabilityPolicy.BEST_EFFORT else "reliable",
@@ -139,13 +145,13 @@ def _offered(publisher: TopicEndpointInfo) -> Qos:
     )
 
 
-def _adapted(publishers: list[TopicEndpointInfo]) -> QoSProfile:
-    offers = [_offered(publisher) for publisher in publishers]
-    reliable = all(offer.reliability == "reliable" for offer in offers)
-    kept = all(offer.durability == "transient_local" for offer in offers)
+def _adapt_qos(publishers: list[TopicEndpointInfo]) -> QoSProfile:
+    offers = [_read_offered_qos(publisher) for publisher in publishers]
+    is_reliable = all(offer.reliability == "reliable" for offer in offers)
+    is_transient_local = all(offer.durability == "transient_local" for offer in offers)
     return QoSProfile(
         history=HistoryPolicy.KEEP_LAST,
         depth=_DEPTH,
-        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
-        durability=DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE,
+        reliability=ReliabilityPolicy.RELIABLE if is_reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if is_transient_local else DurabilityPolicy.VOLATILE,
     )

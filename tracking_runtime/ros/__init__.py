@@ -1,1 +1,1 @@
-"""The ROS 2 side of the nodes: everything here may import rclpy."""
+"""ROS 2 side of the runtime: modules that may import rclpy."""

@@ -1,4 +1,4 @@
-"""Nodes from the outside, as a program uses them: transitions, parameters and the trackers' services."""
+"""Clients of the nodes for other programs: transitions, parameters and the trackers' services."""
 
 from __future__ import annotations
 
@@ -17,47 +17,58 @@ from remote_sensing_tracking.srv import ClearTarget, ReloadModel, SetTarget
 from std_srvs.srv import Trigger
 
 from tracking_runtime.boxes import as_boxes
-from tracking_runtime.messages.conversion import stamp_ns
+from tracking_runtime.errors import TrackingError
+from tracking_runtime.messages.conversion import read_stamp_ns
 from tracking_runtime.ros.node import diagnostics
 from tracking_runtime.ros.node.diagnostics import Diagnosis
 from tracking_runtime.ros.session import RosSession
 from tracking_runtime.ros.waiting import wait_for
 
-_SETTLED = {"unconfigured", "inactive", "active", "finalized"}
+_PRIMARY_STATES = {"unconfigured", "inactive", "active", "finalized"}
 
 
-class RequestRefused(RuntimeError):
-    """A node did not do what it was asked to. The message gives its reason."""
+class RequestRefusedError(TrackingError, RuntimeError):
+    """A request that a node refused. The message has the node's reason."""
 
 
 def set_parameters(session: RosSession, node: str, **values: Any) -> None:
-    """Set parameters of a node, all or none. Raises RequestRefused with the node's reason."""
+    """Set parameters of a node, all or none.
+
+    Args:
+        session: session of this program.
+        node: name of the node with its namespace, for example `/hsi_tracker`.
+        values: value of each parameter by name.
+
+    Raises:
+        RequestRefusedError: the node refused the values; the message has its reason.
+    """
     request = SetParametersAtomically.Request(
         parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
     )
     result = session.call(SetParametersAtomically, f"{node}/set_parameters_atomically", request).result
     if not result.successful:
-        raise RequestRefused(f"{node} did not set {', '.join(values)}: {result.reason}")
+        raise RequestRefusedError(f"{node} did not set {', '.join(values)}: {result.reason}")
 
 
 class LifecycleClient:
-    """The lifecycle of one node, asked and changed.
+    """Client of the lifecycle of one node.
 
-    A transition returns once the node is in the new state. Should the response be lost, the diagnoses tell
-    how it went: DDS sends none to a client that the server has not discovered within 100 ms, which happens
-    while processes start (ros2/rmw_fastrtps#390).
+    A transition returns when the node is in the new state. If the response is lost, the diagnostics of the
+    node decide. DDS loses a response to a client that the server has not discovered within 100 ms, which
+    happens while processes start (ros2/rmw_fastrtps#390).
     """
 
     def __init__(
         self, session: RosSession, node: str, timeout_s: float = 180.0, response_lost_s: float = 10.0
     ) -> None:
-        """Follow a node.
+        """Subscribe to the diagnostics of a node.
 
         Args:
-            session: to speak through.
-            node: its name with namespace, as ``/hsi_tracker``.
-            timeout_s: for each transition; configuring loads a model.
-            response_lost_s: how long after a request the node's diagnoses count instead of its response.
+            session: session of this program.
+            node: name of the node with its namespace, for example `/hsi_tracker`.
+            timeout_s: longest time of each transition in seconds. Configuring loads a model.
+            response_lost_s: time after a request from which the diagnostics count instead of the response,
+                in seconds.
         """
         self._session = session
         self._node = node
@@ -65,118 +76,133 @@ class LifecycleClient:
         self._response_lost_s = response_lost_s
         self._diagnosis: Diagnosis | None = None
         self._diagnosis_stamp_ns = 0
-        self._diagnosis_came_s = 0.0
-        session.node.create_subscription(DiagnosticArray, diagnostics.TOPIC, self._note, 100)
+        self._diagnosis_received_s = 0.0
+        session.node.create_subscription(DiagnosticArray, diagnostics.TOPIC, self._store_diagnosis, 100)
 
     @property
     def diagnosis(self) -> Diagnosis | None:
-        """What the node last said of itself; values are text."""
+        """Newest diagnosis of the node, its values as text; None before the first."""
         return self._diagnosis
 
     @property
     def diagnosis_stamp_ns(self) -> int:
-        """When it said so, on its clock; 0 if it has not."""
+        """Stamp of the newest diagnosis on the clock of the node, in nanoseconds; 0 before the first."""
         return self._diagnosis_stamp_ns
 
     def state(self) -> str:
-        """The node's state: unconfigured, inactive, active or finalized."""
-        response = self._ask(GetState, "get_state", GetState.Request())
-        return str(response.current_state.label) if response else self._settled_state
+        """Request the state of the node: unconfigured, inactive, active or finalized."""
+        response = self._request(GetState, "get_state", GetState.Request())
+        return str(response.current_state.label) if response else self._reported_state
 
     def configure(self) -> None:
-        """Unconfigured -> inactive. Raises RequestRefused."""
+        """Change from unconfigured to inactive. Raise RequestRefusedError if the node refuses."""
         self._change("configure", Transition.TRANSITION_CONFIGURE, "inactive")
 
     def activate(self) -> None:
-        """Inactive -> active. Raises RequestRefused."""
+        """Change from inactive to active. Raise RequestRefusedError if the node refuses."""
         self._change("activate", Transition.TRANSITION_ACTIVATE, "active")
 
     def deactivate(self) -> None:
-        """Active -> inactive. Raises RequestRefused."""
+        """Change from active to inactive. Raise RequestRefusedError if the node refuses."""
         self._change("deactivate", Transition.TRANSITION_DEACTIVATE, "inactive")
 
     def cleanup(self) -> None:
-        """Inactive -> unconfigured. Raises RequestRefused."""
+        """Change from inactive to unconfigured. Raise RequestRefusedError if the node refuses."""
         self._change("clean up", Transition.TRANSITION_CLEANUP, "unconfigured")
 
     def start(self) -> None:
-        """Unconfigured -> active. Raises RequestRefused."""
+        """Change from unconfigured to active. Raise RequestRefusedError if the node refuses."""
         self.configure()
         self.activate()
 
-    def _change(self, what: str, transition: int, reached: str) -> None:
+    def _change(self, action: str, transition: int, goal_state: str) -> None:
         request = ChangeState.Request(transition=Transition(id=transition))
         self._diagnosis = None
-        response = self._ask(ChangeState, "change_state", request)
-        succeeded = response.success if response else self._settled_state == reached
-        if not succeeded:
-            reason = self._reason() or f"not possible from state {self.state()}"
-            raise RequestRefused(f"{self._node} did not {what}: {reason}")
+        response = self._request(ChangeState, "change_state", request)
+        is_changed = response.success if response else self._reported_state == goal_state
+        if not is_changed:
+            reason = self._wait_for_error() or f"not possible from state {self.state()}"
+            raise RequestRefusedError(f"{self._node} did not {action}: {reason}")
 
-    def _ask(self, service_type: Any, service: str, request: Any) -> Any:
-        """The response; None if it is lost, and the diagnosis is from after the request was dealt with."""
+    def _request(self, service_type: Any, service: str, request: Any) -> Any:
+        """Call a service and return its response; None if it is lost and a later diagnosis has a state."""
 
-        def is_lost(asked_s: float) -> bool:
-            dealt_with = self._diagnosis_came_s > asked_s + self._response_lost_s
-            return dealt_with and bool(self._settled_state)
+        def is_lost(request_s: float) -> bool:
+            is_later = self._diagnosis_received_s > request_s + self._response_lost_s
+            return is_later and bool(self._reported_state)
 
         return self._session.call(service_type, f"{self._node}/{service}", request, self._timeout_s, is_lost)
 
     @property
-    def _settled_state(self) -> str:
-        """The state that the node last said to be in; empty if it has not, or is about to leave it."""
+    def _reported_state(self) -> str:
+        """State in the newest diagnosis; empty without one, or during a transition."""
         state = str(self._diagnosis.values.get("state", "")) if self._diagnosis else ""
-        return state if state in _SETTLED else ""
+        return state if state in _PRIMARY_STATES else ""
 
-    def _reason(self) -> str:
-        diagnosis = wait_for(lambda: self._diagnosis, what=f"a diagnosis of {self._node}")
+    def _wait_for_error(self) -> str:
+        """Wait for a diagnosis and return its last error, or an empty text."""
+        diagnosis = wait_for(lambda: self._diagnosis, description=f"a diagnosis of {self._node}")
         return str(diagnosis.values.get("last_error", "")) if diagnosis else ""
 
-    def _note(self, message: DiagnosticArray) -> None:
+    def _store_diagnosis(self, message: DiagnosticArray) -> None:
         diagnosis = diagnostics.from_message(message, self._node)
         if diagnosis is not None:
-            self._diagnosis, self._diagnosis_stamp_ns = diagnosis, stamp_ns(message)
-            self._diagnosis_came_s = time.monotonic()
+            self._diagnosis = diagnosis
+            self._diagnosis_stamp_ns = read_stamp_ns(message)
+            self._diagnosis_received_s = time.monotonic()
 
 
 class TrackerClient:
-    """The services that both trackers have."""
+    """Client of the services that both trackers have."""
 
     def __init__(self, session: RosSession, node: str, timeout_s: float = 30.0) -> None:
-        """Speak to the tracker of this name, with namespace, as ``/spax_tracker``."""
+        """Create the client.
+
+        Args:
+            session: session of this program.
+            node: name of the node with its namespace, for example `/spax_tracker`.
+            timeout_s: longest time of each call in seconds.
+        """
         self._session = session
         self._node = node
         self._timeout_s = timeout_s
 
     def reset(self) -> None:
-        """Forget everything seen; a new epoch begins. Raises RequestRefused."""
-        self._ask(Trigger, "reset", Trigger.Request())
+        """Delete all targets or tracks and begin a new epoch. Raise RequestRefusedError if refused."""
+        self._request(Trigger, "reset", Trigger.Request())
 
     def reload_model(self, model: str = "") -> None:
-        """Replace the network, by the same one read anew if no other is named. Raises RequestRefused."""
-        self._ask(ReloadModel, "reload_model", ReloadModel.Request(model=model))
+        """Replace the model of the tracker.
 
-    def _ask(self, service_type: Any, service: str, request: Any) -> Any:
+        Args:
+            model: name of a model, or path of its manifest; empty: the current model, read again.
+
+        Raises:
+            RequestRefusedError: the model cannot be loaded; the old model stays.
+        """
+        self._request(ReloadModel, "reload_model", ReloadModel.Request(model=model))
+
+    def _request(self, service_type: Any, service: str, request: Any) -> Any:
         response = self._session.call(service_type, f"{self._node}/{service}", request, self._timeout_s)
         if not response.success:
-            raise RequestRefused(f"{self._node} refused {service}: {response.message}")
+            raise RequestRefusedError(f"{self._node} refused {service}: {response.message}")
         return response
 
 
 class HsiTrackerClient(TrackerClient):
-    """The services of the hyperspectral tracker."""
+    """Client of the services of the hyperspectral tracker."""
 
     def set_target(self, box: ArrayLike, *, stamp_ns: int = 0, target_id: int = 0, label: str = "") -> int:
-        """Follow what is in a box; its id.
+        """Select a target and return its id.
 
         Args:
-            box: x, y, width, height in pixels of the source image.
-            stamp_ns: of the frame that the box was drawn on; 0: the newest.
-            target_id: of the target to set anew; 0: a new one.
-            label: comes back in the tracks.
+            box: box of the target in pixels of the source image: x, y, width, height.
+            stamp_ns: stamp of the frame that the box was drawn on, in nanoseconds; 0: the newest frame.
+            target_id: id of the target to replace; 0: a new target.
+            label: text that the tracks of the target carry.
 
         Raises:
-            RequestRefused: with the tracker's reason.
+            RequestRefusedError: the tracker refused the target; the message has its reason.
         """
         x, y, width, height = map(float, as_boxes(box)[0])
         seconds, nanoseconds = divmod(stamp_ns, 10**9)
@@ -186,8 +212,8 @@ class HsiTrackerClient(TrackerClient):
             id=target_id,
             label=label,
         )
-        return int(self._ask(SetTarget, "set_target", request).id)
+        return int(self._request(SetTarget, "set_target", request).id)
 
     def clear_target(self, target_id: int = 0) -> None:
-        """Stop following a target, or all. Raises RequestRefused."""
-        self._ask(ClearTarget, "clear_target", ClearTarget.Request(id=target_id))
+        """Remove a target; 0 removes all. Raise RequestRefusedError if the tracker refuses."""
+        self._request(ClearTarget, "clear_target", ClearTarget.Request(id=target_id))

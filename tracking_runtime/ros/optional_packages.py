@@ -1,10 +1,10 @@
-"""ROS packages that the nodes do without where they are not installed."""
+"""ROS packages that are optional at run time."""
 
 from __future__ import annotations
 
 from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
-OPTIONAL = {
+OPTIONAL_PACKAGES = {
     "launch_ros": "launch files",
     "cv_bridge": "images with Bayer patterns, YUV or alpha",
     "vision_msgs": "detections from and for other programs",
@@ -12,11 +12,11 @@ OPTIONAL = {
     "rviz2": "visualize:=rviz",
     "foxglove_bridge": "visualize:=foxglove",
 }
-"""What each is for."""
+"""Purpose of each optional package, by its name."""
 
 
 def is_installed(package: str) -> bool:
-    """Whether a ROS package is there."""
+    """Return whether a ROS package is installed."""
     try:
         get_package_prefix(package)
     except PackageNotFoundError:
@@ -24,6 +24,6 @@ def is_installed(package: str) -> bool:
     return True
 
 
-def how_to_install(package: str) -> str:
-    """The command that installs it."""
+def format_install_command(package: str) -> str:
+    """Return the command that installs a ROS package."""
     return f"sudo apt install ros-jazzy-{package.replace('_', '-')}"

@@ -1,7 +1,4 @@
-"""Nodes as processes: started with their parameters, logged to files, and surely ended.
-
-Whoever starts one owns it: ``with NodeProcess(...) as process``.
-"""
+"""Nodes as child processes: started with parameters, logged to files, and ended in any case."""
 
 from __future__ import annotations
 
@@ -23,21 +20,21 @@ from typing import Any
 
 import yaml
 
-from tracking_runtime.ros.shared_memory import shared_memory_environment
+from tracking_runtime.ros.shared_memory import make_shared_memory_environment
 
-_STARTED_BY = "RSTRACK_STARTED_BY"
-_PR_SET_PDEATHSIG = 1
+_STARTED_BY = "RSTRACK_STARTED_BY"  # environment variable with the process id of the parent
+_PR_SET_PDEATHSIG = 1  # option of prctl(2)
 
-# Above 101 the ports of a domain may meet those that Linux gives to clients.
+# Domains to reserve. Above 101 the ports of a domain may collide with those that Linux gives to clients.
 _DOMAINS = range(30, 70)
 
 
 @contextlib.contextmanager
-def free_domain() -> Iterator[int]:
-    """A ROS domain id that no other holder of one on this machine uses meanwhile.
+def reserve_domain() -> Iterator[int]:
+    """Reserve a ROS domain id that nobody else on this machine uses, until the block ends.
 
     Raises:
-        RuntimeError: all are taken.
+        RuntimeError: all domains are taken.
     """
     folder = Path(tempfile.gettempdir()) / f"rstrack-domains-{os.getuid()}"
     folder.mkdir(exist_ok=True)
@@ -55,9 +52,9 @@ def free_domain() -> Iterator[int]:
 
 
 def _has_participants(domain_id: int) -> bool:
-    """Whether somebody is in a domain without holding its lock: from a container, or on their own account."""
-    discovery = 7400 + 250 * domain_id  # as DDS maps domains to ports
-    for port in (discovery, discovery + 10):
+    """Return whether a domain has participants that did not reserve it: in a container, or of other users."""
+    discovery_port = 7400 + 250 * domain_id  # mapping of domains to ports in the DDS standard
+    for port in (discovery_port, discovery_port + 10):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
             try:
                 probe.bind(("", port))
@@ -66,9 +63,9 @@ def _has_participants(domain_id: int) -> bool:
     return False
 
 
-def local_environment(domain_id: int) -> dict[str, str]:
-    """Variables that keep a node on this machine, in a domain, with large images through shared memory."""
-    return shared_memory_environment() | {
+def make_local_environment(domain_id: int) -> dict[str, str]:
+    """Return environment variables that keep a node on this machine, in a domain, with shared memory."""
+    return make_shared_memory_environment() | {
         "ROS_DOMAIN_ID": str(domain_id),
         "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
     }
@@ -76,44 +73,45 @@ def local_environment(domain_id: int) -> dict[str, str]:
 
 @contextlib.contextmanager
 def set_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """This process's environment with some variables set: DDS reads them when a participant is made."""
-    before = dict(os.environ)
+    """Set environment variables in the block. DDS reads them when it creates a participant."""
+    previous = dict(os.environ)
     os.environ.update(variables)
     try:
         yield
     finally:
         os.environ.clear()
-        os.environ.update(before)
+        os.environ.update(previous)
 
 
-def end_with_parent() -> None:
-    """Have this process interrupted when the one that started it as a NodeProcess ends, however it does.
+def interrupt_with_parent() -> None:
+    """Make Linux interrupt this process when its parent ends, however the parent ends.
 
-    Does nothing in a process that was started by other means.
+    Has no effect in a process that is not started as a NodeProcess.
     """
     parent = os.environ.pop(_STARTED_BY, "")
     if not parent:
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-    if os.getppid() != int(parent):
+    if os.getppid() != int(parent):  # the parent ended before prctl
         os.kill(os.getpid(), signal.SIGINT)
 
 
 @dataclass
 class NodeProcess:
-    """One node in its own process, from ``with`` to the end of the block.
+    """Node in a process of its own, for a `with` block.
 
-    A node ends with the thread that started it, even where its process is killed (``end_with_parent``).
+    A node ends with the thread that started it, even if the process of this thread is killed
+    (`interrupt_with_parent`).
 
     Attributes:
-        module: run as ``python -m module``.
-        name: the node's, which is also its log's.
-        folder: for ``NAME.log`` and ``NAME.yaml``, the parameters it is given.
-        parameters: set at the start; values as in YAML.
+        module: Python module of the node, run as `python -m module`.
+        name: name of the node and of its files.
+        folder: folder of `NAME.log` and of the parameter file `NAME.yaml`.
+        parameters: parameters at the start; values as in YAML.
         remappings: topic or service name -> other name.
-        environment: set beside this process's own.
-        namespace: of the node.
-        started_s: when it was, on the monotonic clock.
+        environment: environment variables, in addition to those of this process.
+        namespace: namespace of the node.
+        started_s: monotonic time of the start in seconds; 0 before the start.
     """
 
     module: str
@@ -128,46 +126,47 @@ class NodeProcess:
 
     @property
     def log_path(self) -> Path:
-        """What the process says, both outputs together."""
+        """Path of the log: standard output and error of the process."""
         return self.folder / f"{self.name}.log"
 
     @property
     def log(self) -> str:
-        """What the process has said so far."""
+        """Text of the log so far."""
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
 
     @property
     def pid(self) -> int:
-        """Of the running process."""
-        return self._started().pid
+        """Id of the running process."""
+        return self._started_process.pid
 
     @property
     def open_files(self) -> set[Path]:
-        """What it has open now, but for files that it opens or closes meanwhile."""
-        found = set()
+        """Files that the process has open, with pipes and sockets, which `psutil` leaves out."""
+        files = set()
         for descriptor in Path(f"/proc/{self.pid}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                found.add(descriptor.readlink())
-        return found
+            with contextlib.suppress(FileNotFoundError):  # closed since the folder was listed
+                files.add(descriptor.readlink())
+        return files
 
     @property
-    def running(self) -> bool:
-        """Whether it has been started and has not ended."""
+    def is_running(self) -> bool:
+        """Running state: the process is started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def start(self) -> None:
-        """Start it; ``stop`` must follow."""
+        """Start the process. `stop` must follow."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.started_s = time.monotonic()
+        environment = {
+            **os.environ,
+            "PYTHONUNBUFFERED": "1",
+            _STARTED_BY: str(os.getpid()),
+            **self.environment,
+        }
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                self._command(),
-                env={
-                    **os.environ,
-                    "PYTHONUNBUFFERED": "1",
-                    _STARTED_BY: str(os.getpid()),
-                    **self.environment,
-                },
+                self._make_command(),
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -175,28 +174,31 @@ class NodeProcess:
             )
 
     def interrupt(self) -> None:
-        """Ask it to end, as Ctrl-C does."""
-        self._started().send_signal(signal.SIGINT)
+        """Send SIGINT to the process, as Ctrl-C does."""
+        self._started_process.send_signal(signal.SIGINT)
 
     def wait(self, timeout_s: float) -> int:
-        """Its exit status, once it has ended.
+        """Wait for the end of the process and return its exit status.
 
         Raises:
-            subprocess.TimeoutExpired: it has not.
+            subprocess.TimeoutExpired: the process has not ended within `timeout_s`.
         """
-        return self._started().wait(timeout_s)
+        return self._started_process.wait(timeout_s)
 
-    def stop(self, patience_s: float = 30.0) -> int:
-        """End it: by SIGINT, and by SIGKILL, with all its children, if that takes longer than ``patience_s``.
+    def stop(self, timeout_s: float = 30.0) -> int:
+        """End the process by SIGINT. After the timeout, kill the process and all its children.
+
+        Args:
+            timeout_s: time between SIGINT and SIGKILL, in seconds.
 
         Returns:
-            the exit status; negative: the signal that ended it.
+            exit status; a negative number is the signal that ended the process.
         """
-        process = self._started()
+        process = self._started_process
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
             try:
-                return process.wait(patience_s)
+                return process.wait(timeout_s)
             except subprocess.TimeoutExpired:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
@@ -211,18 +213,21 @@ class NodeProcess:
     ) -> None:
         self.stop()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    @property
+    def _started_process(self) -> subprocess.Popen[bytes]:
+        """Process of the node. Raises RuntimeError before the start."""
         if self._process is None:
-            raise RuntimeError(f"{self.name} has not been started")
+            raise RuntimeError(f"{self.name} has not been started: call start first")
         return self._process
 
-    def _command(self) -> list[str]:
+    def _make_command(self) -> list[str]:
+        """Write the parameter file and return the command line of the process."""
         path = self.folder / f"{self.name}.yaml"
         path.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(self.parameters)}}))
         command = [sys.executable, "-m", self.module, "--ros-args"]
         command += ["-r", f"__node:={self.name}", "-r", f"__ns:={self.namespace}"]
         if self.parameters:
             command += ["--params-file", str(path)]
-        for name, other in self.remappings.items():
-            command += ["-r", f"{name}:={other}"]
+        for name, remapped_name in self.remappings.items():
+            command += ["-r", f"{name}:={remapped_name}"]
         return command

@@ -1,4 +1,4 @@
-"""A small node of one's own, spun by a thread: for programs that talk to nodes, and for tests."""
+"""Session of a program that talks to nodes: an own node, spun by a thread. Tests use it too."""
 
 from __future__ import annotations
 
@@ -14,23 +14,30 @@ from rclpy.executors import ExternalShutdownException, ShutdownException, Single
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
+from tracking_runtime.errors import TrackingError
 from tracking_runtime.ros.waiting import wait_for
 
 T = TypeVar("T")
 
 
-class ServiceError(RuntimeError):
-    """A service is not there, or does not answer. The message names it."""
+class ServiceError(TrackingError, RuntimeError):
+    """A service that does not exist or does not answer. The message names the service."""
 
 
 class RosSession:
-    """A ROS context with one node, from ``with`` to the end of the block.
+    """ROS context with one node, for a `with` block. A thread runs the callbacks of the node.
 
     Attributes:
-        node: its callbacks run in the session's thread.
+        node: node of the session. Its callbacks run in the thread of the session.
     """
 
     def __init__(self, name: str, domain_id: int | None = None) -> None:
+        """Create the node and start the thread.
+
+        Args:
+            name: name of the node.
+            domain_id: ROS domain; None: the domain of the environment.
+        """
         self._context = Context()
         self._context.init(domain_id=domain_id)
         self.node = Node(name, context=self._context, use_global_arguments=False)
@@ -40,7 +47,7 @@ class RosSession:
         self._thread.start()
 
     def listen(self, message_type: type[T], topic: str, qos: QoSProfile | int = 100) -> list[T]:
-        """A list that grows by every message that arrives on a topic."""
+        """Subscribe to a topic and return a list to which every message is appended."""
         received: list[T] = []
         self.node.create_subscription(message_type, topic, received.append, qos)
         return received
@@ -53,24 +60,26 @@ class RosSession:
         timeout_s: float = 10.0,
         is_lost: Callable[[float], bool] = lambda _: False,
     ) -> Any:
-        """The response of a service; None if it is lost.
+        """Call a service and return its response; None if the response is lost.
 
         Args:
-            service_type: of the service.
-            name: of the service.
-            request: to it.
-            timeout_s: for the service to be there, and then to answer.
-            is_lost: whether the response to what was asked at that time (``time.monotonic``) will not come.
+            service_type: type of the service.
+            name: name of the service.
+            request: request of the service.
+            timeout_s: longest time until the service exists, and again until the response, in seconds.
+            is_lost: function that takes the monotonic time of the request in seconds, and returns whether its
+                response is lost.
 
         Raises:
-            ServiceError: there is no such service, or it does not answer in time.
+            ServiceError: the service does not exist, or does not answer in time.
         """
         client = self.node.create_client(service_type, name)
         try:
             if not client.wait_for_service(timeout_s):
                 raise ServiceError(f"no service {name} within {timeout_s:g} s: is its node running?")
-            response, asked_s = client.call_async(request), time.monotonic()
-            wait_for(lambda: response.done() or is_lost(asked_s), timeout_s)
+            response = client.call_async(request)
+            request_s = time.monotonic()
+            wait_for(lambda: response.done() or is_lost(request_s), timeout_s)
             return response.result() if response.done() else None
         except TimeoutError as error:
             raise ServiceError(f"{name} did not answer within {timeout_s:g} s") from error
@@ -78,9 +87,9 @@ class RosSession:
             self.run(lambda: self.node.destroy_client(client))
 
     def run(self, function: Callable[[], T]) -> T:
-        """The result of a function, run in the session's thread between callbacks."""
+        """Run a function in the thread of the session, between callbacks, and return its result."""
         task = self._executor.create_task(function)
-        wait_for(task.done, what="the session's thread")
+        wait_for(task.done, description="the session's thread")
         return task.result()
 
     def close(self) -> None:

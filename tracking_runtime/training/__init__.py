@@ -1,1 +1,1 @@
-"""The training loop that all networks share."""
+"""Training loop, processes and options that all networks share."""

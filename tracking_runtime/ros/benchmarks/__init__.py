@@ -1,1 +1,1 @@
-"""Benchmarks of latency, transport and lifecycle."""
+"""Benchmarks of nodes: latency, resource leaks over lifecycle cycles, transport of images."""

@@ -1,40 +1,44 @@
-"""Whether a node leaves anything behind: many lives of one process, and what it holds after each."""
+"""Leak benchmark: one process of a node runs many lifecycle cycles, and its resources are measured."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import psutil
 import torch
 from sensor_msgs.msg import Image
 
-from tracking_runtime.messages.conversion import restamped
+from tracking_runtime.messages.conversion import replace_serialized_stamp
 from tracking_runtime.ros.clients import LifecycleClient
 from tracking_runtime.ros.node.diagnostics import Diagnosis
-from tracking_runtime.ros.processes import NodeProcess
+from tracking_runtime.ros.node.qos import make_lossless_overrides
+from tracking_runtime.ros.processes import (
+    NodeProcess,
+    make_local_environment,
+    reserve_domain,
+    set_environment,
+)
 from tracking_runtime.ros.session import RosSession
 from tracking_runtime.ros.waiting import wait_for
 
-_RELIABLE = {
-    "qos_overrides./image.subscription.reliability": "reliable",
-    "qos_overrides./image.subscription.depth": 10,
-}
-_FRAME_S = 60.0
+_IMAGE_TOPIC = "/image"
+_FRAME_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a process holds of the machine.
+class ResourceUsage:
+    """Resources of a process.
 
     Attributes:
-        threads: how many.
-        files: open handles: files, sockets, pipes.
-        memory_mb: resident.
-        gpu_memory_mb: taken on the GPU, by all processes (from within a container a driver does not tell them
-            apart); None without one.
+        threads: number of threads.
+        files: number of open files, sockets and pipes.
+        memory_mb: resident memory in megabytes.
+        gpu_memory_mb: GPU memory of all processes in megabytes; None without a GPU. In a container the driver
+            does not report processes separately.
     """
 
     threads: int
@@ -43,27 +47,27 @@ class Held:
     gpu_memory_mb: float | None = None
 
     @classmethod
-    def by(cls, pid: int) -> Held:
-        """What the process with this number holds now."""
-        folder = Path("/proc") / str(pid)
-        resident = re.search(r"VmRSS:\s+(\d+) kB", (folder / "status").read_text())
+    def measure(cls, pid: int) -> ResourceUsage:
+        """Measure the resources of the process with this id."""
+        process = psutil.Process(pid)
         return cls(
-            threads=len(list((folder / "task").iterdir())),
-            files=len(list((folder / "fd").iterdir())),
-            memory_mb=int(resident[1]) / 1e3 if resident else 0.0,
-            gpu_memory_mb=_gpu_memory_mb(),
+            threads=process.num_threads(),
+            files=process.num_fds(),
+            memory_mb=process.memory_info().rss / 1e6,
+            gpu_memory_mb=_measure_gpu_memory_mb(),
         )
 
 
 @dataclass(frozen=True)
-class Growth:
-    """What grew from life to life, once the first ones were over.
+class ResourceGrowth:
+    """Growth of a process's resources from cycle to cycle, after the first cycles.
 
     Attributes:
-        threads: more after the last life than after the first that counts.
-        files: likewise.
-        memory_mb_per_life: slope of a line through the resident memory.
-        gpu_memory_mb_per_life: likewise of the GPU's; None without one.
+        threads: threads after the last cycle minus those after the first counted cycle.
+        files: open files after the last cycle minus those after the first counted cycle.
+        memory_mb_per_life: slope of a line through the resident memory, in megabytes per cycle.
+        gpu_memory_mb_per_life: slope of a line through the GPU memory, in megabytes per cycle; None without
+            a GPU.
     """
 
     threads: int
@@ -72,61 +76,107 @@ class Growth:
     gpu_memory_mb_per_life: float | None = None
 
     @classmethod
-    def over(cls, lives: Sequence[Held], settling: int) -> Growth:
-        """Of what was held after each life, the first ``settling`` of which don't count."""
-        counted = lives[settling:]
-        first, last = counted[0], counted[-1]
-        on_gpu = [held.gpu_memory_mb for held in counted if held.gpu_memory_mb is not None]
+    def compute(cls, usages: Sequence[ResourceUsage], num_warm_up: int) -> ResourceGrowth:
+        """Compute the growth.
+
+        Args:
+            usages: resources after each cycle.
+            num_warm_up: number of first cycles that do not count.
+        """
+        counted = usages[num_warm_up:]
+        first = counted[0]
+        last = counted[-1]
+        gpu_memory_mb = [usage.gpu_memory_mb for usage in counted if usage.gpu_memory_mb is not None]
         return cls(
             threads=last.threads - first.threads,
             files=last.files - first.files,
-            memory_mb_per_life=_slope([held.memory_mb for held in counted]),
-            gpu_memory_mb_per_life=_slope(on_gpu) if on_gpu else None,
+            memory_mb_per_life=_fit_slope([usage.memory_mb for usage in counted]),
+            gpu_memory_mb_per_life=_fit_slope(gpu_memory_mb) if gpu_memory_mb else None,
         )
 
 
-def live_often(
-    session: RosSession, process: NodeProcess, times: int, images: Sequence[bytes] = ()
-) -> Iterator[Held]:
-    """What a node's process holds after each of its lives: configured, activated, and all the way back.
+def run_leak_benchmark(
+    module: str,
+    name: str,
+    folder: Path,
+    parameters: Mapping[str, object],
+    num_cycles: int,
+    images: Sequence[bytes],
+    report: Callable[[int], object],
+) -> list[ResourceUsage]:
+    """Start a node in a domain of its own, run lifecycle cycles, and return the resources after each.
 
     Args:
-        session: in the process's domain.
-        process: running, its node unconfigured.
-        times: how many lives.
-        images: serialised, which it is shown in each life; it has to account for all of them.
+        module: Python module of the node.
+        name: name of the node.
+        folder: folder of the node's log.
+        parameters: parameters of the node.
+        num_cycles: number of cycles.
+        images: serialized images that the node receives in each cycle.
+        report: function that is called with the number of finished cycles.
+    """
+    usages = []
+    with ExitStack() as stack:
+        domain_id = stack.enter_context(reserve_domain())
+        stack.enter_context(set_environment(make_local_environment(domain_id)))
+        node_parameters = {**make_image_parameters(), **parameters}
+        process = stack.enter_context(NodeProcess(module, name, folder, node_parameters))
+        session = stack.enter_context(RosSession("lifecycle", domain_id))
+        for usage in cycle_lifecycle(session, process, num_cycles, images):
+            usages.append(usage)
+            report(len(usages))
+    return usages
+
+
+def cycle_lifecycle(
+    session: RosSession, process: NodeProcess, num_cycles: int, images: Sequence[bytes] = ()
+) -> Iterator[ResourceUsage]:
+    """Run the lifecycle of a node repeatedly, and yield the resources of its process after each cycle.
+
+    Args:
+        session: session in the domain of the process.
+        process: running process whose node is unconfigured.
+        num_cycles: number of cycles.
+        images: serialized images that the node receives in each cycle. The node must count all of them.
+
+    Raises:
+        WaitTimeoutError: the node does not count an image.
     """
     node = LifecycleClient(session, f"/{process.name}")
-    camera = session.node.create_publisher(Image, "/image", 10) if images else None
-    for _ in range(times):
+    camera = session.node.create_publisher(Image, _IMAGE_TOPIC, 10) if images else None
+    for _ in range(num_cycles):
         node.start()
         if camera is not None:
-            wait_for(camera.get_subscription_count, _FRAME_S, f"a subscription of {process.name}")
+            wait_for(camera.get_subscription_count, _FRAME_TIMEOUT_S, f"a subscription of {process.name}")
             for image in images:
-                camera.publish(restamped(image, session.node.get_clock().now().nanoseconds))
-            wait_for(lambda: _seen(node.diagnosis) == len(images), _FRAME_S, "the frames' account")
+                stamp_ns = session.node.get_clock().now().nanoseconds
+                camera.publish(replace_serialized_stamp(image, stamp_ns))
+            wait_for(
+                lambda: _count_frames(node.diagnosis) == len(images), _FRAME_TIMEOUT_S, "counts of all frames"
+            )
         node.deactivate()
         node.cleanup()
-        yield Held.by(process.pid)
+        yield ResourceUsage.measure(process.pid)
 
 
-def parameters_for_images() -> dict[str, object]:
-    """What a node needs so that it gets every image that it is shown."""
-    return dict(_RELIABLE)
+def make_image_parameters() -> dict[str, object]:
+    """Return node parameters with which a node receives every image."""
+    return make_lossless_overrides(_IMAGE_TOPIC, "subscription")
 
 
-def _gpu_memory_mb() -> float | None:
+def _measure_gpu_memory_mb() -> float | None:
     if not torch.cuda.is_available():
         return None
-    free, total = torch.cuda.mem_get_info()
-    return (total - free) / 1e6
+    free_bytes, total_bytes = torch.cuda.mem_get_info()
+    return (total_bytes - free_bytes) / 1e6
 
 
-def _slope(values: Sequence[float]) -> float:
+def _fit_slope(values: Sequence[float]) -> float:
     return float(np.polyfit(np.arange(len(values)), values, 1)[0]) if len(values) > 1 else 0.0
 
 
-def _seen(diagnosis: Diagnosis | None) -> int:
+def _count_frames(diagnosis: Diagnosis | None) -> int:
+    """Return the number of frames in a diagnosis that the node has finished."""
     values = diagnosis.values if diagnosis else {}
     fates = ("processed", "dropped", "refused", "failed")
     return sum(int(values.get(f"frames_{fate}", 0)) for fate in fates)

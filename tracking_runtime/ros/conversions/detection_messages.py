@@ -1,4 +1,4 @@
-"""Detections of any detector, and for any reader: vision_msgs where they are installed."""
+"""Detections of any detector to arrays, and tracks as vision_msgs if these are installed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,24 @@ from rclpy.publisher import Publisher
 from remote_sensing_tracking.msg import DetectionArray, TrackArray
 from std_msgs.msg import Header
 
-from tracking_runtime.boxes import as_boxes, centres
-from tracking_runtime.messages.conversion import stamp_ns
-from tracking_runtime.nodes.click_resolution import Detected
+from tracking_runtime.boxes import as_boxes, compute_centers
+from tracking_runtime.frames import FrameDetections
+from tracking_runtime.messages.conversion import read_stamp_ns
 from tracking_runtime.ros.node import qos
-from tracking_runtime.ros.node.managed_node import TrackingNode
-from tracking_runtime.ros.optional_packages import how_to_install
+from tracking_runtime.ros.node.managed_node import ManagedNode
+from tracking_runtime.ros.optional_packages import format_install_command
 
 
 @dataclass(frozen=True)
-class Tracked:
-    """One object in one frame: its identity, box x, y, width, height in pixels, score 0..1 and class."""
+class TrackedObject:
+    """Tracked object in one frame.
+
+    Attributes:
+        id: id of its target or track.
+        box: box in pixels, (4,): x, y, width, height.
+        score: score, 0..1.
+        label: class name or label, may be empty.
+    """
 
     id: int
     box: NDArray[np.float64]
@@ -32,77 +39,83 @@ class Tracked:
     label: str
 
 
-Reader = Callable[[Any], Detected]
+DetectionReader = Callable[[Any], FrameDetections]
 
 
-def from_arrays(message: DetectionArray | TrackArray) -> Detected:
-    """Of a message with parallel arrays."""
+def read_parallel_arrays(message: DetectionArray | TrackArray) -> FrameDetections:
+    """Return the detections of a message with parallel arrays."""
     names = list(message.class_names)
     labels = [names[k] if k < len(names) else "" for k in message.class_ids]
-    return Detected(stamp_ns(message), as_boxes(np.asarray(message.boxes, np.float64)), labels)
+    return FrameDetections(read_stamp_ns(message), as_boxes(np.asarray(message.boxes, np.float64)), labels)
 
 
-def from_vision_msgs(message: Any) -> Detected:
-    """Of a vision_msgs/Detection2DArray; boxes that are turned are taken upright."""
+def read_detections_2d(message: Any) -> FrameDetections:
+    """Return the detections of a vision_msgs/Detection2DArray. The rotation of boxes is ignored."""
     boxes = [
         [
-            each.bbox.center.position.x - each.bbox.size_x / 2,
-            each.bbox.center.position.y - each.bbox.size_y / 2,
-            each.bbox.size_x,
-            each.bbox.size_y,
+            detection.bbox.center.position.x - detection.bbox.size_x / 2,
+            detection.bbox.center.position.y - detection.bbox.size_y / 2,
+            detection.bbox.size_x,
+            detection.bbox.size_y,
         ]
-        for each in message.detections
+        for detection in message.detections
     ]
-    labels = [each.results[0].hypothesis.class_id if each.results else "" for each in message.detections]
-    return Detected(stamp_ns(message), as_boxes(boxes), labels)
+    labels = [
+        detection.results[0].hypothesis.class_id if detection.results else ""
+        for detection in message.detections
+    ]
+    return FrameDetections(read_stamp_ns(message), as_boxes(boxes), labels)
 
 
-class Detections2D:
-    """The topic ``~/detections_2d`` for programs that know vision_msgs, if these are installed.
+class Detections2DPublisher:
+    """Publisher of `~/detections_2d` for programs that use vision_msgs. Idle if these are not installed.
 
-    Its messages are nested and slow to make: there are some only while somebody subscribes.
+    The messages are nested and slow to build. They are built only while the topic has subscribers.
     """
 
-    def __init__(self, node: TrackingNode[Any]) -> None:
+    def __init__(self, node: ManagedNode[Any]) -> None:
+        """Advertise the topic in the current scope of a node."""
         self._publisher: Publisher | None = None
         with suppress(ImportError):
             self._types = importlib.import_module("vision_msgs.msg")
-            self._publisher = node.advertise(self._types.Detection2DArray, "~/detections_2d", qos.track())
+            self._publisher = node.advertise(
+                self._types.Detection2DArray, "~/detections_2d", qos.make_track_profile()
+            )
 
-    def publish(self, header: Header, objects: Iterable[Tracked]) -> None:
-        """Publish what is tracked in a frame."""
+    def publish(self, header: Header, objects: Iterable[TrackedObject]) -> None:
+        """Publish the tracked objects of a frame if the topic has subscribers."""
         if self._publisher is not None and self._publisher.get_subscription_count():
-            detections = [self._detection(header, each) for each in objects]
+            detections = [self._make_detection(header, tracked) for tracked in objects]
             self._publisher.publish(self._types.Detection2DArray(header=header, detections=detections))
 
-    def _detection(self, header: Header, tracked: Tracked) -> Any:
+    def _make_detection(self, header: Header, tracked: TrackedObject) -> Any:
         types = self._types
-        ((x, y),) = centres(tracked.box).tolist()
+        ((x, y),) = compute_centers(tracked.box).tolist()
         width, height = map(float, tracked.box[2:])
-        centre = types.Pose2D(position=types.Point2D(x=x, y=y))
+        center = types.Pose2D(position=types.Point2D(x=x, y=y))
         hypothesis = types.ObjectHypothesis(class_id=tracked.label, score=tracked.score)
         return types.Detection2D(
             header=header,
             results=[types.ObjectHypothesisWithPose(hypothesis=hypothesis)],
-            bbox=types.BoundingBox2D(center=centre, size_x=width, size_y=height),
+            bbox=types.BoundingBox2D(center=center, size_x=width, size_y=height),
             id=str(tracked.id),
         )
 
 
-def _vision_msgs() -> tuple[Any, Reader]:
+def _load_vision_msgs() -> tuple[Any, DetectionReader]:
     try:
         from vision_msgs.msg import Detection2DArray
     except ImportError as error:
         raise ValueError(
             "parameter detector is Detection2DArray, but vision_msgs is not installed: "
-            + how_to_install("vision_msgs")
+            + format_install_command("vision_msgs")
         ) from error
-    return Detection2DArray, from_vision_msgs
+    return Detection2DArray, read_detections_2d
 
 
-DETECTORS: dict[str, Callable[[], tuple[Any, Reader]]] = {
-    "DetectionArray": lambda: (DetectionArray, from_arrays),
-    "TrackArray": lambda: (TrackArray, from_arrays),
-    "Detection2DArray": _vision_msgs,
+DETECTORS: dict[str, Callable[[], tuple[Any, DetectionReader]]] = {
+    "DetectionArray": lambda: (DetectionArray, read_parallel_arrays),
+    "TrackArray": lambda: (TrackArray, read_parallel_arrays),
+    "Detection2DArray": _load_vision_msgs,
 }
-"""Message class and reader of each kind of detections, by the message's name; raises ValueError."""
+"""Function by the name of a detector's message: returns message class and reader, raises ValueError."""

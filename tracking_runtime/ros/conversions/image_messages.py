@@ -1,4 +1,4 @@
-"""sensor_msgs/Image and CompressedImage <-> arrays; of an Image nothing is copied on the way in."""
+"""Images to and from sensor_msgs/Image and CompressedImage. Reading an Image copies no pixels."""
 
 from __future__ import annotations
 
@@ -13,54 +13,64 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
 from tracking_runtime.errors import FrameRefusedError
-from tracking_runtime.messages.image_encodings import parse_encoding, to_array
+from tracking_runtime.messages.image_encodings import encode_jpeg, parse_encoding, view_as_array
 
-__all__ = ["compress", "decompress", "from_array", "parse_encoding", "to_array"]
+__all__ = ["decompress", "make_image_message", "make_jpeg_message", "parse_encoding", "view_as_array"]
+
+_ENCODINGS = {(8, 1): "mono8", (16, 1): "mono16", (8, 3): "bgr8"}
+"""Names of encodings by bits of a sample and number of channels."""
 
 
 def decompress(message: CompressedImage) -> tuple[NDArray[Any], str]:
-    """The pixels of a compressed image, as to_array gives them, and their encoding.
+    """Decompress an image and return it with its encoding.
 
     Raises:
-        FrameRefused: it is none, or of a kind that is not known.
+        FrameRefusedError: the data is not an image, or of an unknown format.
     """
     data = np.frombuffer(message.data, np.uint8)
     pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
     if pixels is None:
         raise FrameRefusedError(
-            f"{data.size} bytes of format {message.format!r} are no image that can be read"
+            f"the image must be JPEG or PNG: got {data.size} bytes of format {message.format!r}"
         )
     image: NDArray[Any] = np.asarray(pixels)
-    depth, channels = 8 * image.dtype.itemsize, 1 if image.ndim == 2 else image.shape[2]
-    known = {(8, 1): "mono8", (16, 1): "mono16", (8, 3): "bgr8"}
-    return image, known.get((depth, channels), f"{depth}UC{channels}")
+    num_bits = 8 * image.dtype.itemsize
+    num_channels = 1 if image.ndim == 2 else image.shape[2]
+    return image, _ENCODINGS.get((num_bits, num_channels), f"{num_bits}UC{num_channels}")
 
 
-def compress(image: NDArray[Any], quality: int, header: Header) -> CompressedImage:
-    """A message of a ``(height, width, 3)`` bgr8 image as JPEG, as image_transport names it."""
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return CompressedImage(
-        header=header, format="bgr8; jpeg compressed bgr8", data=array("B", data.tobytes())
-    )
-
-
-def from_array(image: NDArray[Any], encoding: str, header: Header) -> Image:
-    """A message of an image, with rows that follow each other without gaps.
+def make_jpeg_message(image: NDArray[Any], quality: int, header: Header) -> CompressedImage:
+    """Compress an image and return its message, with the format as in image_transport.
 
     Args:
-        image: ``(height, width)`` or ``(height, width, channels)`` of the encoding's type.
-        encoding: as in sensor_msgs/Image.
-        header: given to the message as it is.
+        image: image in bgr8, (H, W, 3).
+        quality: JPEG quality, 1..100. Higher gives less loss and more bytes.
+        header: header of the message.
+    """
+    data = array("B", encode_jpeg(image, quality))
+    return CompressedImage(header=header, format="bgr8; jpeg compressed bgr8", data=data)
+
+
+def make_image_message(image: NDArray[Any], encoding: str, header: Header) -> Image:
+    """Return the message of an image. The rows follow each other without gaps.
+
+    Args:
+        image: image with the type and channels of the encoding, (H, W) or (H, W, C).
+        encoding: encoding as in sensor_msgs/Image.
+        header: header of the message.
 
     Raises:
-        FrameRefused: the array is not what the encoding says.
+        FrameRefusedError: type or channels of the image differ from the encoding's.
     """
-    dtype, channels = parse_encoding(encoding)
-    found = 1 if image.ndim == 2 else image.shape[2]
-    if image.dtype != dtype or found != channels:
-        raise FrameRefusedError(f"{found} channels of {image.dtype} are no image {encoding}")
+    dtype, num_channels = parse_encoding(encoding)
+    image_channels = 1 if image.ndim == 2 else image.shape[2]
+    if image.dtype != dtype or image_channels != num_channels:
+        raise FrameRefusedError(
+            f"an image {encoding} must have {num_channels} channels of {dtype}: "
+            f"got {image_channels} channels of {image.dtype}"
+        )
     contiguous = np.ascontiguousarray(image)
-    data = array("B")  # the one type that rclpy takes without looking at every byte
+    data = array("B")  # the one type that rclpy takes without a check of every byte
     data.frombytes(contiguous.data.cast("B"))
     height, width = image.shape[:2]
     return Image(
@@ -69,6 +79,6 @@ def from_array(image: NDArray[Any], encoding: str, header: Header) -> Image:
         width=width,
         encoding=encoding,
         is_bigendian=sys.byteorder == "big",
-        step=width * channels * dtype.itemsize,
+        step=width * num_channels * dtype.itemsize,
         data=data,
     )

@@ -1,6 +1,7 @@
-"""The trackers' results as messages of this package; cameras' messages are in ``messages.conversion``.
+"""Results of the trackers to messages of this package.
 
-Arrays travel as ``array.array``: the one type that rclpy takes without looking at every element.
+`messages.conversion` converts the messages of cameras. Arrays are passed as `array.array`, the one type that
+rclpy takes without a check of every element.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tracking_runtime.boxes import Boxes, as_boxes
 
 
 class TargetLike(Protocol):
-    """One target in one frame, as ``hsi_tracker_ros.tracker.TargetState``."""
+    """Target in one frame, for example `hsi_tracker_ros.tracker.TargetState`."""
 
     @property
     def id(self) -> int: ...
@@ -39,7 +40,7 @@ class TargetLike(Protocol):
 
 
 class DetectionsLike(Protocol):
-    """The objects of one frame, as ``spax_ros.decoding.Detections``."""
+    """Detections of one frame, for example `spax_ros.decoding.Detections`."""
 
     @property
     def boxes(self) -> Boxes: ...
@@ -50,7 +51,7 @@ class DetectionsLike(Protocol):
 
 
 class TracksLike(DetectionsLike, Protocol):
-    """Every track after one frame, as ``spax_ros.association.tracks.Tracks``."""
+    """Tracks after one frame, for example `spax_ros.association.tracks.Tracks`."""
 
     @property
     def ids(self) -> NDArray[np.int64]: ...
@@ -63,15 +64,15 @@ class TracksLike(DetectionsLike, Protocol):
 
 
 @dataclass(frozen=True)
-class FrameFacts:
-    """What every result says of the frame it belongs to.
+class FrameMetadata:
+    """Metadata of a frame that every result carries.
 
     Attributes:
-        header: the source image's own.
-        width: of the source image in pixels, per band.
-        height: of the source image in pixels, per band.
-        epoch: counts resets.
-        latency_ns: from the frame's arrival to now.
+        header: header of the source image.
+        width: width of the source image in pixels, per band.
+        height: height of the source image in pixels, per band.
+        epoch: number of resets.
+        latency_ns: time since the arrival of the frame in nanoseconds.
     """
 
     header: Header
@@ -81,42 +82,42 @@ class FrameFacts:
     latency_ns: int = 0
 
 
-def stamp_ns(stamp: Time) -> int:
-    """A time in nanoseconds."""
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+def to_nanoseconds(message: Time | Duration) -> int:
+    """Convert the message of a time or a duration to nanoseconds."""
+    return int(message.sec) * 10**9 + int(message.nanosec)
 
 
 def to_time(nanoseconds: int) -> Time:
-    """The message of a time in nanoseconds."""
-    seconds, rest = divmod(nanoseconds, 10**9)
-    return Time(sec=seconds, nanosec=rest)
+    """Convert a time in nanoseconds to a message."""
+    seconds, remainder = divmod(nanoseconds, 10**9)
+    return Time(sec=seconds, nanosec=remainder)
 
 
 def to_duration(nanoseconds: int) -> Duration:
-    """The message of a duration in nanoseconds."""
-    seconds, rest = divmod(nanoseconds, 10**9)
-    return Duration(sec=seconds, nanosec=rest)
+    """Convert a duration in nanoseconds to a message."""
+    seconds, remainder = divmod(nanoseconds, 10**9)
+    return Duration(sec=seconds, nanosec=remainder)
 
 
 def to_box(box: ArrayLike) -> msg.BoundingBox:
-    """The message of one box x, y, width, height."""
+    """Convert a box x, y, width, height to a message."""
     x, y, width, height = map(float, as_boxes(box)[0])
     return msg.BoundingBox(x=x, y=y, width=width, height=height)
 
 
 def from_box(box: msg.BoundingBox) -> NDArray[np.float64]:
-    """``(4,)`` x, y, width, height."""
+    """Convert the message of a box to an array, (4,): x, y, width, height."""
     return np.array([box.x, box.y, box.width, box.height])
 
 
-def to_target_tracks(facts: FrameFacts, targets: Iterable[TargetLike]) -> msg.TargetTrackArray:
-    """The message of all chosen targets in one frame."""
+def to_target_tracks(metadata: FrameMetadata, targets: Iterable[TargetLike]) -> msg.TargetTrackArray:
+    """Convert the targets of one frame to a message, in ascending order of their ids."""
     return msg.TargetTrackArray(
-        header=facts.header,
-        image_width=facts.width,
-        image_height=facts.height,
-        epoch=facts.epoch,
-        latency=to_duration(facts.latency_ns),
+        header=metadata.header,
+        image_width=metadata.width,
+        image_height=metadata.height,
+        epoch=metadata.epoch,
+        latency=to_duration(metadata.latency_ns),
         tracks=[
             msg.TargetTrack(
                 id=target.id,
@@ -132,39 +133,39 @@ def to_target_tracks(facts: FrameFacts, targets: Iterable[TargetLike]) -> msg.Ta
     )
 
 
-def to_tracks(facts: FrameFacts, class_names: Sequence[str], tracks: TracksLike) -> msg.TrackArray:
-    """The message of all tracks in one frame."""
+def to_tracks(metadata: FrameMetadata, class_names: Sequence[str], tracks: TracksLike) -> msg.TrackArray:
+    """Convert the tracks of one frame to a message."""
     return msg.TrackArray(
-        header=facts.header,
-        image_width=facts.width,
-        image_height=facts.height,
-        epoch=facts.epoch,
-        latency=to_duration(facts.latency_ns),
+        header=metadata.header,
+        image_width=metadata.width,
+        image_height=metadata.height,
+        epoch=metadata.epoch,
+        latency=to_duration(metadata.latency_ns),
         class_names=list(class_names),
-        ids=_array("I", tracks.ids),
-        class_ids=_array("B", tracks.class_ids),
-        scores=_array("f", tracks.scores),
-        boxes=_array("d", tracks.boxes),
-        velocities=_array("f", tracks.velocities),
-        states=_array("B", tracks.states),
-        ages=_array("I", tracks.ages),
+        ids=_to_array("I", tracks.ids),
+        class_ids=_to_array("B", tracks.class_ids),
+        scores=_to_array("f", tracks.scores),
+        boxes=_to_array("d", tracks.boxes),
+        velocities=_to_array("f", tracks.velocities),
+        states=_to_array("B", tracks.states),
+        ages=_to_array("I", tracks.ages),
     )
 
 
 def to_detections(
-    facts: FrameFacts, class_names: Sequence[str], detections: DetectionsLike
+    metadata: FrameMetadata, class_names: Sequence[str], detections: DetectionsLike
 ) -> msg.DetectionArray:
-    """The message of everything detected in one frame."""
+    """Convert the detections of one frame to a message."""
     return msg.DetectionArray(
-        header=facts.header,
-        image_width=facts.width,
-        image_height=facts.height,
+        header=metadata.header,
+        image_width=metadata.width,
+        image_height=metadata.height,
         class_names=list(class_names),
-        class_ids=_array("B", detections.class_ids),
-        scores=_array("f", detections.scores),
-        boxes=_array("d", detections.boxes),
+        class_ids=_to_array("B", detections.class_ids),
+        scores=_to_array("f", detections.scores),
+        boxes=_to_array("d", detections.boxes),
     )
 
 
-def _array(typecode: str, values: Any) -> array[Any]:
+def _to_array(typecode: str, values: Any) -> array[Any]:
     return array(typecode, np.asarray(values, dtype=np.dtype(typecode)).tobytes())

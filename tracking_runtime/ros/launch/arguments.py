@@ -1,4 +1,4 @@
-"""The arguments of the launch files: names and order as nav2's users know them, then this package's own."""
+"""Arguments of the launch files: first those of nav2 with the same names and order, then our own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ ENGINES = ("", "auto", "tensorrt", "tensorrt-rtx", "pytorch-cuda", "openvino", "
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of a launch file; a default of None: it must be given."""
+    """Argument of a launch file.
+
+    Attributes:
+        name: name of the argument.
+        default: default value; None: the user must set a value.
+        description: meaning of the argument, for people.
+        choices: allowed values; empty: all.
+    """
 
     name: str
     default: str | None
@@ -18,116 +25,105 @@ class Argument:
     choices: tuple[str, ...] = ()
 
 
-_USUAL = (
+_COMMON = (
     Argument("namespace", "", "namespace of the nodes and of their relative topics"),
-    Argument("use_sim_time", "false", "follow /clock instead of the system's clock", YES_NO),
-    Argument("params_file", "", "YAML file of parameters; arguments that are given win over it"),
-    Argument("autostart", "true", "configure and activate the nodes as soon as they run", YES_NO),
-    Argument("use_respawn", "false", "start a node again, up to active, should its process end", YES_NO),
-    Argument("log_level", "info", "least severity to log", ("debug", "info", "warn", "error", "fatal")),
+    Argument(
+        "use_sim_time", "false", "use the clock of the topic /clock instead of the system clock", YES_NO
+    ),
+    Argument("params_file", "", "YAML file of parameters; launch arguments take precedence over it"),
+    Argument("autostart", "true", "configure and activate the nodes when they start", YES_NO),
+    Argument("use_respawn", "false", "restart a node, up to active, if its process ends", YES_NO),
+    Argument(
+        "log_level",
+        "info",
+        "lowest severity of log messages",
+        ("debug", "info", "warn", "error", "fatal"),
+    ),
 )
 _LOCAL_TRANSPORT = Argument(
     "transport_profile",
     "shared_memory",
-    "how images come from processes of this machine, the camera driver in the same environment: through "
-    "shared memory, or as the middleware does by default",
+    "transport of images between processes of this machine; shared_memory: Fast DDS with shared memory (the "
+    "camera driver needs the same environment); default: default of the middleware",
     ("shared_memory", "default"),
 )
 _TRANSPORT = (
     replace(
         _LOCAL_TRANSPORT,
         description=_LOCAL_TRANSPORT.description
-        + "; link: through shared memory, and nothing but tracks, diagnostics and small previews leaves this "
-        "machine, into link_domain",
+        + "; link: shared memory; only tracks, diagnostics and previews leave this machine, to link_domain",
         choices=(*_LOCAL_TRANSPORT.choices, "link"),
     ),
-    Argument("link_domain", "10", "ROS domain that the ground is in, with transport_profile:=link"),
+    Argument("link_domain", "10", "ROS domain of the ground, with transport_profile:=link"),
 )
-_BUILD_ONLY = Argument("build_only", "false", "build and keep what runs the network, then end", YES_NO)
-_IMAGE = Argument("image", "image", "topic of the camera's images; spectral_info is looked for beside it")
+_BUILD_ONLY = Argument("build_only", "false", "build and cache the engines, then end", YES_NO)
+_IMAGE = Argument(
+    "image", "image", "topic of the camera's images; spectral_info must have the same namespace"
+)
 _CAMERA = Argument(
-    "camera", "", "name of a hyperspectral camera, or path of its file; empty: as spectral_info says"
+    "camera", "", "name of a hyperspectral camera, or path of a camera file; empty: from spectral_info"
 )
-_MODEL = Argument("model", "", "name of a model, or path of its manifest; empty: as the parameters say")
-_ENGINE = Argument("engine", "", "what runs the network; empty: as the parameters say", ENGINES)
+_MODEL = Argument("model", "", "name of a model, or path of its manifest; empty: from the parameters")
+_ENGINE = Argument("engine", "", "engine that runs the network; empty: from the parameters", ENGINES)
 _RECORD = Argument(
     "record",
     "none",
-    "what to record: nothing, what was found, that and the images, or the last 500 MB of both on request "
-    "(the service rosbag2_recorder/snapshot)",
+    "topics to record; none: nothing; tracks: the results; all: results and images; snapshot: the last 500 "
+    "MB of results and images when the service rosbag2_recorder/snapshot is called",
     ("none", "tracks", "all", "snapshot"),
 )
-_OUTPUT = Argument("output", "", "folder of the recording, which must not exist; empty: recording_DATE_TIME")
+_OUTPUT = Argument("output", "", "folder of the recording, must not exist; empty: recording_DATE_TIME")
 _VISUALIZE = Argument(
     "visualize",
     "none",
-    "nothing; pictures and markers as topics (visualizer/overlay); or these in RViz, or for Foxglove",
+    "view of the tracks; none: nothing; overlay: images and markers on topics (visualizer/overlay); rviz: "
+    "also start RViz; foxglove: also start the Foxglove bridge",
     ("none", "overlay", "rviz", "foxglove"),
 )
 
-_MODELS = (_MODEL, _ENGINE)
-_AROUND = (_RECORD, _OUTPUT, _VISUALIZE)
+_NETWORK = (_MODEL, _ENGINE)
+_VIEW = (_RECORD, _OUTPUT, _VISUALIZE)
 
-SPAX_TRACKER = (
-    *_USUAL,
-    *_TRANSPORT,
-    _BUILD_ONLY,
-    _IMAGE,
-    _MODEL,
-    _ENGINE,
-    _RECORD,
-    _OUTPUT,
-    _VISUALIZE,
-)
-HSI_TRACKER = (
-    *_USUAL,
-    *_TRANSPORT,
-    _BUILD_ONLY,
-    _IMAGE,
-    _CAMERA,
-    _MODEL,
-    _ENGINE,
-    _RECORD,
-    _OUTPUT,
-    _VISUALIZE,
-)
+SPAX_TRACKER = (*_COMMON, *_TRANSPORT, _BUILD_ONLY, _IMAGE, *_NETWORK, *_VIEW)
+HSI_TRACKER = (*_COMMON, *_TRANSPORT, _BUILD_ONLY, _IMAGE, _CAMERA, *_NETWORK, *_VIEW)
 GROUND_STATION = (
-    *_USUAL,
+    *_COMMON,
     *_TRANSPORT,
     _BUILD_ONLY,
     Argument("hsi_cameras", "hsi", "namespaces of the hyperspectral cameras, separated by spaces; ' ': none"),
     Argument(
         "spax_cameras", "satellite", "namespaces of the satellite cameras, separated by spaces; ' ': none"
     ),
-    replace(_IMAGE, description="topic of the images in each camera's namespace"),
+    replace(_IMAGE, description="topic of the images in the namespace of each camera"),
     _CAMERA,
-    *(replace(each, name=f"hsi_{each.name}") for each in _MODELS),
-    *(replace(each, name=f"spax_{each.name}") for each in _MODELS),
+    *(replace(argument, name=f"hsi_{argument.name}") for argument in _NETWORK),
+    *(replace(argument, name=f"spax_{argument.name}") for argument in _NETWORK),
     _RECORD,
-    replace(_OUTPUT, description="folder for a recording of each camera; empty: recording_DATE_TIME"),
+    replace(_OUTPUT, description="folder with a recording of each camera; empty: recording_DATE_TIME"),
     _VISUALIZE,
 )
 REPLAY = (
-    *(each for each in _USUAL if each.name not in ("autostart", "use_respawn", "use_sim_time")),
+    *(argument for argument in _COMMON if argument.name not in ("autostart", "use_respawn", "use_sim_time")),
     _LOCAL_TRANSPORT,
-    Argument("bag", None, "recording with images; its ground truth is played beside them"),
-    Argument("topic", "", "the images' topic in the recording; empty: its only one"),
-    Argument("tracker", "hsi_tracker", "what to run on them", ("hsi_tracker", "spax_tracker")),
+    Argument("bag", None, "recording with images; its ground truth is played with the images"),
+    Argument("topic", "", "topic of the images in the recording; empty: the only one"),
+    Argument("tracker", "hsi_tracker", "tracker of the images", ("hsi_tracker", "spax_tracker")),
     Argument(
-        "rate", "0.0", "[Hz] frames a second; 0: each when the one before is tracked; -1: as they were taken"
+        "rate",
+        "0.0",
+        "[Hz] frames per second; 0: each frame as soon as the frame before is tracked; -1: as recorded",
     ),
     Argument(
         "start_box",
         "",
-        "[px] x, y, width, height for hsi_tracker in the first frame; empty: as the ground truth says",
+        "[px] target of hsi_tracker in the first frame: x, y, width, height; empty: from the ground truth",
     ),
     _CAMERA,
-    _MODEL,
-    _ENGINE,
+    *_NETWORK,
     replace(
         _RECORD,
         default="tracks",
-        description="what to record: what was found and the ground truth, or the images as well",
+        description="topics to record; tracks: results and ground truth; all: also the images",
         choices=("tracks", "all"),
     ),
     _OUTPUT,

@@ -1,25 +1,25 @@
-"""How rosbag2 is told to record."""
+"""Command line of `ros2 bag record`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tracking_runtime.resources import find
+from tracking_runtime.files import find_data_file
 
-_SNAPSHOT_BYTES = 500_000_000
+_SNAPSHOT_BYTES = 500_000_000  # memory for the messages of a snapshot
 
 
-def record_command(values: Mapping[str, str], topics: Sequence[str], output: str) -> list[str]:
-    """The call of ``ros2 bag record``: MCAP, of which nothing stays in memory for long.
+def make_record_command(values: Mapping[str, str], topics: Sequence[str], output: str) -> list[str]:
+    """Return the command line of a recorder that writes MCAP and buffers little in memory.
 
     Args:
-        values: of the launch arguments ``namespace``, ``record`` and ``use_sim_time``. The recorder of a
-            namespace has a name of its own, so that several can be asked for snapshots.
-        topics: to record, by their whole names.
+        values: launch arguments `namespace`, `record` and `use_sim_time`. The name of the recorder contains
+            the namespace, so that snapshots of several recorders can be requested.
+        topics: full names of the topics to record.
         output: folder of the bag.
     """
     command = ["ros2", "bag", "record", "--storage", "mcap", "--output", output]
-    command += ["--storage-config-file", str(find("config", "rosbag2_mcap.yaml"))]
+    command += ["--storage-config-file", str(find_data_file("config", "rosbag2_mcap.yaml"))]
     if values["record"] == "snapshot":
         command += ["--snapshot-mode", "--max-cache-size", str(_SNAPSHOT_BYTES)]
     if values["use_sim_time"] == "true":

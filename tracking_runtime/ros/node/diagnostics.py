@@ -1,4 +1,4 @@
-"""What a node says of itself on ``/diagnostics``, once a second and at every change of state."""
+"""Diagnosis of a node, and its message on `/diagnostics`, once a second and at every change of state."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from tracking_runtime.engines.build_progress import BuildProgress
 from tracking_runtime.timing import StageSummary
 
 TOPIC = "/diagnostics"
-BESIDES_ENGINE = "besides_engine"  # of the stages, the sum of all but waiting and engine
+BESIDES_ENGINE = "besides_engine"
+"""Stage of a frame's time outside of the engine: the sum of all stages but waiting and engine."""
+_STAGE_METRICS = ("p50", "p95", "max")
 Value = str | int | float | bool
 
 
-class Level(IntEnum):
-    """How well a node is; values as in DiagnosticStatus."""
+class DiagnosticLevel(IntEnum):
+    """Health of a node; values as in DiagnosticStatus."""
 
     OK = 0
     WARN = 1
@@ -27,59 +29,66 @@ class Level(IntEnum):
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """How a node is.
+    """State of a node.
 
     Attributes:
+        level: health of the node.
         message: one line for an operator.
-        values: figures by name; names of those in time or memory end in their unit.
+        values: measured values by name. A name of a duration or of memory ends in its unit.
     """
 
-    level: Level = Level.OK
+    level: DiagnosticLevel = DiagnosticLevel.OK
     message: str = "running"
     values: Mapping[str, Value] = field(default_factory=dict)
 
 
-def stage_values(stages: Mapping[str, StageSummary]) -> dict[str, Value]:
-    """Each stage's ``stage.NAME.{p50,p95,max}_ms`` and ``stage.NAME.count``."""
+def make_stage_values(stages: Mapping[str, StageSummary]) -> dict[str, Value]:
+    """Return the values `stage.NAME.{p50,p95,max}_ms` and `stage.NAME.count` of each stage."""
     values: dict[str, Value] = {}
     for name, summary in stages.items():
-        values[f"stage.{name}.p50_ms"] = round(summary.p50, 3)
-        values[f"stage.{name}.p95_ms"] = round(summary.p95, 3)
-        values[f"stage.{name}.max_ms"] = round(summary.max, 3)
+        for metric in _STAGE_METRICS:
+            values[f"stage.{name}.{metric}_ms"] = round(getattr(summary, metric), 3)
         values[f"stage.{name}.count"] = summary.count
     return values
 
 
-def stages_of(values: Mapping[str, Value]) -> dict[str, StageSummary]:
-    """The stages in a diagnosis, in its order."""
+def read_stages(values: Mapping[str, Value]) -> dict[str, StageSummary]:
+    """Return the stages in the values of a diagnosis, in its order."""
     names = [key.removeprefix("stage.").removesuffix(".p50_ms") for key in values if key.endswith(".p50_ms")]
     return {
         name: StageSummary(
             int(values[f"stage.{name}.count"]),
-            *(float(values[f"stage.{name}.{figure}_ms"]) for figure in ("p50", "p95", "max")),
+            *(float(values[f"stage.{name}.{metric}_ms"]) for metric in _STAGE_METRICS),
         )
         for name in names
     }
 
 
-def building(progress: BuildProgress) -> Diagnosis:
-    """A node that waits for its engines: ``build.stage``, ``build.share`` and ``build.left_s``."""
+def make_build_diagnosis(progress: BuildProgress) -> Diagnosis:
+    """Return the diagnosis of a node that builds engines: `build.stage`, `build.share`, `build.left_s`."""
     values: dict[str, Value] = {"state": "configuring", "last_error": ""}
-    values |= {"build.stage": progress.stage, "build.share": round(progress.share, 3)}
-    left = progress.seconds_left
-    if left is not None:
-        values["build.left_s"] = round(left, 1)
+    values |= {"build.stage": progress.stage, "build.share": round(progress.fraction, 3)}
+    seconds_left = progress.seconds_left
+    if seconds_left is not None:
+        values["build.left_s"] = round(seconds_left, 1)
     return Diagnosis(message=f"building {progress}", values=values)
 
 
 def to_message(diagnosis: Diagnosis, name: str, hardware_id: str, stamp: Time) -> DiagnosticArray:
-    """The diagnosis of one node as ROS 2's tools read it."""
+    """Convert the diagnosis of one node to a message.
+
+    Args:
+        diagnosis: state of the node.
+        name: name of the node with its namespace.
+        hardware_id: name of the machine.
+        stamp: time of the diagnosis.
+    """
     status = DiagnosticStatus(
         level=bytes([diagnosis.level]),
         name=name,
         message=diagnosis.message,
         hardware_id=hardware_id,
-        values=[KeyValue(key=key, value=_text(value)) for key, value in diagnosis.values.items()],
+        values=[KeyValue(key=key, value=_format_value(value)) for key, value in diagnosis.values.items()],
     )
     message = DiagnosticArray(status=[status])
     message.header.stamp = stamp
@@ -87,15 +96,15 @@ def to_message(diagnosis: Diagnosis, name: str, hardware_id: str, stamp: Time) -
 
 
 def from_message(message: DiagnosticArray, name: str) -> Diagnosis | None:
-    """The diagnosis of the named node, its values as text; None if the message is of others."""
+    """Return the diagnosis of the named node, its values as text; None if the message is of other nodes."""
     for status in message.status:
         if status.name == name:
             values = {pair.key: pair.value for pair in status.values}
-            return Diagnosis(Level(status.level[0]), status.message, values)
+            return Diagnosis(DiagnosticLevel(status.level[0]), status.message, values)
     return None
 
 
-def _text(value: Value) -> str:
+def _format_value(value: Value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else str(value)

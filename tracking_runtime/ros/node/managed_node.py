@@ -1,140 +1,124 @@
-"""The base of all nodes: a lifecycle in which nothing fails silently and nothing stays behind."""
+"""Base of all nodes: a lifecycle that reports every failure and leaves no resource behind."""
 
 from __future__ import annotations
 
-import gc
-import os
 import platform
-import signal
-import sys
-import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
-import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.exceptions import (
-    InvalidHandle,
-    InvalidParameterTypeException,
-    InvalidParameterValueException,
-)
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, qos_policy_name_from_kind
 from rclpy.qos_overriding_options import QoSOverridingOptions
-from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
-from rclpy.task import Future
 
-from tracking_runtime.engines.build_progress import BuildProgress, followed
+from tracking_runtime.engines.build_progress import BuildProgress
 from tracking_runtime.ros.node import diagnostics, qos
-from tracking_runtime.ros.node.diagnostics import Diagnosis, Level
+from tracking_runtime.ros.node.build_reporter import report_builds
+from tracking_runtime.ros.node.diagnostics import Diagnosis, DiagnosticLevel
 from tracking_runtime.ros.node.parameters import NodeParameters, ParameterServer
-from tracking_runtime.ros.processes import end_with_parent
-from tracking_runtime.ros.shared_memory import free_abandoned_memory
 
 P = TypeVar("P", bound=NodeParameters)
-_SIGNALS = {signal.SIGINT, signal.SIGTERM}
-_SAME_REQUEST_S = (
-    3.0  # systemd and terminals send a signal to launch and to its nodes, and launch to these again
-)
 _DIAGNOSTICS_PERIOD_S = 1.0
-_STEADY = Clock(clock_type=ClockType.STEADY_TIME)
+_SHUTDOWN_ACK_S = 1  # time that readers have to acknowledge the last diagnostics
+_STEADY_CLOCK = Clock(clock_type=ClockType.STEADY_TIME)
 
 
-class TrackingNode(LifecycleNode, Generic[P]):
-    """A lifecycle node that says what it does, and what went wrong, in its log and on ``/diagnostics``.
+class ManagedNode(LifecycleNode, Generic[P]):
+    """Lifecycle node that reports its state and its failures in the log and on `/diagnostics`.
 
-    Subclasses say what the transitions mean in ``load`` (configure) and ``start`` (activate). What they make
-    there by ``advertise``, ``subscribe`` and ``serve``, or put into ``scope``, is undone by the opposite
-    transition, in reverse order, and when ``load`` or ``start`` raises.
+    Subclasses implement the transitions in `load` (configure) and `start` (activate). Both create resources
+    by `advertise`, `subscribe`, `offer_service` and `add_timer`, or put them into `scope`. The opposite
+    transition releases these in reverse order. They are also released if `load` or `start` raises.
     """
 
     def __init__(self, name: str, specification: type[P], **options: Any) -> None:
         """Create the node, unconfigured.
 
         Args:
-            name: of the node unless remapped.
-            specification: of its parameters.
-            options: of ``rclpy.node.Node``.
+            name: name of the node unless it is remapped.
+            specification: dataclass of the node's parameters.
+            options: options of `rclpy.node.Node`.
 
         Raises:
-            ValueError: a parameter's value at the start is not allowed.
+            ValueError: a parameter has an invalid value at the start.
         """
         super().__init__(name, **options)
-        self._loaded, self._started = ExitStack(), ExitStack()
-        self._scope = self._loaded
+        self._configured_scope = ExitStack()
+        self._active_scope = ExitStack()
+        self._scope = self._configured_scope
         self._last_error = ""
-        self._incompatible: dict[str, str] = {}
+        self._qos_warnings: dict[str, str] = {}
         self._parameter_server = ParameterServer(self, specification, lambda: self.state == "unconfigured")
-        for line in self._parameter_server.unknown:
-            self.get_logger().warning(line)
-        self._refuse_wrong_transitions()
-        self._diagnostics = self.create_publisher(DiagnosticArray, diagnostics.TOPIC, qos.track())
-        self.create_timer(_DIAGNOSTICS_PERIOD_S, self.report, clock=_STEADY)
+        for warning in self._parameter_server.unknown_warnings:
+            self.get_logger().warning(warning)
+        self._reject_invalid_transitions()
+        self._diagnostics_publisher = self.create_publisher(
+            DiagnosticArray, diagnostics.TOPIC, qos.make_track_profile()
+        )
+        self.create_timer(_DIAGNOSTICS_PERIOD_S, self.publish_diagnostics, clock=_STEADY_CLOCK)
 
-    # What subclasses fill in
+    # Methods that subclasses implement
 
     def load(self) -> None:
-        """Configure: load and warm the model, advertise. Raise to stay unconfigured."""
+        """Configure: load and warm up the model, advertise. An exception keeps the node unconfigured."""
 
     def start(self) -> None:
-        """Activate: subscribe. Raise to stay inactive."""
+        """Activate: subscribe. An exception keeps the node inactive."""
 
     def stop(self) -> None:
-        """Deactivate, before ``start``'s scope is closed."""
+        """Deactivate, before the resources of `start` are released."""
 
     def unload(self) -> None:
-        """Clean up, before ``load``'s scope is closed."""
+        """Clean up, before the resources of `load` are released."""
 
     def diagnose(self) -> Diagnosis:
-        """How the node is; the base class adds its state and last error."""
+        """Return the state of the node. The base class adds lifecycle state and last error."""
         return Diagnosis()
 
-    # What they use
+    # Methods that subclasses use
 
     @property
     def parameters(self) -> P:
-        """The current values of all parameters, a consistent set."""
+        """Current values of all parameters, a consistent set."""
         return self._parameter_server.values
 
     @property
     def state(self) -> str:
-        """The lifecycle's: unconfigured, inactive, active, finalized, or a transition's in between."""
+        """Lifecycle state: unconfigured, inactive, active, finalized, or the name of a transition state."""
         return str(self._state_machine.current_state[1])
 
     @property
-    def build_only(self) -> bool:
-        """Whether to end as soon as the node is configured."""
+    def is_build_only(self) -> bool:
+        """Build mode: the process ends as soon as the node is configured."""
         return False
 
     @property
     def scope(self) -> ExitStack:
-        """Closed by the transition opposite to the current one."""
+        """Resources that the opposite of the current transition releases."""
         return self._scope
 
     def advertise(self, message_type: Any, topic: str, profile: QoSProfile) -> Publisher:
-        """A publisher whose QoS users may override, for as long as the current scope."""
+        """Create a publisher in the current scope. Users may override its QoS."""
 
-        def note(event: Any) -> None:
-            self._note_incompatible("a subscriber", topic, event)
+        def warn(event: Any) -> None:
+            self._warn_of_qos("a subscriber", topic, event)
 
         publisher = self.create_publisher(
             message_type,
             topic,
             profile,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            event_callbacks=PublisherEventCallbacks(incompatible_qos=note),
+            event_callbacks=PublisherEventCallbacks(incompatible_qos=warn),
         )
         self._scope.callback(self.destroy_publisher, publisher)
         return publisher
@@ -147,10 +131,10 @@ class TrackingNode(LifecycleNode, Generic[P]):
         profile: QoSProfile,
         group: CallbackGroup | None = None,
     ) -> Subscription:
-        """A subscription whose QoS users may override, for as long as the current scope."""
+        """Create a subscription in the current scope. Users may override its QoS."""
 
-        def note(event: Any) -> None:
-            self._note_incompatible("the publisher", topic, event)
+        def warn(event: Any) -> None:
+            self._warn_of_qos("the publisher", topic, event)
 
         subscription = self.create_subscription(
             message_type,
@@ -158,145 +142,150 @@ class TrackingNode(LifecycleNode, Generic[P]):
             callback,
             profile,
             qos_overriding_options=QoSOverridingOptions.with_default_policies(),
-            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=note),
+            event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn),
             callback_group=group,
         )
         self._scope.callback(self.destroy_subscription, subscription)
         return subscription
 
-    def serve(
+    def offer_service(
         self,
         service_type: Any,
         name: str,
         answer: Callable[[Any, Any], Any],
         group: CallbackGroup | None = None,
     ) -> None:
-        """A service, for as long as the current scope."""
+        """Create a service in the current scope.
+
+        Args:
+            service_type: type of the service.
+            name: name of the service.
+            answer: function that fills in a response for a request and returns the response.
+            group: callback group; None: the node's default group.
+        """
         service = self.create_service(service_type, name, answer, callback_group=group)
         self._scope.callback(self.destroy_service, service)
 
-    def repeat(self, period_s: float, function: Callable[[], None]) -> None:
-        """Call a function again and again, for as long as the current scope.
+    def add_timer(self, period_s: float, function: Callable[[], None]) -> None:
+        """Call a function periodically in the current scope.
 
-        Time is that of a steady clock: where ``use_sim_time`` is set, the node's own may stand still, or jump
-        back with a recording that begins anew.
+        The timer uses a steady clock. With `use_sim_time` the clock of the node may stand still, or jump back
+        when a recording starts again.
         """
-        timer = self.create_timer(period_s, function, clock=_STEADY)
+        timer = self.create_timer(period_s, function, clock=_STEADY_CLOCK)
         self._scope.callback(self.destroy_timer, timer)
 
-    def note_error(self, doing: str, error: BaseException) -> None:
-        """Log an exception with its traceback and keep its message for the diagnostics."""
-        self._last_error = f"{doing}: {error or type(error).__name__}"
+    def record_error(self, action: str, error: BaseException) -> None:
+        """Log an exception with its traceback and keep its message for the diagnostics.
+
+        Args:
+            action: failed action for the message ("cannot configure").
+            error: the exception.
+        """
+        self._last_error = f"{action}: {error or type(error).__name__}"
         self.log_exception(self._last_error, error)
 
-    def log_exception(self, line: str, error: BaseException) -> None:
-        """Log an exception with its traceback, below a line that says what it means."""
-        self.get_logger().error(f"{line}\n{''.join(traceback.format_exception(error))}")
+    def log_exception(self, message: str, error: BaseException) -> None:
+        """Log an exception with its traceback, below a message."""
+        self.get_logger().error(f"{message}\n{''.join(traceback.format_exception(error))}")
 
-    def report(self, state: str | None = None) -> None:
-        """Publish the diagnosis now; ``state`` if the node is about to enter another one."""
-        self._publish_diagnosis(self._full_diagnosis(state or self.state))
+    def publish_diagnostics(self, state: str | None = None) -> None:
+        """Publish the diagnosis now.
+
+        Args:
+            state: lifecycle state that the node is about to enter; None: the current state.
+        """
+        self._publish_diagnosis(self._make_diagnosis(state or self.state))
 
     def _publish_diagnosis(self, diagnosis: Diagnosis) -> None:
-        name, stamp = self.get_fully_qualified_name(), self.get_clock().now().to_msg()
-        self._diagnostics.publish(diagnostics.to_message(diagnosis, name, platform.node(), stamp))
+        name = self.get_fully_qualified_name()
+        stamp = self.get_clock().now().to_msg()
+        self._diagnostics_publisher.publish(diagnostics.to_message(diagnosis, name, platform.node(), stamp))
 
-    # The lifecycle
+    # Lifecycle
 
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_configure(self, _: LifecycleState) -> TransitionCallbackReturn:
         self._last_error = ""
-        self._scope = self._loaded
-        with self._build_reported():
-            return self._attempt("configure", self.load, self._unload, "inactive", "unconfigured")
+        self._scope = self._configured_scope
+        with report_builds(self._publish_build_progress, _DIAGNOSTICS_PERIOD_S):
+            return self._run_transition("configure", self.load, self._unload, "inactive", "unconfigured")
 
-    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_activate(self, _: LifecycleState) -> TransitionCallbackReturn:
         self._last_error = ""
-        self._scope = self._started
-        return self._attempt("activate", self.start, self._stop, "active", "inactive")
+        self._scope = self._active_scope
+        return self._run_transition("activate", self.start, self._stop, "active", "inactive")
 
-    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_deactivate(self, _: LifecycleState) -> TransitionCallbackReturn:
         return self._release("deactivate", self._stop, "inactive")
 
-    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_cleanup(self, _: LifecycleState) -> TransitionCallbackReturn:
         return self._release("clean up", self._unload, "unconfigured")
 
-    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_shutdown(self, _: LifecycleState) -> TransitionCallbackReturn:
         self._release("shut down", self._stop_and_unload, "finalized")
         return TransitionCallbackReturn.SUCCESS
 
-    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def on_error(self, _: LifecycleState) -> TransitionCallbackReturn:
         self._release("recover", self._stop_and_unload, "unconfigured")
         return TransitionCallbackReturn.SUCCESS
 
     def autostart(self) -> None:
-        """Configure and activate; a failure leaves the node as far as it came, and is reported."""
+        """Configure and activate the node. After a failure the node stays in the state that it reached."""
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 
     def shut_down(self) -> None:
-        """End the lifecycle, whatever its state, and let the last diagnosis reach its readers."""
+        """Shut the node down from any state and wait until its last diagnostics are acknowledged."""
         if self.state != "finalized":
             self.trigger_shutdown()
-        self._diagnostics.wait_for_all_acked(Duration(seconds=1))
+        self._diagnostics_publisher.wait_for_all_acked(Duration(seconds=_SHUTDOWN_ACK_S))
 
-    @contextmanager
-    def _build_reported(self) -> Iterator[None]:
-        """Tell in the diagnostics how far the engines are, while the executor waits for them."""
-        told: list[BuildProgress] = []
-        news, ended = threading.Event(), threading.Event()
-
-        def tell(progress: BuildProgress) -> None:
-            told.append(progress)
-            news.set()
-
-        def report() -> None:
-            while not ended.is_set():
-                if told:
-                    self._publish_diagnosis(diagnostics.building(told[-1]))
-                news.wait(_DIAGNOSTICS_PERIOD_S)
-                news.clear()
-
-        reporter = threading.Thread(target=report, name="build progress", daemon=True)
-        reporter.start()
-        try:
-            with followed(tell):
-                yield
-        finally:
-            ended.set()
-            news.set()
-            reporter.join()
-
-    def _attempt(
-        self, what: str, do: Callable[[], None], undo: Callable[[], None], reached: str, stayed: str
+    def _run_transition(
+        self,
+        action: str,
+        activate: Callable[[], None],
+        rollback: Callable[[], None],
+        goal_state: str,
+        fallback_state: str,
     ) -> TransitionCallbackReturn:
+        """Run a transition that acquires resources. Release them if the transition fails.
+
+        Args:
+            action: name of the transition for messages.
+            activate: function that acquires the resources.
+            rollback: function that releases them.
+            goal_state: state after a success.
+            fallback_state: state after a failure.
+        """
         try:
-            do()
+            activate()
         except Exception as error:
-            self.note_error(f"cannot {what}", error)
-            self._release(f"undo {what}", undo, stayed)
+            self.record_error(f"cannot {action}", error)
+            self._release(f"undo {action}", rollback, fallback_state)
             return TransitionCallbackReturn.FAILURE
-        return self._arrive(reached)
+        return self._enter_state(goal_state)
 
-    def _release(self, what: str, undo: Callable[[], None], reached: str) -> TransitionCallbackReturn:
+    def _release(self, action: str, release: Callable[[], None], goal_state: str) -> TransitionCallbackReturn:
+        """Run a transition that releases resources."""
         try:
-            undo()
+            release()
         except Exception as error:
-            self.note_error(f"cannot {what}", error)
-            self.report(reached)
+            self.record_error(f"cannot {action}", error)
+            self.publish_diagnostics(goal_state)
             return TransitionCallbackReturn.ERROR
-        return self._arrive(reached)
+        return self._enter_state(goal_state)
 
-    def _arrive(self, state: str) -> TransitionCallbackReturn:
-        self.report(state)
+    def _enter_state(self, state: str) -> TransitionCallbackReturn:
+        self.publish_diagnostics(state)
         self.get_logger().info(state)
         return TransitionCallbackReturn.SUCCESS
 
     def _stop(self) -> None:
-        with self._started.pop_all():
+        with self._active_scope.pop_all():
             self.stop()
 
     def _unload(self) -> None:
-        with self._loaded.pop_all():
+        with self._configured_scope.pop_all():
             self.unload()
 
     def _stop_and_unload(self) -> None:
@@ -305,30 +294,40 @@ class TrackingNode(LifecycleNode, Generic[P]):
         finally:
             self._unload()
 
-    def _full_diagnosis(self, state: str) -> Diagnosis:
+    # Diagnostics
+
+    def _publish_build_progress(self, progress: BuildProgress) -> None:
+        self._publish_diagnosis(diagnostics.make_build_diagnosis(progress))
+
+    def _make_diagnosis(self, state: str) -> Diagnosis:
+        """Add lifecycle state, QoS warning and last error to the diagnosis of the subclass."""
         diagnosis = self.diagnose()
-        level, message = diagnosis.level, diagnosis.message
-        if state != "active" and level == Level.OK:
+        level = diagnosis.level
+        message = diagnosis.message
+        if state != "active" and level == DiagnosticLevel.OK:
             message = state
-        if self._incompatible:
-            level, message = max(level, Level.WARN), next(iter(self._incompatible.values()))
+        if self._qos_warnings:
+            level = max(level, DiagnosticLevel.WARN)
+            message = next(iter(self._qos_warnings.values()))
         if self._last_error:
-            level, message = Level.ERROR, self._last_error
+            level = DiagnosticLevel.ERROR
+            message = self._last_error
         values = {"state": state, "last_error": self._last_error, **diagnosis.values}
         return replace(diagnosis, level=level, message=message, values=values)
 
-    def _note_incompatible(self, other: str, topic: str, event: Any) -> None:
+    def _warn_of_qos(self, peer: str, topic: str, event: Any) -> None:
+        """Log an incompatible QoS policy of a peer and keep the warning for the diagnostics."""
         name = self.resolve_topic_name(topic)
         policy = qos_policy_name_from_kind(event.last_policy_kind)
-        line = (
-            f"incompatible QoS on {name}: {other} differs in {policy}, nothing will come through; "
+        warning = (
+            f"incompatible QoS on {name}: {peer} differs in {policy}, so that no message arrives; "
             f"set qos_overrides.{name}.*"
         )
-        self._incompatible[topic] = line
-        self.get_logger().error(line)
+        self._qos_warnings[topic] = warning
+        self.get_logger().error(warning)
 
-    def _refuse_wrong_transitions(self) -> None:
-        """Answer a transition that the state does not allow; rclpy lets the exception end the process."""
+    def _reject_invalid_transitions(self) -> None:
+        """Answer a transition that the state does not allow. In rclpy the exception would end the process."""
         service = self._service_change_state
         change_state = service.callback
 
@@ -336,76 +335,10 @@ class TrackingNode(LifecycleNode, Generic[P]):
             try:
                 return change_state(request, response)
             except rclpy_implementation.RCLError:
-                wanted = request.transition.label or request.transition.id
-                self.get_logger().warning(f"no transition {wanted} from state {self.state}")
-                self.report()
+                transition = request.transition.label or request.transition.id
+                self.get_logger().warning(f"transition {transition} is not possible from state {self.state}")
+                self.publish_diagnostics()
                 response.success = False
                 return response
 
         service.callback = answer
-
-
-def run_node(make: Callable[[], TrackingNode[Any]]) -> int:
-    """Run one node until SIGINT or SIGTERM, then shut it down; a later signal ends the process at once.
-
-    Returns:
-        the exit status: 0, 1 if it should only be built and cannot be, or 2 if a parameter's value at the
-        start is not allowed.
-    """
-    signalled = Future()
-    threading.Thread(
-        target=_await_signals, args=[_signal_pipe(), signalled], name="signals", daemon=True
-    ).start()
-    gc.freeze()  # what the imports left stays: to look through it takes a tenth of a second, between frames
-    end_with_parent()
-    free_abandoned_memory()
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        try:
-            node = make()
-        except (ValueError, InvalidParameterTypeException, InvalidParameterValueException) as error:
-            print(error, file=sys.stderr)
-            return 2
-        if node.build_only:
-            built = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
-            node.shut_down()
-            return 0 if built else 1
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-        if node.parameters.autostart:
-            node.autostart()
-        while not signalled.done():
-            try:
-                executor.spin_until_future_complete(signalled)
-            except InvalidHandle:
-                node.get_logger().warning("a request stays without answer: its service ended meanwhile")
-            except Exception as error:
-                node.note_error("callback failed", error)
-        node.shut_down()
-        executor.shutdown()
-        node.destroy_node()
-    finally:
-        rclpy.try_shutdown()
-        for number in _SIGNALS:  # Python would let them end the process while it exits
-            signal.signal(number, signal.SIG_IGN)
-    return 0
-
-
-def _signal_pipe() -> int:
-    """The end of a pipe from which each signal can be read as a byte, whichever thread it interrupts."""
-    reading, writing = os.pipe()
-    os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-    for number in _SIGNALS:
-        signal.signal(number, lambda *_: None)
-    return reading
-
-
-def _await_signals(pipe: int, first: Future) -> None:
-    os.read(pipe, 1)
-    first.set_result(None)
-    asked_s = time.monotonic()
-    while True:
-        number = os.read(pipe, 1)[0]
-        if time.monotonic() - asked_s > _SAME_REQUEST_S:
-            os._exit(128 + number)

@@ -1,7 +1,7 @@
-"""A node's parameters, specified once: one dataclass declares, checks and documents them.
+"""Node parameters from one dataclass: declare, check and document them.
 
-A field made by :func:`parameter` is a ROS parameter of the field's name; values that only make sense together
-are checked in ``check``.
+Each field made by `parameter` is a ROS parameter of the field's name. Values that depend on each other are
+checked in `NodeParameters.check`.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-_FOREIGN = ("use_sim_time", "qos_overrides.", "start_type_description_service")
+_RCLPY_PARAMETERS = ("use_sim_time", "qos_overrides.", "start_type_description_service")
+"""Beginnings of the names of parameters that rclpy declares."""
 
 
 class Change(Enum):
-    """When a parameter may be set."""
+    """Time at which a parameter may be set; the value is text for people."""
 
     NEVER = "at the start only"
     UNCONFIGURED = "while unconfigured"
@@ -29,8 +30,16 @@ class Change(Enum):
 
 
 @dataclass(frozen=True)
-class Description:
-    """What is to be known of a parameter beside its name, type and default."""
+class ParameterDescription:
+    """Description of a parameter beside its name, type and default.
+
+    Attributes:
+        text: meaning of the parameter, for people.
+        minimum: lowest allowed value; None: no limit.
+        maximum: highest allowed value; None: no limit.
+        choices: allowed values; empty: all within the limits.
+        change: time at which the parameter may be set.
+    """
 
     text: str
     minimum: float | None = None
@@ -40,21 +49,19 @@ class Description:
 
     @property
     def limits(self) -> str:
-        """The values allowed, for people; empty if all are."""
+        """Allowed values as text for people; empty if all are allowed."""
         if self.choices:
             return ", ".join(self.choices)
         if self.minimum is None and self.maximum is None:
             return ""
         if self.maximum is None:
             return f"at least {self.minimum:g}"
-        return (
-            f"{self.minimum:g} to {self.maximum:g}"
-            if self.minimum is not None
-            else f"at most {self.maximum:g}"
-        )
+        if self.minimum is None:
+            return f"at most {self.maximum:g}"
+        return f"{self.minimum:g} to {self.maximum:g}"
 
-    def allows(self, value: object) -> bool:
-        """Whether a value, or each of several, is within the limits."""
+    def is_allowed(self, value: object) -> bool:
+        """Return whether a value is within the limits. All numbers of a tuple must be."""
         if self.choices:
             return value in self.choices
         values = value if isinstance(value, tuple) else (value,)
@@ -72,139 +79,163 @@ def parameter(
     choices: Iterable[str] = (),
     change: Change = Change.UNCONFIGURED,
 ) -> Any:
-    """A dataclass field that is a ROS parameter: bool, int, float, str, or a tuple of one of these."""
-    description = Description(text, minimum, maximum, tuple(choices), change)
+    """Define a dataclass field that is a ROS parameter.
+
+    Args:
+        default: default of type bool, int, float or str, or a tuple of one of these types.
+        text: meaning of the parameter, for people.
+        minimum: lowest allowed value; None: no limit.
+        maximum: highest allowed value; None: no limit.
+        choices: allowed values; empty: all within the limits.
+        change: time at which the parameter may be set.
+    """
+    description = ParameterDescription(text, minimum, maximum, tuple(choices), change)
     return field(default=default, metadata={"description": description})
 
 
 @dataclass(frozen=True)
 class NodeParameters:
-    """The parameters that every node has; frozen: a change makes a new set.
+    """Parameters of every node. The set is frozen: a change makes a new set.
 
     Raises:
-        ValueError: on making a set that is not allowed; the message names the parameter.
+        ValueError: a value of the new set is not allowed; the message names the parameter.
     """
 
     autostart: bool = parameter(
-        False, "configure and activate as soon as the process runs", change=Change.NEVER
+        False, "configure and activate the node when its process starts", change=Change.NEVER
     )
 
     def __post_init__(self) -> None:
-        for each, description in described(type(self)):
-            value = getattr(self, each.name)
-            if not description.allows(value):
-                raise ValueError(f"parameter {each.name} is {value!r}, allowed: {description.limits}")
+        for parameter_field, description in list_parameters(type(self)):
+            value = getattr(self, parameter_field.name)
+            if not description.is_allowed(value):
+                raise ValueError(
+                    f"parameter {parameter_field.name} is {value!r}, allowed: {description.limits}"
+                )
         self.check()
 
     def check(self) -> None:
-        """Raise ValueError where values do not fit together."""
+        """Raise ValueError if values contradict each other."""
 
 
 P = TypeVar("P", bound=NodeParameters)
 
 
-def described(specification: type[NodeParameters]) -> list[tuple[Field[Any], Description]]:
-    """Every parameter's field with its description, in the order of declaration."""
+def list_parameters(specification: type[NodeParameters]) -> list[tuple[Field[Any], ParameterDescription]]:
+    """Return the field and the description of every parameter, in the order of declaration."""
     return [(each, each.metadata["description"]) for each in fields(specification)]
 
 
 def to_markdown(specification: type[NodeParameters]) -> str:
-    """A table of all parameters, for a README."""
+    """Return a Markdown table of all parameters."""
     lines = [
         "| parameter | type | default | allowed | may change | meaning |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for each, description in described(specification):
-        default, kind = _inline_yaml(each.default), _type_name(each.default)
+    for parameter_field, description in list_parameters(specification):
+        type_name = _format_type(parameter_field.default)
+        default = _format_yaml(parameter_field.default)
         lines.append(
-            f"| `{each.name}` | {kind} | `{default}` | {description.limits} "
+            f"| `{parameter_field.name}` | {type_name} | `{default}` | {description.limits} "
             f"| {description.change.value} | {description.text} |"
         )
     return "\n".join(lines) + "\n"
 
 
 def to_yaml(specification: type[NodeParameters], node: str) -> str:
-    """A commented parameter file with the defaults of a node, in any namespace."""
+    """Return a commented parameter file with the defaults of a node, for any namespace."""
     lines = [f"/**/{node}:", "  ros__parameters:"]
-    for each, description in described(specification):
+    for parameter_field, description in list_parameters(specification):
         limits = f" ({description.limits})" if description.limits else ""
         lines += [
             f"    # {description.text}{limits}; set {description.change.value}",
-            f"    {each.name}: {_inline_yaml(each.default)}",
+            f"    {parameter_field.name}: {_format_yaml(parameter_field.default)}",
         ]
     return "\n".join(lines) + "\n"
 
 
 class ParameterServer(Generic[P]):
-    """Declares a specification on a node and keeps its values: one whole, allowed set at any time.
+    """Parameters of a node: a complete and allowed set at any time.
 
     Attributes:
-        values: the current set; replaced, never altered.
+        values: current set; a change replaces it by a new set.
+        unknown_warnings: a warning for each parameter of the start that the node does not have.
     """
 
-    def __init__(self, node: Node, specification: type[P], unconfigured: Callable[[], bool]) -> None:
-        """Declare all parameters and take their values at the start.
+    def __init__(self, node: Node, specification: type[P], is_unconfigured: Callable[[], bool]) -> None:
+        """Declare all parameters and read their values at the start.
+
+        Args:
+            node: node that the parameters are declared on.
+            specification: dataclass of the parameters.
+            is_unconfigured: function that returns whether the node is unconfigured.
 
         Raises:
-            ValueError: those values are not allowed; the message names the parameter.
+            ValueError: a value at the start is not allowed; the message names the parameter.
         """
-        self._unconfigured = unconfigured
-        self._descriptions = {each.name: description for each, description in described(specification)}
+        self._is_unconfigured = is_unconfigured
+        parameters = list_parameters(specification)
+        self._descriptions = {each.name: description for each, description in parameters}
         values = {
-            each.name: _from_ros(node.declare_parameter(*_declaration(each, description)).value)
-            for each, description in described(specification)
+            each.name: _from_ros(node.declare_parameter(*_make_declaration(each, description)).value)
+            for each, description in parameters
         }
         self.values: P = specification(**values)
-        self.unknown = _unknown(node, values)
-        node.add_on_set_parameters_callback(self._judge)
-        node.add_post_set_parameters_callback(self._take)
+        self.unknown_warnings = _find_unknown(node, values)
+        node.add_on_set_parameters_callback(self._check_changes)
+        node.add_post_set_parameters_callback(self._store_changes)
 
-    def _judge(self, parameters: list[Parameter]) -> SetParametersResult:
-        changes = self._ours(parameters)
+    def _check_changes(self, parameters: list[Parameter]) -> SetParametersResult:
+        changes = self._select_declared(parameters)
         try:
             for name in changes:
                 change = self._descriptions[name].change
-                if change is Change.UNCONFIGURED and not self._unconfigured():
+                if change is Change.UNCONFIGURED and not self._is_unconfigured():
                     raise ValueError(f"parameter {name} can be set {change.value}: clean up the node first")
             replace(self.values, **changes)
         except ValueError as error:
             return SetParametersResult(successful=False, reason=str(error))
         return SetParametersResult(successful=True)
 
-    def _take(self, parameters: list[Parameter]) -> None:
-        self.values = replace(self.values, **self._ours(parameters))
+    def _store_changes(self, parameters: list[Parameter]) -> None:
+        self.values = replace(self.values, **self._select_declared(parameters))
 
-    def _ours(self, parameters: list[Parameter]) -> dict[str, Any]:
+    def _select_declared(self, parameters: list[Parameter]) -> dict[str, Any]:
         return {p.name: _from_ros(p.value) for p in parameters if p.name in self._descriptions}
 
 
-def _declaration(each: Field[Any], description: Description) -> tuple[str, Any, ParameterDescriptor]:
+def _make_declaration(
+    parameter_field: Field[Any], description: ParameterDescription
+) -> tuple[str, Any, ParameterDescriptor]:
+    """Return the arguments of `Node.declare_parameter`."""
+    default = parameter_field.default
     descriptor = ParameterDescriptor(
         description=description.text,
         additional_constraints=f"one of {description.limits}" if description.choices else description.limits,
         read_only=description.change is Change.NEVER,
     )
-    low, high = description.minimum, description.maximum
-    if isinstance(each.default, float):
-        low, high = (-float("inf") if low is None else low), (float("inf") if high is None else high)
-        descriptor.floating_point_range = [FloatingPointRange(from_value=float(low), to_value=float(high))]
-    elif isinstance(each.default, int) and not isinstance(each.default, bool):
-        low, high = (-(2**63) if low is None else low), (2**63 - 1 if high is None else high)
-        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
-    return each.name, _to_ros(each.default), descriptor
+    if isinstance(default, float):
+        low = -float("inf") if description.minimum is None else float(description.minimum)
+        high = float("inf") if description.maximum is None else float(description.maximum)
+        descriptor.floating_point_range = [FloatingPointRange(from_value=low, to_value=high)]
+    elif isinstance(default, int) and not isinstance(default, bool):
+        lowest = -(2**63) if description.minimum is None else int(description.minimum)
+        highest = 2**63 - 1 if description.maximum is None else int(description.maximum)
+        descriptor.integer_range = [IntegerRange(from_value=lowest, to_value=highest)]
+    return parameter_field.name, _to_ros(default), descriptor
 
 
-def _unknown(node: Node, declared: Mapping[str, Any]) -> list[str]:
-    """A line for each parameter given at the start that the node does not have."""
-    lines = []
+def _find_unknown(node: Node, declared: Mapping[str, Any]) -> list[str]:
+    """Return a warning for each parameter of the start that the node does not have."""
+    warnings = []
     for name in node._parameter_overrides:
-        if name not in declared and not name.startswith(_FOREIGN):
-            close = difflib.get_close_matches(name, declared, n=1)
-            lines.append(f"no parameter {name}" + (f"; did you mean {close[0]}?" if close else ""))
-    return lines
+        if name not in declared and not name.startswith(_RCLPY_PARAMETERS):
+            similar = difflib.get_close_matches(name, declared, n=1)
+            warnings.append(f"no parameter {name}" + (f"; did you mean {similar[0]}?" if similar else ""))
+    return warnings
 
 
-def _inline_yaml(value: Any) -> str:
+def _format_yaml(value: Any) -> str:
     text = yaml.safe_dump(_to_ros(value), default_flow_style=True, width=1000)
     return text.removesuffix("...\n").strip()
 
@@ -217,7 +248,7 @@ def _from_ros(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) else tuple(value)
 
 
-def _type_name(value: object) -> str:
+def _format_type(value: object) -> str:
     if isinstance(value, tuple):
-        return f"list of {_type_name(value[0])}"
+        return f"list of {_format_type(value[0])}"
     return {bool: "bool", int: "integer", float: "number", str: "text"}[type(value)]

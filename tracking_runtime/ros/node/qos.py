@@ -1,25 +1,40 @@
-"""Quality of service of the topics; users change it by the parameters ``qos_overrides.<topic>.…``."""
+"""QoS profiles of the topics. Users change them with the parameters `qos_overrides.<topic>.*`."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
+LOSSLESS = {"reliability": "reliable", "depth": 50}
+"""QoS policies of a topic of images on which no frame may be lost: of recordings, demos and benchmarks."""
 
-def sensor() -> QoSProfile:
-    """Images: the newest few, rather lost than late; what sensor drivers offer."""
+
+def make_sensor_profile() -> QoSProfile:
+    """Return the profile of images: the newest 5, best effort, as sensor drivers offer."""
     return QoSProfile(depth=5, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
-def track() -> QoSProfile:
-    """Results: all of them, in order."""
+def make_track_profile() -> QoSProfile:
+    """Return the profile of results: reliable, in order, the newest 100."""
     return QoSProfile(depth=100, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 
 
-def info() -> QoSProfile:
-    """What rarely changes: the last one is there for whoever comes later."""
+def make_info_profile() -> QoSProfile:
+    """Return the profile of rarely changing facts: late subscribers receive the last message."""
     return QoSProfile(
         depth=1,
         history=HistoryPolicy.KEEP_LAST,
         reliability=ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.TRANSIENT_LOCAL,
     )
+
+
+def make_lossless_overrides(topic: str, side: Literal["publisher", "subscription"]) -> dict[str, object]:
+    """Return node parameters that set the policies LOSSLESS on one side of a topic.
+
+    Args:
+        topic: name of the topic with its namespace.
+        side: side of the topic that the node is on.
+    """
+    return {f"qos_overrides.{topic}.{side}.{policy}": value for policy, value in LOSSLESS.items()}

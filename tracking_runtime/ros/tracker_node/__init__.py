@@ -1,1 +1,1 @@
-"""Base of the tracker nodes: the path of a frame."""
+"""Base of both tracker nodes: the path of a frame."""

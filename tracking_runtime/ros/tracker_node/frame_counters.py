@@ -1,4 +1,4 @@
-"""Where the frames of a camera went: every published one is in exactly one of the counts."""
+"""Frame counters of a tracker node: every published frame is counted in exactly one of them."""
 
 from __future__ import annotations
 
@@ -9,32 +9,35 @@ from typing import NamedTuple
 
 from tracking_runtime.ros.node.diagnostics import Value
 
-_RATE_WINDOW_S = 5.0
+_RATE_WINDOW_S = 5.0  # time over which input rate and loss are measured
+_MAX_ARRIVALS = 200  # received frames that the rate is computed from
 
 
 class _Arrival(NamedTuple):
-    """When a frame came, and how many before it were lost."""
+    """Time of a received frame, and the number of frames lost just before."""
 
     time_s: float
-    lost_before: int
+    num_lost: int
 
 
 @dataclass
-class FrameAccount:
-    """What became of the frames since the node was configured.
+class FrameCounters:
+    """Counts of the frames since the node was configured.
 
-    Published frames = processed + refused + failed + dropped + lost, once none is under way.
+    Published frames = processed + refused + failed + dropped + lost, as soon as no frame is under way.
 
     Attributes:
-        received: came to the callback.
-        processed: tracked, result published.
-        refused: could not be used.
-        failed: met an error in the tracker.
-        dropped: made room for a newer one.
-        lost: were published but never came, by gaps in the publisher's numbers.
-        last_refusal: reason of the newest refusal.
-        last_refusal_s: when that was, monotonic.
-        last_failure_s: when a frame last failed, monotonic.
+        received: frames that reached the callback.
+        processed: frames that were tracked and whose result was published.
+        refused: frames that the node could not use.
+        failed: frames in which the tracker raised an error.
+        dropped: frames that a newer frame replaced.
+        lost: published frames that never arrived, by the gaps in the publisher's sequence numbers.
+        last_refusal: reason of the newest refusal, empty without one.
+        last_refusal_s: monotonic time of the newest refusal in seconds.
+        last_failure: message of the newest failure, empty without one.
+        last_failure_s: monotonic time of the newest failure in seconds.
+        age_ms: age of the newest processed frame, from its stamp to its result, in milliseconds.
     """
 
     received: int = 0
@@ -45,61 +48,70 @@ class FrameAccount:
     lost: int = 0
     last_refusal: str = ""
     last_refusal_s: float = -float("inf")
+    last_failure: str = ""
     last_failure_s: float = -float("inf")
-    _arrivals: deque[_Arrival] = field(default_factory=lambda: deque(maxlen=200), repr=False)
-    _last_number: int | None = field(default=None, repr=False)
+    age_ms: float = 0.0
+    _arrivals: deque[_Arrival] = field(default_factory=lambda: deque(maxlen=_MAX_ARRIVALS), repr=False)
+    _last_sequence_number: int | None = field(default=None, repr=False)
     _listening_since_s: float = field(default_factory=time.monotonic, repr=False)
 
-    def arrive(self, number: int | None) -> None:
-        """Count a frame that came; ``number`` as its only publisher counts, None if there are several."""
-        self.received += 1
-        lost = 0
-        if number is not None and self._last_number is not None and number > self._last_number:
-            lost = number - self._last_number - 1
-        self.lost += lost
-        self._arrivals.append(_Arrival(time.monotonic(), lost))
-        self._last_number = number
+    def count_received(self, sequence_number: int | None) -> None:
+        """Count a received frame.
 
-    def listen(self) -> None:
-        """Count gaps and silence from now on: nobody listened until now."""
-        self._last_number = None
+        Args:
+            sequence_number: the publisher's number of the frame; None if several publishers share the topic.
+        """
+        self.received += 1
+        num_lost = 0
+        last = self._last_sequence_number
+        if sequence_number is not None and last is not None and sequence_number > last:
+            num_lost = sequence_number - last - 1
+        self.lost += num_lost
+        self._arrivals.append(_Arrival(time.monotonic(), num_lost))
+        self._last_sequence_number = sequence_number
+
+    def start_listening(self) -> None:
+        """Measure gaps and silence from now on. Until now there was no subscription."""
+        self._last_sequence_number = None
         self._listening_since_s = time.monotonic()
 
-    def refuse(self, reason: str) -> None:
-        """Count a frame that could not be used."""
+    def count_refused(self, reason: str) -> None:
+        """Count a frame that the node cannot use."""
         self.refused += 1
-        self.last_refusal, self.last_refusal_s = reason, time.monotonic()
+        self.last_refusal = reason
+        self.last_refusal_s = time.monotonic()
 
-    def fail(self) -> None:
-        """Count a frame that met an error."""
+    def count_failed(self, message: str) -> None:
+        """Count a frame in which the tracker raised an error."""
         self.failed += 1
+        self.last_failure = message
         self.last_failure_s = time.monotonic()
 
     @property
     def silence_s(self) -> float:
-        """Seconds since a frame came, or since any could have come."""
+        """Time since the newest frame, or since the subscription began, in seconds."""
         newest_s = self._arrivals[-1].time_s if self._arrivals else -float("inf")
         return time.monotonic() - max(newest_s, self._listening_since_s)
 
     @property
     def rate_hz(self) -> float:
-        """Frames a second that came of late; 0 after a silence."""
-        recent = self._recent()
+        """Recent rate of received frames in hertz; 0 after a silence."""
+        recent = self._recent_arrivals()
         return (len(recent) - 1) / (recent[-1].time_s - recent[0].time_s) if len(recent) > 1 else 0.0
 
     @property
-    def lost_share(self) -> float:
-        """Of the frames published of late, those that never came."""
-        recent = self._recent()
-        lost = sum(arrival.lost_before for arrival in recent)
+    def lost_fraction(self) -> float:
+        """Fraction of the recently published frames that never arrived."""
+        recent = self._recent_arrivals()
+        lost = sum(arrival.num_lost for arrival in recent)
         return lost / (lost + len(recent)) if recent else 0.0
 
-    def _recent(self) -> list[_Arrival]:
+    def _recent_arrivals(self) -> list[_Arrival]:
         now = time.monotonic()
         return [arrival for arrival in list(self._arrivals) if now - arrival.time_s < _RATE_WINDOW_S]
 
-    def values(self) -> dict[str, Value]:
-        """The counts as diagnostics."""
+    def to_values(self) -> dict[str, Value]:
+        """Return the counts as diagnostics values."""
         refusal: dict[str, Value] = {"last_refusal": self.last_refusal}
         if self.last_refusal:
             refusal["last_refusal_ago_s"] = round(time.monotonic() - self.last_refusal_s, 1)

@@ -1,4 +1,4 @@
-"""A hand-over between two threads in which only the newest item counts."""
+"""Single-slot mailbox between two threads; a newer item replaces an older one."""
 
 from __future__ import annotations
 
@@ -9,55 +9,57 @@ T = TypeVar("T")
 
 
 class Mailbox(Generic[T]):
-    """Holds at most one item: putting a newer one pushes out the one that nobody has taken yet."""
+    """Mailbox with one slot. A new item replaces an item that no thread has taken yet."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._item: T | None = None
-        self._pushed_out = 0
-        self._woken = False
-        self._closed = False
+        self._num_replaced = 0
+        self._is_woken = False
+        self._is_closed = False
 
     @property
-    def pushed_out(self) -> int:
-        """How many items were put and never taken."""
+    def num_replaced(self) -> int:
+        """Number of items that were put and never taken."""
         with self._changed:
-            return self._pushed_out
+            return self._num_replaced
 
     @property
-    def closed(self) -> bool:
-        """Whether nothing can be put any more."""
+    def is_closed(self) -> bool:
+        """Closed state: the mailbox accepts no more items."""
         with self._changed:
-            return self._closed
+            return self._is_closed
 
     def put(self, item: T) -> None:
-        """Leave an item for ``take``; into a closed mailbox it counts as pushed out."""
+        """Leave an item for `take`. An item for a closed mailbox counts as replaced."""
         with self._changed:
-            if self._closed or self._item is not None:
-                self._pushed_out += 1
-            if not self._closed:
+            if self._is_closed or self._item is not None:
+                self._num_replaced += 1
+            if not self._is_closed:
                 self._item = item
                 self._changed.notify_all()
 
     def take(self, timeout_s: float | None = None) -> T | None:
-        """The item, once there is one; None when woken, closed, or after ``timeout_s``."""
+        """Wait for an item and return it. Return None when woken, closed, or after `timeout_s`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._item is not None or self._woken or self._closed, timeout_s)
-            self._woken = False
+            self._changed.wait_for(
+                lambda: self._item is not None or self._is_woken or self._is_closed, timeout_s
+            )
+            self._is_woken = False
             item, self._item = self._item, None
             return item
 
     def wake(self) -> None:
-        """Let the current or the next ``take`` return at once."""
+        """Make the current or the next `take` return at once."""
         with self._changed:
-            self._woken = True
+            self._is_woken = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Push out what is left, take nothing more, and let ``take`` return at once from now on."""
+        """Discard the waiting item, accept no more, and make every `take` return at once."""
         with self._changed:
             if self._item is not None:
-                self._pushed_out += 1
+                self._num_replaced += 1
                 self._item = None
-            self._closed = True
+            self._is_closed = True
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The base of the trackers' nodes: the path of a frame from the camera's topic to the result's."""
+"""Base of both tracker nodes: the path of a frame from the camera's topic to the topic of the result."""
 
 from __future__ import annotations
 
@@ -7,465 +7,558 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future as ConcurrentFuture
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.task import Future
+from rclpy.subscription import Subscription
 from remote_sensing_tracking.srv import ReloadModel
 from sensor_msgs.msg import CompressedImage, Image
 from std_srvs.srv import Trigger
 
-from tracking_runtime.engines.build_progress import BuildProgress, followed
 from tracking_runtime.errors import FrameRefusedError, ModelError
 from tracking_runtime.messages.image_encodings import decode_image
 from tracking_runtime.ros.conversions import image_messages
-from tracking_runtime.ros.conversions.track_messages import FrameFacts, stamp_ns
+from tracking_runtime.ros.conversions.track_messages import FrameMetadata, to_nanoseconds
 from tracking_runtime.ros.node import qos
-from tracking_runtime.ros.node.diagnostics import BESIDES_ENGINE, Diagnosis, Level, Value, stage_values
-from tracking_runtime.ros.node.managed_node import TrackingNode
+from tracking_runtime.ros.node.diagnostics import (
+    BESIDES_ENGINE,
+    Diagnosis,
+    DiagnosticLevel,
+    Value,
+    make_stage_values,
+)
+from tracking_runtime.ros.node.managed_node import ManagedNode
 from tracking_runtime.ros.node.parameters import Change, NodeParameters, parameter
-from tracking_runtime.ros.tracker_node.frame_counters import FrameAccount
-from tracking_runtime.ros.tracker_node.load_shedding import Easing
+from tracking_runtime.ros.tracker_node.background_loader import CLEANED_UP, BackgroundLoader, wait_for_result
+from tracking_runtime.ros.tracker_node.frame_counters import FrameCounters
+from tracking_runtime.ros.tracker_node.health import describe_overload, find_warning
+from tracking_runtime.ros.tracker_node.image_stream import ImageFormat, ImageStream
+from tracking_runtime.ros.tracker_node.load_shedding import LoadShedder
 from tracking_runtime.ros.tracker_node.worker import Worker
 from tracking_runtime.timing import StageTimes
 
 _TRANSPORTS = ("raw", "compressed")
-_OVERLOAD = ("skip", "shrink", "light")
-_JOB_TIMEOUT_S = 10.0
-_RECENTLY_S = 5.0
-_REMINDER_S = 30.0
-_TOLERATED_LOSS = 0.1
-_LOSS_CURE = "start their publisher with the transport profile, see Large images in the README"
-_ENGINE = "engine"  # the stage in which trackers run their network
+_OVERLOAD_POLICIES = ("skip", "shrink", "light")
+_JOB_TIMEOUT_S = 10.0  # time that a service waits for the worker
+_RECENTLY_S = 5.0  # time that a fault stays in the diagnostics; shortest time between two equal log lines
+_REMINDER_S = 30.0  # time between two log lines of a warning that persists
+_ENGINE_STAGE = "engine"  # stage in which the trackers run their network
 
 
 @dataclass(frozen=True)
-class FrameNodeParameters(NodeParameters):
-    """The parameters of every node that tracks."""
+class TrackerNodeParameters(NodeParameters):
+    """Parameters of every tracker node."""
 
     model: str = parameter("", "name of a model, or path of its manifest")
-    engine: str = parameter("auto", "what runs the network; auto: the fastest that works here")
+    engine: str = parameter(
+        "auto", "engine that runs the network; auto: the fastest that works on this machine"
+    )
     max_age: float = parameter(
         0.0,
-        "[s] frames older than this, by their stamp, are refused; 0: none",
+        "[s] highest age of a frame, by its stamp; older frames are refused; 0: no limit",
         minimum=0.0,
         change=Change.ALWAYS,
     )
     image_transport: str = parameter(
-        "raw", "how images come: on image, or as JPEG or PNG on image/compressed", choices=_TRANSPORTS
+        "raw",
+        "transport of the images; raw: topic image; compressed: JPEG or PNG on topic image/compressed",
+        choices=_TRANSPORTS,
     )
     overload: str = parameter(
         "skip",
-        "what to do where frames come faster than they are tracked, beside skipping some: nothing more; "
-        "shrink what is looked at; or fall back to light_model; until there is room again",
-        choices=_OVERLOAD,
+        "policy when frames arrive faster than they can be tracked; skip: drop frames; shrink: also reduce "
+        "the search; light: also switch to light_model; ends when there is spare time again",
+        choices=_OVERLOAD_POLICIES,
     )
-    light_model: str = parameter("", "model to fall back to, with overload: light; kept ready beside model")
+    light_model: str = parameter(
+        "", "name or path of the model that overload: light switches to; loaded beside model"
+    )
     build_only: bool = parameter(
-        False, "configure, which builds and keeps what runs the network, and end", change=Change.NEVER
+        False,
+        "configure the node, which builds and caches its engine, and end the process",
+        change=Change.NEVER,
     )
 
 
-class Tracker(Protocol):
-    """What a node needs of any tracker."""
+class NodeTracker(Protocol):
+    """Interface of a tracker that a node runs.
 
-    deepest_easing: int
-    size_tolerance_px: int  # rows and columns more or less that a frame of the same stream may have
+    Attributes:
+        max_load_level: highest load level; 0 if the tracker cannot shed load.
+        size_tolerance_px: rows and columns by which frames of one stream may differ.
+    """
+
+    max_load_level: int
+    size_tolerance_px: int
 
     def reset(self) -> None:
-        """Forget everything seen."""
+        """Delete all targets or tracks."""
 
-    def ease(self, level: int) -> None:
-        """Do less in each frame; 0: do all there is to do, to ``deepest_easing``."""
+    def set_load_level(self, level: int) -> None:
+        """Set the load level, from 0 (full work) to `max_load_level`."""
 
-    def take_over(self, other: Any) -> None:
-        """Go on where another tracker of this kind is, which has seen the same."""
-
-
-@dataclass(frozen=True)
-class _Arrival:
-    message: Image | CompressedImage
-    arrived_ns: int
+    def copy_state_from(self, other: Any) -> None:
+        """Continue with the targets or tracks of another tracker of this kind."""
 
 
-@dataclass(frozen=True)
-class _Stream:
-    """What frames of one camera have in common."""
-
-    width: int
-    height: int
-    encoding: str
-    frame_id: str
-
-    def goes_on_with(self, other: _Stream, tolerance_px: int) -> bool:
-        """Whether a frame of another is one more of this; stabilised video loses and gains a few rows."""
-        uneven = max(abs(other.width - self.width), abs(other.height - self.height))
-        same = (other.encoding, other.frame_id) == (self.encoding, self.frame_id)
-        return same and uneven <= tolerance_px
-
-
-P = TypeVar("P", bound=FrameNodeParameters)
-T = TypeVar("T", bound=Tracker)
+P = TypeVar("P", bound=TrackerNodeParameters)
+T = TypeVar("T", bound=NodeTracker)
 R = TypeVar("R")
 J = TypeVar("J")
 
 
-class FrameNode(TrackingNode[P], Generic[P, T, R]):
-    """Takes frames from ``image``, the newest first of all, tracks in a thread of its own, and publishes.
+@dataclass(frozen=True)
+class _ReceivedImage:
+    """Image with the monotonic time at which the callback received it."""
 
-    A frame that cannot be used is refused with a reason; an error in the tracker costs its frame and resets
-    the tracker; stamps that go back, or another size (by more than the tracker tolerates), encoding or
-    frame_id, begin a new epoch.
+    message: Image | CompressedImage
+    received_ns: int
+
+
+@dataclass
+class _Configuration:
+    """State of a node from one configuration to the next. Diagnostics show it also after a clean-up.
 
     Attributes:
-        trackers: with the model, and with the light one if there is to be one; touched by the worker only, or
-            by a job given to ``in_worker``.
-        tracker: the one of them at work.
-        times: of each stage.
-        epoch: counts resets since the node was configured.
+        loader: thread that loads models.
         model: name or path of the current model.
-        loading: group of the callbacks that wait for ``in_background``: one at a time, beside all others.
+        tracker_index: index of the tracker at work: 0 for the model, 1 for the light model.
+        stream: stamps, format and epoch of the images.
+        counters: counts of the frames.
+        shedder: load level.
+        times: durations of each stage.
     """
 
-    tracker: T
-    trackers: Sequence[T]
-    _worker: Worker[_Arrival] | None
-    _stream: _Stream | None
+    loader: BackgroundLoader
+    model: str = ""
+    tracker_index: int = 0
+    stream: ImageStream = field(default_factory=ImageStream)
+    counters: FrameCounters = field(default_factory=FrameCounters)
+    shedder: LoadShedder = field(default_factory=lambda: LoadShedder(0))
+    times: StageTimes = field(default_factory=StageTimes)
+
+
+@dataclass
+class _Activation:
+    """State of a node from its activation to its deactivation.
+
+    Attributes:
+        worker: thread that tracks.
+        subscription: subscription of the images.
+        num_known_drops: dropped frames that the load level already takes into account.
+    """
+
+    worker: Worker[_ReceivedImage]
+    subscription: Subscription
+    num_known_drops: int = 0
+
+
+class TrackerNode(ManagedNode[P], Generic[P, T, R]):
+    """Base of a node that tracks in the images of one camera.
+
+    A worker thread takes the newest image from `image`, tracks, and publishes the result. An image that
+    cannot be used is refused with a reason. An error in the tracker costs this frame and resets the tracker.
+    A new epoch begins when a stamp jumps back, or when encoding, frame_id or size differ. The tracker sets
+    the tolerance of the size.
+
+    Attributes:
+        trackers: tracker of the model, and of the light model with `overload: light`; empty while
+            unconfigured. Only the worker, or a job for `run_in_worker`, may use them.
+        loading_group: callback group of callbacks that await `load_in_background`: one at a time, beside
+            callbacks of other groups.
+    """
 
     def __init__(self, name: str, specification: type[P], **options: Any) -> None:
         super().__init__(name, specification, **options)
-        self.loading = MutuallyExclusiveCallbackGroup()
-        self._forget()
+        self.loading_group = MutuallyExclusiveCallbackGroup()
+        self.trackers: Sequence[T] = ()
+        self._configuration = self._make_configuration()
+        self._activation: _Activation | None = None
 
-    # What subclasses fill in
+    # Methods that subclasses implement
 
     @abstractmethod
     def open_tracker(self, model: str) -> T:
-        """A tracker with a model, warmed up, that counts in ``self.times``."""
+        """Load a model and return its tracker, warmed up. The tracker adds its stages to `self.times`."""
 
     @abstractmethod
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
-        """What the tracker takes, of an image as it came. Raises FrameRefused."""
+        """Convert an image to the tracker's input. Raise FrameRefusedError if that is not possible."""
 
     @abstractmethod
     def track(self, frame: NDArray[Any], stamp_ns: int) -> R:
-        """The result of a decoded frame. Raises FrameRefused."""
+        """Track in a decoded frame. Raise FrameRefusedError if the frame cannot be used."""
 
     @abstractmethod
-    def publish(self, facts: FrameFacts, frame: NDArray[Any], result: R) -> None:
-        """Publish the result, and what else somebody subscribed to."""
+    def publish(self, metadata: FrameMetadata, frame: NDArray[Any], result: R) -> None:
+        """Publish the result. Publish other topics if they have subscribers."""
 
     @abstractmethod
     def describe_tracker(self) -> dict[str, Value]:
-        """What diagnostics say of the tracker."""
+        """Return the diagnostics values of the tracker."""
 
-    # The lifecycle
+    # Lifecycle
 
     @property
-    def build_only(self) -> bool:
-        """Whether to end as soon as the node is configured."""
+    def is_build_only(self) -> bool:
+        """Value of the parameter `build_only`: end as soon as the node is configured."""
         return self.parameters.build_only
 
     def load(self) -> None:
-        """Open the model and offer the services."""
-        self._forget()
-        self._loader = ThreadPoolExecutor(1, f"{self.get_name()}_loader")
-        self.scope.callback(self._loader.shutdown, cancel_futures=True)
-        self.adopt(self.open_trackers(self.parameters.model), self.parameters.model)
-        self.serve(Trigger, "~/reset", self._answer_reset)
-        self.serve(ReloadModel, "~/reload_model", self._answer_reload, self.loading)
+        """Load the model and offer the services."""
+        self._configuration = self._make_configuration()
+        self._activation = None
+        self.scope.callback(self._configuration.loader.close)
+        self.use_trackers(self.open_trackers(self.parameters.model), self.parameters.model)
+        self.offer_service(Trigger, "~/reset", self._answer_reset)
+        self.offer_service(ReloadModel, "~/reload_model", self._answer_reload, self.loading_group)
 
     def start(self) -> None:
-        """Take frames."""
-        worker = Worker(self._handle, f"{self.get_name()}_worker")
-        self._worker = worker
-        self._drops_seen = 0
-        self._account.listen()
+        """Start the worker and subscribe to the images."""
+        worker = Worker(self._process, f"{self.get_name()}_worker")
+        self._configuration.counters.start_listening()
         worker.start()
-        self.scope.callback(self._retire, worker)
+        self.scope.callback(self._stop_worker, worker)
         image_type = Image if self.parameters.image_transport == "raw" else CompressedImage
-        self._subscription = self.subscribe(image_type, self.image_topic, self._receive, qos.sensor())
-        self.get_logger().info(f"{self.model} takes images from {self._subscription.topic_name}")
+        subscription = self.subscribe(image_type, self.image_topic, self._receive, qos.make_sensor_profile())
+        self._activation = _Activation(worker, subscription)
+        self.get_logger().info(f"{self.model} takes images from {subscription.topic_name}")
 
     def unload(self) -> None:
         """Free the model."""
-        if hasattr(self, "tracker"):
-            del self.tracker, self.trackers
+        self.trackers = ()
         gc.collect()
 
     def diagnose(self) -> Diagnosis:
-        """How the frames fare."""
-        account = self._account
-        values = {
-            **account.values(),
-            "frames_dropped": account.dropped + self._waiting_drops(),
+        """Return the state of the frames: recent failure, refusal or warning, and all values."""
+        counters = self._configuration.counters
+        values = self._collect_values()
+        now_s = time.monotonic()
+        if now_s - counters.last_failure_s < _RECENTLY_S:
+            return Diagnosis(DiagnosticLevel.ERROR, counters.last_failure, values)
+        if now_s - counters.last_refusal_s < _RECENTLY_S:
+            return Diagnosis(DiagnosticLevel.WARN, f"frame refused: {counters.last_refusal}", values)
+        if self._activation is None:
+            return Diagnosis(DiagnosticLevel.OK, self.state, values)
+        if warning := self._find_warning(self._activation.subscription):
+            self.get_logger().warning(warning, throttle_duration_sec=_REMINDER_S)
+            return Diagnosis(DiagnosticLevel.WARN, warning, values)
+        return Diagnosis(DiagnosticLevel.OK, "tracking", values)
+
+    def _collect_values(self) -> dict[str, Value]:
+        parameters = self.parameters
+        configuration = self._configuration
+        shedder = configuration.shedder
+        is_light = parameters.overload == "light" and shedder.level > 0
+        values: dict[str, Value] = {
+            **configuration.counters.to_values(),
+            "frames_dropped": configuration.counters.dropped + self._num_worker_drops,
             "epoch": self.epoch,
-            "overload": self.parameters.overload,
-            "eased": self._easing.level,
-            "load": round(self._easing.load, 3),
+            "overload": parameters.overload,
+            "eased": shedder.level,
+            "load": round(shedder.load, 3),
+            "model": parameters.light_model if is_light else self.model,
+            "age_ms": round(configuration.counters.age_ms, 3),
         }
-        fallen_back = self.parameters.overload == "light" and self._easing.level
-        values["model"] = self.parameters.light_model if fallen_back else self.model
-        values["age_ms"] = round(self._age_ms, 3)
-        values |= self.describe_tracker() if hasattr(self, "tracker") else {}
-        if self._building:
-            values["building"] = self._building
-        values |= stage_values(self.times.summary())
-        now = time.monotonic()
-        if now - account.last_failure_s < _RECENTLY_S:
-            return Diagnosis(Level.ERROR, self._failure, values)
-        if now - account.last_refusal_s < _RECENTLY_S:
-            return Diagnosis(Level.WARN, f"frame refused: {account.last_refusal}", values)
-        if self._worker is not None and (trouble := self._trouble()):
-            self.get_logger().warning(trouble, throttle_duration_sec=_REMINDER_S)
-            return Diagnosis(Level.WARN, trouble, values)
-        return Diagnosis(Level.OK, "tracking" if self._worker else self.state, values)
+        if self.trackers:
+            values |= self.describe_tracker()
+        if configuration.loader.progress:
+            values["building"] = configuration.loader.progress
+        return values | make_stage_values(self.times.summarize())
 
-    def _trouble(self) -> str:
-        """What an operator should see to while frames are taken; empty if nothing."""
-        if (cameras := self._subscription.get_publisher_count()) > 1:
-            topic = self._subscription.topic_name
-            return f"{cameras} cameras publish on {topic}: remap it to the topic of one"
-        if self._account.silence_s > _RECENTLY_S:
-            return self._silence()
-        if (share := self._account.lost_share) > _TOLERATED_LOSS:
-            return f"{share:.0%} of the frames are lost in transport: {_LOSS_CURE}"
-        return self._burden()
+    def _find_warning(self, subscription: Subscription) -> str:
+        return find_warning(
+            subscription.topic_name,
+            subscription.get_publisher_count(),
+            self._configuration.counters,
+            self._configuration.shedder,
+            self.parameters.overload,
+        )
 
-    def _silence(self) -> str:
-        """What an operator is told when no frames come."""
-        topic = self._subscription.topic_name
-        if not self._subscription.get_publisher_count():
-            return f"no frames on {topic}: nobody publishes there"
-        return f"no frames on {topic}: its publisher is silent, or all are lost in transport: {_LOSS_CURE}"
-
-    def _burden(self) -> str:
-        """What an operator is told of overload; empty if there is none."""
-        easing = self._easing
-        if easing.overloaded:
-            return f"overloaded: {easing.dropped_share:.0%} of the frames are skipped"
-        if not easing.level:
-            return ""
-        light = self.parameters.overload == "light"
-        how = "light_model is used" if light else f"the search is shrunk, level {easing.level},"
-        return f"overloaded: {how} until there is room"
-
-    # What subclasses use
+    # Methods that subclasses use
 
     @property
     def image_topic(self) -> str:
-        """Where images come, by image_transport's names."""
+        """Topic of the images, named as image_transport does."""
         return "image" if self.parameters.image_transport == "raw" else "image/compressed"
 
+    @property
+    def tracker(self) -> T:
+        """Tracker at work: of the model, or of the light model during overload."""
+        return self.trackers[self._configuration.tracker_index]
+
+    @property
+    def model(self) -> str:
+        """Name or path of the current model; empty before the first configuration."""
+        return self._configuration.model
+
+    @property
+    def epoch(self) -> int:
+        """Number of resets since the node was configured."""
+        return self._configuration.stream.epoch
+
+    @property
+    def times(self) -> StageTimes:
+        """Durations of each stage since the node was configured."""
+        return self._configuration.times
+
     def open_trackers(self, model: str, open_tracker: Callable[[str], T] | None = None) -> Sequence[T]:
-        """Trackers with a model, and with the light one if there is to be one.
+        """Load a model, and the light model with `overload: light`, and return their trackers.
 
         Args:
-            model: name or path.
-            open_tracker: takes each name or path; None: the node's own method.
+            model: name or path of the model.
+            open_tracker: function from a name or path to a tracker; None: the node's own method.
 
         Raises:
-            ModelError: no light model is named, or it cannot go on where the other is; or what
-                ``open_tracker`` raises.
+            ModelError: a model cannot be loaded, or the light model is not set or does not fit the model.
         """
         open_tracker = open_tracker or self.open_tracker
         trackers = [open_tracker(model)]
+        light_model = self.parameters.light_model
         if self.parameters.overload == "light":
-            if not self.parameters.light_model:
-                raise ModelError("parameter overload is light: light_model has to say which model that is")
-            light = open_tracker(self.parameters.light_model)
+            if not light_model:
+                raise ModelError("parameter light_model must be set with overload: light: got an empty text")
+            light_tracker = open_tracker(light_model)
             try:
-                light.take_over(trackers[0])
+                light_tracker.copy_state_from(trackers[0])
             except ModelError as error:
-                raise ModelError(f"light_model {self.parameters.light_model}: {error}") from error
-            trackers.append(light)
+                raise ModelError(f"light_model {light_model}: {error}") from error
+            trackers.append(light_tracker)
         return trackers
 
-    def in_worker(self, job: Callable[[], J]) -> J:
-        """The result of a function that may touch the tracker.
+    def run_in_worker(self, job: Callable[[], J]) -> J:
+        """Run a job that may use the tracker between two frames, and return its result.
 
         Raises:
-            TimeoutError: the worker was too busy to begin.
+            TimeoutError: the worker was too busy to begin the job.
         """
-        return job() if self._worker is None else self._worker.run(job, _JOB_TIMEOUT_S)
+        if self._activation is None:
+            return job()
+        return self._activation.worker.run_job(job, _JOB_TIMEOUT_S)
 
-    async def in_background(self, load: Callable[[], J]) -> J:
-        """The result of a function that may take long; frames are tracked and requests answered meanwhile.
+    async def load_in_background(self, load: Callable[[], J]) -> J:
+        """Run a long job on the loader thread and return its result. Frames and requests are not held back.
 
-        For callbacks of the group ``loading``.
+        For callbacks of `loading_group`.
 
         Raises:
-            ValueError: the node was cleaned up meanwhile.
+            ValueError: the node was cleaned up before the job was done.
         """
-        loader = self._loader
-        loaded = await self._result(self._submit(load))
-        if loader is not self._loader or not hasattr(self, "tracker"):
-            raise ValueError("the node was cleaned up meanwhile")
+        configuration = self._configuration
+        loaded = await wait_for_result(configuration.loader.submit(load), self.executor)
+        if configuration is not self._configuration or not self.trackers:
+            raise ValueError(CLEANED_UP)
         return loaded
 
-    def meanwhile(self, what: str, job: Callable[[], None]) -> None:
-        """Do what nobody waits for, beside the frames; the diagnostics tell why it cannot be done."""
+    def submit_background(self, action: str, job: Callable[[], None]) -> None:
+        """Run a job on the loader thread. A failure is logged and shown in the diagnostics.
 
-        def told(done: ConcurrentFuture[None]) -> None:
-            if not done.cancelled() and (error := done.exception()) is not None:
-                self.note_error(f"cannot {what}", error)
-
-        self._submit(job).add_done_callback(told)
-
-    async def before_frames(self, load: Callable[[], J], adopt: Callable[[J], None]) -> None:
-        """Load what no frame can do without, and adopt it; frames wait, requests do not.
-
-        For callbacks of the group ``loading``. Raises what ``load`` and ``in_background`` raise.
+        Args:
+            action: description of the job for messages ("build the engine for 4 targets").
+            job: function without arguments.
         """
-        if self._worker is None:
-            loaded = await self.in_background(load)
-            self.in_worker(lambda: adopt(loaded))
+
+        def report(done: ConcurrentFuture[None]) -> None:
+            if not done.cancelled() and (error := done.exception()) is not None:
+                self.record_error(f"cannot {action}", error)
+
+        self._configuration.loader.submit(job).add_done_callback(report)
+
+    async def load_before_next_frame(self, load: Callable[[], J], install: Callable[[J], None]) -> None:
+        """Load something that the next frame needs, then install it. Frames wait, services still answer.
+
+        For callbacks of `loading_group`.
+
+        Args:
+            load: long job that returns the loaded thing. Its exception is raised here.
+            install: function that makes the tracker use the loaded thing.
+
+        Raises:
+            ValueError: the node was cleaned up before the job was done.
+        """
+        if self._activation is None:
+            loaded = await self.load_in_background(load)
+            self.run_in_worker(lambda: install(loaded))
         else:
-            await self._result(self._worker.submit(lambda: adopt(load())))
+            job = self._activation.worker.submit_job(lambda: install(load()))
+            await wait_for_result(job, self.executor)
 
     def begin_epoch(self) -> None:
-        """Forget everything seen."""
+        """Reset the trackers and begin a new epoch."""
         for tracker in self.trackers:
             tracker.reset()
-        self.epoch += 1
-        self._stream, self._last_stamp_ns = None, 0
+        self._configuration.stream.begin_epoch()
 
-    def adopt(self, trackers: Sequence[T], model: str) -> None:
-        """Go on with others, of ``open_trackers``, in a new epoch if there were some before."""
-        replaces = hasattr(self, "tracker")
-        self.trackers, self.tracker, self.model = trackers, trackers[0], model
-        levels = {"skip": 0, "shrink": self.tracker.deepest_easing, "light": 1}
-        self._easing = Easing(levels[self.parameters.overload])
-        if replaces:
+    def use_trackers(self, trackers: Sequence[T], model: str) -> None:
+        """Install the trackers of a model. If there were others before, a new epoch begins.
+
+        Args:
+            trackers: result of `open_trackers`.
+            model: name or path of the model.
+        """
+        is_replacement = bool(self.trackers)
+        configuration = self._configuration
+        configuration.tracker_index = 0
+        self.trackers = trackers
+        configuration.model = model
+        max_levels = {"skip": 0, "shrink": self.tracker.max_load_level, "light": 1}
+        configuration.shedder = LoadShedder(max_levels[self.parameters.overload])
+        if is_replacement:
             self.begin_epoch()
 
-    # The path of a frame
+    # Path of a frame
 
     def _receive(self, message: Image | CompressedImage, information: dict[str, Any]) -> None:
-        arrived_ns = time.monotonic_ns()
-        alone = self._subscription.get_publisher_count() == 1
-        self._account.arrive(information["publication_sequence_number"] if alone else None)
-        if self._worker is not None:
-            self._worker.put(_Arrival(message, arrived_ns))
+        received_ns = time.monotonic_ns()
+        activation = self._activation
+        if activation is None:
+            return
+        # Sequence numbers of several publishers are independent of each other.
+        is_single = activation.subscription.get_publisher_count() == 1
+        sequence_number = information["publication_sequence_number"] if is_single else None
+        self._configuration.counters.count_received(sequence_number)
+        activation.worker.put(_ReceivedImage(message, received_ns))
 
-    def _handle(self, arrival: _Arrival) -> None:
-        message = arrival.message
-        begun_ns, engine_ms = time.monotonic_ns(), self.times.spent_ms(_ENGINE)
-        self.times.add("wait", (begun_ns - arrival.arrived_ns) / 1e6)
+    def _process(self, received: _ReceivedImage) -> None:
+        begin_ns = time.monotonic_ns()
+        engine_begin_ms = self.times.get_total_ms(_ENGINE_STAGE)
+        self.times.add_duration("wait", (begin_ns - received.received_ns) / 1e6)
         try:
-            stamp = self._checked_stamp(message)
-            with self.times.stage("decode"):
-                image, encoding = _pixels(message)
-                frame = self.decode(image, encoding)
-            height, width = image.shape[:2]
-            self._follow_stream(_Stream(width, height, encoding, message.header.frame_id), stamp)
-            result = self.track(frame, stamp)
-            with self.times.stage("publish"):
-                self.publish(self._facts(arrival, frame), frame, result)
+            stamp_ns = self._track_and_publish(received)
         except FrameRefusedError as error:
             self._refuse(str(error))
         except Exception as error:
             self._fail(error)
         else:
-            self._account.processed += 1
-            done_ns, engine_ms = time.monotonic_ns(), self.times.spent_ms(_ENGINE) - engine_ms
-            busy_ms = (done_ns - begun_ns) / 1e6
-            self.times.add(BESIDES_ENGINE, busy_ms - engine_ms)
-            self.times.add("total", (done_ns - arrival.arrived_ns) / 1e6)
-            self._age_ms = (self.get_clock().now().nanoseconds - stamp) / 1e6
-            self._judge_load(busy_ms)
+            end_ns = time.monotonic_ns()
+            engine_ms = self.times.get_total_ms(_ENGINE_STAGE) - engine_begin_ms
+            busy_ms = (end_ns - begin_ns) / 1e6
+            self.times.add_duration(BESIDES_ENGINE, busy_ms - engine_ms)
+            self.times.add_duration("total", (end_ns - received.received_ns) / 1e6)
+            self._configuration.counters.age_ms = (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
+            self._update_load_level(busy_ms)
 
-    def _checked_stamp(self, message: Image | CompressedImage) -> int:
-        stamp = stamp_ns(message.header.stamp)
-        if stamp <= 0:
-            raise FrameRefusedError("the frame's stamp is zero: the camera driver must set it")
-        if stamp == self._last_stamp_ns:
-            raise FrameRefusedError(f"the frame has the stamp of the one before, {stamp / 1e9:.6f} s")
-        limit = self.parameters.max_age
-        age = (self.get_clock().now().nanoseconds - stamp) / 1e9
-        if 0 < limit < age:
-            raise FrameRefusedError(f"the frame is {age:.3f} s old, max_age is {limit:g} s")
-        return stamp
+    def _track_and_publish(self, received: _ReceivedImage) -> int:
+        """Process an image up to its published result, and return its stamp in nanoseconds."""
+        message = received.message
+        stamp_ns = to_nanoseconds(message.header.stamp)
+        now_ns = self.get_clock().now().nanoseconds
+        self._configuration.stream.check_stamp(stamp_ns, now_ns, self.parameters.max_age)
+        with self.times.measure("decode"):
+            image, encoding = _read_image(message)
+            frame = self.decode(image, encoding)
+        height, width = image.shape[:2]
+        self._continue_stream(ImageFormat(width, height, encoding, message.header.frame_id), stamp_ns)
+        result = self.track(frame, stamp_ns)
+        with self.times.measure("publish"):
+            self.publish(self._make_metadata(received, frame), frame, result)
+        self._configuration.counters.processed += 1
+        return stamp_ns
 
-    def _follow_stream(self, stream: _Stream, stamp: int) -> None:
-        """Begin an epoch where this frame does not follow the one before."""
-        known = self._stream
-        if known is not None and not known.goes_on_with(stream, self.tracker.size_tolerance_px):
+    def _continue_stream(self, image_format: ImageFormat, stamp_ns: int) -> None:
+        """Add a frame to the stream. A frame that does not continue the epoch begins a new one."""
+        stream = self._configuration.stream
+        if not stream.is_continued_by(image_format, self.tracker.size_tolerance_px):
             self.get_logger().warning(
-                f"new stream: {stream}, before {known}; the tracker starts anew",
+                f"new stream: images are {image_format}, were {stream.format}; the tracker is reset",
                 throttle_duration_sec=_RECENTLY_S,
             )
             self.begin_epoch()
-        elif stamp < self._last_stamp_ns:
-            back = (self._last_stamp_ns - stamp) / 1e9
+        elif stamp_ns < stream.last_stamp_ns:
+            jump_s = (stream.last_stamp_ns - stamp_ns) / 1e9
             self.get_logger().warning(
-                f"stamps jumped back by {back:.3f} s; the tracker starts anew",
+                f"stamps jumped back by {jump_s:.3f} s; the tracker is reset",
                 throttle_duration_sec=_RECENTLY_S,
             )
             self.begin_epoch()
-        self._stream, self._last_stamp_ns = self._stream or stream, stamp
+        stream.append(image_format, stamp_ns)
 
-    def _judge_load(self, busy_ms: float) -> None:
-        """Ease the work, or take it up again, by what the frames of late took."""
-        drops, rate_hz, before = self._waiting_drops(), self._account.rate_hz, self._easing.level
-        dropped, self._drops_seen = drops - self._drops_seen, drops
-        if rate_hz and (level := self._easing.judge(busy_ms, 1e3 / rate_hz, dropped)) != before:
-            self._ease(level)
-            what = "eased" if level > before else "taken up again"
-            self.get_logger().info(f"work is {what}: {self._burden() or 'there is room for all of it'}")
+    def _update_load_level(self, busy_ms: float) -> None:
+        """Raise or lower the load level by the time that the newest frame took."""
+        activation = self._activation
+        shedder = self._configuration.shedder
+        num_drops = self._num_worker_drops
+        num_new_drops = 0
+        if activation is not None:
+            num_new_drops = num_drops - activation.num_known_drops
+            activation.num_known_drops = num_drops
+        rate_hz = self._configuration.counters.rate_hz
+        previous_level = shedder.level
+        if rate_hz and (level := shedder.update(busy_ms, 1e3 / rate_hz, num_new_drops)) != previous_level:
+            self._set_load_level(level)
+            reason = describe_overload(shedder, self.parameters.overload) or "full work"
+            self.get_logger().info(f"load level {level}, was {previous_level}: {reason}")
 
-    def _ease(self, level: int) -> None:
+    def _set_load_level(self, level: int) -> None:
         if self.parameters.overload == "light":
-            before, self.tracker = self.tracker, self.trackers[level]
-            self.tracker.take_over(before)
+            previous_tracker = self.tracker
+            self._configuration.tracker_index = level
+            self.tracker.copy_state_from(previous_tracker)
         else:
-            self.tracker.ease(level)
+            self.tracker.set_load_level(level)
 
-    def _facts(self, arrival: _Arrival, frame: NDArray[Any]) -> FrameFacts:
+    def _make_metadata(self, received: _ReceivedImage, frame: NDArray[Any]) -> FrameMetadata:
         height, width = frame.shape[:2]
-        latency_ns = time.monotonic_ns() - arrival.arrived_ns
-        return FrameFacts(arrival.message.header, width, height, self.epoch, latency_ns)
+        latency_ns = time.monotonic_ns() - received.received_ns
+        return FrameMetadata(received.message.header, width, height, self.epoch, latency_ns)
 
     def _refuse(self, reason: str) -> None:
-        account = self._account
-        repeated = reason == account.last_refusal and time.monotonic() - account.last_refusal_s < _RECENTLY_S
-        account.refuse(reason)
-        if not repeated:
-            self.get_logger().warning(
-                f"frame on {self.resolve_topic_name(self.image_topic)} refused: {reason}"
-            )
+        counters = self._configuration.counters
+        is_recent = time.monotonic() - counters.last_refusal_s < _RECENTLY_S
+        is_repeated = is_recent and reason == counters.last_refusal
+        counters.count_refused(reason)
+        if not is_repeated:
+            topic = self.resolve_topic_name(self.image_topic)
+            self.get_logger().warning(f"frame on {topic} refused: {reason}")
 
     def _fail(self, error: Exception) -> None:
-        self._account.fail()
-        self._failure = f"cannot track: {error or type(error).__name__}"
-        self.log_exception(self._failure, error)
+        message = f"cannot track: {error or type(error).__name__}"
+        self._configuration.counters.count_failed(message)
+        self.log_exception(message, error)
         self.begin_epoch()
+
+    @property
+    def _num_worker_drops(self) -> int:
+        """Frames that the worker of the current activation dropped; 0 while the node is not active."""
+        return 0 if self._activation is None else self._activation.worker.num_dropped
+
+    def _stop_worker(self, worker: Worker[_ReceivedImage]) -> None:
+        worker.stop()
+        self._activation = None
+        self._configuration.counters.dropped += worker.num_dropped
+
+    def _make_configuration(self) -> _Configuration:
+        return _Configuration(BackgroundLoader(f"{self.get_name()}_loader"))
 
     # Services
 
     @contextmanager
-    def answering(self, what: str, response: Any) -> Iterator[None]:
-        """Within it a service does its job: response.success tells whether it could, the message why not."""
+    def service_response(self, action: str, response: Any) -> Iterator[None]:
+        """Fill in `success` and `message` of a service response. Exceptions in the block make it a failure.
+
+        Args:
+            action: description of the service's job for messages ("set the target").
+            response: response of the service.
+        """
         response.success = False
         try:
             yield
         except (ValueError, TimeoutError) as error:
             response.message = str(error)
-            self.get_logger().warning(f"cannot {what}: {error}")
+            self.get_logger().warning(f"cannot {action}: {error}")
         except Exception as error:
             response.message = str(error) or type(error).__name__
-            self.log_exception(f"cannot {what}: {response.message}", error)
+            self.log_exception(f"cannot {action}: {response.message}", error)
         else:
             response.success = True
 
     def _answer_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        with self.answering("reset", response):
-            self.in_worker(self.begin_epoch)
+        with self.service_response("reset", response):
+            self.run_in_worker(self.begin_epoch)
             response.message = f"epoch {self.epoch}"
         return response
 
@@ -473,68 +566,15 @@ class FrameNode(TrackingNode[P], Generic[P, T, R]):
         self, request: ReloadModel.Request, response: ReloadModel.Response
     ) -> ReloadModel.Response:
         model = request.model or self.model
-        with self.answering(f"load {model}, {self.model} stays", response):
-            trackers = await self.in_background(lambda: self.open_trackers(model))
-            self.in_worker(lambda: self.adopt(trackers, model))
+        with self.service_response(f"load {model}, {self.model} stays", response):
+            trackers = await self.load_in_background(lambda: self.open_trackers(model))
+            self.run_in_worker(lambda: self.use_trackers(trackers, model))
             response.message = f"model {model}"
         return response
 
-    # Inside
 
-    def _submit(self, load: Callable[[], J]) -> ConcurrentFuture[J]:
-        """Have the loader do something; meanwhile the diagnostics tell how far its engines are."""
-
-        def tell(progress: BuildProgress) -> None:
-            self._building = str(progress)
-
-        def told() -> J:
-            try:
-                with followed(tell):
-                    return load()
-            finally:
-                self._building = ""
-
-        return self._loader.submit(told)
-
-    async def _result(self, job: ConcurrentFuture[J]) -> J:
-        """The result of what another thread does; the executor goes on meanwhile."""
-        done = Future(executor=self.executor)
-
-        def wake(_: object) -> None:
-            done.set_result(None)
-            self.executor.wake()
-
-        job.add_done_callback(wake)
-        await done
-        if job.cancelled():
-            raise ValueError("the node was cleaned up meanwhile")
-        return job.result()
-
-    def _retire(self, worker: Worker[_Arrival]) -> None:
-        worker.stop()
-        self._worker = None
-        self._account.dropped += worker.dropped
-
-    def _waiting_drops(self) -> int:
-        return 0 if self._worker is None else self._worker.dropped
-
-    def _forget(self) -> None:
-        self._account = FrameAccount()
-        self._easing = Easing(0)
-        self._drops_seen = 0
-        self._building = ""
-        self.times = StageTimes()
-        self.epoch = 0
-        self._worker = None
-        self._stream = None
-        self._last_stamp_ns = 0
-        self.model = ""
-        self._failure = ""
-        self._age_ms = 0.0
-
-
-def _pixels(message: Image | CompressedImage) -> tuple[NDArray[Any], str]:
-    """The pixels of an image and their encoding. Raises FrameRefused."""
+def _read_image(message: Image | CompressedImage) -> tuple[NDArray[Any], str]:
+    """Return the image of a message and its encoding. Raise FrameRefusedError if it cannot be used."""
     if isinstance(message, CompressedImage):
         return image_messages.decompress(message)
     image, encoding = decode_image(message)

@@ -1,4 +1,4 @@
-"""The thread that does a node's work: the newest item first of all, and jobs in between."""
+"""Worker thread of a node: the newest item first, jobs between two items."""
 
 from __future__ import annotations
 
@@ -16,50 +16,54 @@ R = TypeVar("R")
 
 
 class Worker(Generic[T]):
-    """Handles the newest of the items given to it, one at a time, from ``start`` to ``stop``.
+    """Thread that handles the newest item, one at a time, from `start` to `stop`.
 
-    Jobs run in the same thread between two items, so what they touch needs no locks.
+    Jobs run in the same thread between two items, so that their data needs no locks.
     """
 
     def __init__(self, handle: Callable[[T], None], name: str) -> None:
-        """Make a worker, not yet working.
+        """Create the worker. `start` starts its thread.
 
         Args:
-            handle: called with each item; must not raise.
-            name: of the thread.
+            handle: function that is called with each item and must not raise.
+            name: name of the thread.
         """
         self._handle = handle
         self._mailbox: Mailbox[T] = Mailbox()
         self._jobs: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
-        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._handle_items, name=name, daemon=True)
 
     @property
-    def dropped(self) -> int:
-        """How many items made room for newer ones, or came too late."""
-        return self._mailbox.pushed_out
+    def num_dropped(self) -> int:
+        """Number of items that a newer item replaced, or that came after `stop`."""
+        return self._mailbox.num_replaced
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the thread."""
         self._thread.start()
 
     def put(self, item: T) -> None:
-        """Give it an item, in place of one that it has not begun."""
+        """Hand over an item. An item that the thread has not begun is replaced."""
         self._mailbox.put(item)
 
-    def submit(self, job: Callable[[], R]) -> Future[R]:
-        """The result to come of a job that runs between two items."""
+    def submit_job(self, job: Callable[[], R]) -> Future[R]:
+        """Schedule a job between two items and return its future."""
         future: Future[R] = Future()
         self._jobs.append((future, job))
         self._mailbox.wake()
         return future
 
-    def run(self, job: Callable[[], R], timeout_s: float) -> R:
-        """The result of a job, run between two items; raises what the job raises.
+    def run_job(self, job: Callable[[], R], timeout_s: float) -> R:
+        """Run a job between two items and return its result. Exceptions of the job are raised here.
+
+        Args:
+            job: function without arguments.
+            timeout_s: time until the job must begin, in seconds. A job that has begun is waited for.
 
         Raises:
-            TimeoutError: the worker did not begin it in this time; it will not be run.
+            TimeoutError: the worker was busy until the timeout; the job is canceled.
         """
-        future = self.submit(job)
+        future = self.submit_job(job)
         try:
             return future.result(timeout_s)
         except FutureTimeoutError:
@@ -68,18 +72,18 @@ class Worker(Generic[T]):
             return future.result()
 
     def stop(self, timeout_s: float = 30.0) -> None:
-        """Finish the item in hand, drop the one waiting, and end the thread.
+        """Finish the current item, drop the waiting one, and end the thread.
 
         Raises:
-            TimeoutError: the item in hand takes longer.
+            TimeoutError: the current item takes longer than `timeout_s`.
         """
         self._mailbox.close()
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise TimeoutError(f"{self._thread.name} has not finished within {timeout_s:g} s")
 
-    def _work(self) -> None:
-        while not self._mailbox.closed:
+    def _handle_items(self) -> None:
+        while not self._mailbox.is_closed:
             item = self._mailbox.take()
             self._run_jobs()
             if item is not None:
