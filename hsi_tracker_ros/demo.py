@@ -1,4 +1,4 @@
-"""The demo's hyperspectral flight: one target, chosen in the first frame, among look-alikes."""
+"""Hyperspectral demo scenario: one target, set in the first frame, among distractors."""
 
 from __future__ import annotations
 
@@ -9,246 +9,264 @@ from urllib.parse import urlencode
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.cubes.bands import BandMatcher, CameraMismatch
-from hsi_tracker_ros.cubes.camera_presets import preset
+from hsi_tracker_ros.cubes.bands import BandMatcher, CameraMismatchError
+from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
 from hsi_tracker_ros.simulation import BENCHMARK_SEEDS, PannedCube
 from hsi_tracker_ros.tracker import TargetStatus
 from tracking_runtime.boxes import Boxes, as_boxes
-from tracking_runtime.demo.scenario import Flight, Pilot, Plan, Recording, Wishes
+from tracking_runtime.demo.scenario import DemoControl, DemoOptions, DemoPlan, DemoRecording, DemoScenario
 from tracking_runtime.evaluation.one_pass import (
     MATLAB,
     OTB,
     PRECISION_THRESHOLDS_PX,
-    frame_overlaps,
-    one_pass_errors,
-    score,
+    AbsenceScores,
+    OnePassErrors,
+    OnePassScores,
+    compute_frame_overlaps,
+    compute_one_pass_errors,
     score_absence,
+    score_one_pass,
 )
 from tracking_runtime.frames import GroundTruth
-from tracking_runtime.messages.conversion import stamp_ns
-from tracking_runtime.reports.report_data import Chart, Curve, Figure, Moment, Scoring
+from tracking_runtime.messages.conversion import duration_to_ms, read_stamp_ns
+from tracking_runtime.reports.report_data import (
+    Chart,
+    Curve,
+    DemoScores,
+    KeyFrame,
+    Metric,
+    make_precision_chart,
+    make_success_chart,
+)
 
-SEED = BENCHMARK_SEEDS[4]  # among spectral look-alikes, before a cluttered background
-FRAMES = 150
-RATE_HZ = 25.0
-FIXED_MODEL, ANY_MODEL = "hanet_edge_vis16", "hanet_edge_any"
-_FIXED_CAMERA = "vis16"
-_EVENLY = (0.15, 0.5, 0.85)
+DEFAULT_SEED = BENCHMARK_SEEDS[4]  # a scene with spectrally similar distractors and a cluttered background
+DEFAULT_NUM_FRAMES = 150
+FRAME_RATE_HZ = 25.0
+FIXED_BANDS_MODEL = "hanet_edge_vis16"  # more accurate, for cameras that have its bands
+ANY_BANDS_MODEL = "hanet_edge_any"
+_FIXED_BANDS_CAMERA = "vis16"  # preset of the camera whose bands the fixed-bands model has
+_KEY_FRAME_FRACTIONS = (0.15, 0.5, 0.85)  # key frames of the report, as fractions of the scenario
+_FRACTION_LIMITS = (0, 1.02)  # limits of a chart's axis from 0 to 1
 
 
 @dataclass(frozen=True)
-class _Followed:
-    """The target in the frames that the tracker processed after it was chosen, ``(n,)`` each.
+class _TargetHistory:
+    """Truth and predictions of the frames processed after the target was set.
 
     Attributes:
-        stamps: of the frames.
-        predicted: ``(n, 4)`` the tracker's boxes.
-        truth: ``(n, 4)``, NaN where the target is absent.
-        states: of TargetStatus.
-        scores: 0..1.
-        latencies_ms: from the frame's arrival to its result.
+        stamps_ns: stamp of each frame in nanoseconds, (n,).
+        predicted_boxes: boxes of the tracker, (n, 4).
+        true_boxes: boxes of the ground truth, (n, 4); NaN if the target is absent.
+        states: values of `TargetStatus`, (n,).
+        scores: scores of the tracker, (n,), 0..1.
+        latencies_ms: time from the arrival of the frame to its result, (n,).
     """
 
-    stamps: NDArray[np.int64]
-    predicted: Boxes
-    truth: Boxes
+    stamps_ns: NDArray[np.int64]
+    predicted_boxes: Boxes
+    true_boxes: Boxes
     states: NDArray[np.int64]
     scores: NDArray[np.float64]
     latencies_ms: NDArray[np.float64]
 
+    @property
+    def seconds(self) -> NDArray[np.float64]:
+        """Time since the first frame, (n,)."""
+        return (self.stamps_ns - self.stamps_ns[0]) / 1e9
 
-def plan(wishes: Wishes) -> Plan:
-    """A simulated scene, or a window panning over a real cube or raw mosaic.
+
+def plan_demo(options: DemoOptions) -> DemoPlan:
+    """Plan a simulated scene, or a window that pans over a real cube or raw mosaic.
 
     Raises:
-        SourceError: the file cannot be used.
+        SourceError: the file is not a cube or mosaic.
     """
-    frames = wishes.frames or FRAMES
-    pace = RATE_HZ if wishes.rate_hz is None else wishes.rate_hz
-    seed = SEED if wishes.seed is None else wishes.seed
-    if wishes.input is None:
-        query = urlencode({"seed": seed, "frames": frames, "rate_hz": RATE_HZ})
-        return Plan(f"scene:hyperspectral?{query}", frames, pace, wishes.model or FIXED_MODEL)
-    path = wishes.input.resolve()
-    model = wishes.model or _model_for(PannedCube(path, seed, mosaic=wishes.mosaic))
-    options = {"path": path, "seed": seed, "frames": frames, "rate_hz": RATE_HZ, "mosaic": wishes.mosaic}
-    query = urlencode({name: value for name, value in options.items() if value != ""})
-    return Plan(f"scene:panned_cube?{query}", frames, pace, model)
+    num_frames = options.num_frames or DEFAULT_NUM_FRAMES
+    rate_hz = FRAME_RATE_HZ if options.rate_hz is None else options.rate_hz
+    seed = DEFAULT_SEED if options.seed is None else options.seed
+    if options.input_path is None:
+        query = urlencode({"seed": seed, "frames": num_frames, "rate_hz": FRAME_RATE_HZ})
+        model = options.model or FIXED_BANDS_MODEL
+        return DemoPlan(f"scene:hyperspectral?{query}", num_frames, rate_hz, model)
+    path = options.input_path.resolve()
+    model = options.model or _choose_model(PannedCube(path, seed, mosaic=options.mosaic))
+    scene_options = {
+        "path": path,
+        "seed": seed,
+        "frames": num_frames,
+        "rate_hz": FRAME_RATE_HZ,
+        "mosaic": options.mosaic,
+    }
+    query = urlencode({name: value for name, value in scene_options.items() if value != ""})
+    return DemoPlan(f"scene:panned_cube?{query}", num_frames, rate_hz, model)
 
 
-def is_ready(tracker: Mapping[str, str]) -> bool:
-    """Whether the tracker has taken over the camera's bands."""
-    return tracker.get("camera") == "spectral_info"
+def is_ready(diagnostics: Mapping[str, str]) -> bool:
+    """Return whether the tracker has received the camera's bands.
+
+    Args:
+        diagnostics: diagnostics of the tracker, by key.
+    """
+    return diagnostics.get("camera") == "spectral_info"
 
 
-def begin(pilot: Pilot) -> None:
-    """Choose the target: the true box in the first frame processed that has it."""
-    stamp, truth = pilot.first_seen()
-    pilot.set_target(truth.boxes[0], stamp)
+def select_target(control: DemoControl) -> None:
+    """Set the target to the true box in the first processed frame that has one."""
+    stamp_ns, truth = control.wait_for_first_object()
+    control.set_target(truth.boxes[0], stamp_ns)
 
 
-def assess(recording: Recording) -> Scoring:
-    """One-pass evaluation of the frames processed after the target was chosen."""
-    followed = _read(recording)
-    if not len(followed.stamps):
-        return Scoring(
-            note="The tracker processed no frame after its target had been chosen: nothing to score."
-        )
-    errors = one_pass_errors(followed.predicted, followed.truth)
-    otb, matlab = score(errors, OTB), score(errors, MATLAB)
-    lost = followed.states == TargetStatus.LOST
-    absence = score_absence(lost, followed.truth)
-    return Scoring(
-        figures=(
-            Figure("success AUC", otb.success, "", "OTB: 21 thresholds, overlap above each", headline=True),
-            Figure("precision at 20 px", otb.precision, "", "OTB: centre within 20 px", headline=True),
-            Figure("normalised precision", otb.normalised_precision, "", "area up to half the target's size"),
-            Figure("success AUC, MATLAB", matlab.success, "", "50 thresholds, overlap at least each"),
-            Figure("precision at 20 px, MATLAB", matlab.precision, "", "centre closer than 20 px"),
-            Figure("mean overlap", _mean(errors.overlaps), "", "intersection over union"),
-            Figure(
-                "absence noticed",
-                absence.noticed,
-                "",
-                f"LOST, of {absence.absent_frames} frames without target",
-            ),
-            Figure(
-                "false alarms",
-                absence.false_alarms,
-                "",
-                f"LOST, of {absence.present_frames} frames with target",
-            ),
-            Figure(
-                "frames scored", otb.frames, "", "processed after the target was chosen, with it in the image"
-            ),
-            Figure(
-                "median latency",
-                float(np.median(followed.latencies_ms)),
-                "ms",
-                "from the frame's arrival in the node to its tracks",
-                headline=True,
-            ),
-        ),
-        charts=(
-            Chart(
-                "Success",
-                "overlap threshold",
-                "share of frames",
-                (
-                    Curve(f"OTB [{otb.success:.3f}]", _floats(OTB.thresholds), _floats(otb.success_curve)),
-                    Curve(
-                        f"MATLAB [{matlab.success:.3f}]",
-                        _floats(MATLAB.thresholds),
-                        _floats(matlab.success_curve),
-                    ),
-                ),
-                (0, 1.02),
-            ),
-            Chart(
-                "Precision",
-                "centre error [px]",
-                "share of frames",
-                (
-                    Curve(
-                        f"HA-Net [{otb.precision:.3f}]",
-                        _floats(PRECISION_THRESHOLDS_PX),
-                        _floats(otb.precision_curve),
-                    ),
-                ),
-                (0, 1.02),
-            ),
-            _through_time(followed),
-        ),
-        moments=_moments(followed),
+def score_demo(recording: DemoRecording) -> DemoScores:
+    """Score the frames processed after the target was set, by one-pass evaluation."""
+    history = _read_history(recording)
+    if not len(history.stamps_ns):
+        return DemoScores(note="The tracker processed no frame after its target was set: nothing to score.")
+    errors = compute_one_pass_errors(history.predicted_boxes, history.true_boxes)
+    otb = score_one_pass(errors, OTB)
+    matlab = score_one_pass(errors, MATLAB)
+    return DemoScores(
+        figures=_make_metrics(history, errors, otb, matlab),
+        charts=(_make_success_chart(otb, matlab), _make_precision_chart(otb), _make_time_chart(history)),
+        moments=_select_key_frames(history),
         note=(
-            "One target, chosen by its true box in the first processed frame, followed by HA-Net. Scored are "
-            "the frames processed after that one. Dashed white: the truth."
+            "HA-Net tracks one target, set to its true box in the first processed frame. The frames "
+            "processed after that frame are scored. Dashed white: ground truth."
         ),
     )
 
 
-def _read(recording: Recording) -> _Followed:
-    answers = [
-        (stamp_ns(message), message, message.tracks[0])
+def _make_metrics(
+    history: _TargetHistory, errors: OnePassErrors, otb: OnePassScores, matlab: OnePassScores
+) -> tuple[Metric, ...]:
+    is_lost = history.states == TargetStatus.LOST
+    absence = score_absence(is_lost, history.true_boxes)
+    return (
+        Metric("success AUC", otb.success, "", "OTB: 21 thresholds, overlap above each", headline=True),
+        Metric("precision at 20 px", otb.precision, "", "OTB: center distance up to 20 px", headline=True),
+        Metric("normalised precision", otb.normalised_precision, "", "area up to half the target's size"),
+        Metric("success AUC, MATLAB", matlab.success, "", "50 thresholds, overlap at least each"),
+        Metric("precision at 20 px, MATLAB", matlab.precision, "", "center distance below 20 px"),
+        Metric("mean overlap", _mean_or_nan(errors.overlaps), "", "intersection over union"),
+        *_make_absence_metrics(absence),
+        Metric(
+            "frames scored", otb.frames, "", "processed after the target was set, with the target in view"
+        ),
+        Metric(
+            "median latency",
+            float(np.median(history.latencies_ms)),
+            "ms",
+            "from the frame's arrival in the node to its tracks",
+            headline=True,
+        ),
+    )
+
+
+def _make_absence_metrics(absence: AbsenceScores) -> tuple[Metric, Metric]:
+    absent = f"LOST, of {absence.num_absent_frames} frames without target"
+    present = f"LOST, of {absence.num_present_frames} frames with target"
+    return (
+        Metric("absence noticed", absence.noticed_fraction, "", absent),
+        Metric("false alarms", absence.false_alarm_fraction, "", present),
+    )
+
+
+def _make_success_chart(otb: OnePassScores, matlab: OnePassScores) -> Chart:
+    otb_curve = Curve(f"OTB [{otb.success:.3f}]", _to_floats(OTB.thresholds), _to_floats(otb.success_curve))
+    matlab_curve = Curve(
+        f"MATLAB [{matlab.success:.3f}]", _to_floats(MATLAB.thresholds), _to_floats(matlab.success_curve)
+    )
+    return make_success_chart([otb_curve, matlab_curve])
+
+
+def _make_precision_chart(otb: OnePassScores) -> Chart:
+    curve = Curve(
+        f"HA-Net [{otb.precision:.3f}]",
+        _to_floats(PRECISION_THRESHOLDS_PX),
+        _to_floats(otb.precision_curve),
+    )
+    return make_precision_chart([curve])
+
+
+def _make_time_chart(history: _TargetHistory) -> Chart:
+    seconds = _to_floats(history.seconds)
+    overlaps = compute_frame_overlaps(history.predicted_boxes, history.true_boxes)
+    curves = (
+        Curve("overlap with the truth", seconds, _to_floats(overlaps)),
+        Curve("score of the tracker", seconds, _to_floats(history.scores)),
+    )
+    return Chart("Over time", "time [s]", "overlap and score", curves, _FRACTION_LIMITS)
+
+
+def _read_history(recording: DemoRecording) -> _TargetHistory:
+    """Read the frames in which the tracker had a target."""
+    messages = [
+        message
         for message in recording.tracks
-        if len(message.tracks) and stamp_ns(message) in recording.truth
+        if len(message.tracks) and read_stamp_ns(message) in recording.truth
     ]
-    return _Followed(
-        stamps=np.array([stamp for stamp, _, _ in answers], np.int64),
-        predicted=as_boxes([[t.box.x, t.box.y, t.box.width, t.box.height] for _, _, t in answers]),
-        truth=as_boxes([_true_box(recording.truth[stamp]) for stamp, _, _ in answers]),
-        states=np.array([target.state for _, _, target in answers], np.int64),
-        scores=np.array([target.score for _, _, target in answers], np.float64),
-        latencies_ms=np.array(
-            [message.latency.sec * 1e3 + message.latency.nanosec / 1e6 for _, message, _ in answers]
-        ),
+    stamps_ns = [read_stamp_ns(message) for message in messages]
+    targets = [message.tracks[0] for message in messages]
+    boxes = [target.box for target in targets]
+    return _TargetHistory(
+        stamps_ns=np.array(stamps_ns, np.int64),
+        predicted_boxes=as_boxes([[box.x, box.y, box.width, box.height] for box in boxes]),
+        true_boxes=as_boxes([_find_true_box(recording.truth[stamp_ns]) for stamp_ns in stamps_ns]),
+        states=np.array([target.state for target in targets], np.int64),
+        scores=np.array([target.score for target in targets], np.float64),
+        latencies_ms=np.array([duration_to_ms(message.latency) for message in messages]),
     )
 
 
-def _true_box(truth: GroundTruth) -> Boxes:
+def _find_true_box(truth: GroundTruth) -> Boxes:
     return truth.boxes[0] if len(truth.boxes) else np.full(4, np.nan)
 
 
-def _through_time(followed: _Followed) -> Chart:
-    seconds = _floats((followed.stamps - followed.stamps[0]) / 1e9)
-    overlaps = frame_overlaps(followed.predicted, followed.truth)
-    return Chart(
-        "Through the flight",
-        "time [s]",
-        "overlap and score",
-        (
-            Curve("overlap with the truth", seconds, _floats(overlaps)),
-            Curve("the tracker's score", seconds, _floats(followed.scores)),
-        ),
-        (0, 1.02),
-    )
-
-
-def _moments(followed: _Followed) -> tuple[Moment, ...]:
-    """Frames spread over the flight, and the worst one."""
-    overlaps = frame_overlaps(followed.predicted, followed.truth)
-    last = len(followed.stamps) - 1
-    chosen = {round(share * last) for share in _EVENLY}
+def _select_key_frames(history: _TargetHistory) -> tuple[KeyFrame, ...]:
+    """Select frames at regular intervals, and the frame with the lowest overlap."""
+    overlaps = compute_frame_overlaps(history.predicted_boxes, history.true_boxes)
+    last_index = len(history.stamps_ns) - 1
+    indices = {round(fraction * last_index) for fraction in _KEY_FRAME_FRACTIONS}
     if not np.isnan(overlaps).all():
-        chosen.add(int(np.nanargmin(overlaps)))
-    return tuple(
-        Moment(
-            int(followed.stamps[index]),
-            f"{(followed.stamps[index] - followed.stamps[0]) / 1e9:.2f} s: "
-            + (f"overlap {overlaps[index]:.2f}, " if np.isfinite(overlaps[index]) else "target absent, ")
-            + f"score {followed.scores[index]:.2f}, {TargetStatus(followed.states[index]).name.lower()}",
-        )
-        for index in sorted(chosen)
+        indices.add(int(np.nanargmin(overlaps)))
+    return tuple(_make_key_frame(history, index, overlaps[index]) for index in sorted(indices))
+
+
+def _make_key_frame(history: _TargetHistory, index: int, overlap: float) -> KeyFrame:
+    overlap_text = f"overlap {overlap:.2f}" if np.isfinite(overlap) else "target absent"
+    state = TargetStatus(history.states[index]).name.lower()
+    return KeyFrame(
+        int(history.stamps_ns[index]),
+        f"{history.seconds[index]:.2f} s: {overlap_text}, score {history.scores[index]:.2f}, {state}",
     )
 
 
-def _model_for(source: PannedCube) -> str:
-    """The model of fixed bands where the camera has them, which is the better one; else the one for any."""
+def _choose_model(source: PannedCube) -> str:
+    """Return the fixed-bands model if the camera has its bands, else the model for any bands."""
     try:
-        BandMatcher(source.spectral_info, preset(_FIXED_CAMERA).wavelengths_nm)
-    except CameraMismatch:
-        return ANY_MODEL
-    return FIXED_MODEL
+        BandMatcher(source.spectral_info, find_camera_preset(_FIXED_BANDS_CAMERA).wavelengths_nm)
+    except CameraMismatchError:
+        return ANY_BANDS_MODEL
+    return FIXED_BANDS_MODEL
 
 
-def _floats(values: NDArray[np.float64]) -> tuple[float, ...]:
+def _to_floats(values: NDArray[np.float64]) -> tuple[float, ...]:
     return tuple(float(value) for value in values)
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def _mean_or_nan(values: NDArray[np.float64]) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-FLIGHT = Flight(
+SCENARIO = DemoScenario(
     name="hyperspectral",
-    title="Hyperspectral: HA-Net follows one target",
+    title="Hyperspectral: HA-Net tracks one target",
     module="hsi_tracker_ros.node",
     node="hsi_tracker",
     view="hsi",
-    plan=plan,
+    plan=plan_demo,
     is_ready=is_ready,
-    begin=begin,
-    score=assess,
-    picture_topic="/hsi_tracker/false_color",
-    picture_scale=2,
+    on_playback_start=select_target,
+    score=score_demo,
+    image_topic="/hsi_tracker/false_color",
+    image_scale=2,
 )

@@ -1,341 +1,307 @@
-"""The node ``hsi_tracker``: follows chosen targets in the images of a hyperspectral camera."""
+"""Node `hsi_tracker`: tracks targets that users choose in the images of a hyperspectral camera."""
 
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from remote_sensing_tracking import msg
 from remote_sensing_tracking.srv import ClearTarget, SetTarget
 from sensor_msgs.msg import Image
 
-from hsi_tracker_ros.cubes.camera_file import CameraFile, read_camera_file
-from hsi_tracker_ros.cubes.camera_presets import preset
-from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection, to_picture
+from hsi_tracker_ros.camera import RGB, ActiveCamera
+from hsi_tracker_ros.cubes.decoder import decode_color_image
+from hsi_tracker_ros.frame_cache import CachedFrame, FrameCache
 from hsi_tracker_ros.tracker import (
-    CameraUnknown,
+    CameraNotSpecifiedError,
     HsiTracker,
     TargetState,
-    WaitingTracker,
+    UninitializedTracker,
     load_rgb_tracker,
     load_tracker,
 )
 from tracking_runtime.engines import BACKENDS, PRECISIONS, EngineSettings
-from tracking_runtime.errors import FrameRefusedError, ModelError, TargetRefused
-from tracking_runtime.io.sources import read_image_file
+from tracking_runtime.errors import FrameRefusedError, ModelError, TargetRefusedError
 from tracking_runtime.messages.conversion import read_spectral_info
 from tracking_runtime.ros.conversions import image_messages, track_messages
-from tracking_runtime.ros.conversions.detection_messages import Detections2D, Tracked
-from tracking_runtime.ros.conversions.track_messages import FrameFacts
+from tracking_runtime.ros.conversions.detection_messages import Detections2DPublisher, TrackedObject
+from tracking_runtime.ros.conversions.track_messages import FrameMetadata
 from tracking_runtime.ros.node import qos
 from tracking_runtime.ros.node.diagnostics import Value
-from tracking_runtime.ros.node.managed_node import run_node
 from tracking_runtime.ros.node.parameters import parameter
-from tracking_runtime.ros.tracker_node.node import FrameNode, FrameNodeParameters
-from tracking_runtime.spectral_info import SpectralInfo
+from tracking_runtime.ros.node.run import run_node
+from tracking_runtime.ros.tracker_node.node import TrackerNode, TrackerNodeParameters
 
-RGB = "rgb"
+AnyTracker = HsiTracker | UninitializedTracker
+
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
-_TARGETS_AT_ONCE = (2, 4, 8)
-"""For so many build_only makes networks ready; else that is done beside the frames, once they are set."""
+_BUILD_ONLY_BATCHES = (2, 4, 8)  # numbers of targets whose engines build_only builds beside the one for 1
 
 
 @dataclass(frozen=True)
-class HsiTrackerParameters(FrameNodeParameters):
-    """The parameters of the node ``hsi_tracker``."""
+class HsiTrackerParameters(TrackerNodeParameters):
+    """Parameters of the node `hsi_tracker`."""
 
     model: str = parameter("hanet_edge_vis16", "name of a model, or path of its manifest")
     engine: str = parameter(
         "auto",
-        "what runs the network; auto: the fastest that works here",
+        "engine that runs the network; auto: the fastest that works on this machine",
         choices=("auto", *(backend.name for backend in BACKENDS)),
     )
     precision: str = parameter(
         "auto",
-        "of the network's arithmetic; auto: half on TensorRT, else float32; int8 is calibrated first, by "
-        "rstrack engine build",
+        "precision of the network's arithmetic; auto: half on TensorRT, else float32; int8: calibrate first, "
+        "by rstrack engine build",
         choices=PRECISIONS,
     )
     camera: str = parameter(
         "",
-        "name of a camera, or path of a camera file; rgb: an ordinary one, for the model's RGB branch alone; "
-        "empty: as spectral_info says, else as the model",
+        "name of a camera, or path of a camera file; rgb: a color camera, for the model's RGB branch only; "
+        "empty: bands from spectral_info, else from the model",
     )
     dark_field: str = parameter(
-        "", "file of an image without light, of the shape of the camera's, to subtract; empty: none"
+        "",
+        "file of an image without light, of the shape of the camera's images, to subtract; empty: none",
     )
     flat_field: str = parameter(
-        "", "file of an image of an even white surface, to divide by; empty: none; needs dark_field"
+        "",
+        "file of an image of an evenly lit white surface, to divide by; needs dark_field; empty: none",
     )
     start_box: tuple[float, ...] = parameter(
-        _NO_BOX, "[px] x, y, width, height of a target in the first frame of each epoch; zeros: none"
+        _NO_BOX, "[px] x, y, width, height of a target in the first frame of each epoch; zeros: no target"
     )
     frame_cache: int = parameter(
-        16, "newest frames kept, which ~/set_target may refer to by stamp", minimum=1, maximum=256
+        16, "number of newest frames that ~/set_target can refer to by stamp", minimum=1, maximum=256
     )
 
     def check(self) -> None:
-        """Raise ValueError where values do not fit together."""
+        """Raise ValueError if values do not fit together."""
         if len(self.start_box) != 4:
-            raise ValueError(f"parameter start_box has {len(self.start_box)} numbers, allowed: 4")
+            raise ValueError(f"parameter start_box must have 4 numbers: got {len(self.start_box)}")
         if self.camera == RGB and self.dark_field:
-            raise ValueError("parameter dark_field is for spectral cameras, and camera is rgb")
+            raise ValueError(f"parameter dark_field must be empty with camera: rgb: got {self.dark_field}")
         if self.flat_field and not self.dark_field:
-            raise ValueError("parameter flat_field needs dark_field: light is what is above the dark")
+            raise ValueError("parameter flat_field needs dark_field: got an empty dark_field; set both")
 
 
-@dataclass(frozen=True)
-class _Eye:
-    """The camera as far as it is known, and who said so."""
-
-    name: str
-    camera: CameraFile | None
-    fields: FieldCorrection | None = field(compare=False)
-
-    @classmethod
-    def configured(cls, parameters: HsiTrackerParameters) -> _Eye:
-        """The camera that the parameters name; an unknown one if they name none. Raises SourceError."""
-        name, fields = parameters.camera, _read_fields(parameters.dark_field, parameters.flat_field)
-        if not name or name == RGB:
-            return cls(name or "model", None, fields)
-        return cls(name, read_camera_file(name) if Path(name).suffix else CameraFile(preset(name)), fields)
-
-    def described(self, camera: SpectralInfo) -> _Eye:
-        """The same camera after it has described itself.
-
-        Raises:
-            ValueError: its images are corrected already.
-        """
-        if self.fields is not None and camera.calibration & self.fields.applied:
-            raise ValueError(
-                f"its images are corrected already ({camera.calibration & self.fields.applied!r}): "
-                "leave dark_field and flat_field empty"
-            )
-        return _Eye("spectral_info", CameraFile(camera), self.fields)
-
-    @cached_property
-    def decoder(self) -> Decoder:
-        """What makes cubes of the camera's images."""
-        if self.camera is None:
-            return Decoder(None, fields=self.fields)
-        file = self.camera
-        return Decoder(file.camera, area=file.area, fields=self.fields, correction=file.correction)
-
-
-def _read_fields(dark: str, flat: str) -> FieldCorrection | None:
-    """Dark and flat field of image files. Raises SourceError."""
-    if not dark:
-        return None
-    images = [read_image_file(Path(path))[0] for path in (dark, flat) if path]
-    return FieldCorrection(*images)
-
-
-class HsiTrackerNode(FrameNode[HsiTrackerParameters, HsiTracker | WaitingTracker, list[TargetState]]):
-    """Follows targets that ``~/set_target`` chooses through the frames of ``image``."""
+class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetState]]):
+    """Node that tracks the targets of `~/set_target` in the images of `image`."""
 
     def __init__(self) -> None:
         super().__init__("hsi_tracker", HsiTrackerParameters)
-        self._targets: list[TargetState] = []
-        self._recent: deque[tuple[int, NDArray[Any]]] = deque()
+        self._states: list[TargetState] = []
+        self._frames = FrameCache(self.parameters.frame_cache)
 
     def load(self) -> None:
-        """Open camera and model, advertise, and offer the services."""
-        self._targets = []
-        self._recent = deque(maxlen=self.parameters.frame_cache)
-        self._eye = _Eye.configured(self.parameters)
+        """Open the camera, load the model, advertise, and offer the services."""
+        parameters = self.parameters
+        self._states = []
+        self._frames = FrameCache(parameters.frame_cache)
+        self._camera = ActiveCamera.open(parameters.camera, parameters.dark_field, parameters.flat_field)
         super().load()
-        self._tracks = self.advertise(msg.TargetTrackArray, "~/tracks", qos.track())
-        self._detections_2d = Detections2D(self)
-        self._false_color = self.advertise(Image, "~/false_color", qos.sensor())
-        self._response = self.advertise(Image, "~/response", qos.sensor())
-        self.serve(SetTarget, "~/set_target", self._answer_set_target)
-        self.serve(ClearTarget, "~/clear_target", self._answer_clear_target)
-        if not self.parameters.camera:
-            self.subscribe(msg.SpectralInfo, "spectral_info", self._hear_camera, qos.info(), self.loading)
+        self._tracks = self.advertise(msg.TargetTrackArray, "~/tracks", qos.make_track_profile())
+        self._detections_2d = Detections2DPublisher(self)
+        self._false_color = self.advertise(Image, "~/false_color", qos.make_sensor_profile())
+        self._response = self.advertise(Image, "~/response", qos.make_sensor_profile())
+        self.offer_service(SetTarget, "~/set_target", self._answer_set_target)
+        self.offer_service(ClearTarget, "~/clear_target", self._answer_clear_target)
+        if not parameters.camera:
+            self.subscribe(
+                msg.SpectralInfo,
+                "spectral_info",
+                self._receive_spectral_info,
+                qos.make_info_profile(),
+                self.loading_group,
+            )
 
     def unload(self) -> None:
-        """Free model and frames."""
+        """Free the model and the cached frames."""
         super().unload()
-        self._recent.clear()
+        self._frames.clear()
 
-    def open_tracker(self, model: str) -> HsiTracker | WaitingTracker:
-        """A tracker with a model for the current camera, warmed up by noise; else one that waits."""
-        return self._open(model, self._eye)
+    def open_tracker(self, model: str) -> AnyTracker:
+        """Load a model for the current camera and return its tracker, warmed up."""
+        return self._open_tracker_for(model, self._camera)
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
-        """The cube of an image; of an ordinary camera, its picture."""
-        tracker = self._sighted
+        """Convert an image to a cube, or to a BGR image for a color camera."""
+        tracker = self._initialized_tracker
         if tracker.camera is None:
-            return to_picture(image, encoding)
-        cube = self._eye.decoder.decode(image, encoding)
-        wanted = tracker.channels
-        if cube.shape[2] != wanted:
+            return decode_color_image(image, encoding)
+        cube = self._camera.decoder.decode(image, encoding)
+        if cube.shape[2] != tracker.channels:
             raise FrameRefusedError(
-                f"an image of {cube.shape[2]} bands where {wanted} are expected: set the parameter camera, "
-                f"publish spectral_info, or take another model than {self.model}"
+                f"the image must have {tracker.channels} bands: got {cube.shape[2]} bands; set the parameter "
+                f"camera, publish spectral_info, or use another model than {self.model}"
             )
         return cube
 
     def track(self, frame: NDArray[Any], stamp_ns: int) -> list[TargetState]:
-        """Every target in a cube."""
-        if not self._recent and any(self.parameters.start_box):
+        """Track all targets in a cube. Set the target of `start_box` in the first frame of an epoch."""
+        if not self._frames and any(self.parameters.start_box):
             self._set_start_box(frame, stamp_ns)
-        self._targets = self._sighted.track(frame, stamp_ns)
-        self._recent.append((stamp_ns, frame))
-        return self._targets
+        self._states = self._initialized_tracker.track(frame, stamp_ns)
+        self._frames.add(CachedFrame(stamp_ns, frame))
+        return self._states
 
-    def publish(self, facts: FrameFacts, frame: NDArray[Any], result: list[TargetState]) -> None:
-        """Publish tracks, and false colour and response if somebody looks."""
-        self._tracks.publish(track_messages.to_target_tracks(facts, result))
-        self._detections_2d.publish(facts.header, (Tracked(t.id, t.box, t.score, t.label) for t in result))
+    def publish(self, metadata: FrameMetadata, frame: NDArray[Any], result: list[TargetState]) -> None:
+        """Publish the tracks. Publish false color and response if they have subscribers."""
+        self._tracks.publish(track_messages.to_target_tracks(metadata, result))
+        self._detections_2d.publish(
+            metadata.header,
+            (TrackedObject(state.id, state.box, state.score, state.label) for state in result),
+        )
         if self._false_color.get_subscription_count():
-            image = self._sighted.false_color(frame)
-            self._false_color.publish(image_messages.from_array(image, "bgr8", facts.header))
-        response = self._sighted.response
+            image = self._initialized_tracker.render_false_color(frame)
+            self._false_color.publish(image_messages.make_image_message(image, "bgr8", metadata.header))
+        response = self._initialized_tracker.response
         if response is not None and self._response.get_subscription_count():
-            self._response.publish(image_messages.from_array(response, "32FC1", facts.header))
+            self._response.publish(image_messages.make_image_message(response, "32FC1", metadata.header))
 
     def begin_epoch(self) -> None:
-        """Forget targets and frames."""
+        """Delete the targets and the cached frames, and begin a new epoch."""
         super().begin_epoch()
-        self._recent.clear()
-        self._targets = []
+        self._frames.clear()
+        self._states = []
 
     def describe_tracker(self) -> dict[str, Value]:
-        """Engine, camera and targets."""
-        if isinstance(self.tracker, WaitingTracker):
+        """Return engine, camera and targets for the diagnostics."""
+        if isinstance(self.tracker, UninitializedTracker):
             return {"engine": f"none yet: {self.tracker.reason}", "camera": "unknown", "targets": 0}
         targets = {
-            f"target.{t.id}": f"{t.state.name} {t.score:.2f} {t.label}".rstrip() for t in self._targets
+            f"target.{state.id}": f"{state.state.name} {state.score:.2f} {state.label}".rstrip()
+            for state in self._states
         }
         return {
             "engine": self.tracker.model.description,
-            "camera": self._eye.name,
-            "batch": self.tracker.model.largest_batch,
+            "camera": self._camera.name,
+            "batch": self.tracker.model.max_batch,
             "targets": len(targets),
             **targets,
         }
 
+    # Trackers and camera
+
     @property
-    def _sighted(self) -> HsiTracker:
-        """The tracker at work. Raises FrameRefused while it waits for its camera."""
-        if isinstance(self.tracker, WaitingTracker):
+    def _initialized_tracker(self) -> HsiTracker:
+        """Tracker at work. Raises FrameRefusedError while the camera is unknown."""
+        if isinstance(self.tracker, UninitializedTracker):
             raise FrameRefusedError(self.tracker.reason)
         return self.tracker
 
-    def _open(self, model: str, eye: _Eye) -> HsiTracker | WaitingTracker:
-        engine, settings = self.parameters.engine, EngineSettings(precision=self.parameters.precision)
-        try:
-            if eye.name == RGB:
-                warm = load_rgb_tracker(model, engine, engine_settings=settings)
-            else:
-                warm = load_tracker(model, engine, eye.decoder.cube_camera, engine_settings=settings)
-        except CameraUnknown:
-            reason = (
-                f"model {model} fits any camera, and nothing tells which it has: publish "
-                f"{self.resolve_topic_name('spectral_info')}, or set the parameter camera"
-            )
-            if self.build_only:
-                raise ModelError(reason) from None
-            return WaitingTracker(reason)
-        noise = np.random.default_rng(0).integers(0, 255, (64, 64, warm.channels), np.uint8)
-        warm.set_target(noise, (24, 24, 16, 16))
-        warm.track(noise, 0)
-        if self.build_only:
-            for targets in _TARGETS_AT_ONCE:
-                warm.model.prepare(targets)
-        return HsiTracker(warm.model, warm.settings, self.times, camera=warm.camera)
+    @property
+    def _initialized_trackers(self) -> list[HsiTracker]:
+        """Trackers whose camera is known."""
+        return [tracker for tracker in self.trackers if isinstance(tracker, HsiTracker)]
 
-    async def _hear_camera(self, message: msg.SpectralInfo) -> None:
+    def _open_tracker_for(self, model: str, camera: ActiveCamera) -> AnyTracker:
+        """Load a model for a camera and return its tracker, warmed up."""
+        engine = self.parameters.engine
+        settings = EngineSettings(precision=self.parameters.precision)
         try:
-            eye = self._eye.described(read_spectral_info(message))
-            if eye == self._eye:
+            if camera.is_rgb:
+                tracker = load_rgb_tracker(model, engine, engine_settings=settings, times=self.times)
+            else:
+                bands = camera.decoder.cube_camera
+                tracker = load_tracker(model, engine, bands, engine_settings=settings, times=self.times)
+        except CameraNotSpecifiedError:
+            topic = self.resolve_topic_name("spectral_info")
+            reason = (
+                f"model {model} is made for any camera, and the camera is unknown: publish {topic}, "
+                "or set the parameter camera"
+            )
+            if self.is_build_only:
+                raise ModelError(reason) from None
+            return UninitializedTracker(reason)
+        tracker.warm_up()
+        if self.is_build_only:
+            for batch in _BUILD_ONLY_BATCHES:
+                tracker.model.compile_for_batch(batch)
+        return tracker
+
+    async def _receive_spectral_info(self, message: msg.SpectralInfo) -> None:
+        """Load the model for a camera that describes itself, before the next frame."""
+        try:
+            camera = self._camera.with_spectral_info(read_spectral_info(message))
+            if camera == self._camera:
                 return
 
-            def load() -> Sequence[HsiTracker | WaitingTracker]:
-                return self.open_trackers(self.model, lambda model: self._open(model, eye))
+            def load() -> Sequence[AnyTracker]:
+                return self.open_trackers(self.model, lambda model: self._open_tracker_for(model, camera))
 
-            def adopt(trackers: Sequence[HsiTracker | WaitingTracker]) -> None:
-                self._eye = eye
-                self.adopt(trackers, self.model)
+            def install(trackers: Sequence[AnyTracker]) -> None:
+                self._camera = camera
+                self.use_trackers(trackers, self.model)
 
-            await self.before_frames(load, adopt)
+            await self.load_before_next_frame(load, install)
         except ValueError as error:
-            self.note_error("spectral_info is not heeded", error)
+            self.record_error("spectral_info is ignored", error)
 
-    def _set_start_box(self, frame: NDArray[Any], stamp_ns: int) -> None:
+    # Targets
+
+    def _set_start_box(self, cube: NDArray[Any], stamp_ns: int) -> None:
         try:
-            self._follow(frame, self.parameters.start_box, stamp_ns)
-        except TargetRefused as error:
-            self.note_error("start_box is not followed", error)
+            self._set_target_on_trackers(CachedFrame(stamp_ns, cube), self.parameters.start_box)
+        except TargetRefusedError as error:
+            self.record_error("start_box is not tracked", error)
 
     def _answer_set_target(
         self, request: SetTarget.Request, response: SetTarget.Response
     ) -> SetTarget.Response:
-        with self.answering("set the target", response):
-            response.id = self.in_worker(lambda: self._set_target(request))
+        with self.service_response("set the target", response):
+            response.id = self.run_in_worker(lambda: self._set_target(request))
             response.message = f"target {response.id}"
         return response
 
     def _set_target(self, request: SetTarget.Request) -> int:
-        """Set a target on the frame it was drawn on, and catch up with the newest."""
-        (stamp, cube), *later = self._frames_from(track_messages.stamp_ns(request.stamp))
+        """Set a target in the frame of the request, track it through the newer frames, and return its id."""
+        if not self._frames:
+            topic = self.resolve_topic_name(self.image_topic)
+            raise TargetRefusedError(
+                f"no frame on {topic} yet: a target is set in a frame; publish images first"
+            )
+        frame, *newer_frames = self._frames.get_frames_since(track_messages.to_nanoseconds(request.stamp))
         box = track_messages.from_box(request.box)
-        number = self._follow(cube, box, stamp, request.label, request.id or None)
-        for stamp, cube in later:
-            self._sighted.track(cube, stamp, only=[number])
-        return number
+        target_id = self._set_target_on_trackers(frame, box, request.label, request.id or None)
+        for newer_frame in newer_frames:
+            self._initialized_tracker.track(newer_frame.cube, newer_frame.stamp_ns, target_ids=[target_id])
+        return target_id
 
-    def _follow(
-        self, cube: NDArray[Any], box: ArrayLike, stamp: int, label: str = "", number: int | None = None
+    def _set_target_on_trackers(
+        self, frame: CachedFrame, box: ArrayLike, label: str = "", requested_id: int | None = None
     ) -> int:
-        """Have every tracker know a target; its id. Raises what ``HsiTracker.set_target`` raises."""
-        number = self._sighted.set_target(cube, box, stamp_ns=stamp, label=label, target_id=number)
-        for tracker in self._all_sighted():
+        """Set a target on the tracker at work, then with the same id on the others, and return the id.
+
+        Raises:
+            TargetRefusedError: the box cannot be tracked.
+            FrameRefusedError: the frame cannot be used, or the camera is unknown.
+        """
+        target_id = self._initialized_tracker.set_target(
+            frame.cube, box, stamp_ns=frame.stamp_ns, label=label, target_id=requested_id
+        )
+        for tracker in self._initialized_trackers:
             if tracker is not self.tracker:
-                tracker.set_target(cube, box, stamp_ns=stamp, label=label, target_id=number)
-        for tracker in self._all_sighted():
-            self.meanwhile("search for all targets at once", tracker.prepare)
-        return number
-
-    def _all_sighted(self) -> list[HsiTracker]:
-        return [tracker for tracker in self.trackers if isinstance(tracker, HsiTracker)]
-
-    def _frames_from(self, stamp: int) -> list[tuple[int, NDArray[Any]]]:
-        frames = list(self._recent)
-        if not frames:
-            raise TargetRefused(
-                f"no frame on {self.resolve_topic_name(self.image_topic)} yet to find a target in"
-            )
-        if not stamp:
-            return frames[-1:]
-        stamps = [known for known, _ in frames]
-        if stamp not in stamps:
-            raise TargetRefused(
-                f"no frame with stamp {stamp / 1e9:.6f} s is kept; kept are {len(stamps)} from "
-                f"{stamps[0] / 1e9:.6f} to {stamps[-1] / 1e9:.6f} s (parameter frame_cache)"
-            )
-        return frames[stamps.index(stamp) :]
+                tracker.set_target(frame.cube, box, stamp_ns=frame.stamp_ns, label=label, target_id=target_id)
+        for tracker in self._initialized_trackers:
+            self.submit_background("build the engine that searches for all targets", tracker.prepare_batch)
+        return target_id
 
     def _answer_clear_target(
         self, request: ClearTarget.Request, response: ClearTarget.Response
     ) -> ClearTarget.Response:
-        with self.answering("clear the target", response):
-            cleared = self.in_worker(lambda: self._clear_target(request.id or None))
-            if request.id and not cleared:
-                raise TargetRefused(f"no target {request.id}")
-            response.message = f"{cleared} cleared"
+        with self.service_response("clear the target", response):
+            num_cleared = self.run_in_worker(lambda: self._clear_target(request.id or None))
+            if request.id and not num_cleared:
+                raise TargetRefusedError(f"no target {request.id}")
+            response.message = f"{num_cleared} cleared"
         return response
 
-    def _clear_target(self, number: int | None) -> int:
-        return max((tracker.clear_target(number) for tracker in self._all_sighted()), default=0)
+    def _clear_target(self, target_id: int | None) -> int:
+        """Clear a target, or all with None, on all trackers, and return the number of cleared targets."""
+        return max((tracker.clear_target(target_id) for tracker in self._initialized_trackers), default=0)
 
 
 def main() -> int:

@@ -1,1 +1,1 @@
-"""``rstrack bench hsi``: HA-Net, parts of it and other trackers, on the same videos."""
+"""`rstrack bench hsi`: HA-Net, its parts and other trackers on the same videos."""

@@ -1,4 +1,4 @@
-"""What every contender is given, and what it answers."""
+"""Interface of the benchmark's trackers: their input, their output and their factory."""
 
 from __future__ import annotations
 
@@ -13,83 +13,95 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hsi_tracker_ros
-from hsi_tracker_ros.cubes.false_color import false_color, white_level
+from hsi_tracker_ros.cubes.false_color import find_white_level, render_false_color
+from tracking_runtime.errors import TrackingError
 from tracking_runtime.spectral_info import SpectralInfo
 
 Box = NDArray[np.float64]
 
-SHOWING = ("simulation", "cubes", "benchmark/contenders.py")
-"""Code that decides what contenders see."""
+INPUT_CODE = ("simulation", "cubes", "benchmark/base.py")
+"""Code that determines the trackers' input, as paths in this package."""
+
+
+class BenchmarkSettingsError(TrackingError, ValueError):
+    """The options of a benchmark are invalid."""
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A frame as it is shown to all contenders.
+class BenchmarkFrame:
+    """Input of every tracker: one frame.
 
     Attributes:
-        cube: ``(height, width, bands)`` of the camera; of an ordinary one BGR.
-        camera: its bands; None: an ordinary one.
-        stamp_ns: of the frame.
+        cube: hyperspectral image, (H, W, bands), or a BGR image of a camera without bands.
+        spectral_info: bands of the camera. None: the camera has no bands.
+        stamp_ns: stamp of the frame in nanoseconds.
     """
 
     cube: NDArray[Any]
-    camera: SpectralInfo | None
+    spectral_info: SpectralInfo | None
     stamp_ns: int
 
     @cached_property
     def false_color(self) -> NDArray[np.uint8]:
-        """``(height, width, 3)`` BGR, by the CIE's colour matching functions, or the camera's own."""
-        if self.camera is None:
+        """BGR image, (H, W, 3): the cube by the CIE color matching functions, or the camera's own image."""
+        if self.spectral_info is None:
             return self.cube
-        black = self.camera.black_level
-        white = white_level(self.cube, black)
-        return false_color(self.cube, self.camera.wavelengths_nm, white=white, black=black)
+        black_level = self.spectral_info.black_level
+        white_level = find_white_level(self.cube, black_level)
+        return render_false_color(
+            self.cube, self.spectral_info.wavelengths_nm, white=white_level, black=black_level
+        )
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a contender says of a frame.
+class TargetPrediction:
+    """Output of a tracker for one frame.
 
     Attributes:
-        box: ``(4,)`` x, y, width, height in pixels.
-        lost: whether it called the target lost.
+        box: box of the target in pixels, (4,): x, y, width, height.
+        is_lost: whether the tracker reports the target as lost.
     """
 
     box: Box
-    lost: bool
+    is_lost: bool
 
 
-class OneTargetTracker(Protocol):
-    """Follows one target through one video."""
+class SingleTargetTracker(Protocol):
+    """Tracker of one target through one video."""
 
-    def start(self, shown: Shown, box: Box) -> None:
-        """Follow what a box holds."""
+    def initialize(self, frame: BenchmarkFrame, box: Box) -> None:
+        """Set the target to the content of a box in the first frame."""
 
-    def track(self, shown: Shown) -> Answer:
-        """The target in the next frame."""
+    def track(self, frame: BenchmarkFrame) -> TargetPrediction:
+        """Return the target's box in the next frame."""
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A tracker to measure.
+class BenchmarkEntry:
+    """A tracker that takes part in the benchmark.
 
     Attributes:
-        name: in tables and plots.
-        ran: what it is made of; figures are measured anew when it changes.
-        make: a fresh tracker for one video of a camera, None for an ordinary one. Raises CameraMismatch.
+        name: name of the tracker in tables and plots.
+        components: model, engine, settings and code of the tracker. A change of any invalidates its results.
+        make_tracker: factory, called once per video with the camera's bands; None for a camera without bands.
+            Raises CameraMismatchError if the bands do not fit.
     """
 
     name: str
-    ran: Mapping[str, str]
-    make: Callable[[SpectralInfo | None], OneTargetTracker]
+    components: Mapping[str, str]
+    make_tracker: Callable[[SpectralInfo | None], SingleTargetTracker]
 
 
 @lru_cache
-def code_sha256(*places: str) -> str:
-    """Of Python sources: files and folders of this package."""
+def compute_code_sha256(*paths: str) -> str:
+    """Return the SHA-256 of Python sources.
+
+    Args:
+        paths: files and folders, relative to this package.
+    """
     root = Path(hsi_tracker_ros.__file__).parent
     digest = hashlib.sha256()
-    for place in places:
-        for path in sorted((root / place).rglob("*.py")) if (root / place).is_dir() else [root / place]:
-            digest.update(path.read_bytes())
+    for path in (root / relative_path for relative_path in paths):
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(file.read_bytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""A benchmark's figures as tables for people, a picture and a page, and JSON for programs."""
+"""Report of the benchmark: console tables, charts, an HTML page and JSON."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,164 +13,217 @@ import rich.table
 from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 
-from hsi_tracker_ros.benchmark.speed import Speed
-from tracking_runtime.evaluation.comparison import compare
-from tracking_runtime.evaluation.lost_and_found import LostAndFound, together
-from tracking_runtime.evaluation.run import Run, write_run
-from tracking_runtime.evaluation.video_scores import plain
-from tracking_runtime.reports.evaluation_report import bars, charts, write_report
-from tracking_runtime.reports.plots import draw_bars, draw_chart, plot_style
+from hsi_tracker_ros.benchmark.speed import TrackerSpeed
+from tracking_runtime.evaluation.comparison import Difference, compare_runs
+from tracking_runtime.evaluation.lost_and_found import LostAndFound, combine_lost_and_found
+from tracking_runtime.evaluation.run import EvaluationRun, write_run
+from tracking_runtime.io.json_data import to_json_data
+from tracking_runtime.reports.evaluation_report import make_bars, make_charts, write_evaluation_report
+from tracking_runtime.reports.plots import draw_bars, draw_chart, use_plot_style
 from tracking_runtime.reports.report_data import Table
-from tracking_runtime.system_info import this_machine
+from tracking_runtime.system_info import describe_machine, format_now
 
-_HEADLINE = "success"
+_MAIN_METRIC = "success"  # metric by which trackers are compared
 
 Row = tuple[str | int | float, ...]
 
 
-def tables(runs: Sequence[Run], speed: Speed | None) -> list[Table]:
-    """Success with its attributes, the lead of the first run over the others, lost and found, and speed."""
-    scored = [run for run in runs if run.summary is not None]
-    found = [success_table(scored), lost_and_found_table(scored)] if scored else []
-    if len(scored) > 1:
-        found.insert(1, lead_table(scored[0], scored[1:]))
-    return [*found, *([speed_table(speed)] if speed else [])]
+def make_tables(runs: Sequence[EvaluationRun], speed: TrackerSpeed | None) -> list[Table]:
+    """Return the tables of the report.
+
+    Args:
+        runs: one run per tracker. The others are compared with the first.
+        speed: speed of HA-Net's tracker; None if not measured.
+    """
+    scored_runs = [run for run in runs if run.summary is not None]
+    tables = []
+    if scored_runs:
+        tables.append(make_success_table(scored_runs))
+    if len(scored_runs) > 1:
+        tables.append(make_difference_table(scored_runs[0], scored_runs[1:]))
+    if scored_runs:
+        tables.append(make_lost_and_found_table(scored_runs))
+    if speed:
+        tables.append(make_speed_table(speed))
+    return tables
 
 
-def printed(table: Table) -> rich.table.Table:
-    """A table for the console."""
-    lines = rich.table.Table(title=table.title, caption=table.note, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for number, column in enumerate(table.columns):
-        lines.add_column(column, justify="right" if number else "left", min_width=7, overflow="fold")
+def make_console_table(table: Table) -> rich.table.Table:
+    """Convert a table of the report for the console."""
+    console_table = rich.table.Table(
+        title=table.title, caption=table.note, box=SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
+    for index, column in enumerate(table.columns):
+        console_table.add_column(column, justify="right" if index else "left", min_width=7, overflow="fold")
     for row in table.rows:
-        lines.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
-    return lines
+        console_table.add_row(*(f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row))
+    return console_table
 
 
-def success_table(runs: Sequence[Run]) -> Table:
-    """Success, precision, success by attribute and speed of each contender."""
+def make_success_table(runs: Sequence[EvaluationRun]) -> Table:
+    """Return a table of the success, precision, success by attribute and speed of each tracker."""
     rows: list[Row] = [
-        ("success", len(runs[0].scored), *(_figure(run, _HEADLINE) for run in runs)),
-        ("precision", "", *(_figure(run, "precision") for run in runs)),
+        ("success", len(runs[0].scored_videos), *(_get_metric(run, _MAIN_METRIC) for run in runs)),
+        ("precision", "", *(_get_metric(run, "precision") for run in runs)),
     ]
-    for name in _attributes(runs):
-        rows.append((name, _videos(runs[0], name), *(_figure(run, _HEADLINE, name) for run in runs)))
+    for name in _list_attributes(runs):
+        rows.append(
+            (name, _count_videos(runs[0], name), *(_get_metric(run, _MAIN_METRIC, name) for run in runs))
+        )
     rows.append(("fps", "", *(f"{run.speed.get('frames per second', math.nan):.1f}" for run in runs)))
     title = "Success (area under the curve), precision at 20 px, success by attribute"
     return Table(title, ("", "videos", *(run.name for run in runs)), tuple(rows))
 
 
-def lead_table(first: Run, others: Sequence[Run]) -> Table:
-    """By how much success of a run is above that of others, with an interval of confidence, by attribute."""
-    leads = [next(each for each in compare(other, first) if each.figure == _HEADLINE) for other in others]
+def make_difference_table(reference: EvaluationRun, others: Sequence[EvaluationRun]) -> Table:
+    """Return a table of the reference's lead in success, with its confidence interval and by attribute.
+
+    Args:
+        reference: run of the reference tracker.
+        others: runs of the other trackers, one column each.
+    """
+    differences = [_compare_main_metric(other, reference) for other in others]
     rows: list[Row] = [
-        ("all", *(f"{lead.difference:+.3f}" for lead in leads)),
-        ("at least, 95 %", *(f"{lead.low:+.3f}" for lead in leads)),
-        ("at most, 95 %", *(f"{lead.high:+.3f}" for lead in leads)),
+        ("all", *(f"{difference.difference:+.3f}" for difference in differences)),
+        ("lower bound, 95 %", *(f"{difference.low:+.3f}" for difference in differences)),
+        ("upper bound, 95 %", *(f"{difference.high:+.3f}" for difference in differences)),
     ]
-    for name in _attributes([first]):
-        ours = _figure(first, _HEADLINE, name)
-        rows.append((name, *(f"{ours - _figure(other, _HEADLINE, name):+.3f}" for other in others)))
-    title = f"By how much {first.name}'s success is above that of"
+    for name in _list_attributes([reference]):
+        success = _get_metric(reference, _MAIN_METRIC, name)
+        rows.append((name, *(f"{success - _get_metric(other, _MAIN_METRIC, name):+.3f}" for other in others)))
+    title = f"Success of {reference.name} minus that of"
     return Table(title, ("", *(other.name for other in others)), tuple(rows))
 
 
-def lost_and_found_table(runs: Sequence[Run]) -> Table:
-    """Whether each contender says that its target is gone, only then, and finds it again."""
-    counts = [lost_and_found_of(run) for run in runs]
+def _compare_main_metric(baseline: EvaluationRun, run: EvaluationRun) -> Difference:
+    return next(comparison for comparison in compare_runs(baseline, run) if comparison.metric == _MAIN_METRIC)
+
+
+def make_lost_and_found_table(runs: Sequence[EvaluationRun]) -> Table:
+    """Return a table of how reliably each tracker reports its target as lost and finds the target again."""
+    counts = [count_lost_and_found(run) for run in runs]
     rows: list[Row] = [
-        (name, *(_percent(each.figures[name]) for each in counts)) for name in counts[0].figures
+        (name, *(_format_percent(tracker_counts.metrics[name]) for tracker_counts in counts))
+        for name in counts[0].metrics
     ]
-    first = counts[0]
+    events = counts[0]
     note = (
-        f"{first.absences} absences, {first.exits} of them out of view, {first.returns} returns, "
-        f"{first.entries} of them into view, {first.present} frames with it"
+        f"{events.absences} absences, {events.exits} of them out of view; {events.returns} returns, "
+        f"{events.entries} of them into view; {events.present} frames with the target"
     )
     return Table("Lost and found", ("the target is", *(run.name for run in runs)), tuple(rows), note)
 
 
-def lost_and_found_of(run: Run) -> LostAndFound:
-    """The counts of all videos of a run."""
-    return together([LostAndFound(**video.details["lost_and_found"]) for video in run.scored])
+def count_lost_and_found(run: EvaluationRun) -> LostAndFound:
+    """Return the lost-and-found counts of all videos of a run."""
+    return combine_lost_and_found(
+        [LostAndFound(**video.details["lost_and_found"]) for video in run.scored_videos]
+    )
 
 
-def speed_table(speed: Speed) -> Table:
-    """What a frame costs the tracker alone."""
+def make_speed_table(speed: TrackerSpeed) -> Table:
+    """Return a table of the time that HA-Net's tracker needs for a frame."""
     return Table(
-        f"HA-Net alone, {speed.bands} bands of {speed.width} x {speed.height}, {speed.engine}",
-        ("", "milliseconds", "frames a second", "of one by one"),
+        f"Speed of HA-Net, {speed.bands} bands of {speed.width} x {speed.height}, {speed.engine}",
+        ("", "milliseconds", "frames per second", "ratio to one by one"),
         (
             ("one target", f"{speed.milliseconds:.1f}", f"{speed.frames_per_second:.1f}", ""),
-            (f"{speed.targets} targets in a batch", f"{speed.batch_milliseconds:.1f}", "", speed.batch_share),
+            (
+                f"{speed.targets} targets in a batch",
+                f"{speed.batch_milliseconds:.1f}",
+                "",
+                speed.batch_time_ratio,
+            ),
             (f"{speed.targets} targets one by one", f"{speed.singles_milliseconds:.1f}", "", ""),
         ),
     )
 
 
-def write(
-    folder: Path, runs: Sequence[Run], speed: Speed | None, settings: Mapping[str, Any], command: str
+def write_report(
+    folder: Path,
+    runs: Sequence[EvaluationRun],
+    speed: TrackerSpeed | None,
+    settings: Mapping[str, Any],
+    command: str,
 ) -> None:
-    """Write ``hsi.json``, ``hsi.png`` and ``report.html``, and the figures of each run into its folder."""
-    machine = this_machine()
-    created = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
+    """Write `hsi.json`, `hsi.png` and `report.html`, and the scores of each run into the run's folder.
+
+    Args:
+        folder: folder of the report.
+        runs: one run per tracker.
+        speed: speed of HA-Net's tracker; None if not measured.
+        settings: options of the benchmark, written to `hsi.json`.
+        command: command line, written to the `run.json` of each run.
+    """
+    machine = describe_machine()
+    created = format_now()
     for run in runs:
         write_run(run, machine, created, command)
     content = {
         "settings": settings,
         "machine": asdict(machine),
-        "results": [_plain(run) for run in runs],
+        "results": [_run_to_json(run) for run in runs],
         "speed": asdict(speed) if speed else None,
     }
-    (folder / "hsi.json").write_text(json.dumps(plain(content), indent=2) + "\n")
-    _draw(folder / "hsi.png", runs)
-    write_report(runs, folder / "report.html", title="HA-Net and others", tables=tables(runs, speed))
+    (folder / "hsi.json").write_text(json.dumps(to_json_data(content), indent=2) + "\n")
+    _draw_charts(folder / "hsi.png", runs)
+    write_evaluation_report(
+        runs, folder / "report.html", title="HA-Net and others", tables=make_tables(runs, speed)
+    )
 
 
-def _draw(path: Path, runs: Sequence[Run]) -> None:
-    """Success and precision over their thresholds, and success by attribute."""
-    with plot_style("#222222"):
+def _draw_charts(path: Path, runs: Sequence[EvaluationRun]) -> None:
+    """Draw success and precision over their thresholds, and success by attribute."""
+    with use_plot_style("#222222"):
         figure = Figure(figsize=(16, 5.5), layout="constrained")
-        curves, attributes = figure.subfigures(1, 2, squeeze=False, width_ratios=(2, 1))[0]
-        for axes, chart in zip(curves.subplots(1, 2), charts(runs), strict=False):
+        curve_figure, bar_figure = figure.subfigures(1, 2, squeeze=False, width_ratios=(2, 1))[0]
+        for axes, chart in zip(curve_figure.subplots(1, 2), make_charts(runs), strict=False):
             draw_chart(axes, chart)
-        for each in bars(runs):
-            if each.title == "By attribute":
-                draw_bars(attributes.subplots(), each)
+        for bars in make_bars(runs):
+            if bars.title == "By attribute":
+                draw_bars(bar_figure.subplots(), bars)
         figure.savefig(path, dpi=120)
 
 
-def _plain(run: Run) -> dict[str, Any]:
+def _run_to_json(run: EvaluationRun) -> dict[str, Any]:
     if run.summary is None:
-        return {"name": run.name, "failed": _failures(run)}
+        return {"name": run.name, "failed": _list_failures(run)}
+    counts = count_lost_and_found(run)
     return {
         "name": run.name,
-        **asdict(run.summary),
-        "lost_and_found": {**asdict(lost_and_found_of(run)), **lost_and_found_of(run).figures},
+        **run.summary.to_json(),
+        "lost_and_found": {**asdict(counts), **counts.metrics},
         "frames_per_second": run.speed.get("frames per second", math.nan),
-        "by_video": {video.name: video.figures[_HEADLINE] for video in run.scored},
-        "failed": _failures(run),
+        "by_video": {video.name: video.metrics[_MAIN_METRIC] for video in run.scored_videos},
+        "failed": _list_failures(run),
     }
 
 
-def _failures(run: Run) -> list[str]:
-    return [f"{result.name}: {result.error}" for result in run.failed]
+def _list_failures(run: EvaluationRun) -> list[str]:
+    return [f"{result.name}: {result.error}" for result in run.failed_results]
 
 
-def _figure(run: Run, name: str, attribute: str = "") -> float:
-    """A figure of all videos of a run, or of those with an attribute; NaN where there are none."""
+def _get_metric(run: EvaluationRun, name: str, attribute: str = "") -> float:
+    """Return a metric of a run; NaN if not available.
+
+    Args:
+        run: run of a tracker.
+        name: name of the metric.
+        attribute: attribute whose videos count; empty: all videos.
+    """
     if run.summary is None:
         return math.nan
-    known = run.summary.by_attribute.get(attribute, {}) if attribute else run.summary.figures
-    return known.get(name, math.nan)
+    metrics = run.summary.metrics_by_attribute.get(attribute, {}) if attribute else run.summary.metrics
+    return metrics.get(name, math.nan)
 
 
-def _videos(run: Run, attribute: str) -> int:
-    return sum(attribute in video.attributes for video in run.scored)
+def _count_videos(run: EvaluationRun, attribute: str) -> int:
+    return sum(attribute in video.attributes for video in run.scored_videos)
 
 
-def _attributes(runs: Sequence[Run]) -> list[str]:
-    return sorted({name for run in runs if run.summary for name in run.summary.by_attribute})
+def _list_attributes(runs: Sequence[EvaluationRun]) -> list[str]:
+    return sorted({name for run in runs if run.summary for name in run.summary.metrics_by_attribute})
 
 
-def _percent(share: float) -> str:
-    return "n/a" if math.isnan(share) else f"{share:.1%}"
+def _format_percent(fraction: float) -> str:
+    return "n/a" if math.isnan(fraction) else f"{fraction:.1%}"

@@ -1,4 +1,4 @@
-"""Contenders over videos, all on the same frames; what was measured before is not measured again."""
+"""Run of the trackers over the videos of the benchmark. Finished videos are not repeated."""
 
 from __future__ import annotations
 
@@ -11,224 +11,353 @@ from pathlib import Path
 
 import numpy as np
 
-from hsi_tracker_ros.benchmark.base import Contender, OneTargetTracker, Shown
-from hsi_tracker_ros.benchmark.trackers import Lineup
-from hsi_tracker_ros.cubes.decoder import decoder_of
+from hsi_tracker_ros.benchmark.base import BenchmarkEntry, BenchmarkFrame, SingleTargetTracker
+from hsi_tracker_ros.benchmark.speed import TrackerSpeed, measure_speed
+from hsi_tracker_ros.benchmark.trackers import TrackerSuite
+from hsi_tracker_ros.benchmark.videos import add_recorded_videos, make_simulated_videos
+from hsi_tracker_ros.cubes.decoder import make_decoder
+from hsi_tracker_ros.simulation.scene import BENCHMARK_SEEDS
 from tracking_runtime.boxes import as_boxes
 from tracking_runtime.datasets.result_files import write_boxes
 from tracking_runtime.datasets.sequences import ImageSequence, Truths, VideoSequence
 from tracking_runtime.errors import FrameRefusedError, SourceError
-from tracking_runtime.evaluation.job_planning import Video
-from tracking_runtime.evaluation.jobs import (
+from tracking_runtime.evaluation.executors import open_process_pool
+from tracking_runtime.evaluation.job_planning import NamedVideo
+from tracking_runtime.evaluation.lost_and_found import count_lost_and_found
+from tracking_runtime.evaluation.result_store import (
     VideoResult,
-    file_name,
-    keep_result,
-    kept_result,
-    processes,
+    find_finished_result,
+    make_file_stem,
     read_result,
+    write_result,
 )
-from tracking_runtime.evaluation.lost_and_found import lost_and_found
-from tracking_runtime.evaluation.run import Run, sorted_results
-from tracking_runtime.evaluation.video_scores import SCHEMA, score_video, target_boxes
-from tracking_runtime.evaluation.worst_frame import picture_of_worst
+from tracking_runtime.evaluation.run import EvaluationRun, sort_results
+from tracking_runtime.evaluation.video_scores import SCHEMA, find_target_boxes, score_video
+from tracking_runtime.evaluation.worst_frame import draw_worst_frame
 from tracking_runtime.frames import Frame
 from tracking_runtime.spectral_info import SpectralInfo
+from tracking_runtime.system_info import format_command_line
 
 
 @dataclass(frozen=True)
-class Job:
-    """One video for everyone.
+class BenchmarkOptions:
+    """Options of the benchmark.
 
     Attributes:
-        video: with its truth, under a name that no other of the benchmark has.
-        lineup: who runs over it.
-        folder: of the benchmark, with one of each contender in it.
+        output: folder of the report and of the results. Results in it are reused if nothing has changed.
+        suite: trackers to compare.
+        paths: data sets, sequences or bags to run over.
+        num_simulated: number of simulated videos.
+        first_seed: seed of the first simulated video.
+        num_frames: number of frames of each simulated video, and of the speed measurement.
+        num_processes: number of processes.
+        measures_speed: whether to measure the speed of HA-Net's tracker as well.
     """
 
-    video: Video
-    lineup: Lineup
-    folder: Path
+    output: Path
+    suite: TrackerSuite = field(default_factory=TrackerSuite)
+    paths: tuple[Path, ...] = ()
+    num_simulated: int = 36
+    first_seed: int = BENCHMARK_SEEDS.start
+    num_frames: int = 150
+    num_processes: int = 1
+    measures_speed: bool = False
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """Results of the benchmark.
+
+    Attributes:
+        runs: one run per tracker over all videos. The first is HA-Net's, unless left out.
+        speed: speed of HA-Net's tracker; None if not measured.
+    """
+
+    runs: list[EvaluationRun]
+    speed: TrackerSpeed | None
 
     @property
-    def waiting(self) -> list[Contender]:
-        """The contenders that have not been measured on this video as they are now."""
-        return [
-            contender
-            for contender in self.lineup.contenders()
-            if kept_result(self.folder_of(contender), self.video.name, self.fingerprint(contender)) is None
-        ]
+    def failures(self) -> list[tuple[str, VideoResult]]:
+        """Name of the tracker and result of each video that failed."""
+        return [(run.name, result) for run in self.runs for result in run.failed_results]
 
-    def folder_of(self, contender: Contender) -> Path:
-        """Where a contender's results lie."""
-        return self.folder / file_name(contender.name)
 
-    def fingerprint(self, contender: Contender) -> str:
-        """Changes with what the contender is made of, and with the video."""
+@dataclass(frozen=True)
+class BenchmarkJob:
+    """One video for all trackers.
+
+    Attributes:
+        video: video with its ground truth and a name that is unique in the benchmark.
+        suite: trackers to run.
+        folder: folder of the benchmark, with a subfolder per tracker.
+    """
+
+    video: NamedVideo
+    suite: TrackerSuite
+    folder: Path
+
+    def find_pending_entries(self) -> list[BenchmarkEntry]:
+        """Return the trackers that have no current result for the video."""
+        return [entry for entry in self.suite.select_entries() if not self._is_finished(entry)]
+
+    def get_folder(self, entry: BenchmarkEntry) -> Path:
+        """Return the folder of a tracker's results."""
+        return self.folder / make_file_stem(entry.name)
+
+    def compute_fingerprint(self, entry: BenchmarkEntry) -> str:
+        """Return a hash that changes with the tracker's components and with the video."""
         sequence = self.video.sequence
-        seen: object = self.video.bag or sequence
+        identity: object = self.video.bag_path or sequence
         if isinstance(sequence, ImageSequence):
-            seen = sequence.paths, sequence.spectral_info, sequence.attributes
-        known = SCHEMA, repr(seen), repr(sorted(contender.ran.items()))
-        return hashlib.sha256("\n".join(map(str, known)).encode()).hexdigest()
+            identity = sequence.image_paths, sequence.spectral_info, sequence.attributes
+        parts = SCHEMA, repr(identity), repr(sorted(entry.components.items()))
+        return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
+
+    def _is_finished(self, entry: BenchmarkEntry) -> bool:
+        fingerprint = self.compute_fingerprint(entry)
+        return find_finished_result(self.get_folder(entry), self.video.name, fingerprint) is not None
 
 
-def run(
-    videos: Sequence[Video], lineup: Lineup, folder: Path, *, jobs: int, on_video: Callable[[], None]
-) -> list[Run]:
-    """A run of each contender over all videos, the reference's first.
+def benchmark(options: BenchmarkOptions, on_progress: Callable[[int, int], None]) -> BenchmarkResult:
+    """Run the trackers over the videos and write the report.
 
     Args:
-        videos: whose names differ as names of files too.
-        lineup: the contenders.
-        folder: for a folder of each contender.
-        jobs: processes.
-        on_video: called after each video.
+        options: videos, trackers and output folder.
+        on_progress: called with the numbers of finished videos and of all videos.
 
     Raises:
-        ModelError: there is no such model.
-        EngineError: no engine runs it.
+        BenchmarkSettingsError: a seed is reserved for training, or a tracker is unknown.
+        SourceError: a path contains no video.
+        ModelError: a model does not exist or is of another kind.
+        EngineError: no engine can run the model.
     """
-    work = [Job(video, lineup, folder) for video in videos]
-    for _ in _done(work, jobs):
-        on_video()
-    return [
-        Run(
-            contender.name,
-            folder / file_name(contender.name),
-            sorted_results([read_result(folder / file_name(contender.name), video.name) for video in videos]),
-        )
-        for contender in lineup.contenders()
-    ]
+    from hsi_tracker_ros.benchmark.report import write_report
+
+    suite = options.suite
+    simulated = make_simulated_videos(
+        options.num_simulated, options.num_frames, first_seed=options.first_seed
+    )
+    videos = add_recorded_videos(simulated, options.paths)
+    speed = measure_speed(suite.make_hanet_tracker, options.num_frames) if options.measures_speed else None
+    runs = run_trackers(
+        videos, suite, options.output, num_processes=options.num_processes, on_progress=on_progress
+    )
+    settings = {**asdict(suite), "videos": [video.name for video in videos]}
+    write_report(options.output, runs, speed, settings, format_command_line())
+    return BenchmarkResult(runs, speed)
 
 
-def _done(work: Sequence[Job], jobs: int) -> Iterator[None]:
-    if jobs == 1:
-        for job in work:
-            measure(job)
+def run_trackers(
+    videos: Sequence[NamedVideo],
+    suite: TrackerSuite,
+    folder: Path,
+    *,
+    num_processes: int,
+    on_progress: Callable[[int, int], None],
+) -> list[EvaluationRun]:
+    """Run all trackers over all videos and return one run per tracker, the reference's first.
+
+    Args:
+        videos: videos with unique names.
+        suite: trackers to run.
+        folder: folder of the benchmark, for a subfolder per tracker.
+        num_processes: number of processes.
+        on_progress: called with the numbers of finished videos and of all videos.
+
+    Raises:
+        ModelError: a model does not exist or is of another kind.
+        BenchmarkSettingsError: the suite names an unknown tracker.
+    """
+    jobs = [BenchmarkJob(video, suite, folder) for video in videos]
+    on_progress(0, len(jobs))
+    for num_finished, _ in enumerate(_run_jobs(jobs, num_processes), start=1):
+        on_progress(num_finished, len(jobs))
+    return [_read_run(entry, videos, folder) for entry in suite.select_entries()]
+
+
+def run_job(job: BenchmarkJob) -> None:
+    """Run all pending trackers over one video and write their results. Failures are part of the results."""
+    entry_runs = [_EntryRun(entry, job) for entry in job.find_pending_entries()]
+    if not entry_runs:
+        return
+    try:
+        frames = _play_video(job.video.sequence, entry_runs)
+        truth = job.video.sequence.truth
+        attributes = job.video.sequence.attributes
+    except Exception as error:
+        for entry_run in entry_runs:
+            entry_run.record_failure(error)
+        frames, truth, attributes = [], [], ()
+    for entry_run in entry_runs:
+        write_result(job.get_folder(entry_run.entry), entry_run.make_result(frames, truth, attributes))
+
+
+def _run_jobs(jobs: Sequence[BenchmarkJob], num_processes: int) -> Iterator[None]:
+    """Run jobs in this process or in several, and yield after each."""
+    if num_processes == 1:
+        for job in jobs:
+            run_job(job)
             yield
         return
-    with processes(jobs)() as pool:
-        for future in as_completed([pool.submit(measure, job) for job in work]):
+    with open_process_pool(num_processes) as pool:
+        for future in as_completed([pool.submit(run_job, job) for job in jobs]):
             future.result()
             yield
 
 
-def measure(job: Job) -> None:
-    """Run everyone who waits over one video, and keep what comes out, or why nothing does."""
-    accounts = [_Account(contender, job) for contender in job.waiting]
-    if not accounts:
-        return
-    try:
-        frames = _follow(job.video.sequence, accounts)
-        truth, attributes = job.video.sequence.truth, job.video.sequence.attributes
-    except Exception as error:
-        for account in accounts:
-            account.fail(error)
-        frames, truth, attributes = [], [], ()
-    for account in accounts:
-        keep_result(job.folder_of(account.contender), account.result(frames, truth, attributes))
+def _read_run(entry: BenchmarkEntry, videos: Sequence[NamedVideo], folder: Path) -> EvaluationRun:
+    entry_folder = folder / make_file_stem(entry.name)
+    results = [read_result(entry_folder, video.name) for video in videos]
+    return EvaluationRun(entry.name, entry_folder, sort_results(results))
 
 
 @dataclass
-class _Account:
-    """What one contender did with a video so far."""
+class _EntryRun:
+    """Run of one tracker over one video.
 
-    contender: Contender
-    job: Job
-    boxes: list[np.ndarray] = field(default_factory=list)
-    lost: list[bool] = field(default_factory=list)
-    seconds: float = 0.0
+    Attributes:
+        entry: the tracker.
+        job: the video.
+        predicted_boxes: predicted boxes from the frame of the initialization on.
+        lost_flags: whether the tracker reported the target as lost, per frame.
+        tracking_s: total time of tracking in seconds.
+        error: message of the first failure; empty if none.
+    """
+
+    entry: BenchmarkEntry
+    job: BenchmarkJob
+    predicted_boxes: list[np.ndarray] = field(default_factory=list)
+    lost_flags: list[bool] = field(default_factory=list)
+    tracking_s: float = 0.0
     error: str = ""
-    _tracker: OneTargetTracker | None = None
+    _tracker: SingleTargetTracker | None = None
 
-    def fail(self, error: Exception) -> None:
-        """Whatever goes wrong with one contender stops no other."""
+    def record_failure(self, error: Exception) -> None:
+        """Record an exception, so that other trackers and videos are still processed."""
         self.error = f"{type(error).__name__}: {error}"
 
-    def show(self, shown: Shown, start: np.ndarray | None) -> None:
-        """The next frame, with the box to start from in the first."""
+    def process_frame(self, frame: BenchmarkFrame, initial_box: np.ndarray | None) -> None:
+        """Process the next frame. Frames after a failure are ignored.
+
+        Args:
+            frame: frame of the video.
+            initial_box: box of the target, in the frame of the initialization only.
+        """
         if self.error:
             return
         try:
-            if start is not None:
-                self._tracker = self.contender.make(shown.camera)
-                self._tracker.start(shown, start)
-                self.boxes.append(start)
-                self.lost.append(False)
+            if initial_box is not None:
+                self._initialize(frame, initial_box)
             elif self._tracker is not None:
-                began = time.perf_counter()
-                answer = self._tracker.track(shown)
-                self.seconds += time.perf_counter() - began
-                self.boxes.append(answer.box)
-                self.lost.append(answer.lost)
+                self._track(frame, self._tracker)
         except Exception as error:
-            self.fail(error)
+            self.record_failure(error)
 
-    def result(self, frames: list[Frame], truth: Truths, attributes: tuple[str, ...]) -> VideoResult:
-        """What became of it, its files written."""
-        name, fingerprint = self.job.video.name, self.job.fingerprint(self.contender)
-        if not self.error:
-            try:
-                begun = VideoResult(name, fingerprint, ran=self.contender.ran)
-                return self._scored(begun, frames, truth, attributes)
-            except Exception as error:
-                self.fail(error)
-        return VideoResult(name, fingerprint, self.error, ran=self.contender.ran)
+    def make_result(self, frames: list[Frame], truth: Truths, attributes: tuple[str, ...]) -> VideoResult:
+        """Score the predictions, write their files and return the result, or the failure.
 
-    def _scored(
+        Args:
+            frames: all frames of the video in false color.
+            truth: ground truth of the frames.
+            attributes: attributes of the video.
+        """
+        name = self.job.video.name
+        result = VideoResult(
+            name, self.job.compute_fingerprint(self.entry), self.error, tracker_info=self.entry.components
+        )
+        if self.error:
+            return result
+        try:
+            return self._add_scores(result, frames, truth, attributes)
+        except Exception as error:
+            self.record_failure(error)
+            return replace(result, error=self.error)
+
+    def _initialize(self, frame: BenchmarkFrame, box: np.ndarray) -> None:
+        self._tracker = self.entry.make_tracker(frame.spectral_info)
+        self._tracker.initialize(frame, box)
+        self.predicted_boxes.append(box)
+        self.lost_flags.append(False)
+
+    def _track(self, frame: BenchmarkFrame, tracker: SingleTargetTracker) -> None:
+        start = time.perf_counter()
+        prediction = tracker.track(frame)
+        self.tracking_s += time.perf_counter() - start
+        self.predicted_boxes.append(prediction.box)
+        self.lost_flags.append(prediction.is_lost)
+
+    def _add_scores(
         self, result: VideoResult, frames: list[Frame], truth: Truths, attributes: tuple[str, ...]
     ) -> VideoResult:
-        name, folder = result.name, self.job.folder_of(self.contender)
-        for part in ("results", "pictures"):
-            (folder / part).mkdir(parents=True, exist_ok=True)
-        boxes = as_boxes(self.boxes)
-        first = len(truth) - len(boxes)
-        write_boxes(folder / "results" / f"{file_name(name)}.txt", boxes)
-        scores = score_video(name, truth[first:], boxes, attributes=attributes)
+        folder = self.job.get_folder(self.entry)
+        file_stem = make_file_stem(result.name)
+        for subfolder in ("results", "pictures"):
+            (folder / subfolder).mkdir(parents=True, exist_ok=True)
+
+        # Step 1: write the predicted boxes.
+        boxes = as_boxes(self.predicted_boxes)
+        write_boxes(folder / "results" / f"{file_stem}.txt", boxes)
+
+        # Step 2: score the frames from the initialization on.
+        first_index = len(truth) - len(boxes)
+        scored_truth = truth[first_index:]
+        scores = score_video(result.name, scored_truth, boxes, attributes=attributes)
         height, width = frames[0].image.shape[:2]
-        known = lost_and_found(boxes, self.lost, target_boxes(truth[first:]), width=width, height=height)
-        scores = replace(scores, details={**scores.details, "lost_and_found": asdict(known)})
-        tracked = len(boxes) - 1
-        times = {"seconds": self.seconds, "tracking_seconds": self.seconds, "scoring_seconds": 0.0}
-        speed = {"frames": tracked, **times, "dropped": 0}
+        counts = count_lost_and_found(
+            boxes, self.lost_flags, find_target_boxes(scored_truth), width=width, height=height
+        )
+        scores = replace(scores, details={**scores.details, "lost_and_found": asdict(counts)})
+        speed = {
+            "frames": len(boxes) - 1,
+            "seconds": self.tracking_s,
+            "tracking_seconds": self.tracking_s,
+            "scoring_seconds": 0.0,
+            "dropped": 0,
+        }
         result = replace(result, scores=scores, speed=speed)
-        drawn = picture_of_worst(_InFalseColor(name, frames), truth[first:], boxes, scores, first)
-        if drawn is None:
+
+        # Step 3: draw the frame with the worst prediction.
+        video = _FalseColorVideo(result.name, frames)
+        worst_frame = draw_worst_frame(video, scored_truth, boxes, scores, first_index)
+        if worst_frame is None:
             return result
-        path = folder / "pictures" / f"{file_name(name)}.jpg"
-        path.write_bytes(drawn.jpeg)
-        return replace(result, picture=f"pictures/{path.name}", caption=drawn.caption)
+        path = folder / "pictures" / f"{file_stem}.jpg"
+        path.write_bytes(worst_frame.jpeg)
+        return replace(result, picture=f"pictures/{path.name}", caption=worst_frame.caption)
 
 
-def _follow(video: VideoSequence, accounts: Sequence[_Account]) -> list[Frame]:
-    """Show a video to everyone, frame by frame; its frames in false colour.
+def _play_video(video: VideoSequence, entry_runs: Sequence[_EntryRun]) -> list[Frame]:
+    """Process a video with all trackers, frame by frame, and return its frames in false color.
 
     Raises:
-        SourceError: a frame cannot be read, or none has a box to start from.
+        SourceError: a frame cannot be read, or no frame has a true box.
     """
-    decoder = decoder_of(video.spectral_info)
-    frames: list[Frame] = []
-    started = False
-    for number, frame in enumerate(video, 1):
+    decoder = make_decoder(video.spectral_info)
+    false_color_frames: list[Frame] = []
+    is_initialized = False
+    for number, frame in enumerate(video, start=1):
         try:
-            pixels = decoder.decode(frame.image, frame.encoding)
+            cube = decoder.decode(frame.image, frame.encoding)
         except FrameRefusedError as error:
             raise SourceError(f"frame {number}: {error}") from error
-        shown = Shown(pixels, decoder.cube_camera, frame.stamp_ns)
-        frames.append(Frame(frame.stamp_ns, shown.false_color, "bgr8", truth=frame.truth))
-        there = frame.truth is not None and len(frame.truth.ids) > 0
-        start = frame.truth.boxes[0] if frame.truth is not None and there and not started else None
-        started = started or there
-        for account in accounts:
-            account.show(shown, start)
-    if not started:
-        raise SourceError("no frame has a true box to start from")
-    return frames
+        benchmark_frame = BenchmarkFrame(cube, decoder.cube_camera, frame.stamp_ns)
+        false_color_frames.append(
+            Frame(frame.stamp_ns, benchmark_frame.false_color, "bgr8", truth=frame.truth)
+        )
+        initial_box = None
+        if not is_initialized and frame.truth is not None and len(frame.truth.ids):
+            initial_box = frame.truth.boxes[0]
+            is_initialized = True
+        for entry_run in entry_runs:
+            entry_run.process_frame(benchmark_frame, initial_box)
+    if not is_initialized:
+        raise SourceError(f"video {video.name} must have a true box in at least one frame: got none")
+    return false_color_frames
 
 
 @dataclass(frozen=True)
-class _InFalseColor:
-    """A video's frames as people look at them."""
+class _FalseColorVideo:
+    """Video of frames in false color, for pictures."""
 
     name: str
     frames: list[Frame]

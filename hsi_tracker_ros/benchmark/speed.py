@@ -1,4 +1,4 @@
-"""How fast the tracker is by itself, from frame to boxes, and what a batch of targets saves."""
+"""Speed of HA-Net's tracker from frame to boxes, for one target and for a batch of targets."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from hsi_tracker_ros.simulation.scene import BENCHMARK_SEEDS, HyperspectralScene
 from hsi_tracker_ros.tracker import HsiTracker, TrackerSettings
 from tracking_runtime.spectral_info import SpectralInfo
 
-TARGETS = 8
-SIZE = (512, 256)
+NUM_TARGETS = 8  # targets of the batch
+CUBE_SIZE = (512, 256)  # width and height in pixels
 
-MakeTracker = Callable[[TrackerSettings, SpectralInfo], HsiTracker]
+TrackerFactory = Callable[[TrackerSettings, SpectralInfo], HsiTracker]
 
 
 @dataclass(frozen=True)
-class Speed:
-    """Medians over frames.
+class TrackerSpeed:
+    """Median tracking times of a frame.
 
     Attributes:
-        width: of the cubes, in pixels.
-        height: of the cubes, in pixels.
-        bands: of the cubes.
-        targets: in the batch.
-        engine: that ran the network.
-        milliseconds: of a frame with one target.
-        batch_milliseconds: of a frame with all targets.
-        singles_milliseconds: of the same targets, each in a tracker of its own.
+        width: width of the cubes in pixels.
+        height: height of the cubes in pixels.
+        bands: number of bands.
+        targets: number of targets in the batch.
+        engine: engine that ran the network.
+        milliseconds: time with one target.
+        batch_milliseconds: time with all targets in one tracker.
+        singles_milliseconds: time with the same targets in one tracker each.
     """
 
     width: int
@@ -46,59 +46,73 @@ class Speed:
 
     @property
     def frames_per_second(self) -> float:
-        """With one target."""
+        """Frames per second with one target."""
         return 1000 / self.milliseconds
 
     @property
-    def batch_share(self) -> float:
-        """What a batch costs, of what its targets cost one by one."""
+    def batch_time_ratio(self) -> float:
+        """Time of the batch as a fraction of the time of its targets one by one."""
         return self.batch_milliseconds / self.singles_milliseconds
 
 
-def measure_speed(make: MakeTracker, frames: int) -> Speed:
-    """Time a tracker on a simulated scene, in turns, so that other work on the machine troubles all alike.
+def measure_speed(make_tracker: TrackerFactory, num_frames: int) -> TrackerSpeed:
+    """Measure the speed of a tracker on a simulated scene.
+
+    The three cases alternate frame by frame, so that other load on the machine affects all of them equally.
 
     Args:
-        make: a tracker with these settings, for a camera.
-        frames: to time.
+        make_tracker: factory of the tracker.
+        num_frames: number of frames to measure.
     """
-    scene = HyperspectralScene(BENCHMARK_SEEDS.start, frames + 1, size=SIZE, attributes="")
+    scene = HyperspectralScene(BENCHMARK_SEEDS.start, num_frames + 1, size=CUBE_SIZE, attributes="")
     camera = scene.spectral_info
-    # Looking for a lost one is another matter, and so is what size random weights make of it.
+    # No target is ever lost and no box changes size, so that every frame costs the same with any weights.
     settings = replace(TrackerSettings(), lost_confidence=-1.0, leaving_frames=0, size_rate=0.0)
-    single, batch = make(settings, camera), make(settings, camera)
-    singles = [make(settings, camera) for _ in range(TARGETS)]
-    first = scene.frame(0)
-    assert first.truth is not None
-    boxes = _spread(first.truth.boxes[0])
-    single.set_target(first.image, boxes[0])
+    single = make_tracker(settings, camera)
+    batch = make_tracker(settings, camera)
+    singles = [make_tracker(settings, camera) for _ in range(NUM_TARGETS)]
+    first_frame = scene.make_frame(0)
+    assert first_frame.truth is not None
+    boxes = _spread_boxes(first_frame.truth.boxes[0])
+    single.set_target(first_frame.image, boxes[0])
     for tracker, box in zip(singles, boxes, strict=True):
-        tracker.set_target(first.image, box)
-        batch.set_target(first.image, box)
-    batch.prepare()
-    seconds = []
-    for index in range(1, frames + 1):
-        frame = scene.frame(index)
-        seconds.append(
-            [_seconds(trackers, frame.image, frame.stamp_ns) for trackers in ([single], [batch], singles)]
+        tracker.set_target(first_frame.image, box)
+        batch.set_target(first_frame.image, box)
+    batch.prepare_batch()
+    times_s = []
+    for index in range(1, num_frames + 1):
+        frame = scene.make_frame(index)
+        times_s.append(
+            [
+                _measure_frame_s(trackers, frame.image, frame.stamp_ns)
+                for trackers in ([single], [batch], singles)
+            ]
         )
-    one, together, apart = 1000 * np.median(seconds, axis=0)
-    bands = len(camera.wavelengths_nm)
-    return Speed(*SIZE, bands, TARGETS, single.model.description, float(one), float(together), float(apart))
+    single_ms, batch_ms, singles_ms = 1000 * np.median(times_s, axis=0)
+    return TrackerSpeed(
+        *CUBE_SIZE,
+        bands=len(camera.wavelengths_nm),
+        targets=NUM_TARGETS,
+        engine=single.model.description,
+        milliseconds=float(single_ms),
+        batch_milliseconds=float(batch_ms),
+        singles_milliseconds=float(singles_ms),
+    )
 
 
-def _spread(box: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A box, and others of its size all over the image."""
-    width, height = SIZE
-    columns, rows = np.meshgrid(np.linspace(0.1, 0.9, TARGETS // 2), (0.25, 0.75))
-    centres = np.stack([columns.ravel() * width, rows.ravel() * height], axis=1)
-    boxes = np.concatenate([centres - box[2:] / 2, np.tile(box[2:], (TARGETS, 1))], axis=1)
+def _spread_boxes(box: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a box and others of the same size, spread over the image, (NUM_TARGETS, 4)."""
+    width, height = CUBE_SIZE
+    columns, rows = np.meshgrid(np.linspace(0.1, 0.9, NUM_TARGETS // 2), (0.25, 0.75))
+    centers = np.stack([columns.ravel() * width, rows.ravel() * height], axis=1)
+    boxes = np.concatenate([centers - box[2:] / 2, np.tile(box[2:], (NUM_TARGETS, 1))], axis=1)
     boxes[0] = box
     return boxes
 
 
-def _seconds(trackers: list[HsiTracker], cube: NDArray[Any], stamp_ns: int) -> float:
-    began = time.perf_counter()
+def _measure_frame_s(trackers: list[HsiTracker], cube: NDArray[Any], stamp_ns: int) -> float:
+    """Track one frame with each tracker and return the total time in seconds."""
+    start = time.perf_counter()
     for tracker in trackers:
         tracker.track(cube, stamp_ns)
-    return time.perf_counter() - began
+    return time.perf_counter() - start

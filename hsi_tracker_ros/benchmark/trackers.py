@@ -1,4 +1,4 @@
-"""Who runs over the videos: HA-Net, parts of it, other networks, and OpenCV's trackers."""
+"""Trackers that the benchmark compares: HA-Net, its parts, imported networks and OpenCV's trackers."""
 
 from __future__ import annotations
 
@@ -6,36 +6,50 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from hsi_tracker_ros.benchmark.base import SHOWING, Answer, Box, Contender, Shown, code_sha256
-from hsi_tracker_ros.benchmark.opencv import opencv_contenders
-from hsi_tracker_ros.hanet.graphs import open_network, search_graph, template_graph
+from hsi_tracker_ros.benchmark.base import (
+    INPUT_CODE,
+    BenchmarkEntry,
+    BenchmarkFrame,
+    BenchmarkSettingsError,
+    Box,
+    TargetPrediction,
+    compute_code_sha256,
+)
+from hsi_tracker_ros.benchmark.opencv import make_opencv_entries
+from hsi_tracker_ros.hanet.graphs import make_search_graph, make_template_graph, open_network
 from hsi_tracker_ros.hanet.inference import SiameseModel
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
-from hsi_tracker_ros.tracker import HsiTracker, TargetStatus, TrackerSettings, rgb_settings, tuned_settings
+from hsi_tracker_ros.tracker import (
+    HsiTracker,
+    TargetStatus,
+    TrackerSettings,
+    make_rgb_settings,
+    make_tracker_settings,
+)
 from tracking_runtime.engines import EngineSettings
-from tracking_runtime.engines.model_graphs import UNTRAINED, manifest_of
+from tracking_runtime.engines.model_graphs import UNTRAINED_PREFIX, read_model_manifest
 from tracking_runtime.errors import ModelError
 from tracking_runtime.evaluation.int8_calibration import calibrate_on_noise
 from tracking_runtime.spectral_info import SpectralInfo
 
 REFERENCE = "HA-Net"
-SIAMBAN_RULES = "RGB branch as SiamBAN"
-OUR_RULES = "RGB branch, our rules"
-NOT_UPDATED = "without online update"
+RGB_SIAMBAN_SETTINGS = "RGB branch as SiamBAN"
+RGB_DEFAULT_SETTINGS = "RGB branch, our rules"
+NO_ONLINE_UPDATE = "without online update"
 
-_CODE = (*SHOWING, "hanet", "tracker", "signature.py", "benchmark/lineup.py")
-"""Of which answers are made; a change of it makes old ones worthless."""
+_PREDICTION_CODE = (*INPUT_CODE, "hanet", "tracker", "benchmark/trackers.py")
+"""Code that determines HA-Net's predictions. A change invalidates earlier results."""
 
 
 @dataclass(frozen=True)
-class Lineup:
-    """Whom to measure.
+class TrackerSuite:
+    """Choice of the trackers to compare.
 
     Attributes:
-        model: of HA-Net, by name or path; or ``untrained:`` and a preset, to be timed.
-        rgb_models: further trackers on false colour, by name or path of their models.
-        engine: that runs the models.
-        only: names of the contenders that are wanted; empty: all.
+        model: name or path of HA-Net's model, or `untrained:PRESET` to measure its speed only.
+        rgb_models: names or paths of the models of further trackers on false color.
+        engine: engine that runs the models.
+        only: names of the trackers to run; empty: all.
     """
 
     model: str = "hanet_edge_any"
@@ -43,117 +57,144 @@ class Lineup:
     engine: str = "auto"
     only: tuple[str, ...] = ()
 
-    def contenders(self) -> list[Contender]:
-        """Those of everyone that are wanted.
+    def select_entries(self) -> list[BenchmarkEntry]:
+        """Return the entries of the trackers named in `only`.
 
         Raises:
-            ModelError: there is no such model, or it is of another kind.
-            ValueError: there is no such contender.
+            ModelError: a model does not exist or is of another kind.
+            BenchmarkSettingsError: `only` names an unknown tracker.
         """
-        everyone = self.everyone()
-        unknown = set(self.only) - {contender.name for contender in everyone}
+        entries = self.make_entries()
+        unknown = set(self.only) - {entry.name for entry in entries}
         if unknown:
-            there = ", ".join(contender.name for contender in everyone)
-            raise ValueError(f"no contender {', '.join(sorted(unknown))}; there: {there}")
-        return [contender for contender in everyone if not self.only or contender.name in self.only]
+            available = ", ".join(entry.name for entry in entries)
+            raise BenchmarkSettingsError(
+                f"--only must name trackers of the benchmark: got {', '.join(sorted(unknown))}; "
+                f"available: {available}"
+            )
+        return [entry for entry in entries if not self.only or entry.name in self.only]
 
-    def everyone(self) -> list[Contender]:
-        """Everyone that can run here; the first is ``REFERENCE``. Raises ModelError."""
-        ours = tuned_settings(_hanet(self.model).config)
-        rgb = [self._on_false_color(name, Path(name).stem) for name in self.rgb_models]
+    def make_entries(self) -> list[BenchmarkEntry]:
+        """Return the entries of all trackers that can run here. The first is `REFERENCE`.
+
+        Raises:
+            ModelError: a model does not exist or is of another kind.
+        """
+        settings = make_tracker_settings(_load_hanet(self.model).config)
         return [
-            self._on_cubes(REFERENCE, ours),
-            self._on_cubes(NOT_UPDATED, replace(ours, online_interval=0)),
-            self._on_false_color(self.model, SIAMBAN_RULES),
-            self._on_false_color(self.model, OUR_RULES, rgb_settings(_network(self.model))),
-            *rgb,
-            *opencv_contenders(),
+            self._make_cube_entry(REFERENCE, settings),
+            self._make_cube_entry(NO_ONLINE_UPDATE, replace(settings, online_interval=0)),
+            self._make_false_color_entry(self.model, RGB_SIAMBAN_SETTINGS),
+            self._make_false_color_entry(
+                self.model, RGB_DEFAULT_SETTINGS, make_rgb_settings(_load_network(self.model))
+            ),
+            *(self._make_false_color_entry(name, Path(name).stem) for name in self.rgb_models),
+            *make_opencv_entries(),
         ]
 
-    def tracker(self, settings: TrackerSettings, camera: SpectralInfo) -> HsiTracker:
-        """HA-Net for a camera.
+    def make_hanet_tracker(self, settings: TrackerSettings, camera: SpectralInfo) -> HsiTracker:
+        """Return HA-Net's tracker for a camera.
+
+        Args:
+            settings: settings of the tracker.
+            camera: bands of the camera.
 
         Raises:
-            CameraMismatch: the camera's bands don't cover the model's.
-            EngineError: no engine works.
+            CameraMismatchError: the camera's bands do not cover the model's.
+            EngineError: no engine can run the model.
         """
-        config = _hanet(self.model).config.spectral
-        bands = camera.wavelengths_nm if config is not None and config.wavelengths_nm is None else None
-        return HsiTracker(_model(self.model, self.engine, bands), settings, camera=camera)
+        config = _load_hanet(self.model).config.spectral
+        takes_any_bands = config is not None and config.wavelengths_nm is None
+        wavelengths_nm = camera.wavelengths_nm if takes_any_bands else None
+        return HsiTracker(_load_model(self.model, self.engine, wavelengths_nm), settings, camera=camera)
 
-    def _on_cubes(self, name: str, settings: TrackerSettings) -> Contender:
-        return Contender(
-            name,
-            self._ran(self.model, settings, "all bands"),
-            lambda camera: _HsiContender(self.tracker(settings, camera) if camera else self._on_pictures()),
-        )
+    def _make_cube_entry(self, name: str, settings: TrackerSettings) -> BenchmarkEntry:
+        """Return an entry that reads cubes, or images if the camera has no bands."""
 
-    def _on_pictures(self) -> HsiTracker:
-        """What is left of HA-Net where there are no bands: its RGB branch."""
-        return HsiTracker(_rgb_model(self.model, self.engine), rgb_settings(_network(self.model)))
+        def make_tracker(camera: SpectralInfo | None) -> _HsiTrackerAdapter:
+            if camera is None:
+                return _HsiTrackerAdapter(self._make_rgb_tracker())
+            return _HsiTrackerAdapter(self.make_hanet_tracker(settings, camera))
 
-    def _on_false_color(self, model: str, name: str, settings: TrackerSettings | None = None) -> Contender:
-        rules = settings or tuned_settings(_alone(model).config)
-        return Contender(
-            name,
-            self._ran(model, rules, "false colour"),
-            lambda camera: _HsiContender(HsiTracker(_rgb_model(model, self.engine), rules, camera=camera)),
-        )
+        components = self._describe_components(self.model, settings, "all bands")
+        return BenchmarkEntry(name, components, make_tracker)
 
-    def _ran(self, model: str, settings: TrackerSettings, sees: str) -> dict[str, str]:
+    def _make_rgb_tracker(self) -> HsiTracker:
+        """Return a tracker that uses only HA-Net's RGB branch, for a camera without bands."""
+        model = _load_rgb_model(self.model, self.engine)
+        return HsiTracker(model, make_rgb_settings(_load_network(self.model)))
+
+    def _make_false_color_entry(
+        self, model: str, name: str, settings: TrackerSettings | None = None
+    ) -> BenchmarkEntry:
+        """Return an entry that reads false color. `settings` None: the settings of the model."""
+        settings = settings or make_tracker_settings(_load_rgb_network(model).config)
+
+        def make_tracker(camera: SpectralInfo | None) -> _HsiTrackerAdapter:
+            return _HsiTrackerAdapter(
+                HsiTracker(_load_rgb_model(model, self.engine), settings, camera=camera)
+            )
+
+        components = self._describe_components(model, settings, "false color")
+        return BenchmarkEntry(name, components, make_tracker)
+
+    def _describe_components(self, model: str, settings: TrackerSettings, input_kind: str) -> dict[str, str]:
         return {
             "model": model,
-            "weights sha256": manifest_of(model).weights_sha256,
-            "sees": sees,
+            "weights sha256": read_model_manifest(model).weights_sha256,
+            "sees": input_kind,
             "engine": self.engine,
             "settings": repr(settings),
-            "code sha256": code_sha256(*_CODE),
+            "code sha256": compute_code_sha256(*_PREDICTION_CODE),
         }
 
 
 @lru_cache(maxsize=4)
-def _network(name: str) -> SiameseNetwork:
+def _load_network(name: str) -> SiameseNetwork:
     return open_network(name)
 
 
-def _hanet(name: str) -> HANet:
-    network = _network(name)
+def _load_hanet(name: str) -> HANet:
+    network = _load_network(name)
     if not isinstance(network, HANet):
-        raise ModelError(f"model {name} has no spectral branch, so that it is no HA-Net")
+        raise ModelError(
+            f"model {name} must be a HA-Net: got a network without a spectral branch; choose another --model"
+        )
     return network
 
 
-def _alone(name: str) -> SiameseNetwork:
-    network = _network(name)
-    return network.rgb_alone() if isinstance(network, HANet) else network
+def _load_rgb_network(name: str) -> SiameseNetwork:
+    network = _load_network(name)
+    return network.extract_rgb_network() if isinstance(network, HANet) else network
 
 
 @lru_cache(maxsize=4)
-def _model(name: str, engine: str, bands: tuple[float, ...] | None) -> SiameseModel:
-    """HA-Net for these bands; None: its own."""
-    whole = _hanet(name)
-    network = whole if bands is None else whole.bake(bands)
-    settings, title = EngineSettings(engine), Path(name).stem
-    if name.startswith(UNTRAINED) and settings.parsed().precision == "int8":
-        calibrate_on_noise([template_graph(network, 1, title), search_graph(network, 1, title)])
+def _load_model(name: str, engine: str, wavelengths_nm: tuple[float, ...] | None) -> SiameseModel:
+    """Load HA-Net for some wavelengths; None: the wavelengths of the model."""
+    hanet = _load_hanet(name)
+    network = hanet if wavelengths_nm is None else hanet.bake(wavelengths_nm)
+    settings = EngineSettings(engine)
+    title = Path(name).stem
+    if name.startswith(UNTRAINED_PREFIX) and settings.parse_precision_suffix().precision == "int8":
+        calibrate_on_noise([make_template_graph(network, 1, title), make_search_graph(network, 1, title)])
     return SiameseModel(network, settings, title)
 
 
 @lru_cache(maxsize=8)
-def _rgb_model(name: str, engine: str) -> SiameseModel:
-    """An RGB tracker, or the RGB branch of a HA-Net alone."""
-    return SiameseModel(_alone(name), EngineSettings(engine), f"{Path(name).stem} rgb")
+def _load_rgb_model(name: str, engine: str) -> SiameseModel:
+    """Load an RGB network, or the RGB branch of a HA-Net."""
+    return SiameseModel(_load_rgb_network(name), EngineSettings(engine), f"{Path(name).stem} rgb")
 
 
-class _HsiContender:
-    """An ``HsiTracker`` with one target."""
+class _HsiTrackerAdapter:
+    """Adapter of an `HsiTracker` with one target."""
 
     def __init__(self, tracker: HsiTracker) -> None:
         self._tracker = tracker
 
-    def start(self, shown: Shown, box: Box) -> None:
-        self._tracker.set_target(shown.cube, box, stamp_ns=shown.stamp_ns)
+    def initialize(self, frame: BenchmarkFrame, box: Box) -> None:
+        self._tracker.set_target(frame.cube, box, stamp_ns=frame.stamp_ns)
 
-    def track(self, shown: Shown) -> Answer:
-        (target,) = self._tracker.track(shown.cube, shown.stamp_ns)
-        return Answer(target.box, target.state is TargetStatus.LOST)
+    def track(self, frame: BenchmarkFrame) -> TargetPrediction:
+        (target,) = self._tracker.track(frame.cube, frame.stamp_ns)
+        return TargetPrediction(target.box, target.state is TargetStatus.LOST)

@@ -1,4 +1,4 @@
-"""The videos of a benchmark: simulated ones that no training has seen, with their attributes, and others."""
+"""Videos of the benchmark: simulated ones with seeds reserved for tests, and recordings."""
 
 from __future__ import annotations
 
@@ -10,32 +10,37 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hsi_tracker_ros.benchmark.base import BenchmarkSettingsError
 from hsi_tracker_ros.simulation.scene import ATTRIBUTES, BENCHMARK_SEEDS, HyperspectralScene
 from tracking_runtime.boxes import as_boxes
 from tracking_runtime.datasets.factory import open_dataset
 from tracking_runtime.datasets.sequences import Truths
-from tracking_runtime.evaluation.job_planning import Video, named_apart
-from tracking_runtime.evaluation.video_scores import target_boxes
+from tracking_runtime.evaluation.job_planning import NamedVideo, assign_unique_names
+from tracking_runtime.evaluation.video_scores import find_target_boxes
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.spectral_info import SpectralInfo
 
-COMPOSED = ("BC", "DEF", "FM", "IV")
-"""Attributes that a scene has from its first frame to its last, because it was made so."""
+DESIGNED_ATTRIBUTES = ("BC", "DEF", "FM", "IV")
+"""Attributes that a scene has by design in all its frames. The others are found in the ground truth."""
 
-SCALE_RATIO = 2.0
-LOW_RESOLUTION_PX = 400.0
-EVENT_SHARE = 0.3
-"""Of the target, covered or outside the image in some frame: occlusion, out of view."""
+MAX_SCALE_RATIO = 2.0
+"""Ratio of the target's area to its first area, or its inverse, above which the scale varies (SV)."""
+
+LOW_RESOLUTION_AREA_PX = 400.0
+"""Area of the target's box in pixels below which the resolution is low (LR)."""
+
+MIN_HIDDEN_FRACTION = 0.3
+"""Fraction of the target, occluded (OCC) or outside the image (OV), from which the attribute counts."""
 
 
 @dataclass(frozen=True)
 class SimulatedVideo:
-    """A scene of the simulator as a video of a benchmark.
+    """Simulated scene as a video of the benchmark.
 
     Attributes:
-        seed: of the scene.
-        frames: how many.
-        size: width and height of the cube in pixels.
+        seed: random seed of the scene.
+        frames: number of frames.
+        size: width and height of the cubes in pixels.
     """
 
     seed: int
@@ -44,38 +49,38 @@ class SimulatedVideo:
 
     @cached_property
     def scene(self) -> HyperspectralScene:
-        """The scene. Raises SourceError without colour-science."""
+        """Simulated scene. Raises SourceError if colour-science is not installed."""
         return HyperspectralScene(self.seed, self.frames, size=self.size)
 
     @property
     def name(self) -> str:
-        """With the seed."""
+        """Name of the video, which contains the seed."""
         return f"hyperspectral-{self.seed}"
 
     @property
     def rate_hz(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
         return self.scene.rate_hz
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """Of the one target."""
+        """Name of the target's class."""
         return self.scene.class_names
 
     @property
     def spectral_info(self) -> SpectralInfo:
-        """The camera's bands."""
+        """Bands of the camera."""
         return self.scene.spectral_info
 
     @property
     def truth(self) -> Truths:
-        """What is in each frame."""
-        return self._watched[0]
+        """Ground truth of each frame."""
+        return self._truth_and_attributes[0]
 
     @property
     def attributes(self) -> tuple[str, ...]:
-        """What makes it hard, of ``ATTRIBUTES``."""
-        return self._watched[1]
+        """Challenges of the video, in the order of `ATTRIBUTES`."""
+        return self._truth_and_attributes[1]
 
     def __len__(self) -> int:
         return self.frames
@@ -84,72 +89,96 @@ class SimulatedVideo:
         return iter(self.scene)
 
     @cached_property
-    def _watched(self) -> tuple[Truths, tuple[str, ...]]:
-        """Truth and attributes, for which every frame is rendered once."""
+    def _truth_and_attributes(self) -> tuple[Truths, tuple[str, ...]]:
+        """Ground truth and attributes. Every frame is rendered once."""
         truth: list[GroundTruth | None] = []
-        covered, outside, touched = [], [], []
+        covered_fractions = []
+        outside_fractions = []
+        touches_distractor = []
         for index in range(self.frames):
             rendering = self.scene.render(index)
-            truth.append(self.scene.truth(rendering))
-            covered.append(rendering.covered_share)
-            outside.append(rendering.outside_share)
-            touched.append(rendering.touched)
-        seen = measured_attributes(target_boxes(truth), covered, outside, touched)
-        made = {name for name in self.scene.attributes if name in COMPOSED}
-        return truth, tuple(name for name in ATTRIBUTES if name in made | seen)
+            truth.append(self.scene.make_truth(rendering))
+            covered_fractions.append(rendering.covered_fraction)
+            outside_fractions.append(rendering.outside_fraction)
+            touches_distractor.append(rendering.is_touched)
+        boxes = find_target_boxes(truth)
+        found = find_attributes(boxes, covered_fractions, outside_fractions, touches_distractor)
+        designed = {name for name in self.scene.attributes if name in DESIGNED_ATTRIBUTES}
+        return truth, tuple(name for name in ATTRIBUTES if name in designed | found)
 
 
-def benchmark_videos(
-    count: int, frames: int, *, first: int = BENCHMARK_SEEDS.start, size: tuple[int, int] = (512, 256)
+def make_simulated_videos(
+    num_videos: int,
+    num_frames: int,
+    *,
+    first_seed: int = BENCHMARK_SEEDS.start,
+    size: tuple[int, int] = (512, 256),
 ) -> list[SimulatedVideo]:
-    """Videos of consecutive seeds.
-
-    Raises:
-        ValueError: one of the seeds is of those for training.
-    """
-    seeds = range(first, first + count)
-    if count and (seeds[0] not in BENCHMARK_SEEDS or seeds[-1] not in BENCHMARK_SEEDS):
-        raise ValueError(
-            f"seeds for measuring are {BENCHMARK_SEEDS.start} to {BENCHMARK_SEEDS.stop - 1}; "
-            "others may have been trained on"
-        )
-    return [SimulatedVideo(seed, frames, size) for seed in seeds]
-
-
-def with_recorded(simulated: Sequence[SimulatedVideo], places: Iterable[Path]) -> list[Video]:
-    """Simulated videos and those at some places, under names that tell them apart.
-
-    Raises:
-        SourceError: there is nothing to read at a place, or videos cannot be told apart.
-    """
-    opened = {place.resolve(): open_dataset(place) for place in places}
-    return named_apart({Path("simulated"): simulated, **opened})
-
-
-def measured_attributes(
-    boxes: ArrayLike, covered: ArrayLike, outside: ArrayLike, touched: ArrayLike
-) -> set[str]:
-    """Attributes that the truth shows, by the definitions of OTB and HOT.
+    """Return simulated videos of consecutive seeds.
 
     Args:
-        boxes: ``(frames, 4)`` of the target, NaN where it is absent.
-        covered: ``(frames,)`` share of the target in the image that something in front covers.
-        outside: ``(frames,)`` share of the target outside the image.
-        touched: ``(frames,)`` whether a look-alike touches the target.
+        num_videos: number of videos.
+        num_frames: number of frames of each video.
+        first_seed: seed of the first video.
+        size: width and height of the cubes in pixels.
+
+    Raises:
+        BenchmarkSettingsError: a seed is reserved for training.
+    """
+    seeds = range(first_seed, first_seed + num_videos)
+    if num_videos and (seeds[0] not in BENCHMARK_SEEDS or seeds[-1] not in BENCHMARK_SEEDS):
+        raise BenchmarkSettingsError(
+            f"benchmark seeds must be {BENCHMARK_SEEDS.start} to {BENCHMARK_SEEDS.stop - 1}: "
+            f"got {seeds[0]} to {seeds[-1]}; a model may have been trained on other seeds"
+        )
+    return [SimulatedVideo(seed, num_frames, size) for seed in seeds]
+
+
+def add_recorded_videos(simulated: Sequence[SimulatedVideo], paths: Iterable[Path]) -> list[NamedVideo]:
+    """Return simulated and recorded videos with unique names.
+
+    Args:
+        simulated: simulated videos.
+        paths: data sets, sequences or bags of recorded videos.
+
+    Raises:
+        SourceError: a path contains no video, or two videos would write the same files.
+    """
+    recorded = {path.resolve(): open_dataset(path) for path in paths}
+    return assign_unique_names({Path("simulated"): simulated, **recorded})
+
+
+def find_attributes(
+    boxes: ArrayLike,
+    covered_fractions: ArrayLike,
+    outside_fractions: ArrayLike,
+    touches_distractor: ArrayLike,
+) -> set[str]:
+    """Return the attributes that the ground truth shows, by the definitions of OTB and HOT.
+
+    Args:
+        boxes: boxes of the target, (frames, 4); NaN where the target is absent.
+        covered_fractions: occluded fraction of the target's part in the image, (frames,), 0..1.
+        outside_fractions: fraction of the target outside the image, (frames,), 0..1.
+        touches_distractor: whether a distractor touches the target, (frames,).
 
     Returns:
-        of LR (fewer than ``LOW_RESOLUTION_PX`` pixels in a box), SV (an area more than ``SCALE_RATIO`` times
-        larger or smaller than the first, the target whole in the image), OCC, OV, and SLA (a look-alike
-        touches the target while it is seen).
+        Names of the attributes that hold in at least one frame:
+            OCC: occlusion.
+            SV: scale variation, compared with the first box, among frames with the target inside the image.
+            LR: low resolution, among the same frames.
+            OV: out of view.
+            SLA: a distractor touches the visible target.
     """
-    area = as_boxes(boxes)[:, 2:].prod(axis=1)
-    whole = np.isfinite(area) & (np.asarray(outside) < EVENT_SHARE)
-    ratio = area[whole] / area[np.isfinite(area)][:1]
-    shown = {
-        "OCC": (np.asarray(covered) >= EVENT_SHARE).any(),
-        "SV": ((ratio > SCALE_RATIO) | (ratio < 1 / SCALE_RATIO)).any(),
-        "LR": (area[whole] < LOW_RESOLUTION_PX).any(),
-        "OV": (np.asarray(outside) >= EVENT_SHARE).any(),
-        "SLA": (np.asarray(touched, bool) & np.isfinite(area)).any(),
+    areas = as_boxes(boxes)[:, 2:].prod(axis=1)
+    is_visible = np.isfinite(areas)
+    is_inside = is_visible & (np.asarray(outside_fractions) < MIN_HIDDEN_FRACTION)
+    ratios = areas[is_inside] / areas[is_visible][:1]
+    is_present = {
+        "OCC": (np.asarray(covered_fractions) >= MIN_HIDDEN_FRACTION).any(),
+        "SV": ((ratios > MAX_SCALE_RATIO) | (ratios < 1 / MAX_SCALE_RATIO)).any(),
+        "LR": (areas[is_inside] < LOW_RESOLUTION_AREA_PX).any(),
+        "OV": (np.asarray(outside_fractions) >= MIN_HIDDEN_FRACTION).any(),
+        "SLA": (np.asarray(touches_distractor, bool) & is_visible).any(),
     }
-    return {name for name, holds in shown.items() if holds}
+    return {name for name, is_shown in is_present.items() if is_shown}

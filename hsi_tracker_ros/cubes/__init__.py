@@ -1,1 +1,1 @@
-"""Frames in: mosaics, calibration, band metadata, false colour, normalisation."""
+"""Camera images to cubes: mosaics, calibration, bands, false color."""

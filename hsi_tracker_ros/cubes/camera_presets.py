@@ -1,9 +1,8 @@
 """Cameras known by name.
 
-``vis16`` and ``nir25`` are real 4x4 and 5x5 snapshot sensors: the strongest peak of each filter, row by
-row, as in their maker's calibration files; the filters are not in order of wavelength. ``hot16`` is the
-nominal grid of 470 to 620 nm by which the HOT benchmark describes the first. ``rednir15`` and ``cms_v9``
-are nominal as well.
+`vis16` and `nir25` are real 4x4 and 5x5 snapshot sensors, with the strongest peak of each filter row by row
+from their maker's calibration files. Their filters are not in order of wavelength. `hot16` is the nominal
+grid of 470 to 620 nm by which the HOT benchmark describes `vis16`. `rednir15` and `cms_v9` are nominal too.
 """
 
 from __future__ import annotations
@@ -31,59 +30,59 @@ _NIR25 = (
 )  # fmt: skip
 
 
-def _measured(bands: tuple[tuple[float, float], ...], side: int) -> SpectralInfo:
-    centres, widths = zip(*bands, strict=True)
-    return SpectralInfo(centres, widths, mosaic=(side, side), bit_depth=10)
+def _make_measured_camera(bands: tuple[tuple[float, float], ...], side: int) -> SpectralInfo:
+    centers, widths = zip(*bands, strict=True)
+    return SpectralInfo(centers, widths, mosaic=(side, side), bit_depth=10)
 
 
-def _even(
+def _make_nominal_camera(
     start_nm: float, stop_nm: float, bands: int, fwhm_nm: float, side: int, bit_depth: int
 ) -> SpectralInfo:
-    centres = tuple(float(w) for w in np.linspace(start_nm, stop_nm, bands))
+    centers = tuple(float(w) for w in np.linspace(start_nm, stop_nm, bands))
     order = tuple(range(side * side)) if bands != side * side else ()
     return SpectralInfo(
-        centres, (fwhm_nm,) * bands, mosaic=(side, side), band_order=order, bit_depth=bit_depth
+        centers, (fwhm_nm,) * bands, mosaic=(side, side), band_order=order, bit_depth=bit_depth
     )
 
 
-def _silios() -> SpectralInfo:
-    """SILIOS CMS-V: eight narrow bands, nominally 550 to 830 nm, and one panchromatic filter."""
+def _make_cms_v_camera() -> SpectralInfo:
+    """Return SILIOS CMS-V: eight narrow bands, nominally 550 to 830 nm, and a panchromatic filter."""
     narrow = tuple(float(w) for w in range(550, 831, 40))
     return SpectralInfo((*narrow, 690.0), (40.0,) * 8 + (300.0,), mosaic=(3, 3), bit_depth=8)
 
 
 PRESETS: Mapping[str, SpectralInfo] = MappingProxyType(
     {
-        "vis16": _measured(_VIS16, 4),
-        "hot16": _even(470.0, 620.0, 16, 10.0, 4, 10),
-        "nir25": _measured(_NIR25, 5),
-        "rednir15": _even(600.0, 850.0, 15, 15.0, 4, 10),
-        "cms_v9": _silios(),
+        "vis16": _make_measured_camera(_VIS16, 4),
+        "hot16": _make_nominal_camera(470.0, 620.0, 16, 10.0, 4, 10),
+        "nir25": _make_measured_camera(_NIR25, 5),
+        "rednir15": _make_nominal_camera(600.0, 850.0, 15, 15.0, 4, 10),
+        "cms_v9": _make_cms_v_camera(),
     }
 )
 
 _BY_BANDS = {16: "vis16", 25: "nir25", 15: "rednir15", 9: "cms_v9"}
 
 
-def preset(name: str) -> SpectralInfo:
-    """The camera of that name.
+def find_camera_preset(name: str) -> SpectralInfo:
+    """Return the camera of a name.
 
     Raises:
-        SourceError: there is none; the message lists the names.
+        SourceError: the name is unknown. The message lists the names.
     """
     try:
         return PRESETS[name]
     except KeyError:
         raise SourceError(
-            f"no camera named {name}; known: {', '.join(PRESETS)}. Give one, or a camera file"
+            f"camera {name} is unknown; known: {', '.join(PRESETS)}. Give one of these or a camera file"
         ) from None
 
 
-def preset_for_bands(bands: int) -> SpectralInfo:
-    """The camera meant by a band count alone.
+def find_camera_preset_by_band_count(bands: int) -> SpectralInfo:
+    """Return the known camera with a number of bands.
 
     Raises:
-        SourceError: no known camera has that many bands.
+        SourceError: no known camera has this number of bands.
     """
     if bands not in _BY_BANDS:
         known = ", ".join(f"{count} ({name})" for count, name in sorted(_BY_BANDS.items()))

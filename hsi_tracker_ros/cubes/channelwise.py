@@ -1,4 +1,4 @@
-"""OpenCV on images of any number of channels."""
+"""OpenCV operations on images with any number of channels."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST = 128
-"""Channels of an image that OpenCV takes from Python."""
+_MAX_CHANNELS = 128
+"""Largest number of channels that OpenCV accepts from Python."""
 
 Image = NDArray[Any]
 
 
-def filtered(image: Image, operation: Callable[[Image], Image]) -> Image:
-    """An image ``(height, width, channels)`` after an operation on each channel, done for many at once.
+def apply_channelwise(image: Image, operation: Callable[[Image], Image]) -> Image:
+    """Apply an operation to all channels of an image `(height, width, channels)`.
 
     Args:
-        image: of any number of channels.
-        operation: of OpenCV, which takes at most so many, and drops the last axis where there is but one.
+        image: image with any number of channels.
+        operation: an OpenCV operation, which limits the channels and drops the last axis of a single channel.
     """
     parts = [
-        np.atleast_3d(operation(image[..., first : first + _MOST]))
-        for first in range(0, image.shape[2], _MOST)
+        np.atleast_3d(operation(image[..., first : first + _MAX_CHANNELS]))
+        for first in range(0, image.shape[2], _MAX_CHANNELS)
     ]
     return np.concatenate(parts, axis=2) if len(parts) > 1 else parts[0]

@@ -1,35 +1,27 @@
-"""Images of a spectral camera to cubes."""
+"""Decoders of camera images to cubes."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.cubes.camera_file import Area, SpectralCorrection
-from hsi_tracker_ros.cubes.mosaic import to_cube
+from hsi_tracker_ros.cubes.camera_file import FilterArea, SpectralCorrection
+from hsi_tracker_ros.cubes.mosaic import convert_mosaic_to_cube
 from tracking_runtime.errors import FrameRefusedError, SourceError
+from tracking_runtime.messages.image_encodings import parse_encoding
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
-
-_NAMED_ENCODINGS = {
-    "mono8": (np.uint8, 1),
-    "mono16": (np.uint16, 1),
-    "bgr8": (np.uint8, 3),
-    "rgb8": (np.uint8, 3),
-}
-_TYPES = {"8U": np.uint8, "16U": np.uint16, "32F": np.float32}
 
 
 @dataclass(frozen=True)
 class FieldCorrection:
-    """Dark and flat field of a camera, images of the shape of its own.
+    """Dark and flat field of a camera, of the shape of its images.
 
     Attributes:
-        dark: an exposure without light.
-        flat: an exposure of an even white surface; None: only the dark is subtracted.
+        dark: image without light.
+        flat: image of an evenly lit white surface. None: only the dark field is subtracted.
     """
 
     dark: NDArray[Any]
@@ -37,17 +29,19 @@ class FieldCorrection:
 
     def __post_init__(self) -> None:
         if self.flat is not None and self.flat.shape != self.dark.shape:
-            raise SourceError(f"the dark field is {self.dark.shape}, the flat field {self.flat.shape}")
+            raise SourceError(
+                f"dark field and flat field must have one shape: got {self.dark.shape} and {self.flat.shape}"
+            )
 
     def correct(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """``(image - dark) / (flat - dark)`` times the flat's mean, so that digital numbers keep their size.
+        """Return `(image - dark) / (flat - dark)` times the mean of `flat - dark`, to keep digital numbers.
 
         Raises:
-            FrameRefused: the image is of another shape.
+            FrameRefusedError: the image has another shape.
         """
         if image.shape != self.dark.shape:
             raise FrameRefusedError(
-                f"an image of shape {image.shape}, but its dark field is {self.dark.shape}"
+                f"the image has shape {image.shape}, its dark field {self.dark.shape}: they must be equal"
             )
         result = image.astype(np.float32)
         result -= self.dark
@@ -57,92 +51,95 @@ class FieldCorrection:
         return result
 
     @property
-    def applied(self) -> Calibration:
-        """What ``correct`` does."""
+    def calibration(self) -> Calibration:
+        """The steps of calibration that `correct` does."""
         return Calibration.DARK if self.flat is None else Calibration.DARK | Calibration.FLAT
 
 
 class Decoder:
-    """Turns images as they come over the wire into cubes.
+    """A decoder of camera images to cubes.
 
-    A cube that needs nothing done to it is passed on as a view; a raw mosaic is copied once.
+    A cube without corrections passes as a view. A raw mosaic is copied once.
 
     Args:
-        camera: the bands, and the mosaic if images are raw. None: images are cubes of any number of bands.
-        area: the window of a raw image that has filters, if images may come whole.
-        fields: dark and flat field to correct images with.
-        correction: from the camera's bands to virtual bands.
+        camera: bands and mosaic of the camera. None: images are cubes with any number of bands.
+        area: part of a whole raw image that has filters; None: the whole image.
+        fields: dark and flat field; None: no correction.
+        correction: correction from the camera's bands to virtual bands; None: none.
 
     Attributes:
-        cube_camera: the bands of the cubes that come out; None where ``camera`` is.
+        cube_camera: bands of the decoded cubes; None if `camera` is None.
 
     Raises:
-        SourceError: the correction is not for this camera.
+        SourceError: the correction has another number of bands than the camera.
     """
 
     def __init__(
         self,
         camera: SpectralInfo | None,
         *,
-        area: Area | None = None,
+        area: FilterArea | None = None,
         fields: FieldCorrection | None = None,
         correction: SpectralCorrection | None = None,
     ) -> None:
-        self._camera, self._area, self._fields, self._correction = camera, area, fields, correction
-        self.cube_camera = None if camera is None else _after(camera, fields, correction)
+        self._camera = camera
+        self._area = area
+        self._fields = fields
+        self._correction = correction
+        self.cube_camera = None if camera is None else _describe_cubes(camera, fields, correction)
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
-        """The cube of an image.
+        """Decode an image to a cube.
 
         Args:
-            image: ``(height, width)`` or ``(height, width, channels)``.
-            encoding: as in sensor_msgs/Image: mono8, mono16, bgr8, rgb8, 8UC<n>, 16UC<n> or 32FC<n>.
+            image: the image, `(height, width)` or `(height, width, channels)`.
+            encoding: encoding as in sensor_msgs/Image: mono8, mono16, bgr8, rgb8, 8UC<n>, 16UC<n> or 32FC<n>.
 
         Returns:
-            ``(height, width, bands)``: uint8, uint16 or float32; float32 after any correction.
+            The cube, `(height, width, bands)`, uint8, uint16 or float32; float32 after a correction.
 
         Raises:
-            FrameRefused: the image cannot be used; the message says why.
+            FrameRefusedError: the image cannot be used. The message gives the reason.
         """
         _check(image, encoding)
-        raw = image.ndim == 2 or image.shape[2] == 1
-        if raw and self._camera is None:
+        is_raw = image.ndim == 2 or image.shape[2] == 1
+        if is_raw and self._camera is None:
             raise FrameRefusedError(
-                f"a raw image ({encoding}), but nothing says how its mosaic lies: no SpectralInfo"
+                f"the image is raw ({encoding}), but its mosaic is unknown: publish SpectralInfo"
             )
-        if raw and self._camera is not None and self._camera.mosaic is not None:
-            cube = self._from_raw(image.reshape(image.shape[:2]), self._camera)
+        if is_raw and self._camera is not None and self._camera.mosaic is not None:
+            cube = self._decode_mosaic(image.reshape(image.shape[:2]), self._camera)
         else:
-            plane = image.reshape(image.shape[:2]) if raw else image
+            plane = image.reshape(image.shape[:2]) if is_raw else image
             corrected = plane if self._fields is None else self._fields.correct(plane)
             cube = corrected.reshape(*image.shape[:2], -1)
         if self._camera is not None and cube.shape[2] != len(self._camera.wavelengths_nm):
             raise FrameRefusedError(
-                f"an image of {cube.shape[2]} bands, but the camera has {len(self._camera.wavelengths_nm)}"
+                f"the image has {cube.shape[2]} bands, but the camera has {len(self._camera.wavelengths_nm)}"
             )
         if self._correction is not None:
             flat = cube.reshape(-1, cube.shape[2]).astype(np.float32, copy=False)
             cube = (flat @ self._correction.matrix.T).reshape(*cube.shape[:2], -1)
         return cube
 
-    def _from_raw(self, raw: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
+    def _decode_mosaic(self, raw: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
         if self._fields is not None:
             raw = self._fields.correct(raw)
         area = self._area
         if area is not None and raw.shape[0] >= area.y + area.height and raw.shape[1] >= area.x + area.width:
             raw = raw[area.y : area.y + area.height, area.x : area.x + area.width]
-        return to_cube(raw, camera)
+        return convert_mosaic_to_cube(raw, camera)
 
 
-def to_picture(image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
-    """The image of an ordinary camera as BGR, ``(height, width, 3)``.
+def decode_color_image(image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
+    """Convert the image of a color or gray camera to BGR, `(height, width, 3)`.
 
     Args:
-        image: ``(height, width)`` or ``(height, width, 3)``.
+        image: the image, `(height, width)` or `(height, width, 3)`.
         encoding: mono8, bgr8, rgb8 or 8UC3.
 
     Raises:
-        FrameRefused: the image cannot be used; the message says why.
+        FrameRefusedError: the image cannot be used. The message gives the reason.
     """
     _check(image, encoding)
     if encoding == "rgb8":
@@ -151,35 +148,35 @@ def to_picture(image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
         return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     if encoding not in ("bgr8", "8UC3"):
         raise FrameRefusedError(
-            f"an image {encoding} where a picture (bgr8, rgb8, mono8) is expected: nothing tells its bands"
+            f"encoding must be bgr8, rgb8, mono8 or 8UC3 for a camera without known bands: got {encoding}"
         )
     return image
 
 
-class PictureDecoder:
-    """Turns images of an ordinary camera into BGR pictures, as ``Decoder`` turns others into cubes."""
+class ColorDecoder:
+    """A decoder of color and gray images to BGR, with the interface of `Decoder`."""
 
     cube_camera: SpectralInfo | None = None
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
-        """As of ``to_picture``."""
-        return to_picture(image, encoding)
+        """Convert an image to BGR, as `decode_color_image` does."""
+        return decode_color_image(image, encoding)
 
 
-def decoder_of(camera: SpectralInfo | None) -> Decoder | PictureDecoder:
-    """What decodes a recording's images: cubes of its camera, or pictures where nothing tells any bands."""
-    return PictureDecoder() if camera is None else Decoder(camera)
+def make_decoder(camera: SpectralInfo | None) -> Decoder | ColorDecoder:
+    """Return the decoder of a recording's images: to cubes, or to BGR if no bands are known."""
+    return ColorDecoder() if camera is None else Decoder(camera)
 
 
-def _after(
+def _describe_cubes(
     camera: SpectralInfo, fields: FieldCorrection | None, correction: SpectralCorrection | None
 ) -> SpectralInfo:
-    """The bands of a camera's cubes once everything has been done to them."""
+    """Return the bands of a camera's cubes after all corrections."""
     cube = replace(camera, mosaic=None, band_order=())
     if fields is not None:
         white = camera.saturation_level and max(camera.saturation_level - float(fields.dark.mean()), 0.0)
         cube = replace(
-            cube, black_level=0.0, saturation_level=white, calibration=cube.calibration | fields.applied
+            cube, black_level=0.0, saturation_level=white, calibration=cube.calibration | fields.calibration
         )
     if correction is not None:
         if correction.matrix.shape[1] != len(camera.wavelengths_nm):
@@ -197,19 +194,10 @@ def _after(
 
 
 def _check(image: NDArray[Any], encoding: str) -> None:
-    """Raise FrameRefused unless an image is what its encoding says and can be used."""
-    pattern = re.fullmatch(r"(8U|16U|32F)C(\d+)", encoding)
-    if pattern:
-        dtype, channels = _TYPES[pattern[1]], int(pattern[2])
-    elif encoding in _NAMED_ENCODINGS:
-        dtype, channels = _NAMED_ENCODINGS[encoding]
-    else:
-        raise FrameRefusedError(
-            f"encoding {encoding!r} is not known; known: {', '.join(_NAMED_ENCODINGS)}, "
-            "8UC<n>, 16UC<n>, 32FC<n>"
-        )
+    """Raise FrameRefusedError unless an image matches its encoding and has finite values."""
+    dtype, channels = parse_encoding(encoding)
     if image.ndim not in (2, 3) or not image.size:
-        raise FrameRefusedError(f"an empty image, of shape {image.shape}")
+        raise FrameRefusedError(f"the image is empty, of shape {image.shape}")
     found = 1 if image.ndim == 2 else image.shape[2]
     if image.dtype != dtype or found != channels:
         raise FrameRefusedError(f"encoding {encoding}, but the image has {found} channels of {image.dtype}")

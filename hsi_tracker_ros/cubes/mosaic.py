@@ -1,4 +1,4 @@
-"""Raw mosaics to cubes and back: each period of filters is one pixel of the cube, as HOT's X2Cube."""
+"""Raw mosaics to cubes and back. Each period of filters is one pixel of the cube, as in HOT's X2Cube."""
 
 from __future__ import annotations
 
@@ -11,61 +11,61 @@ from tracking_runtime.errors import FrameRefusedError
 from tracking_runtime.spectral_info import SpectralInfo
 
 
-def to_cube(raw: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
-    """The cube of a raw mosaic; its samples are copied once.
+def convert_mosaic_to_cube(raw: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
+    """Convert a raw mosaic to a cube, with one copy of the samples.
 
     Args:
-        raw: ``(rows * p, columns * q)`` with the p x q filters of ``camera.mosaic``.
-        camera: whose ``band_order`` gives the channel of each filter; a channel that the camera doesn't have
-            marks a filter that is left out.
+        raw: the mosaic, `(rows * p, columns * q)`, with the p x q filters of `camera.mosaic`.
+        camera: the camera. Its `band_order` gives the band of each filter. Filters of other bands are
+            omitted.
 
     Returns:
-        ``(rows, columns, bands)``.
+        The cube, `(rows, columns, bands)`.
 
     Raises:
-        FrameRefused: the image is not a whole number of periods.
+        FrameRefusedError: the image is not a whole number of periods.
     """
-    p, q = _period(camera)
+    p, q = _get_mosaic_size(camera)
     height, width = raw.shape
     if height % p or width % q:
         raise FrameRefusedError(
-            f"a raw mosaic of {width} x {height} pixels is not a whole number of periods of {q} x {p}; "
+            f"the raw mosaic of {width} x {height} pixels is not a whole number of periods of {q} x {p}; "
             "crop it to the camera's filter area"
         )
     rows, columns = height // p, width // q
-    # Runs of q samples are moved as one element each, which is three times as fast as sample by sample.
+    # Moving runs of q samples as one element is three times as fast as moving single samples.
     runs = np.ascontiguousarray(raw).view(np.dtype((np.void, q * raw.itemsize))).reshape(rows, p, columns)
     filters = np.ascontiguousarray(runs.transpose(0, 2, 1)).view(raw.dtype).reshape(rows, columns, p * q)
-    order = filters_of_bands(camera)
+    order = find_band_filters(camera)
     return filters if order == tuple(range(p * q)) else filters[..., order]
 
 
-def from_cube(cube: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
-    """The raw mosaic of a cube: the inverse of ``to_cube``, with 0 at filters that it leaves out."""
-    p, q = _period(camera)
+def convert_cube_to_mosaic(cube: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
+    """Convert a cube to a raw mosaic, the inverse of `convert_mosaic_to_cube`. Omitted filters are 0."""
+    p, q = _get_mosaic_size(camera)
     rows, columns, _ = cube.shape
     filters = np.zeros((rows, columns, p * q), dtype=cube.dtype)
-    filters[..., filters_of_bands(camera)] = cube
+    filters[..., find_band_filters(camera)] = cube
     return filters.reshape(rows, columns, p, q).transpose(0, 2, 1, 3).reshape(rows * p, columns * q)
 
 
-def filters_of_bands(camera: SpectralInfo) -> tuple[int, ...]:
-    """Place in the period, counted row by row, of the filter of each band.
+def find_band_filters(camera: SpectralInfo) -> tuple[int, ...]:
+    """Return the index in the period, row by row, of the filter of each band.
 
     Raises:
-        FrameRefused: a band has no filter, or two.
+        FrameRefusedError: a band has no filter, or two.
     """
-    p, q = _period(camera)
+    p, q = _get_mosaic_size(camera)
     bands = range(len(camera.wavelengths_nm))
     order = camera.band_order or tuple(range(p * q))
     if sorted(channel for channel in order if channel in bands) != list(bands):
-        raise FrameRefusedError(f"band_order {order} does not give each of {len(bands)} bands one filter")
+        raise FrameRefusedError(f"band_order must give each of {len(bands)} bands one filter: got {order}")
     return tuple(order.index(band) for band in bands)
 
 
-def _period(camera: SpectralInfo) -> tuple[int, int]:
+def _get_mosaic_size(camera: SpectralInfo) -> tuple[int, int]:
     if camera.mosaic is None:
         raise FrameRefusedError(
-            "a raw image, but its camera has no mosaic; give mosaic rows and columns in SpectralInfo"
+            "the image is raw, but its camera has no mosaic: set mosaic rows and columns in SpectralInfo"
         )
     return camera.mosaic

@@ -1,9 +1,9 @@
-"""Backbones of stride 8 without a rim: 127 pixels give 15 features, 255 give 31, 63 at half scale 15.
+"""Backbones of stride 8 without padding: 127 pixels give 15 features, 255 give 31, 63 at half scale 15.
 
-Every strided layer maps an odd size n to (n - 1) / 2, so that a feature's centre stays at the centre of the
-pixels it sees and template and search features lie on one grid. Later stages are dilated instead of strided,
-as in SiamBAN (Chen et al., 2020, section 3.1); where they are strided all the same, they give every second
-feature of that grid, but for its rim.
+A strided layer maps an odd size n to (n - 1) / 2. The center of a feature then stays at the center of its
+receptive field, and template and search features are on one grid. Later stages are dilated instead of
+strided, as in SiamBAN (Chen et al., 2020, section 3.1). A strided later stage gives every second feature of
+that grid, without its border.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from functools import partial
 from torch import Tensor, nn
 
 Stem = Callable[[int, int, int, int], nn.Module]
-"""Makes the first convolution from output channels, kernel size, stride and padding."""
+"""Factory of the first convolution: output channels, kernel size, stride, padding to a module."""
 
 
-def plain_stem(in_channels: int) -> Stem:
-    """A first convolution over ``in_channels`` channels."""
+def make_plain_stem(in_channels: int) -> Stem:
+    """Return the factory of a plain first convolution over `in_channels` channels."""
 
     def make(out_channels: int, kernel_size: int, stride: int, padding: int) -> nn.Module:
         return nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, bias=False)
@@ -27,23 +27,23 @@ def plain_stem(in_channels: int) -> Stem:
 
 
 class Backbone(nn.Module):
-    """A backbone truncated after the last level used.
+    """A backbone that ends after the deepest level in use.
 
     Attributes:
-        levels: stages whose features are returned, from shallow to deep.
-        level_channels: channels of each of these.
+        levels: numbers of the stages whose features are returned, from shallow to deep.
+        level_channels: number of channels of each level.
     """
 
     levels: tuple[int, ...]
     level_channels: tuple[int, ...]
 
-    def first_stages(self) -> list[nn.Module]:
-        """The stages whose ImageNet weights stay as they are while training."""
+    def list_first_stages(self) -> list[nn.Module]:
+        """Return the stages whose ImageNet weights are frozen during training."""
         raise NotImplementedError
 
 
 class Bottleneck(nn.Module):
-    """ResNet's 1x1, 3x3, 1x1 block, its 3x3 strided without padding or dilated."""
+    """ResNet's block of 1x1, 3x3 and 1x1 convolutions. The 3x3 is strided without padding, or dilated."""
 
     def __init__(
         self, in_channels: int, width: int, stride: int, dilation: int, shortcut: nn.Module | None
@@ -67,12 +67,12 @@ class Bottleneck(nn.Module):
 
 
 class DilatedResNet50(Backbone):
-    """ResNet-50 (He et al., 2016), dilated; its state_dict has torchvision's keys.
+    """ResNet-50 (He et al., 2016) with dilated stages. Its state_dict has the keys of torchvision.
 
-    The first block of a dilated stage has half the dilation of the rest, as in SiamBAN.
+    The first block of a dilated stage has half the dilation of the other blocks, as in SiamBAN.
     """
 
-    # blocks, stride, dilation
+    # Number of blocks, stride, dilation of each stage.
     STAGES = ((3, 1, 1), (4, 2, 1), (6, 1, 2), (3, 1, 4))
 
     def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
@@ -86,28 +86,30 @@ class DilatedResNet50(Backbone):
         in_channels = 64
         for index, (blocks, stride, dilation) in enumerate(self.STAGES[: max(levels)], start=1):
             width = 32 * 2**index
-            self.add_module(f"layer{index}", self._stage(in_channels, width, blocks, stride, dilation))
+            self.add_module(f"layer{index}", self._make_stage(in_channels, width, blocks, stride, dilation))
             in_channels = width * 4
 
     @classmethod
-    def _stage(cls, in_channels: int, width: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
+    def _make_stage(
+        cls, in_channels: int, width: int, blocks: int, stride: int, dilation: int
+    ) -> nn.Sequential:
         first = max(dilation // 2, 1)
         if stride == 1 and dilation == 1:
             convolution: nn.Module = nn.Conv2d(in_channels, width * 4, 1, bias=False)
         else:
-            convolution = cls._shortcut(in_channels, width * 4, stride, first)
+            convolution = cls._make_shortcut(in_channels, width * 4, stride, first)
         shortcut = nn.Sequential(convolution, nn.BatchNorm2d(width * 4))
         rest = [Bottleneck(width * 4, width, 1, dilation, None) for _ in range(blocks - 1)]
         return nn.Sequential(Bottleneck(in_channels, width, stride, first, shortcut), *rest)
 
     @staticmethod
-    def _shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Module:
-        """From a stage's input to where its first block is added, dilated as that block."""
+    def _make_shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Module:  # noqa: ARG004
+        """Return the shortcut of a stage's first block, with the stride and dilation of the block."""
         if stride > 1:
-            return _InnerConvolution(in_channels, out_channels, 1, stride, bias=False)
+            return _CroppedConvolution(in_channels, out_channels, 1, stride, bias=False)
         return nn.Conv2d(in_channels, out_channels, 1, bias=False)
 
-    def first_stages(self) -> list[nn.Module]:
+    def list_first_stages(self) -> list[nn.Module]:
         return [self.conv1, self.bn1, self.get_submodule("layer1")]
 
     def forward(self, *x: Tensor) -> list[Tensor]:
@@ -120,39 +122,40 @@ class DilatedResNet50(Backbone):
         return outputs
 
 
-class _InnerConvolution(nn.Conv2d):
-    """A convolution without the rim of one pixel, which a strided 3x3 without padding has no output for."""
+class _CroppedConvolution(nn.Conv2d):
+    """A convolution without the border of one pixel that a strided 3x3 without padding has no output for."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x[..., 1:-1, 1:-1])
 
 
 class StridedResNet50(DilatedResNet50):
-    """Its stage 4 strided, as its authors have it: output stride 16, a quarter of that stage's operations.
+    """ResNet-50 with a strided stage 4 as by its authors: output stride 16, a quarter of the operations
+    there.
 
     Raises:
-        ValueError: of its levels none is finer than that.
+        ValueError: no level is finer than stage 4.
     """
 
     STAGES = ((3, 1, 1), (4, 2, 1), (6, 1, 2), (3, 2, 1))
 
     def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
         if levels[0] == len(self.STAGES):
-            raise ValueError(f"level {levels[0]} lies between the responses: correlate a finer one as well")
+            raise ValueError(f"level {levels[0]} is too coarse for the response grid: add a finer level")
         super().__init__(stem, levels)
 
 
 class SiamBANResNet50(DilatedResNet50):
-    """SiamBAN's, with 3x3 shortcuts in stages 2 to 4; its state_dict has the official keys."""
+    """SiamBAN's ResNet-50, with 3x3 shortcuts in stages 2 to 4. Its state_dict has the official keys."""
 
     @staticmethod
-    def _shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Module:
+    def _make_shortcut(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Module:
         padding = 0 if stride > 1 else dilation
         return nn.Conv2d(in_channels, out_channels, 3, stride, padding, dilation, bias=False)
 
 
 class InvertedResidual(nn.Module):
-    """EfficientNet-Lite's block: expand, depth-wise, project; ReLU6, no squeeze and excitation."""
+    """EfficientNet-Lite's block: expand, depth-wise, project, with ReLU6, without squeeze and excitation."""
 
     def __init__(
         self,
@@ -186,9 +189,9 @@ class InvertedResidual(nn.Module):
 
 
 class DilatedEfficientNetLite0(Backbone):
-    """EfficientNet-Lite0 (Tan & Le, 2019; the Lite variant) up to stage 5, stages 4 and 5 dilated."""
+    """EfficientNet-Lite0 (Tan and Le, 2019) up to stage 5, with stages 4 and 5 dilated."""
 
-    # channels, blocks, expansion, kernel size, stride, dilation of the first block, of the rest
+    # Channels, blocks, expansion, kernel size, stride, dilation of the first block, of the other blocks.
     STAGES = (
         (16, 1, 1, 3, 1, 1, 1),
         (24, 2, 6, 3, 2, 1, 1),
@@ -213,7 +216,7 @@ class DilatedEfficientNetLite0(Backbone):
             self.stages.append(nn.Sequential(*stage))
             in_channels = channels
 
-    def first_stages(self) -> list[nn.Module]:
+    def list_first_stages(self) -> list[nn.Module]:
         return [self.stem, *self.stages[:2]]
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -227,7 +230,7 @@ class DilatedEfficientNetLite0(Backbone):
 
 
 class LightBackbone(Backbone):
-    """A few convolutions of stride 4, for cube crops at half the RGB crops' scale: spectra, then shape."""
+    """A small backbone of stride 4 for cube crops at half the scale of the RGB crops."""
 
     def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
         super().__init__()
@@ -253,7 +256,7 @@ class LightBackbone(Backbone):
         ]
         self.stages = nn.ModuleList(stages[: max(levels)])
 
-    def first_stages(self) -> list[nn.Module]:
+    def list_first_stages(self) -> list[nn.Module]:
         return []
 
     def forward(self, *x: Tensor) -> list[Tensor]:
@@ -267,7 +270,7 @@ class LightBackbone(Backbone):
 
 
 class _ResidualUnit(nn.Module):
-    """Depth-wise 3x3 and a 1x1, added to what came in."""
+    """A depth-wise 3x3 and a 1x1 convolution with a residual connection."""
 
     def __init__(self, channels: int, dilation: int) -> None:
         super().__init__()

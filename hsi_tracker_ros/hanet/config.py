@@ -1,4 +1,4 @@
-"""What a HA-Net is built from: the ``parameters`` of its manifest."""
+"""Configuration of a HA-Net: the `parameters` of its manifest."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from tracking_runtime.errors import ModelError
 
 @dataclass(frozen=True)
 class SpectralConfig:
-    """The hyperspectral classification branch.
+    """Configuration of the hyperspectral classification branch.
 
     Attributes:
-        backbone: ``resnet50_os16`` (the paper's ResNet-50 with the 1x1 shortcuts of its authors, stage 4
-            strided as theirs), ``resnet50_1x1`` (stage 4 dilated instead: on two CPU cores the whole HA-Net
-            takes 1.2 times as long in int8), ``resnet50`` (dilated, with SiamBAN's 3x3 shortcuts) or
-            ``light``.
-        levels: stages of the backbone that are correlated.
-        channels: of the neck and the head.
-        template_size: side of the square cube crop around the template, in pixels.
-        search_size: side of the square cube crop around the search area, in pixels.
-        wavelengths_nm: centre of each band of the first convolution; None: the first convolution is made
-            from the camera's wavelengths, whatever they are.
+        backbone: `resnet50_os16` (the paper's ResNet-50 with its authors' 1x1 shortcuts and strided stage 4),
+            `resnet50_1x1` (stage 4 dilated; the whole HA-Net takes 1.2 times as long in int8 on two CPU
+            cores), `resnet50` (dilated, with SiamBAN's 3x3 shortcuts), or `light`.
+        levels: numbers of the backbone's stages that are correlated.
+        channels: number of channels of the neck and the head.
+        template_size: side of the template's cube crop in pixels.
+        search_size: side of the search region's cube crop in pixels.
+        wavelengths_nm: center of each band of the first convolution in nm. None: the first convolution is
+            generated from the camera's wavelengths.
     """
 
     backbone: str = "resnet50_os16"
@@ -38,19 +37,19 @@ class SpectralConfig:
 
 @dataclass(frozen=True)
 class HANetConfig:
-    """The whole network. Without a spectral branch it is an RGB tracker: SiamBAN or NanoTrack.
+    """Configuration of the network. Without a spectral branch the network is SiamBAN or NanoTrack.
 
     Attributes:
-        backbone: of the RGB branch: SiamBAN on ``resnet50`` (the paper's) or ``efficientnet_lite0``, or all
-            of ``nanotrack_v1``, ``nanotrack_v2`` or ``nanotrack_v3``.
-        levels: stages of SiamBAN's backbone that are correlated.
-        channels: of SiamBAN's neck and heads.
-        pixel_mean: subtracted from BGR pixels of 0..255.
-        pixel_std: what they are divided by after that.
-        spectral: the hyperspectral classification branch, if there is one.
-        alpha: initial weight of the RGB classification in eq. 3 of the paper.
-        beta: initial weight of the hyperspectral classification in eq. 3.
-        tracking: settings of the tracker (``TrackerSettings``) that this network was tuned with, by name.
+        backbone: backbone of the RGB branch: SiamBAN on `resnet50` (the paper's) or `efficientnet_lite0`, or
+            the whole of `nanotrack_v1`, `nanotrack_v2` or `nanotrack_v3`.
+        levels: numbers of the stages of SiamBAN's backbone that are correlated.
+        channels: number of channels of SiamBAN's neck and heads.
+        pixel_mean: value subtracted from BGR pixels of 0..255.
+        pixel_std: divisor of the pixels after the subtraction.
+        spectral: hyperspectral classification branch; None: none.
+        alpha: initial weight of the RGB classification (equation 3 of the paper).
+        beta: initial weight of the hyperspectral classification (equation 3).
+        tracking: settings of the tracker (`TrackerSettings`) for this network, by name.
     """
 
     backbone: str = "resnet50"
@@ -68,25 +67,25 @@ class HANetConfig:
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> HANetConfig:
-        """The configuration that a manifest holds.
+        """Return the configuration of a manifest's parameters.
 
         Raises:
-            ModelError: a parameter is missing, unknown or of the wrong type.
+            ModelError: a parameter is missing, unknown or has a wrong type.
         """
         try:
             return dacite.from_dict(cls, dict(parameters), dacite.Config(cast=[tuple], strict=True))
         except dacite.DaciteError as error:
-            raise ModelError(f"not the parameters of a HA-Net: {error}") from error
+            raise ModelError(f"the parameters are not those of a HA-Net: {error}") from error
 
     def to_parameters(self) -> dict[str, Any]:
-        """The configuration as a manifest holds it: numbers, strings and lists."""
-        return _lists(asdict(self))
+        """Return the configuration as a manifest's parameters: numbers, strings and lists."""
+        return _convert_tuples(asdict(self))
 
 
-def _lists(value: Any) -> Any:
+def _convert_tuples(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _lists(item) for key, item in value.items()}
-    return [_lists(item) for item in value] if isinstance(value, tuple) else value
+        return {key: _convert_tuples(item) for key, item in value.items()}
+    return [_convert_tuples(item) for item in value] if isinstance(value, tuple) else value
 
 
 SIAMBAN_R50 = HANetConfig()

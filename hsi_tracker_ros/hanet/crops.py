@@ -1,7 +1,7 @@
-"""The square crops that the network sees, and the way back from them.
+"""Square crops of an image, the inputs of the network.
 
-A crop's pixel u lies at ``x = centre + (u - size / 2) * side / size`` in the image, in the geometry of
-``tracking_runtime.boxes`` (pixel centres at integers + 0.5), so box to crop and back is exact.
+Pixel u of a crop is at `x = center + (u - size / 2) * side / size` in the image. Pixel centers are at
+integers + 0.5, as in `tracking_runtime.boxes`, so that converting a box to a crop and back is exact.
 """
 
 from __future__ import annotations
@@ -15,83 +15,89 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hsi_tracker_ros.cubes.channelwise import filtered
+from hsi_tracker_ros.cubes.channelwise import apply_channelwise
 from hsi_tracker_ros.hanet.config import HANetConfig
 
-CONTEXT = 0.5
-_STEPS = 8  # per pixel
+CONTEXT = 0.5  # context around a box, as a fraction of its mean side
+_STEPS_PER_PIXEL = 8
 
 
 @dataclass(frozen=True)
 class SquareCrop:
-    """A square of an image, its centre and side in image pixels."""
+    """A square of an image: center and side in pixels of the image."""
 
     x: float
     y: float
     side: float
 
-    def moved(self, dx: float, dy: float) -> SquareCrop:
-        """The same square in an image whose origin is elsewhere."""
+    def translate(self, dx: float, dy: float) -> SquareCrop:
+        """Return the square moved by (dx, dy) pixels."""
         return SquareCrop(self.x + dx, self.y + dy, self.side)
 
-    def settled(self) -> SquareCrop:
-        """The square at the nearest eighths of a pixel.
+    def round_to_eighths(self) -> SquareCrop:
+        """Return the square rounded to eighths of a pixel.
 
-        Crops jump with their place, by whole grey levels, and engines differ in the last bits of a box: such
-        bits do not move what is looked at, so that tracks do not depend on the engine.
+        Engines differ in the last bits of a box. A rounded crop has equal pixels on every engine, so that
+        tracks do not depend on the engine.
         """
-        x, y, side = (round(value * _STEPS) / _STEPS for value in (self.x, self.y, self.side))
-        return SquareCrop(x, y, max(side, 1 / _STEPS))
+        x, y, side = (
+            round(value * _STEPS_PER_PIXEL) / _STEPS_PER_PIXEL for value in (self.x, self.y, self.side)
+        )
+        return SquareCrop(x, y, max(side, 1 / _STEPS_PER_PIXEL))
 
-    def window(self, height: int, width: int) -> tuple[slice, slice]:
-        """Rows and columns of an image that the square covers, and a pixel of rim; empty if none."""
+    def compute_window(self, height: int, width: int) -> tuple[slice, slice]:
+        """Return the rows and columns of an image under the square and one pixel around it; empty
+        if outside.
+        """
         half = self.side / 2 + 1
-        rows = _span(self.y - half, self.y + half, height)
-        columns = _span(self.x - half, self.x + half, width)
+        rows = _make_slice(self.y - half, self.y + half, height)
+        columns = _make_slice(self.x - half, self.x + half, width)
         return rows, columns
 
-    def holds(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which of points ``(n, 2)`` of the image lie in the square."""
+    def contains(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Return which points `(n, 2)` of the image are in the square."""
         return np.asarray((np.abs(points - (self.x, self.y)) < self.side / 2).all(axis=1), bool)
 
-    def corners_inside(self, box: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-        """Left, top, right, bottom, in pixels of the crop, of a box x, y, width, height of the image."""
+    def compute_crop_corners(self, box: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+        """Return left, top, right, bottom of a box x, y, width, height of the image, in pixels of
+        the crop.
+        """
         x, y, width, height = box
         corners = np.array([x, y, x + width, y + height])
         return (corners - (self.x, self.y, self.x, self.y)) * size / self.side + size / 2
 
 
-def _span(low: float, high: float, length: int) -> slice:
+def _make_slice(low: float, high: float, length: int) -> slice:
     start = min(max(math.floor(low), 0), length)
     return slice(start, max(min(math.ceil(high), length), start))
 
 
-def template_side(box: NDArray[np.float64]) -> float:
-    """Side of the square around a box that the template shows: the box with half its mean side around it."""
+def compute_template_side(box: NDArray[np.float64]) -> float:
+    """Return the side of the template's square around a box: the box with half its mean side as context."""
     width, height = box[2:]
     context = CONTEXT * (width + height)
     return math.sqrt((width + context) * (height + context))
 
 
-def search_side(box: NDArray[np.float64]) -> float:
-    """Side of the square around a box that the search crop shows, at the template's scale."""
-    return template_side(box) * HANetConfig.search_size / HANetConfig.template_size
+def compute_search_side(box: NDArray[np.float64]) -> float:
+    """Return the side of the search region's square around a box, at the scale of the template."""
+    return compute_template_side(box) * HANetConfig.search_size / HANetConfig.template_size
 
 
-def cut(image: NDArray[Any], crop: SquareCrop, size: int, fill: ArrayLike) -> NDArray[Any]:
-    """A square of an image at ``size`` x ``size`` pixels, ``fill`` where the image has none.
+def cut_crop(image: NDArray[Any], crop: SquareCrop, size: int, fill: ArrayLike) -> NDArray[Any]:
+    """Cut a square out of an image and resize it to `size` x `size` pixels.
 
     Args:
-        image: ``(height, width, channels)``.
-        crop: which square.
-        size: pixels of the result.
-        fill: value outside the image: one of all channels, or of each, of which there are four at most.
+        image: the image, `(height, width, channels)`.
+        crop: the square.
+        size: side of the result in pixels.
+        fill: value outside the image: one for all channels, or one for each of at most four channels.
     """
     scale = crop.side / size
     offset = scale * (1 - size) / 2 - 0.5
     matrix = np.array([[scale, 0, crop.x + offset], [0, scale, crop.y + offset]])
-    border = [float(value) for value in np.resize(fill, 4)]  # which further channels have again
-    return filtered(
+    border = [float(value) for value in np.resize(fill, 4)]  # repeated for further channels
+    return apply_channelwise(
         image,
         partial(
             cv2.warpAffine,

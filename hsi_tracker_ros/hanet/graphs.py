@@ -1,6 +1,6 @@
-"""HA-Net's two halves as graphs of static shapes, batched over targets, which every engine takes.
+"""The template half and the search half of HA-Net as graphs of static shapes, batched over targets.
 
-What the template half gives is among the inputs of the search half: nothing of a target is frozen into it.
+The kernels of the template half are inputs of the search half. An engine is compiled once for all targets.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hsi_tracker_ros.cubes.camera_presets import preset
+from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
 from hsi_tracker_ros.cubes.decoder import Decoder
 from hsi_tracker_ros.hanet.config import PRESETS
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from hsi_tracker_ros.hanet.weights import load_network
 from tracking_runtime.engines import Graph
-from tracking_runtime.engines.model_graphs import UNTRAINED
+from tracking_runtime.engines.model_graphs import UNTRAINED_PREFIX
 from tracking_runtime.errors import ModelError
 
 RGB = "rgb"
 MAPS = ("first", "online", "distances")
 
-_LOC = 1
+_LOC = 1  # index of the box kernels
 
 
 class TemplateGraph(nn.Module):
-    """Crops of ``(batch, size, size, channels)`` to the kernels of their templates."""
+    """The template half: crops `(batch, size, size, channels)` to the kernels of templates."""
 
     def __init__(self, network: SiameseNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, *crops: Tensor) -> tuple[Tensor, ...]:
-        return self.network.encode_template(*_planes(self.network, crops))
+        return self.network.encode_template(*_to_channels_first(self.network, crops))
 
 
 class SearchGraph(nn.Module):
-    """Crops and the kernels of two templates of each to maps of the responses."""
+    """The search half: crops and the kernels of two templates each to response maps."""
 
     def __init__(self, network: SiameseNetwork) -> None:
         super().__init__()
@@ -49,49 +49,59 @@ class SearchGraph(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         crops, kernels = len(self.network.crop_names), len(self.network.kernel_names)
         template = inputs[crops : crops + kernels]
-        planes = _planes(self.network, inputs[:crops])
+        planes = _to_channels_first(self.network, inputs[:crops])
         return self.network.search(planes, template, inputs[crops + kernels :])
 
 
-def _planes(network: nn.Module, crops: Sequence[Tensor]) -> list[Tensor]:
-    """Channels first. Bytes are cast before they are moved: TensorRT does nothing else with them."""
+def _to_channels_first(network: nn.Module, crops: Sequence[Tensor]) -> list[Tensor]:
+    """Move the channels to the front. The cast comes first because TensorRT can do nothing else
+    with bytes.
+    """
     dtype = next(network.parameters()).dtype
     return [crop.to(dtype).permute(0, 3, 1, 2) for crop in crops]
 
 
-def online_part(kernels: Sequence[Any]) -> tuple[Any, ...]:
-    """What the search takes of an online template: all but the box, which is always the first template's."""
-    return tuple(each for index, each in enumerate(kernels) if index != _LOC)
+def select_online_kernels(kernels: Sequence[Any]) -> tuple[Any, ...]:
+    """Return the kernels that an online template contributes: all but the box kernels of the first
+    template.
+    """
+    return tuple(kernel for index, kernel in enumerate(kernels) if index != _LOC)
 
 
-def template_graph(network: SiameseNetwork, batch: int, name: str) -> Graph:
-    """The template half for so many targets; the network's bands are fixed."""
-    examples = _crops(network, batch, "template")
+def make_template_graph(network: SiameseNetwork, batch: int, name: str) -> Graph:
+    """Return the template graph of a network with fixed bands, for `batch` targets."""
+    examples = _make_example_crops(network, batch, "template")
     module = TemplateGraph(network).eval()
-    return Graph(f"{name} template", module, examples, network.crop_names, _kernel_names(network))
+    return Graph(f"{name} template", module, examples, network.crop_names, _list_kernel_names(network))
 
 
-def search_graph(network: SiameseNetwork, batch: int, name: str) -> Graph:
-    """The search half for so many targets; the network's bands are fixed."""
+def make_search_graph(network: SiameseNetwork, batch: int, name: str) -> Graph:
+    """Return the search graph of a network with fixed bands, for `batch` targets."""
     with torch.no_grad():
-        given = TemplateGraph(network).eval()(*_crops(network, 1, "template"))
-    template = tuple(kernel.contiguous() for kernel in given)
-    kernels = _kernel_names(network)
-    examples = (*_crops(network, 1, "search"), *template, *online_part(template))
-    inputs = (*network.crop_names, *kernels, *(f"online_{kernel}" for kernel in online_part(kernels)))
-    single = Graph(f"{name} search x1", SearchGraph(network).eval(), examples, inputs, MAPS)
+        example_kernels = TemplateGraph(network).eval()(*_make_example_crops(network, 1, "template"))
+    template = tuple(kernel.contiguous() for kernel in example_kernels)
+    kernels = _list_kernel_names(network)
+    examples = (*_make_example_crops(network, 1, "search"), *template, *select_online_kernels(template))
+    inputs = (
+        *network.crop_names,
+        *kernels,
+        *(f"online_{kernel}" for kernel in select_online_kernels(kernels)),
+    )
+    graph = Graph(f"{name} search x1", SearchGraph(network).eval(), examples, inputs, MAPS)
     if batch == 1:
-        return single
+        return graph
     examples = tuple(torch.cat([example] * batch) for example in examples)
-    return replace(single, name=f"{name} search x{batch}", examples=examples, single=single)
+    return replace(graph, name=f"{name} search x{batch}", examples=examples, per_item_graph=graph)
 
 
-def _kernel_names(network: SiameseNetwork) -> tuple[str, ...]:
+def _list_kernel_names(network: SiameseNetwork) -> tuple[str, ...]:
     return tuple(f"{name}_kernels" for name in network.kernel_names)
 
 
-def _crops(network: SiameseNetwork, batch: int, side: str) -> tuple[Tensor, ...]:
-    """BGR pixels, and where there is a spectral branch a cube relative to its frame's mean."""
+def _make_example_crops(network: SiameseNetwork, batch: int, side: str) -> tuple[Tensor, ...]:
+    """Return BGR crops, and cube crops relative to the mean of the frame if the network has a spectral
+    branch.
+    """
     image, *cube = network.crop_sizes(side)
     spectral = network.config.spectral
     bands = () if spectral is None else spectral.wavelengths_nm or ()
@@ -101,52 +111,56 @@ def _crops(network: SiameseNetwork, batch: int, side: str) -> tuple[Tensor, ...]
     )
 
 
-def model_graphs(model: str, batches: Sequence[int] = (1,), camera: str = "") -> list[Graph]:
-    """Every graph of a model.
+def make_model_graphs(model: str, batches: Sequence[int] = (1,), camera: str = "") -> list[Graph]:
+    """Return all graphs of a model.
 
     Args:
-        model: name or path; ``untrained:`` and a preset: that network with random weights, to be measured.
-        batches: numbers of targets for which there is a search graph; none: for one.
-        camera: known camera, for which a model that fits any is fixed; ``rgb``: the RGB branch alone.
+        model: name or path of the model. `untrained:` and a preset: the preset with random weights, for
+            benchmarks.
+        batches: numbers of targets with a search graph each; empty: one target.
+        camera: name of the camera for which a model for any camera is fixed. `rgb`: the RGB branch alone.
 
     Raises:
-        ModelError: there is no such model, or it fits any camera and none is given.
-        SourceError: there is no such camera.
+        ModelError: the model does not exist, or it fits any camera and `camera` is empty.
+        SourceError: the camera is unknown.
     """
     network = open_network(model)
-    name = Path(model.removeprefix(UNTRAINED)).stem
+    name = Path(model.removeprefix(UNTRAINED_PREFIX)).stem
     if isinstance(network, HANet):
-        network, name = _for_camera(network, name, camera)
-    searches = (search_graph(network, batch, name) for batch in batches or (1,))
-    return [template_graph(network, 1, name), *searches]
+        network, name = _select_for_camera(network, name, camera)
+    searches = (make_search_graph(network, batch, name) for batch in batches or (1,))
+    return [make_template_graph(network, 1, name), *searches]
 
 
-def _for_camera(network: HANet, name: str, camera: str) -> tuple[SiameseNetwork, str]:
+def _select_for_camera(network: HANet, name: str, camera: str) -> tuple[SiameseNetwork, str]:
     if camera == RGB:
-        return network.rgb_alone(), f"{name} {RGB}"
+        return network.extract_rgb_network(), f"{name} {RGB}"
     spectral = network.config.spectral
     if spectral is None or spectral.wavelengths_nm is not None:
         return network, name
     if not camera:
-        raise ModelError(f"model {name} fits any camera: say which, by --camera")
-    bands = Decoder(preset(camera)).cube_camera
-    assert bands is not None, "a camera that is known by name has bands"
+        raise ModelError(f"model {name} fits any camera: name one by --camera")
+    bands = Decoder(find_camera_preset(camera)).cube_camera
+    assert bands is not None, "a camera preset has bands"
     return network.bake(bands.wavelengths_nm), name
 
 
 def open_network(model: str) -> SiameseNetwork:
-    """The network of a model.
+    """Return the network of a model.
 
     Args:
-        model: as of ``model_graphs``.
+        model: name or path of the model, or `untrained:` and a preset.
 
     Raises:
-        ModelError: there is no such model.
+        ModelError: the model does not exist.
     """
-    if not model.startswith(UNTRAINED):
+    if not model.startswith(UNTRAINED_PREFIX):
         return load_network(model)
-    config = PRESETS.get(model.removeprefix(UNTRAINED))
+    config = PRESETS.get(model.removeprefix(UNTRAINED_PREFIX))
     if config is None or config.spectral is None:
-        raise ModelError(f"no network named {model}; there are {UNTRAINED}hanet_r50, {UNTRAINED}hanet_edge")
+        raise ModelError(
+            f"network {model} is unknown; available: {UNTRAINED_PREFIX}hanet_r50, "
+            f"{UNTRAINED_PREFIX}hanet_edge"
+        )
     torch.manual_seed(0)
     return HANet(config).eval()

@@ -1,7 +1,7 @@
 """Correlation heads of SiamBAN (Chen et al., 2020, section 3.2), split into template and search side.
 
-A template is encoded once into kernels, ``(batch, levels, channels, 5, 5)``; the search side correlates its
-features with them. The kernels are inputs, never constants, so an engine is compiled once for all targets.
+A template is encoded once into kernels `(batch, levels, channels, 5, 5)`. The search side correlates its
+features with the kernels. The kernels are inputs, so that an engine is compiled once for all targets.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-USUAL_DISTANCE = 32.0
-"""From a target's middle to its sides in search pixels, as template and search crops are cut."""
+INITIAL_BOX_DISTANCE = 32.0
+"""Distance from a target's center to its sides in search pixels, for which crops are scaled."""
 
 
 def correlate(features: Tensor, kernels: Tensor) -> Tensor:
-    """Depth-wise cross-correlation of each sample with its own kernels, as one grouped convolution.
+    """Correlate each sample with its own kernels channel by channel, as one grouped convolution.
 
     Args:
-        features: ``(batch, channels, height, width)``.
-        kernels: ``(batch, channels, k, k)``.
+        features: features, `(batch, channels, height, width)`.
+        kernels: kernels, `(batch, channels, k, k)`.
 
     Returns:
-        ``(batch, channels, height - k + 1, width - k + 1)``.
+        The correlation, `(batch, channels, height - k + 1, width - k + 1)`.
     """
     batch, channels, height, width = features.shape
     size = kernels.shape[-1]
@@ -37,27 +37,27 @@ def correlate(features: Tensor, kernels: Tensor) -> Tensor:
 
 
 class DepthwiseCorrelation(nn.Module):
-    """One branch of one level: features of both sides, their correlation, and what is read from it."""
+    """One branch of one level: adapted features of both sides, their correlation, and its output layers."""
 
     def __init__(self, channels: int, outputs: int) -> None:
         super().__init__()
-        self.conv_kernel = self._adapt(channels, 3)
-        self.conv_search = self._adapt(channels, 3)
-        self.head = nn.Sequential(*self._adapt(channels, 1), nn.Conv2d(channels, outputs, 1))
+        self.conv_kernel = self._make_adapter(channels, 3)
+        self.conv_search = self._make_adapter(channels, 3)
+        self.head = nn.Sequential(*self._make_adapter(channels, 1), nn.Conv2d(channels, outputs, 1))
 
     @staticmethod
-    def _adapt(channels: int, kernel_size: int) -> nn.Sequential:
+    def _make_adapter(channels: int, kernel_size: int) -> nn.Sequential:
         convolution = nn.Conv2d(channels, channels, kernel_size, bias=False)
         return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
 
     def forward(self, search: Tensor, kernels: Sequence[Tensor]) -> list[Tensor]:
-        """The output map of the search features for each set of kernels ``(batch, channels, 5, 5)``."""
+        """Return the output map of the search features for each set of kernels `(batch, channels, 5, 5)`."""
         search = self.conv_search(search)
         return [self.head(correlate(search, kernel)) for kernel in kernels]
 
 
 class ClassificationLevel(nn.Module):
-    """Classification only: what the hyperspectral branch has (paper, section 2.2)."""
+    """Classification of one level, as in the hyperspectral branch (paper, section 2.2)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -65,51 +65,51 @@ class ClassificationLevel(nn.Module):
 
 
 class BoxLevel(ClassificationLevel):
-    """Classification and regression of one level."""
+    """Classification and box regression of one level."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
         self.loc = DepthwiseCorrelation(channels, 4)
-        nn.init.constant_(self.loc.head.get_parameter("3.bias"), math.log(USUAL_DISTANCE))
+        nn.init.constant_(self.loc.head.get_parameter("3.bias"), math.log(INITIAL_BOX_DISTANCE))
 
 
 class ClassificationHead(nn.Module):
-    """Background and target logits, a soft-max weighted sum over levels."""
+    """Logits of background and target, summed over levels with soft-max weights."""
 
     def __init__(self, levels: Sequence[int], channels: int) -> None:
         super().__init__()
         self._names = [f"box{level}" for level in levels]
         for name in self._names:
-            self.add_module(name, self._level(channels))
+            self.add_module(name, self._make_level(channels))
         self.cls_weight = nn.Parameter(torch.ones(len(levels)))
 
     @staticmethod
-    def _level(channels: int) -> nn.Module:
+    def _make_level(channels: int) -> nn.Module:
         return ClassificationLevel(channels)
 
-    def _branches(self, branch: str) -> list[nn.Module]:
+    def _list_branches(self, branch: str) -> list[nn.Module]:
         return [self.get_submodule(f"{name}.{branch}") for name in self._names]
 
-    def _kernels(self, branch: str, template: Sequence[Tensor]) -> Tensor:
-        pairs = zip(self._branches(branch), template, strict=True)
+    def _compute_kernels(self, branch: str, template: Sequence[Tensor]) -> Tensor:
+        pairs = zip(self._list_branches(branch), template, strict=True)
         return torch.stack([level.get_submodule("conv_kernel")(z) for level, z in pairs], dim=1)
 
     def classification_kernels(self, template: Sequence[Tensor]) -> Tensor:
-        """Kernels ``(batch, levels, channels, 5, 5)`` of template features, one tensor per level."""
-        return self._kernels("cls", template)
+        """Return the kernels `(batch, levels, channels, 5, 5)` of template features, one tensor per level."""
+        return self._compute_kernels("cls", template)
 
     def classify(self, search: Sequence[Tensor], templates: Sequence[Tensor]) -> list[Tensor]:
-        """Logits ``(batch, 2, 25, 25)`` of the search features for each of several templates' kernels."""
+        """Return the logits `(batch, 2, 25, 25)` of the search features for each template's kernels."""
         weights = torch.softmax(self.cls_weight, 0)
         levels = [
             level(x, [kernels[:, index] for kernels in templates])
-            for index, (level, x) in enumerate(zip(self._branches("cls"), search, strict=True))
+            for index, (level, x) in enumerate(zip(self._list_branches("cls"), search, strict=True))
         ]
-        return [weighted_sum(weights, maps) for maps in zip(*levels, strict=True)]
+        return [compute_weighted_sum(weights, maps) for maps in zip(*levels, strict=True)]
 
 
 class BoxHead(ClassificationHead):
-    """SiamBAN's MultiBAN: classification, and distances to the box's four sides in search pixels."""
+    """SiamBAN's MultiBAN: classification, and distances to the four sides of the box in search pixels."""
 
     def __init__(self, levels: Sequence[int], channels: int) -> None:
         super().__init__(levels, channels)
@@ -117,22 +117,24 @@ class BoxHead(ClassificationHead):
         self.loc_scale = nn.Parameter(torch.ones(len(levels)))
 
     @staticmethod
-    def _level(channels: int) -> nn.Module:
+    def _make_level(channels: int) -> nn.Module:
         return BoxLevel(channels)
 
     def regression_kernels(self, template: Sequence[Tensor]) -> Tensor:
-        """Kernels ``(batch, levels, channels, 5, 5)`` of template features, one tensor per level."""
-        return self._kernels("loc", template)
+        """Return the kernels `(batch, levels, channels, 5, 5)` of template features, one tensor per level."""
+        return self._compute_kernels("loc", template)
 
     def regress(self, search: Sequence[Tensor], kernels: Tensor) -> Tensor:
-        """Left, top, right, bottom distances ``(batch, 4, 25, 25)`` from each point, in search pixels."""
+        """Return the left, top, right, bottom distances `(batch, 4, 25, 25)` of each point in
+        search pixels.
+        """
         maps = []
-        for index, (level, x) in enumerate(zip(self._branches("loc"), search, strict=True)):
+        for index, (level, x) in enumerate(zip(self._list_branches("loc"), search, strict=True)):
             (offsets,) = level(x, [kernels[:, index]])
             maps.append(torch.exp(offsets * self.loc_scale[index]))
-        return weighted_sum(torch.softmax(self.loc_weight, 0), maps)
+        return compute_weighted_sum(torch.softmax(self.loc_weight, 0), maps)
 
 
-def weighted_sum(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
-    """The sum of maps, each times its weight."""
+def compute_weighted_sum(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
+    """Return the weighted sum of maps."""
     return torch.stack([weight * item for weight, item in zip(weights, maps, strict=True)]).sum(dim=0)

@@ -1,4 +1,4 @@
-"""HA-Net, or its RGB branch alone, ready to run for one camera: two compiled graphs, arrays in and out."""
+"""HA-Net, or its RGB branch, compiled for one camera: arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_tracker_ros.hanet.config import HANetConfig
-from hsi_tracker_ros.hanet.graphs import online_part, search_graph, template_graph
+from hsi_tracker_ros.hanet.graphs import make_search_graph, make_template_graph, select_online_kernels
 from hsi_tracker_ros.hanet.network import SiameseNetwork
 from tracking_runtime.engines import Engine, EngineSettings, load_engine, load_engines
 
 Floats = NDArray[np.float32]
 Kernels = tuple[Floats, ...]
-"""A template as the search graph takes it: the kernels of ``SiameseNetwork.kernel_names``."""
+"""The template of a target as inputs of the search graph, in the order of `SiameseNetwork.kernel_names`."""
 
 
-class Maps(NamedTuple):
-    """What a search gives: by how many logits target exceeds background, and distances to the box.
+class ResponseMaps(NamedTuple):
+    """The outputs of a search: logits of target minus background, and box distances.
 
     Attributes:
-        first: ``(targets, size, size)`` by the first template.
-        online: ``(targets, size, size)`` by the online template.
-        loc: left, top, right, bottom ``(targets, 4, size, size)`` in search pixels, by the first template.
+        first: logits for the first template, `(targets, size, size)`.
+        online: logits for the online template, `(targets, size, size)`.
+        loc: left, top, right, bottom distances in search pixels for the first template,
+            `(targets, 4, size, size)`.
     """
 
     first: Floats
@@ -33,24 +34,24 @@ class Maps(NamedTuple):
 
 
 class SiameseModel:
-    """The network's two halves on an engine.
+    """The two halves of a network on an engine.
 
-    Shapes are static: a search graph is compiled for one target, and by ``prepare`` for 2, 4, 8, ...; a
-    search uses those that there are, not always filled, one after the other, and never waits for a compiler,
-    which another thread may run meanwhile.
+    Shapes are static. A search graph is compiled for one target, and by `compile_for_batch` for 2, 4, 8, ...
+    targets. A search runs the compiled graphs one after the other, also partly filled. A search never waits
+    for the compiler, which may run in another thread.
 
     Args:
-        network: its bands fixed (``HANet.bake``), if it has any.
-        settings: of the engine.
-        name: for logs.
+        network: the network. Its bands must be fixed (`HANet.bake`).
+        settings: settings of the engine.
+        name: name of the model, for logs.
 
     Attributes:
-        config: what the network is built from.
-        wavelengths_nm: of the cubes that it takes; None: it takes none, but pictures.
-        grid: where the responses of a search crop lie.
+        config: configuration of the network.
+        wavelengths_nm: wavelengths of the cubes in nm; None for a network without a spectral branch.
+        grid: positions of the responses in a search crop.
 
     Raises:
-        ValueError: the network's bands are not fixed.
+        ValueError: the bands of the network are not fixed.
         EngineError: no engine works.
     """
 
@@ -59,70 +60,75 @@ class SiameseModel:
     ) -> None:
         spectral = network.config.spectral
         if spectral is not None and spectral.wavelengths_nm is None:
-            raise ValueError("bake the network for a camera first")
+            raise ValueError("the bands of the network must be fixed: call HANet.bake first")
         self.config: HANetConfig = network.config
         self.wavelengths_nm = None if spectral is None else spectral.wavelengths_nm
         self.grid = network.rgb.grid
-        self._network, self._settings, self._name = network.eval(), settings or EngineSettings(), name
-        graphs = template_graph(self._network, 1, name), search_graph(self._network, 1, name)
+        self._network = network.eval()
+        self._settings = settings or EngineSettings()
+        self._name = name
+        graphs = make_template_graph(self._network, 1, name), make_search_graph(self._network, 1, name)
         self._template, search = load_engines(graphs, self._settings)
         self._searches: dict[int, Engine] = {1: search}
 
     def crop_sizes(self, side: str) -> tuple[int, ...]:
-        """Pixels along the side of each input's crop, of the ``template`` or the ``search`` side."""
+        """Return the side in pixels of each input's crop, for `side` `template` or `search`."""
         return self._network.crop_sizes(side)
 
     @property
     def description(self) -> str:
-        """The engine that runs it."""
+        """Description of the engine."""
         return self._searches[1].description
 
     @property
-    def largest_batch(self) -> int:
-        """Targets that one run of a search graph takes at most."""
+    def max_batch(self) -> int:
+        """Largest number of targets of one run of a search graph."""
         return max(self._searches)
 
-    def prepare(self, targets: int) -> None:
-        """Compile a search graph for this many targets at once. Raises EngineError if no engine works."""
+    def compile_for_batch(self, targets: int) -> None:
+        """Compile a search graph for this many targets. Raise EngineError if no engine works."""
         batch = 1 << (targets - 1).bit_length()
         if batch in self._searches:
             return
-        graph = search_graph(self._network, batch, self._name)
+        graph = make_search_graph(self._network, batch, self._name)
         self._searches = {**self._searches, batch: load_engine(graph, self._settings)}
 
-    def encode(self, *crops: NDArray[Any]) -> Kernels:
-        """Kernels of one template, without the leading axis of targets.
+    def encode_template(self, *crops: NDArray[Any]) -> Kernels:
+        """Return the kernels of one template, without the batch axis.
 
         Args:
-            crops: BGR ``(127, 127, 3)`` uint8, and where the network has a spectral branch
-                ``(size, size, bands)`` relative to the frame's mean in each band.
+            crops: BGR crop `(127, 127, 3)` uint8, and for a network with a spectral branch a cube crop
+                `(size, size, bands)` relative to the frame's mean in each band.
         """
         return tuple(array[0] for array in self._template.run(*(crop[None] for crop in crops)))
 
-    def search(self, crops: Sequence[NDArray[Any]], first: Kernels, online: Kernels) -> Maps:
-        """Responses of search crops, each to its own two templates.
+    def search(self, crops: Sequence[NDArray[Any]], first: Kernels, online: Kernels) -> ResponseMaps:
+        """Return the responses of search crops to the two templates of each.
 
         Args:
-            crops: as of ``encode``, stacked over targets: BGR ``(targets, 255, 255, 3)``, ...
+            crops: crops as for `encode_template`, stacked over targets: BGR `(targets, 255, 255, 3)`, ...
             first: kernels of the first templates, stacked.
             online: kernels of the online templates, stacked.
         """
-        inputs = [*crops, *first, *online_part(online)]
-        searches, parts, done, count = self._searches, [], 0, len(crops[0])
-        while done < count:
-            batch = _batch(searches, count - done)
-            rows = slice(done, done + batch)
-            parts.append(searches[batch].run(*(array[rows] for array in inputs)))
-            done += batch
-        return Maps(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        inputs = [*crops, *first, *select_online_kernels(online)]
+        engines = self._searches
+        num_targets = len(crops[0])
+        outputs = []
+        start = 0
+        while start < num_targets:
+            batch = _choose_batch(engines, num_targets - start)
+            rows = slice(start, start + batch)
+            outputs.append(engines[batch].run(*(array[rows] for array in inputs)))
+            start += batch
+        return ResponseMaps(*(np.concatenate(parts) for parts in zip(*outputs, strict=True)))
 
 
-def _batch(sizes: Collection[int], targets: int) -> int:
-    """Size of the next graph to run: one more than half used, or else the largest that is full."""
+def _choose_batch(sizes: Collection[int], targets: int) -> int:
+    """Return the batch of the next graph to run: one more than half full, else the largest full one."""
     fitting = [size for size in sizes if targets <= size < 2 * targets]
     return min(fitting) if fitting else max(size for size in sizes if size <= targets)
 
 
-def stack(kernels: list[Kernels]) -> Kernels:
-    """Kernels of several targets as one batch."""
+def stack_kernels(kernels: list[Kernels]) -> Kernels:
+    """Stack the kernels of several targets to one batch."""
     return tuple(np.stack(arrays) for arrays in zip(*kernels, strict=True))

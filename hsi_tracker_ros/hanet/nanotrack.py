@@ -1,8 +1,8 @@
-"""NanoTrack, versions 1 to 3 (HonglinChu, SiamTrackers): SiamBAN in little, as an RGB branch.
+"""NanoTrack, versions 1 to 3 (HonglinChu, SiamTrackers), as an RGB branch.
 
-A MobileNetV3 of stride 16; template and search features are correlated pixel by pixel (each of the 64
-template pixels is a kernel of size 1), in version 3 channel by channel as well. The state_dict has the
-official keys, but for ``neck``, which the official network never uses.
+A MobileNetV3 of stride 16. Template and search features are correlated pixel by pixel (each of the 64
+template pixels is a kernel of size 1), in version 3 also channel by channel. The state_dict has the official
+keys, without `neck`, which the official network does not use.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TEMPLATE_MIDDLE = slice(2, 6)
 
 
 class SqueezeExcite(nn.Module):
-    """Weighs channels by what they are on average over the image."""
+    """Weights for the channels, computed from their means over the image."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -49,21 +49,21 @@ class MobileBlock(nn.Module):
         def activation() -> nn.Module:
             return nn.Hardswish() if hard else nn.ReLU(inplace=True)
 
-        weigh = SqueezeExcite(width) if excite else nn.Identity()
+        attention = SqueezeExcite(width) if excite else nn.Identity()
         depthwise: list[nn.Module] = [
             nn.Conv2d(width, width, kernel, stride, kernel // 2, groups=width, bias=False),
             nn.BatchNorm2d(width),
         ]
         project: list[nn.Module] = [nn.Conv2d(width, outputs, 1, bias=False), nn.BatchNorm2d(outputs)]
         if inputs == width:
-            layers: list[nn.Module] = [*depthwise, activation(), weigh, *project]
+            layers: list[nn.Module] = [*depthwise, activation(), attention, *project]
         else:
             expand: list[nn.Module] = [
                 nn.Conv2d(inputs, width, 1, bias=False),
                 nn.BatchNorm2d(width),
                 activation(),
             ]
-            layers = [*expand, *depthwise, weigh, activation(), *project]
+            layers = [*expand, *depthwise, attention, activation(), *project]
         self.conv = nn.Sequential(*layers)
         self.identity = stride == 1 and inputs == outputs
 
@@ -97,7 +97,7 @@ class MobileBackbone(Backbone):
             channels = outputs
         self.features = nn.Sequential(*layers)
 
-    def first_stages(self) -> list[nn.Module]:
+    def list_first_stages(self) -> list[nn.Module]:
         return [self.features[:4]]
 
     def forward(self, x: Tensor) -> list[Tensor]:
@@ -105,7 +105,7 @@ class MobileBackbone(Backbone):
 
 
 class ChannelAttention(nn.Module):
-    """Weighs the template's pixels by how they respond on average."""
+    """Weights for the template's pixels, computed from their mean responses."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,14 +118,14 @@ class ChannelAttention(nn.Module):
 
 
 class PixelCorrelation(nn.Module):
-    """Each template pixel against each search pixel, ``(batch, 64, 16, 16)``, weighed (version 1)."""
+    """Weighted responses of each template pixel at each search pixel, `(batch, 64, 16, 16)` (version 1)."""
 
     def __init__(self) -> None:
         super().__init__()
         self.CA_layer = ChannelAttention()
 
     def kernels(self, template: Tensor) -> Tensor:
-        """``(batch, channels, 64)`` of features ``(batch, channels, 8, 8)``."""
+        """Return kernels `(batch, channels, 64)` of features `(batch, channels, 8, 8)`."""
         return template.flatten(2)
 
     def forward(self, search: Tensor, kernels: Tensor) -> Tensor:
@@ -135,11 +135,11 @@ class PixelCorrelation(nn.Module):
 
 
 class AdaptedPixelCorrelation(PixelCorrelation):
-    """The same after a convolution of either side (version 2)."""
+    """Pixel correlation after a convolution of both sides (version 2)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv_kernel, self.conv_search = _adapt(channels), _adapt(channels)
+        self.conv_kernel, self.conv_search = _make_adapter(channels), _make_adapter(channels)
 
     def kernels(self, template: Tensor) -> Tensor:
         return super().kernels(self.conv_kernel(template))
@@ -149,7 +149,7 @@ class AdaptedPixelCorrelation(PixelCorrelation):
 
 
 class SmoothedPixelCorrelation(AdaptedPixelCorrelation):
-    """The same with its responses averaged by learnt weights, ``(batch, 64, 15, 15)`` (version 3)."""
+    """Adapted pixel correlation with smoothed responses, `(batch, 64, 15, 15)` (version 3)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
@@ -166,14 +166,16 @@ class SmoothedPixelCorrelation(AdaptedPixelCorrelation):
 
 
 class DepthwiseCorrelation(nn.Module):
-    """The middle 4 x 4 of the template against the search features, channel by channel (version 3)."""
+    """Channel-wise correlation of the template's central 4 x 4 features with the search features
+    (version 3).
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv_kernel, self.conv_search = _adapt(channels), _adapt(channels)
+        self.conv_kernel, self.conv_search = _make_adapter(channels), _make_adapter(channels)
 
     def kernels(self, template: Tensor) -> Tensor:
-        """``(batch, channels, 16)`` of features ``(batch, channels, 8, 8)``."""
+        """Return kernels `(batch, channels, 16)` of features `(batch, channels, 8, 8)`."""
         return self.conv_kernel(template[..., _TEMPLATE_MIDDLE, _TEMPLATE_MIDDLE]).flatten(2)
 
     def forward(self, search: Tensor, kernels: Tensor) -> Tensor:
@@ -182,16 +184,16 @@ class DepthwiseCorrelation(nn.Module):
 
 
 class HeadV1(nn.Module):
-    """One correlation for classification and regression."""
+    """Head with one correlation for classification and regression."""
 
     grid = ResponseGrid(16, 16)
 
     def __init__(self) -> None:
         super().__init__()
         self.corr_pw = PixelCorrelation()
-        self.cls_tower = _tower((64, 128, 128, 128), (5, 5, 3))
-        self.bbox_tower = _tower((64, 96, 96, 96, 96), (3, 3, 5, 5))
-        self.cls_logits, self.bbox_pred = _last(128, 2), _last(96, 4)
+        self.cls_tower = _make_tower((64, 128, 128, 128), (5, 5, 3))
+        self.bbox_tower = _make_tower((64, 96, 96, 96, 96), (3, 3, 5, 5))
+        self.cls_logits, self.bbox_pred = _make_output_layer(128, 2), _make_output_layer(96, 4)
 
     def classification_kernels(self, template: Tensor) -> Tensor:
         return self.corr_pw.kernels(template)
@@ -207,7 +209,7 @@ class HeadV1(nn.Module):
 
 
 class HeadV2(nn.Module):
-    """A correlation each for classification and regression."""
+    """Head with one correlation for classification and one for regression."""
 
     grid = ResponseGrid(16, 16)
 
@@ -215,8 +217,11 @@ class HeadV2(nn.Module):
         super().__init__()
         self.corr_pw_cls, self.corr_pw_reg = AdaptedPixelCorrelation(48), AdaptedPixelCorrelation(48)
         channels = (64, *[96] * 6)
-        self.cls_pw_tower, self.bbox_pw_tower = _tower(channels, (3,) * 6), _tower(channels, (3,) * 6)
-        self.cls_pred, self.bbox_pred = _last(96, 2), _last(96, 4)
+        self.cls_pw_tower, self.bbox_pw_tower = (
+            _make_tower(channels, (3,) * 6),
+            _make_tower(channels, (3,) * 6),
+        )
+        self.cls_pred, self.bbox_pred = _make_output_layer(96, 2), _make_output_layer(96, 4)
 
     def classification_kernels(self, template: Tensor) -> Tensor:
         return self.corr_pw_cls.kernels(template)
@@ -232,7 +237,7 @@ class HeadV2(nn.Module):
 
 
 class HeadV3(nn.Module):
-    """Two correlations each, pixel by pixel and channel by channel."""
+    """Head with a pixel-wise and a channel-wise correlation each for classification and regression."""
 
     grid = ResponseGrid(15, 16)
 
@@ -240,9 +245,12 @@ class HeadV3(nn.Module):
         super().__init__()
         self.corr_pw_cls, self.corr_dw_cls = SmoothedPixelCorrelation(96), DepthwiseCorrelation(96)
         self.corr_pw_reg, self.corr_dw_reg = SmoothedPixelCorrelation(96), DepthwiseCorrelation(96)
-        self.down_cls, self.down_reg = _last(96 + TEMPLATE_PIXELS, 96), _last(96 + TEMPLATE_PIXELS, 96)
-        self.cls_tower, self.bbox_tower = _linear_tower(96, 6), _linear_tower(96, 6)
-        self.cls_logits, self.bbox_pred = _last(96, 2), _last(96, 4)
+        self.down_cls, self.down_reg = (
+            _make_output_layer(96 + TEMPLATE_PIXELS, 96),
+            _make_output_layer(96 + TEMPLATE_PIXELS, 96),
+        )
+        self.cls_tower, self.bbox_tower = _make_linear_tower(96, 6), _make_linear_tower(96, 6)
+        self.cls_logits, self.bbox_pred = _make_output_layer(96, 2), _make_output_layer(96, 4)
 
     def classification_kernels(self, template: Tensor) -> Tensor:
         return torch.cat([self.corr_pw_cls.kernels(template), self.corr_dw_cls.kernels(template)], dim=2)
@@ -269,7 +277,7 @@ _VERSIONS: dict[int, tuple[int, type[HeadV1] | type[HeadV2] | type[HeadV3]]] = {
 
 
 class NanoTrack(RgbBranch):
-    """The whole network.
+    """NanoTrack: backbone and head.
 
     Args:
         version: 1, 2 or 3.
@@ -298,15 +306,15 @@ class NanoTrack(RgbBranch):
         return self.ban_head.regress(search[0], kernels)
 
 
-def _adapt(channels: int) -> nn.Sequential:
+def _make_adapter(channels: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels))
 
 
-def _last(inputs: int, outputs: int) -> nn.Sequential:
+def _make_output_layer(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(nn.Conv2d(inputs, outputs, 1))
 
 
-def _tower(channels: Sequence[int], kernels: Sequence[int]) -> nn.Sequential:
+def _make_tower(channels: Sequence[int], kernels: Sequence[int]) -> nn.Sequential:
     layers: list[nn.Module] = []
     for inputs, outputs, kernel in zip(channels[:-1], channels[1:], kernels, strict=True):
         layers += [
@@ -318,7 +326,7 @@ def _tower(channels: Sequence[int], kernels: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def _linear_tower(channels: int, count: int) -> nn.Sequential:
+def _make_linear_tower(channels: int, count: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     for _ in range(count):
         layers += [

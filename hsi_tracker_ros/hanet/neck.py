@@ -1,4 +1,4 @@
-"""From backbone features to the head's channels."""
+"""Neck: backbone features to the channels of the head."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ TEMPLATE_FEATURES = 7
 
 
 class AdjustLayer(nn.Module):
-    """A 1x1 convolution, on the grid of the finest level; of a template's features only the middle 7 x 7."""
+    """A 1x1 convolution on the grid of the finest level. Template features are cropped to the
+    central 7 x 7.
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -23,15 +25,15 @@ class AdjustLayer(nn.Module):
     def forward(self, x: Tensor, size: int) -> Tensor:
         x = self.downsample(x)
         if x.shape[-1] < size:
-            x = _between(x)
+            x = _upsample(x)
         if x.shape[-1] < 20:
-            rim = (x.shape[-1] - TEMPLATE_FEATURES) // 2
-            x = x[..., rim : rim + TEMPLATE_FEATURES, rim : rim + TEMPLATE_FEATURES]
+            margin = (x.shape[-1] - TEMPLATE_FEATURES) // 2
+            x = x[..., margin : margin + TEMPLATE_FEATURES, margin : margin + TEMPLATE_FEATURES]
         return x
 
 
 class Neck(nn.Module):
-    """One adjustment per level, named as the official state_dict names them."""
+    """One `AdjustLayer` per level, with the names of the official state_dict."""
 
     def __init__(self, levels: Sequence[int], level_channels: Sequence[int], channels: int) -> None:
         super().__init__()
@@ -44,10 +46,10 @@ class Neck(nn.Module):
         return [self.get_submodule(name)(x, size) for name, x in zip(self._names, features, strict=True)]
 
 
-def _between(x: Tensor) -> Tensor:
-    """Features ``(..., n, n)`` of a layer strided without a rim on the grid before it, of 2 n + 1."""
+def _upsample(x: Tensor) -> Tensor:
+    """Upsample features `(..., n, n)` of a strided layer to the finer grid of 2 n + 1."""
     size = 2 * x.shape[-1] - 1
     inner = functional.interpolate(x, size=(size, size), mode="bilinear", align_corners=True)
-    for axis in (-2, -1):  # engines gather what is padded by replication, which takes them longer
+    for axis in (-2, -1):  # faster on engines than padding by replication
         inner = torch.cat([inner.narrow(axis, 0, 1), inner, inner.narrow(axis, size - 1, 1)], axis)
     return inner

@@ -1,8 +1,8 @@
-"""A first convolution that fits any camera, and what a cube is before it.
+"""First convolution for any camera, and the log reflectance of cubes.
 
-A camera's bands enter by their centre wavelengths: smooth radial functions over 400-1000 nm resample each
-spectrum, and the convolution's kernels belong to these functions, not to bands. Both are linear, so for one
-camera they are one plain convolution (``bake``).
+Radial functions over 400-1000 nm resample each spectrum by the center wavelengths of the camera's bands. The
+kernels of the convolution belong to these functions, not to bands. Both steps are linear, so that they are
+one plain convolution for a fixed camera (`bake_weight`).
 """
 
 from __future__ import annotations
@@ -13,29 +13,32 @@ import torch
 from torch import Tensor, nn
 
 SHORTEST_NM, LONGEST_NM, SPACING_NM = 400.0, 1000.0, 20.0
-DARKEST = 0.05
+LOG_OFFSET = 0.05  # added to reflectances before the logarithm
 
 
-def spectral_basis(wavelengths_nm: Tensor) -> Tensor:
-    """How a camera's bands make up each radial function: ``(..., functions, bands)`` of ``(..., bands)``.
+def compute_spectral_basis(wavelengths_nm: Tensor) -> Tensor:
+    """Return the weights of a camera's bands in each radial function, `(..., functions, bands)`.
 
-    Each function is the weighted mean of the bands around its centre, and fades to zero where the camera has
-    none. Bands of wavelength 0 are padding and have no weight.
+    Each function is the weighted mean of the bands around its center, and fades to zero without bands. Bands
+    of wavelength 0 are padding without weight.
+
+    Args:
+        wavelengths_nm: centers of the bands in nm, `(..., bands)`.
     """
     count = round((LONGEST_NM - SHORTEST_NM) / SPACING_NM) + 1
-    centres = torch.linspace(SHORTEST_NM, LONGEST_NM, count, device=wavelengths_nm.device)
-    distance = (wavelengths_nm[..., None, :] - centres[:, None]) / SPACING_NM
+    centers = torch.linspace(SHORTEST_NM, LONGEST_NM, count, device=wavelengths_nm.device)
+    distance = (wavelengths_nm[..., None, :] - centers[:, None]) / SPACING_NM
     weight = torch.exp(-0.5 * distance**2)
     return weight / (weight.sum(dim=-1, keepdim=True) + 0.1)
 
 
-def log_reflectance(cube: Tensor) -> Tensor:
-    """Bands relative to their mean over the frame, as logarithms: light and shade become additive."""
-    return torch.log(cube.clamp(0.0, 20.0) + DARKEST)
+def compute_log_reflectance(cube: Tensor) -> Tensor:
+    """Return the logarithm of bands relative to their frame's mean. Illumination becomes additive."""
+    return torch.log(cube.clamp(0.0, 20.0) + LOG_OFFSET)
 
 
 class ConditionedStem(nn.Module):
-    """The first convolution, for bands that each call describes."""
+    """First convolution for bands that each call describes."""
 
     def __init__(self, out_channels: int, kernel_size: int, stride: int, padding: int) -> None:
         super().__init__()
@@ -43,10 +46,10 @@ class ConditionedStem(nn.Module):
         self.convolution = nn.Conv2d(functions, out_channels, kernel_size, stride, padding, bias=False)
 
     def forward(self, cube: Tensor, wavelengths_nm: Tensor) -> Tensor:
-        """Features of cubes ``(batch, bands, height, width)`` whose bands lie at ``(batch, bands)`` nm."""
-        return self.convolution(torch.einsum("brn,bnhw->brhw", spectral_basis(wavelengths_nm), cube))
+        """Return the features of cubes `(batch, bands, height, width)` with bands at `(batch, bands)` nm."""
+        return self.convolution(torch.einsum("brn,bnhw->brhw", compute_spectral_basis(wavelengths_nm), cube))
 
-    def baked_weight(self, wavelengths_nm: Sequence[float]) -> Tensor:
-        """The weight of the plain convolution over these bands that does the same."""
-        basis = spectral_basis(torch.tensor(wavelengths_nm, dtype=torch.float32))
+    def bake_weight(self, wavelengths_nm: Sequence[float]) -> Tensor:
+        """Return the weight of the equivalent plain convolution over these bands."""
+        basis = compute_spectral_basis(torch.tensor(wavelengths_nm, dtype=torch.float32))
         return torch.einsum("orhw,rn->onhw", self.convolution.weight.detach(), basis)

@@ -1,4 +1,4 @@
-"""HA-Net's weights on disk, with a manifest: in half precision, unless they came from elsewhere."""
+"""HA-Net's weights and manifest on disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def save_network(
     training: Mapping[str, Any] | None = None,
     scores: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a network's manifest and weights and return the manifest's path."""
+    """Write the manifest and weights of a network, by default in float16. Return the manifest's path."""
     weights = {
         key: value.to(precision) if value.is_floating_point() else value
         for key, value in network.state_dict().items()
@@ -35,18 +35,18 @@ def save_network(
 
 
 def load_network(name_or_path: str | Path) -> SiameseNetwork:
-    """The network of a model given by name or path, ready to evaluate: a HANet, or an RGB branch alone.
+    """Load the network of a model: a `HANet`, or a `SiameseNetwork` without a spectral branch.
 
     Raises:
-        ModelError: there is no such model, it is damaged, or its weights don't fit; the message
-            names the file and every weight missing, unexpected or of the wrong shape.
+        ModelError: the model does not exist, is damaged, or its weights do not fit. The message names the
+            file and each missing, unexpected or misshaped weight.
     """
     model = load_model(name_or_path, ARCHITECTURE)
     config = HANetConfig.from_parameters(model.manifest.parameters)
     try:
         network = SiameseNetwork(config) if config.spectral is None else HANet(config)
     except (KeyError, ValueError) as error:
-        raise ModelError(f"{model.path} describes no HA-Net: {error}") from error
+        raise ModelError(f"{model.path} is not a HA-Net: {error}") from error
     try:
         network.load_state_dict(
             {
@@ -55,5 +55,5 @@ def load_network(name_or_path: str | Path) -> SiameseNetwork:
             }
         )
     except RuntimeError as error:
-        raise ModelError(f"the weights of {model.path} don't fit its parameters: {error}") from error
+        raise ModelError(f"the weights of {model.path} do not fit its parameters: {error}") from error
     return network.eval()

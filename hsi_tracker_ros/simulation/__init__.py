@@ -1,4 +1,6 @@
-"""Hyperspectral video with exact truth: made from a seed, or a real cube that a window pans over."""
+"""Hyperspectral video with exact ground truth: simulated from a seed, or a real cube under a
+panning window.
+"""
 
 from hsi_tracker_ros.simulation.panned_cube import PannedCube
 from hsi_tracker_ros.simulation.scene import (
@@ -8,7 +10,7 @@ from hsi_tracker_ros.simulation.scene import (
     HyperspectralScene,
     Rendering,
 )
-from hsi_tracker_ros.simulation.sensor import random_camera
+from hsi_tracker_ros.simulation.sensor import make_random_camera
 
 __all__ = [
     "ATTRIBUTES",
@@ -17,5 +19,5 @@ __all__ = [
     "HyperspectralScene",
     "PannedCube",
     "Rendering",
-    "random_camera",
+    "make_random_camera",
 ]

@@ -1,4 +1,4 @@
-"""A real cube or raw mosaic as video: a window pans over it while a patch of it moves as the target."""
+"""A real cube or raw mosaic as video: a panning window and a moving target cut from the image."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ import tifffile
 from numpy.typing import NDArray
 
 from hsi_tracker_ros.cubes.camera_file import read_camera_file
-from hsi_tracker_ros.cubes.camera_presets import PRESETS, preset, preset_for_bands
-from hsi_tracker_ros.cubes.mosaic import from_cube, to_cube
+from hsi_tracker_ros.cubes.camera_presets import PRESETS, find_camera_preset, find_camera_preset_by_band_count
+from hsi_tracker_ros.cubes.mosaic import convert_cube_to_mosaic, convert_mosaic_to_cube
 from hsi_tracker_ros.simulation.sprites import (
     MARGIN,
-    Actor,
     Bend,
-    Part,
     Pose,
-    bounding_box,
-    draw,
-    filled,
-    random_outline,
+    Sprite,
+    SpritePart,
+    draw_sprite,
+    fill_outline,
+    find_bounding_box,
+    make_random_outline,
 )
-from hsi_tracker_ros.simulation.textures import smooth_walk
-from hsi_tracker_ros.simulation.trajectories import Trajectory, wandering
+from hsi_tracker_ros.simulation.textures import make_smooth_walk
+from hsi_tracker_ros.simulation.trajectories import Trajectory, make_wandering_trajectory
 from tracking_runtime.errors import FrameRefusedError, SourceError
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.spectral_info import SpectralInfo
@@ -38,23 +38,23 @@ _PERIODS = (2, 3, 4, 5)
 
 
 class PannedCube:
-    """A window panning over a real image, in whole pixels of the cube, so that every sample is a real one.
+    """A window that pans over a real image in whole pixels of the cube, so that every sample is real.
 
-    The target is a patch from elsewhere in the image, cut out with a soft edge, that moves, turns and
-    changes size; with every odd seed its spectrum is changed by a smooth factor over the bands. Its truth
-    (id 1) is the tight box of its silhouette inside the window.
+    The target is a patch of another part of the image, cut out with a soft edge. It moves, turns and changes
+    size. With odd seeds its spectrum is multiplied by a smooth factor over the bands. The ground truth (id 1)
+    is the bounding box of its silhouette inside the window.
 
     Args:
         path: a cube (TIFF) or a raw mosaic (TIFF or PNG).
-        seed: of the path, the target and its movement.
-        frames: how many.
-        rate_hz: frames a second.
-        camera: a preset's name or a camera file; empty: by the number of bands.
-        mosaic: filter rows and columns of a raw image, as in ``3x3``; empty: found in the image.
-        view: share of the image's width and height that the window shows.
+        seed: seed of the path, the target and its motion.
+        frames: number of frames.
+        rate_hz: frame rate in Hz.
+        camera: name of a preset or a camera file; empty: chosen by the number of bands.
+        mosaic: rows and columns of the filters of a raw image, for example `3x3`; empty: found in the image.
+        view: fraction of the image's width and height in the window.
 
     Raises:
-        SourceError: the file cannot be read, or its camera is not known.
+        SourceError: the file cannot be read, or its camera is unknown.
     """
 
     def __init__(
@@ -68,19 +68,25 @@ class PannedCube:
         view: float = 0.75,
     ) -> None:
         if not 0.2 <= view <= 1 or frames < 1:
-            raise SourceError(f"view is 0.2 to 1 and frames at least 1, not {view} and {frames}")
+            raise SourceError(f"view must be 0.2 to 1 and frames at least 1: got {view} and {frames}")
         self._path, self._seed, self._frames, self._rate = Path(path), int(seed), int(frames), float(rate_hz)
         image = read_spectral_image(self._path)
         try:
-            self._camera = _camera_of(image, camera, mosaic, self._path)
+            self._camera = _find_camera(image, camera, mosaic, self._path)
             self._raw = image.ndim == 2
-            cube = to_cube(_whole_periods(image, self._camera), self._camera) if self._raw else image
+            cube = (
+                convert_mosaic_to_cube(_crop_to_whole_periods(image, self._camera), self._camera)
+                if self._raw
+                else image
+            )
         except FrameRefusedError as error:
             raise SourceError(f"{self._path}: {error}") from error
         self._cube = np.ascontiguousarray(cube)
         bands = len(self._camera.wavelengths_nm)
         if self._cube.shape[2] != bands:
-            raise SourceError(f"{self._path} has {self._cube.shape[2]} bands, its camera {bands}")
+            raise SourceError(
+                f"{self._path} has {self._cube.shape[2]} bands, but its camera has {bands}: set camera"
+            )
         height, width = (max(int(side * view), 16) for side in self._cube.shape[:2])
         self._size = (min(width, self._cube.shape[1]), min(height, self._cube.shape[0]))
 
@@ -104,14 +110,14 @@ class PannedCube:
         return self._frames
 
     def __iter__(self) -> Iterator[Frame]:
-        return (self.frame(index) for index in range(self._frames))
+        return (self.make_frame(index) for index in range(self._frames))
 
-    def frame(self, index: int) -> Frame:
-        """The frame of that index; any order will do."""
-        left, top = self._corners[index]
+    def make_frame(self, index: int) -> Frame:
+        """Return the frame of an index. Frames can be made in any order."""
+        left, top = self._make_corners[index]
         width, height = self._size
         window = self._cube[top : top + height, left : left + width]
-        actor, path = self._target
+        actor, path = self._make_target
         pose = Pose(
             *(
                 float(series[index])
@@ -120,20 +126,20 @@ class PannedCube:
         )
         before = max(index - 1, 0)
         velocity = (float(path.x[index] - path.x[before]), float(path.y[index] - path.y[before]))
-        drawn = draw(actor, pose, velocity, index, self._size)
+        drawn = draw_sprite(actor, pose, velocity, index, self._size)
         truth = GroundTruth()
         image = window.copy()
         if drawn is not None:
             part = image[drawn.rows, drawn.columns].astype(np.float32)
             part = part * (1 - drawn.coverage[..., None]) + drawn.premultiplied
-            image[drawn.rows, drawn.columns] = _rounded(part, image.dtype)
+            image[drawn.rows, drawn.columns] = _round_to(part, image.dtype)
             silhouette = np.zeros((height, width), dtype=bool)
             silhouette[drawn.rows, drawn.columns] = drawn.silhouette > 0.5
-            box = bounding_box(silhouette)
+            box = find_bounding_box(silhouette)
             if box is not None:
                 truth = GroundTruth(np.array([1], np.int64), np.zeros(1, np.uint8), box[None])
         if self._raw:
-            image = from_cube(image, self._camera)
+            image = convert_cube_to_mosaic(image, self._camera)
         return Frame(round((index + 1) * 1e9 / self._rate), image, self._encoding, truth=truth)
 
     @cached_property
@@ -144,20 +150,22 @@ class PannedCube:
         return f"{depth}{'F' if depth == 32 else 'U'}C{1 if self._raw else self._cube.shape[2]}"
 
     @cached_property
-    def _corners(self) -> NDArray[np.int64]:
-        """The window's left top corner in the cube, frame by frame."""
+    def _make_corners(self) -> NDArray[np.int64]:
+        """Return the top-left corner of the window in the cube for each frame."""
         rng = np.random.default_rng([self._seed, 0])
         room = np.array([self._cube.shape[1] - self._size[0], self._cube.shape[0] - self._size[1]])
-        walk = np.tanh(smooth_walk(rng, self._frames, 45, 2)) * 0.5 + 0.5
+        walk = np.tanh(make_smooth_walk(rng, self._frames, 45, 2)) * 0.5 + 0.5
         return np.round(walk * room).astype(np.int64)
 
     @cached_property
-    def _target(self) -> tuple[Actor, Trajectory]:
+    def _make_target(self) -> tuple[Sprite, Trajectory]:
         rng = np.random.default_rng([self._seed, 1])
         long_side = float(rng.uniform(0.14, 0.24) * min(self._size))
         half = (long_side / 2, long_side / 2 * float(rng.uniform(0.6, 1.0)))
-        actor = Actor((Part((self._patch(rng, half),)),), Bend(float(rng.uniform(0, 0.08)), 2.0, 0.15))
-        path = wandering(
+        actor = Sprite(
+            (SpritePart((self._choose_patch(rng, half),)),), Bend(float(rng.uniform(0, 0.08)), 2.0, 0.15)
+        )
+        path = make_wandering_trajectory(
             rng,
             self._frames,
             self._size,
@@ -168,8 +176,10 @@ class PannedCube:
         )
         return actor, path
 
-    def _patch(self, rng: np.random.Generator, half: tuple[float, float]) -> NDArray[np.float32]:
-        """A part's texture: of some random patches, the one whose mean spectrum is least like the image's."""
+    def _choose_patch(self, rng: np.random.Generator, half: tuple[float, float]) -> NDArray[np.float32]:
+        """Return the texture of a part: of random patches, the one whose mean spectrum differs most from the
+        image.
+        """
         width, height = (max(int(2 * side), 4) for side in half)
         usual = np.median(self._cube[::4, ::4].reshape(-1, self._cube.shape[2]), axis=0) + 1.0
         best, unlike = self._cube[:height, :width], -1.0
@@ -180,25 +190,25 @@ class PannedCube:
             difference = np.abs(np.log((patch.mean(axis=(0, 1)) + 1.0) / usual)).mean()
             if difference > unlike:
                 best, unlike = patch, float(difference)
-        colours = best.astype(np.float32)
+        colors = best.astype(np.float32)
         if self._seed % 2:
-            colours *= _other_spectrum(rng, self._camera)
+            colors *= _make_spectral_factor(rng, self._camera)
         size = int(np.ceil(2 * MARGIN * max(width, height)))
         inside = round(size / MARGIN)
         rim = (size - inside) // 2
-        square = np.ones((size, size, colours.shape[2] + 1), dtype=np.float32)
-        square[rim : rim + inside, rim : rim + inside, :-1] = cv2.resize(colours, (inside, inside))
-        soft = cv2.GaussianBlur(filled(random_outline(rng), size), (0, 0), 0.6)
+        square = np.ones((size, size, colors.shape[2] + 1), dtype=np.float32)
+        square[rim : rim + inside, rim : rim + inside, :-1] = cv2.resize(colors, (inside, inside))
+        soft = cv2.GaussianBlur(fill_outline(make_random_outline(rng), size), (0, 0), 0.6)
         soft[[0, -1]] = soft[:, [0, -1]] = 0
         square *= soft[..., None]
         return square
 
 
 def read_spectral_image(path: Path) -> NDArray[Any]:
-    """A cube ``(height, width, bands)`` from a TIFF, or a raw mosaic ``(height, width)`` from a TIFF or PNG.
+    """Read a cube `(height, width, bands)` from a TIFF, or a raw mosaic `(height, width)` from a TIFF or PNG.
 
     Raises:
-        SourceError: it cannot be read, or is neither.
+        SourceError: the file cannot be read, or is neither a cube nor a mosaic.
     """
     image: NDArray[Any] | None
     try:
@@ -209,14 +219,16 @@ def read_spectral_image(path: Path) -> NDArray[Any]:
     except OSError as error:
         raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
     except Exception as error:  # whatever a damaged file makes the readers stumble over
-        raise SourceError(f"{path} is no image: {error}") from error
+        raise SourceError(f"{path} cannot be read as an image: {error}") from error
     if image is None:
-        raise SourceError(f"{path} is no image; a cube is a TIFF, a raw mosaic a TIFF or PNG")
+        raise SourceError(
+            f"{path} cannot be read as an image: expected a cube (TIFF) or a raw mosaic (TIFF or PNG)"
+        )
     image = image.squeeze()
     if image.ndim == 3 and image.shape[0] < min(image.shape[1:]):
         image = image.transpose(1, 2, 0)
     if image.ndim not in (2, 3) or not image.size:
-        raise SourceError(f"{path} is of shape {image.shape}; a cube has three axes, a raw mosaic two")
+        raise SourceError(f"{path} has shape {image.shape}: expected three axes (cube) or two (raw mosaic)")
     if image.dtype not in (np.uint8, np.uint16):
         image = image.astype(np.float32)
         if not np.isfinite(image).all():
@@ -224,21 +236,21 @@ def read_spectral_image(path: Path) -> NDArray[Any]:
     return image
 
 
-def _camera_of(image: NDArray[Any], camera: str, mosaic: str, path: Path) -> SpectralInfo:
-    """The camera of an image, as told or as found, with the bit depth that the file's samples have."""
+def _find_camera(image: NDArray[Any], camera: str, mosaic: str, path: Path) -> SpectralInfo:
+    """Return the camera of an image, as given or as found, with the bit depth of the file's samples."""
     if camera:
         info = (
-            preset(camera)
+            find_camera_preset(camera)
             if camera in PRESETS or not Path(camera).suffix
             else read_camera_file(camera).camera
         )
     elif image.ndim == 3:
-        info = preset_for_bands(image.shape[2])
+        info = find_camera_preset_by_band_count(image.shape[2])
     else:
-        rows, columns = _parsed(mosaic) if mosaic else (find_period(image, path),) * 2
-        info = preset_for_bands(rows * columns)
-    if mosaic and info.mosaic != _parsed(mosaic):
-        raise SourceError(f"{path}: mosaic {mosaic}, but the camera's is {info.mosaic}")
+        rows, columns = _parse_mosaic(mosaic) if mosaic else (find_mosaic_period(image, path),) * 2
+        info = find_camera_preset_by_band_count(rows * columns)
+    if mosaic and info.mosaic != _parse_mosaic(mosaic):
+        raise SourceError(f"{path}: mosaic is {mosaic}, but the camera has {info.mosaic}")
     if image.dtype == np.float32:
         return replace(info, bit_depth=0, saturation_level=float(image.max()))
     bits = np.iinfo(image.dtype).bits
@@ -246,25 +258,25 @@ def _camera_of(image: NDArray[Any], camera: str, mosaic: str, path: Path) -> Spe
     return replace(info, bit_depth=min(depth, bits), saturation_level=float((1 << min(depth, bits)) - 1))
 
 
-def _parsed(mosaic: str) -> tuple[int, int]:
+def _parse_mosaic(mosaic: str) -> tuple[int, int]:
     rows, _, columns = mosaic.lower().partition("x")
     if not (rows.isdigit() and columns.isdigit() and int(rows) and int(columns)):
-        raise SourceError(f"mosaic {mosaic!r} is not rows x columns, as in 3x3")
+        raise SourceError(f"mosaic must be ROWSxCOLUMNS, for example 3x3: got {mosaic!r}")
     return int(rows), int(columns)
 
 
-def find_period(raw: NDArray[Any], path: Path) -> int:
-    """Side of the square filter pattern of a raw mosaic, by the power of its repetition in both directions.
+def find_mosaic_period(raw: NDArray[Any], path: Path) -> int:
+    """Return the side of the square filter pattern of a raw mosaic, from its periodicity in both directions.
 
     Raises:
-        SourceError: no period stands out.
+        SourceError: no period is significant.
     """
     size = 60 * (min(raw.shape) // 60)
     if size:
-        centre = raw[(raw.shape[0] - size) // 2 :, (raw.shape[1] - size) // 2 :][:size, :size].astype(
+        center = raw[(raw.shape[0] - size) // 2 :, (raw.shape[1] - size) // 2 :][:size, :size].astype(
             np.float32
         )
-        fine = centre - cv2.blur(centre, (15, 15))
+        fine = center - cv2.blur(center, (15, 15))
         share = {}
         for period in _PERIODS:
             phases = fine.reshape(size // period, period, size // period, period).mean(axis=(0, 2))
@@ -277,13 +289,13 @@ def find_period(raw: NDArray[Any], path: Path) -> int:
     )
 
 
-def _whole_periods(raw: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
+def _crop_to_whole_periods(raw: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
     rows, columns = camera.mosaic or (1, 1)
     return raw[: raw.shape[0] // rows * rows, : raw.shape[1] // columns * columns]
 
 
-def _other_spectrum(rng: np.random.Generator, camera: SpectralInfo) -> NDArray[np.float32]:
-    """A smooth factor over the bands, 0.5 to 1.5 or so."""
+def _make_spectral_factor(rng: np.random.Generator, camera: SpectralInfo) -> NDArray[np.float32]:
+    """Return a smooth factor over the bands, about 0.5 to 1.5."""
     nm = np.array(camera.wavelengths_nm)
     place = (nm - nm.min()) / max(float(np.ptp(nm)), 1.0)
     wave = np.sin(2 * np.pi * (rng.uniform(0.5, 1.5) * place + rng.uniform()))
@@ -291,7 +303,7 @@ def _other_spectrum(rng: np.random.Generator, camera: SpectralInfo) -> NDArray[n
     return factor
 
 
-def _rounded(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+def _round_to(values: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
     if dtype == np.float32:
         return values
     return np.clip(values + 0.5, 0, np.iinfo(dtype).max).astype(dtype)

@@ -1,4 +1,4 @@
-"""Who plays in a scene: the target, its look-alikes, others that move, and what stands in front."""
+"""The objects of a scene: target, look-alikes, moving distractors and occluders."""
 
 from __future__ import annotations
 
@@ -11,52 +11,57 @@ from numpy.typing import NDArray
 from hsi_tracker_ros.simulation import spectra
 from hsi_tracker_ros.simulation.background import Palette
 from hsi_tracker_ros.simulation.spectra import Spectra
-from hsi_tracker_ros.simulation.sprites import Actor, half_sizes, make_actor, make_solid
-from hsi_tracker_ros.simulation.trajectories import CameraPath, Trajectory, away, wandering
+from hsi_tracker_ros.simulation.sprites import Sprite, choose_half_size, make_solid_sprite, make_sprite
+from hsi_tracker_ros.simulation.trajectories import (
+    CameraPath,
+    Trajectory,
+    make_excursion,
+    make_wandering_trajectory,
+)
 from tracking_runtime.spectral_info import SpectralInfo
 
-_CALM = 10
-"""Frames at the beginning in which nothing covers the target or takes it out of view."""
+_UNDISTURBED_FRAMES = 10
+"""Number of first frames in which the target is neither occluded nor out of view."""
 
 
 @dataclass(frozen=True)
-class Placed:
-    """An actor and where it goes, in world coordinates."""
+class SceneObject:
+    """A sprite and its trajectory in world coordinates."""
 
-    actor: Actor
+    actor: Sprite
     path: Trajectory
 
 
 @dataclass(frozen=True)
-class Cast:
-    """All actors from back to front, the target and its look-alikes among them.
+class SceneObjects:
+    """All objects of a scene from back to front.
 
     Attributes:
-        actors: from back to front.
-        target: that is followed.
-        look_alikes: which differ from it in nothing but their spectra.
+        objects: all objects from back to front.
+        target: the target.
+        look_alikes: objects that differ from the target only in their spectra.
     """
 
-    actors: tuple[Placed, ...]
-    target: Placed
-    look_alikes: tuple[Placed, ...] = ()
+    objects: tuple[SceneObject, ...]
+    target: SceneObject
+    look_alikes: tuple[SceneObject, ...] = ()
 
-    def touched(self, time: int) -> bool:
-        """Whether a look-alike may touch the target in a frame."""
-        return any(not twin.path.clear_of(self.target.path, time) for twin in self.look_alikes)
+    def is_target_touched(self, time: int) -> bool:
+        """Return whether a look-alike may touch the target in a frame."""
+        return any(not twin.path.is_clear_of(self.target.path, time) for twin in self.look_alikes)
 
 
-class Casting:
-    """Makes the cast of a scene.
+class SceneObjectsBuilder:
+    """A builder of the objects of a scene.
 
     Args:
-        rng: source of chance, of which the camera decides nothing.
-        camera: whose bands reflectances are made for.
-        light: ``(bands,)`` under which spectral look-alikes have the target's false colour.
-        camera_path: how the image moves through the world.
+        rng: random generator. The camera does not change the draws.
+        camera: camera for whose bands reflectances are computed.
+        light: light `(bands,)` under which spectral look-alikes have the false color of the target.
+        camera_path: motion of the image through the world.
         size: width and height of the image in pixels.
-        palette: of what things are made.
-        attributes: what to provoke.
+        palette: materials of the scene.
+        attributes: attributes of the scene.
         target_px: length of the target's longer side in pixels.
     """
 
@@ -73,42 +78,42 @@ class Casting:
     ) -> None:
         self._rng, self._camera, self._light, self._palette = rng, camera, light, palette
         self._camera_path, self._size, self._attributes = camera_path, size, attributes
-        self._responses = spectra.band_responses(camera)
+        self._responses = spectra.compute_band_responses(camera)
         self._length = len(camera_path.zoom)
         self._target_px = target_px
-        self._half = half_sizes(rng, target_px)
+        self._half = choose_half_size(rng, target_px)
         self._texture_px = int(np.clip(1.6 * target_px, 16, 160))
         self._deformation = float(rng.uniform(0.6, 1.0) if "DEF" in attributes else rng.uniform(0, 0.3))
         self._geometry_seed = int(rng.integers(1 << 31))
 
-    def choose(self) -> Cast:
-        """The cast; each call gives another."""
+    def build(self) -> SceneObjects:
+        """Build the objects. Each call gives other objects."""
         rng = self._rng
-        usual = self._target_path()
-        path = _leaving(usual, rng, self._size) if "OV" in self._attributes else usual
-        path, usual = self._in_world(path), self._in_world(usual)
-        target = Placed(self._shaped_like_target(self._palette.target), path)
-        look_alikes = self._look_alikes(usual)
-        passers_by = self._passers_by(path)
-        behind: list[Placed] = []
-        front: list[Placed] = []
+        usual = self._make_target_trajectory()
+        path = _make_leaving_trajectory(usual, rng, self._size) if "OV" in self._attributes else usual
+        path, usual = self._to_world(path), self._to_world(usual)
+        target = SceneObject(self._make_look_alike_sprite(self._palette.target), path)
+        look_alikes = self._make_look_alikes(usual)
+        passers_by = self._make_moving_distractors(path)
+        behind: list[SceneObject] = []
+        front: list[SceneObject] = []
         for others, in_front in ((look_alikes, 0.5), (passers_by, 0.3)):
             for other in others:
-                near = bool(rng.random() < in_front) and other.path.clear_of(target.path, 0)
+                near = bool(rng.random() < in_front) and other.path.is_clear_of(target.path, 0)
                 (front if near else behind).append(other)
         if "OCC" in self._attributes:
-            front += self._obstacles(target.path)
-        return Cast((*behind, target, *front), target, tuple(look_alikes))
+            front += self._make_occluders(target.path)
+        return SceneObjects((*behind, target, *front), target, tuple(look_alikes))
 
-    def _shaped_like_target(self, reflectances: Spectra) -> Actor:
-        """The target's shape, texture and movement in other materials."""
+    def _make_look_alike_sprite(self, reflectances: Spectra) -> Sprite:
+        """Return a sprite with the target's shape, texture and motion in other materials."""
         geometry = np.random.default_rng(self._geometry_seed)
-        return make_actor(reflectances @ self._responses.T, geometry, self._texture_px, self._deformation)
+        return make_sprite(reflectances @ self._responses.T, geometry, self._texture_px, self._deformation)
 
-    def _target_path(self) -> Trajectory:
-        """Where the target goes in the image as long as it stays in it."""
+    def _make_target_trajectory(self) -> Trajectory:
+        """Return the trajectory of the target in the image."""
         rng = self._rng
-        return wandering(
+        return make_wandering_trajectory(
             rng,
             self._length,
             self._size,
@@ -119,62 +124,72 @@ class Casting:
             turn=float(rng.choice([0.1, 0.4, 1.0])),
         )
 
-    def _in_world(self, path: Trajectory) -> Trajectory:
-        """The path in the world of something that is seen on this one in the image."""
+    def _to_world(self, path: Trajectory) -> Trajectory:
+        """Convert a trajectory in the image to a trajectory in the world."""
         world = self._camera_path.to_world(np.stack([path.x, path.y], axis=1))
-        return path.moved(world[:, 0] - path.x, world[:, 1] - path.y)
+        return path.translate(world[:, 0] - path.x, world[:, 1] - path.y)
 
-    def _look_alikes(self, path: Trajectory) -> list[Placed]:
-        """Things that differ from the target in nothing but their spectra, and get in its way."""
+    def _make_look_alikes(self, path: Trajectory) -> list[SceneObject]:
+        """Return objects that differ from the target only in their spectra and cross its trajectory."""
         if "SLA" not in self._attributes:
             return []
         result = []
         for _ in range(int(self._rng.integers(2, 4))):
             chance = np.random.default_rng(self._rng.integers(1 << 31))
-            twins = [spectra.metamer(r, self._light, self._camera, chance) for r in self._palette.target]
-            result.append(Placed(self._shaped_like_target(np.stack(twins)), self._crossing(path)))
+            twins = [spectra.make_metamer(r, self._light, self._camera, chance) for r in self._palette.target]
+            result.append(
+                SceneObject(
+                    self._make_look_alike_sprite(np.stack(twins)), self._make_crossing_trajectory(path)
+                )
+            )
         return result
 
-    def _passers_by(self, path: Trajectory) -> list[Placed]:
+    def _make_moving_distractors(self, path: Trajectory) -> list[SceneObject]:
         rng = self._rng
         result = []
         for _ in range(int(rng.integers(4, 9) if "BC" in self._attributes else rng.integers(2, 6))):
-            materials = self._palette.similar()
+            materials = self._palette.choose_similar()
             if rng.random() < 0.4:
-                actor = self._shaped_like_target(materials)
+                actor = self._make_look_alike_sprite(materials)
             else:
-                colours = materials @ self._responses.T
-                actor = make_actor(colours, rng, self._texture_px, float(rng.uniform(0, 0.8)))
-            result.append(Placed(actor, self._companion(path, meets=bool(rng.random() < 0.5))))
+                colors = materials @ self._responses.T
+                actor = make_sprite(colors, rng, self._texture_px, float(rng.uniform(0, 0.8)))
+            result.append(
+                SceneObject(actor, self._make_companion_trajectory(path, meets=bool(rng.random() < 0.5)))
+            )
         return result
 
-    def _companion(self, path: Trajectory, *, meets: bool) -> Trajectory:
-        """A path of another thing of about the target's size, which may come close to it at some time."""
+    def _make_companion_trajectory(self, path: Trajectory, *, meets: bool) -> Trajectory:
+        """Return the trajectory of an object of about the target's size, which may approach the target."""
         rng = self._rng
         half = self._half[0] * rng.uniform(0.7, 1.4), self._half[1] * rng.uniform(0.7, 1.4)
-        companion = wandering(rng, self._length, self._size, half, speed=float(rng.uniform(0.2, 2.5)))
+        companion = make_wandering_trajectory(
+            rng, self._length, self._size, half, speed=float(rng.uniform(0.2, 2.5))
+        )
         if not meets:
             return companion
-        _, moment = self._moment()
+        _, moment = self._choose_event_frame()
         gap = rng.uniform(1.0, 4.0) * max(self._half)
         angle = rng.uniform(0, 2 * np.pi)
         dx = path.x[moment] + gap * np.cos(angle) - companion.x[moment]
         dy = path.y[moment] + gap * np.sin(angle) - companion.y[moment]
-        return companion.moved(np.full(self._length, dx), np.full(self._length, dy))
+        return companion.translate(np.full(self._length, dx), np.full(self._length, dy))
 
-    def _crossing(self, path: Trajectory) -> Trajectory:
-        """A path of a thing of the target's size, which for a while goes beside it and changes sides.
+    def _make_crossing_trajectory(self, path: Trajectory) -> Trajectory:
+        """Return a trajectory beside the target that changes sides.
 
-        Where the target is out of view meanwhile, it goes where the target would be.
+        While the target is out of view, the trajectory follows the position that the target would have.
         """
         rng = self._rng
         half = self._half[0] * rng.uniform(0.85, 1.15), self._half[1] * rng.uniform(0.85, 1.15)
-        own = wandering(rng, self._length, self._size, half, speed=float(rng.uniform(0.2, 2.5)))
-        event, moment = self._moment()
+        own = make_wandering_trajectory(
+            rng, self._length, self._size, half, speed=float(rng.uniform(0.2, 2.5))
+        )
+        event, moment = self._choose_event_frame()
         size, angle = max(self._half), rng.uniform(0, 2 * np.pi)
         along, aside = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
         apart = rng.uniform(5.0, 9.0) * size * aside
-        own = own.moved(
+        own = own.translate(
             np.full(self._length, path.x[moment] + apart[0] - own.x[moment]),
             np.full(self._length, path.y[moment] + apart[1] - own.y[moment]),
         )
@@ -184,24 +199,28 @@ class Casting:
         reach, miss = rng.uniform(1.5, 3.0) * size, rng.uniform(0.0, 0.6) * size
         beside_x = path.x + reach * crossed * along[0] + miss * aside[0]
         beside_y = path.y + reach * crossed * along[1] + miss * aside[1]
-        joined = away(start, stay, travel, self._length)
-        return own.moved(joined * (beside_x - own.x), joined * (beside_y - own.y))
+        joined = make_excursion(start, stay, travel, self._length)
+        return own.translate(joined * (beside_x - own.x), joined * (beside_y - own.y))
 
-    def _moment(self) -> tuple[int, int]:
-        """When something happens to the target, not at the beginning, and the last frame up to then.
+    def _choose_event_frame(self) -> tuple[int, int]:
+        """Choose the frame of an event, after the first frames, and the last frame up to the event.
 
-        In a short scene it may be after the end.
+        In a short scene the frame may be after the end.
         """
-        event = int(self._rng.integers(max(self._length // 7, _CALM), max(self._length, 2 * _CALM)))
+        event = int(
+            self._rng.integers(
+                max(self._length // 7, _UNDISTURBED_FRAMES), max(self._length, 2 * _UNDISTURBED_FRAMES)
+            )
+        )
         return event, min(event, self._length - 1)
 
-    def _obstacles(self, path: Trajectory) -> list[Placed]:
-        """Things in front of places where the target will be; none covers its first."""
-        return [self._obstacle(path) for _ in range(int(self._rng.integers(1, 4)))]
+    def _make_occluders(self, path: Trajectory) -> list[SceneObject]:
+        """Return occluders on the target's trajectory. None covers its first position."""
+        return [self._make_occluder(path) for _ in range(int(self._rng.integers(1, 4)))]
 
-    def _obstacle(self, path: Trajectory) -> Placed:
+    def _make_occluder(self, path: Trajectory) -> SceneObject:
         rng = self._rng
-        event, moment = self._moment()
+        event, moment = self._choose_event_frame()
         around = max(path.half_width[moment], path.half_height[moment])
         covers_all = rng.random() < 0.5
         across = around * (rng.uniform(1.1, 1.7) if covers_all else rng.uniform(0.25, 0.8))
@@ -217,18 +236,18 @@ class Casting:
             rng.uniform(-0.3, 0.3) * still,
         )
         direction = rng.uniform(0, 2 * np.pi)
-        thing = make_solid(self._palette.scenery() @ self._responses.T, rng, 64)
-        if not place.clear_of(path, 0):
+        thing = make_solid_sprite(self._palette.choose_scenery() @ self._responses.T, rng, 64)
+        if not place.is_clear_of(path, 0):
             reach = np.hypot(*half) + 2 * np.hypot(path.half_width[0], path.half_height[0])
             way = 1.5 * reach * (np.arange(self._length) / event - 1)
-            place = place.moved(way * np.cos(direction), way * np.sin(direction))
-        return Placed(thing, place)
+            place = place.translate(way * np.cos(direction), way * np.sin(direction))
+        return SceneObject(thing, place)
 
 
-def _leaving(path: Trajectory, rng: np.random.Generator, size: tuple[int, int]) -> Trajectory:
-    """A path in the image with one or two excursions out of it, over the nearest border."""
+def _make_leaving_trajectory(path: Trajectory, rng: np.random.Generator, size: tuple[int, int]) -> Trajectory:
+    """Return a trajectory with one or two excursions over the nearest border of the image."""
     length = len(path.x)
-    first = max(length // 7, _CALM)
+    first = max(length // 7, _UNDISTURBED_FRAMES)
     last = max(length - 30, first + 1)
     margin = 1.6 * float(np.hypot(path.half_width.max(), path.half_height.max())) + 6
     zero = np.zeros(length)
@@ -248,5 +267,5 @@ def _leaving(path: Trajectory, rng: np.random.Generator, size: tuple[int, int]) 
         out = min(
             (way(path) for way in ways), key=lambda way: float(np.abs(way[:, min(start, length - 1)]).sum())
         )
-        shift += away(int(start), hold, travel, length) * out
-    return path.moved(shift[0], shift[1])
+        shift += make_excursion(int(start), hold, travel, length) * out
+    return path.translate(shift[0], shift[1])

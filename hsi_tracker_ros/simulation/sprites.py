@@ -1,4 +1,4 @@
-"""Things in a scene: textured, deformable, made of parts that may swing, drawn into a cube at a pose."""
+"""Sprites of a scene: textured, deformable objects of hinged parts, drawn into a cube at a pose."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.simulation.textures import fractal_noise, mixture
+from hsi_tracker_ros.simulation.textures import compute_fractions, make_fractal_noise
 
 MARGIN = 1.2
-"""A sprite covers -MARGIN..MARGIN in its own coordinates; the shape itself stays within -1..1."""
+"""Half extent of a sprite's texture in its own coordinates. The shape stays within -1..1."""
 
-_SMALLEST = 16
-"""Pixels a side of the smallest level of a texture."""
+_MIN_LEVEL_SIZE = 16
+"""Side of the smallest level of a texture in pixels."""
 
-_EXPOSURE = 0.4
-"""Share of the time between two frames during which light is collected; what moves in it is blurred."""
+_EXPOSURE_FRACTION = 0.4
+"""Exposure time as a fraction of the time between two frames; determines motion blur."""
 
 Outline = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Part:
-    """A textured shape, hinged to its actor.
+class SpritePart:
+    """A textured shape, hinged to its sprite.
 
     Attributes:
-        levels: premultiplied reflectances and coverage ``(size, size, bands + 1)``, each half the one before.
-        offset: of its centre from the hinge.
-        extent: its half width and half height, in units of the actor's.
-        hinge: in the actor's coordinates.
-        swing: amplitude in radians.
-        rate: radians a frame.
-        phase: radians.
+        levels: premultiplied reflectances and coverage `(size, size, bands + 1)`, each half the previous
+            size.
+        offset: offset of the center from the hinge.
+        extent: half width and half height in units of the sprite.
+        hinge: position of the hinge in coordinates of the sprite.
+        swing: amplitude of the swing in radians.
+        rate: angular rate of the swing in radians per frame.
+        phase: phase of the swing in radians.
     """
 
     levels: tuple[NDArray[np.float32], ...]
@@ -49,13 +50,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Bend:
-    """A wave that runs through an actor's coordinates.
+    """A wave through the coordinates of a sprite.
 
     Attributes:
-        amplitude: in the actor's units; 0 leaves it stiff.
-        wave: radians a unit.
-        rate: radians a frame.
-        phase: radians.
+        amplitude: amplitude in units of the sprite; 0 for a stiff sprite.
+        wave: wave number in radians per unit.
+        rate: angular rate in radians per frame.
+        phase: phase in radians.
     """
 
     amplitude: float = 0.0
@@ -66,7 +67,7 @@ class Bend:
 
 @dataclass(frozen=True)
 class Pose:
-    """Where an actor is: centre in pixels, half size in pixels along its own axes, angle in radians."""
+    """The pose of a sprite: center in pixels, half size along its axes in pixels, angle in radians."""
 
     x: float
     y: float
@@ -76,23 +77,23 @@ class Pose:
 
 
 @dataclass(frozen=True)
-class Actor:
-    """A thing that can be drawn: its parts, back to front, and how it bends."""
+class Sprite:
+    """An object that can be drawn: its parts from back to front, and its bend."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[SpritePart, ...]
     bend: Bend = Bend()
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """An actor in a window of the image.
+class DrawnSprite:
+    """A sprite drawn in a window of the image.
 
     Attributes:
-        rows: of the window.
-        columns: of the window.
-        premultiplied: ``(height, width, bands)`` reflectances times coverage.
-        coverage: ``(height, width)`` 0..1, blurred by motion as the reflectances are.
-        silhouette: ``(height, width)`` coverage in the middle of the exposure.
+        rows: rows of the window.
+        columns: columns of the window.
+        premultiplied: reflectances times coverage, `(height, width, bands)`.
+        coverage: coverage 0..1 with motion blur, `(height, width)`.
+        silhouette: coverage in the middle of the exposure, `(height, width)`.
     """
 
     rows: slice
@@ -101,26 +102,26 @@ class Drawn:
     coverage: NDArray[np.float32]
     silhouette: NDArray[np.float32]
 
-    def put_into(self, cube: NDArray[np.float32]) -> None:
-        """Lay it over what is there."""
+    def blend_into(self, cube: NDArray[np.float32]) -> None:
+        """Blend the sprite over a cube."""
         window = cube[self.rows, self.columns]
         window *= 1 - self.coverage[..., None]
         window += self.premultiplied
 
 
-def draw(
-    actor: Actor, pose: Pose, velocity: tuple[float, float], time: float, size: tuple[int, int]
-) -> Drawn | None:
-    """Draw an actor for an image of ``size`` (width, height); None where it is outside.
+def draw_sprite(
+    actor: Sprite, pose: Pose, velocity: tuple[float, float], time: float, size: tuple[int, int]
+) -> DrawnSprite | None:
+    """Draw a sprite for an image. Return None for a sprite outside the image.
 
     Args:
-        actor: what to draw.
-        pose: where, in the middle of the exposure.
-        velocity: pixels a frame.
-        time: in frames, for its deformation.
+        actor: the sprite.
+        pose: pose in the middle of the exposure.
+        velocity: velocity in pixels per frame.
+        time: time in frames, for the deformation.
         size: width and height of the image in pixels.
     """
-    blur = float(np.hypot(*velocity)) * _EXPOSURE
+    blur = float(np.hypot(*velocity)) * _EXPOSURE_FRACTION
     steps = 1 if blur < 1.5 else 3 if blur < 6 else 5
     reach = MARGIN * 1.3 * float(np.hypot(pose.half_width, pose.half_height)) + blur / 2 + 2
     left, right = max(int(pose.x - reach), 0), min(int(pose.x + reach) + 1, size[0])
@@ -128,7 +129,7 @@ def draw(
     if left >= right or top >= bottom:
         return None
     window = (left, top, right, bottom)
-    moments = [0.0] if steps == 1 else np.linspace(-_EXPOSURE / 2, _EXPOSURE / 2, steps)
+    moments = [0.0] if steps == 1 else np.linspace(-_EXPOSURE_FRACTION / 2, _EXPOSURE_FRACTION / 2, steps)
     places = [(pose.x + velocity[0] * moment, pose.y + velocity[1] * moment) for moment in moments]
     layers = [_draw_still(actor, replace(pose, x=x, y=y), time, window) for x, y in places]
     silhouette = layers[steps // 2][..., -1].copy()
@@ -136,13 +137,13 @@ def draw(
     for layer in layers[1:]:
         total += layer
     total /= steps
-    return Drawn(slice(top, bottom), slice(left, right), total[..., :-1], total[..., -1], silhouette)
+    return DrawnSprite(slice(top, bottom), slice(left, right), total[..., :-1], total[..., -1], silhouette)
 
 
 def _draw_still(
-    actor: Actor, pose: Pose, time: float, window: tuple[int, int, int, int]
+    actor: Sprite, pose: Pose, time: float, window: tuple[int, int, int, int]
 ) -> NDArray[np.float32]:
-    """Premultiplied reflectances and coverage over a window left, top, right, bottom."""
+    """Return premultiplied reflectances and coverage in a window left, top, right, bottom."""
     left, top, right, bottom = window
     dx = (np.arange(left, right, dtype=np.float32) + np.float32(0.5 - pose.x))[None]
     dy = (np.arange(top, bottom, dtype=np.float32) + np.float32(0.5 - pose.y))[:, None]
@@ -168,7 +169,7 @@ def _draw_still(
 
 
 def _draw_part(
-    part: Part, u: NDArray[np.float32], v: NDArray[np.float32], time: float, half_size: float
+    part: SpritePart, u: NDArray[np.float32], v: NDArray[np.float32], time: float, half_size: float
 ) -> NDArray[np.float32]:
     angle = part.swing * np.sin(part.rate * time + part.phase)
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
@@ -191,34 +192,34 @@ def _draw_part(
     return np.asarray(layer, np.float32)
 
 
-def textured(
+def make_texture_levels(
     outline: Outline, reflectances: NDArray[np.float32], rng: np.random.Generator, size: int
 ) -> tuple[NDArray[np.float32], ...]:
-    """The levels of a part: an outline filled with a texture of several materials, shaded.
+    """Return the levels of a part: an outline filled with a shaded texture of several materials.
 
     Args:
-        outline: ``(n, 2)`` polygon within -1..1.
-        reflectances: ``(materials, bands)``, the first covering most.
-        rng: decides the texture.
-        size: pixels a side, rounded up to a multiple of 16.
+        outline: polygon within -1..1, `(n, 2)`.
+        reflectances: reflectances `(materials, bands)`. The first covers most.
+        rng: random generator of the texture.
+        size: side in pixels, rounded up to a multiple of 16.
     """
-    size = -(-size // _SMALLEST) * _SMALLEST
+    size = -(-size // _MIN_LEVEL_SIZE) * _MIN_LEVEL_SIZE
     materials = len(reflectances)
     period = size * rng.uniform(0.12, 0.5)
-    logits = np.stack([fractal_noise(rng, size, size, period, 4) for _ in range(materials)], axis=-1)
-    logits += _pattern(rng, size, materials)
+    logits = np.stack([make_fractal_noise(rng, size, size, period, 4) for _ in range(materials)], axis=-1)
+    logits += _make_pattern(rng, size, materials)
     logits[..., 0] += 0.6
-    shares = mixture(logits, float(rng.uniform(1.5, 7.0)))
+    shares = compute_fractions(logits, float(rng.uniform(1.5, 7.0)))
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
     light = rng.uniform(-0.3, 0.3, 2)
     dome = np.float32(rng.uniform(0.0, 0.35)) * (x * x + y * y)
-    grain = np.float32(rng.uniform(0.04, 0.16)) * fractal_noise(rng, size, size, size * 0.25, 5, 0.7)
+    grain = np.float32(rng.uniform(0.04, 0.16)) * make_fractal_noise(rng, size, size, size * 0.25, 5, 0.7)
     shading = np.clip(0.9 + light[0] * x + light[1] * y - dome + grain, 0.2, 1.3)
-    coverage = filled(outline, size)
-    colour = (shares.reshape(-1, materials) @ reflectances).reshape(size, size, -1) * shading[..., None]
-    full = np.concatenate([colour * coverage[..., None], coverage[..., None]], axis=-1).astype(np.float32)
+    coverage = fill_outline(outline, size)
+    color = (shares.reshape(-1, materials) @ reflectances).reshape(size, size, -1) * shading[..., None]
+    full = np.concatenate([color * coverage[..., None], coverage[..., None]], axis=-1).astype(np.float32)
     levels = [full]
-    while levels[-1].shape[0] >= 2 * _SMALLEST:
+    while levels[-1].shape[0] >= 2 * _MIN_LEVEL_SIZE:
         half = levels[-1].shape[0] // 2
         quads = levels[-1][: 2 * half, : 2 * half].reshape(half, 2, half, 2, -1)
         levels.append(quads.mean(axis=(1, 3)))
@@ -227,8 +228,8 @@ def textured(
     return tuple(levels)
 
 
-def _pattern(rng: np.random.Generator, size: int, materials: int) -> NDArray[np.float32]:
-    """Bands, halves or spots in which a material gathers."""
+def _make_pattern(rng: np.random.Generator, size: int, materials: int) -> NDArray[np.float32]:
+    """Return bands, halves or spots in which a material is concentrated."""
     logits = np.zeros((size, size, materials), dtype=np.float32)
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j].astype(np.float32)
     for material in range(1, materials):
@@ -240,14 +241,14 @@ def _pattern(rng: np.random.Generator, size: int, materials: int) -> NDArray[np.
         elif kind == 1:
             logits[..., material] += 3 * np.sign(along - rng.uniform(-0.4, 0.4))
         elif kind == 2:
-            centre = rng.uniform(-0.5, 0.5, 2)
-            distance = np.hypot(x - centre[0], y - centre[1])
+            center = rng.uniform(-0.5, 0.5, 2)
+            distance = np.hypot(x - center[0], y - center[1])
             logits[..., material] += 5 * (distance < rng.uniform(0.15, 0.5)) - 1
     return logits
 
 
-def filled(outline: Outline, size: int) -> NDArray[np.float32]:
-    """Coverage of each pixel of a sprite of ``size`` x ``size`` by an outline, 0..1."""
+def fill_outline(outline: Outline, size: int) -> NDArray[np.float32]:
+    """Return the coverage 0..1 of each pixel of a `size` x `size` sprite by an outline."""
     fine = size * 4
     points = np.round((outline + MARGIN) / (2 * MARGIN) * fine).astype(np.int32)
     mask = np.zeros((fine, fine), dtype=np.uint8)
@@ -256,12 +257,12 @@ def filled(outline: Outline, size: int) -> NDArray[np.float32]:
     return np.asarray(coverage, np.float32) / np.float32(255)
 
 
-def _ellipse(_: np.random.Generator) -> Outline:
+def _make_ellipse(_: np.random.Generator) -> Outline:
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     return np.stack([np.cos(angle), np.sin(angle)], axis=-1)
 
 
-def _blob(rng: np.random.Generator) -> Outline:
+def _make_blob(rng: np.random.Generator) -> Outline:
     angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     radius = 1 + sum(
         rng.uniform(0, 0.35 / order) * np.cos(order * angle + rng.uniform(0, 2 * np.pi))
@@ -271,7 +272,7 @@ def _blob(rng: np.random.Generator) -> Outline:
     return points / np.abs(points).max(axis=0)
 
 
-def _polygon(rng: np.random.Generator) -> Outline:
+def _make_polygon(rng: np.random.Generator) -> Outline:
     corners = int(rng.integers(3, 9))
     angle = np.sort(
         rng.uniform(0, 2 * np.pi, corners) * 0.3 + np.linspace(0, 2 * np.pi, corners, endpoint=False)
@@ -282,14 +283,14 @@ def _polygon(rng: np.random.Generator) -> Outline:
     return points / np.abs(points).max(axis=0)
 
 
-def _box(rng: np.random.Generator) -> Outline:
+def _make_box(rng: np.random.Generator) -> Outline:
     angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     power = rng.uniform(0.15, 0.6)
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([np.sign(cos) * np.abs(cos) ** power, np.sign(sin) * np.abs(sin) ** power], axis=-1)
 
 
-def _star(rng: np.random.Generator) -> Outline:
+def _make_star(rng: np.random.Generator) -> Outline:
     arms = int(rng.integers(4, 9))
     angle = np.linspace(0, 2 * np.pi, 96, endpoint=False)
     radius = 1 - rng.uniform(0.15, 0.45) * (0.5 + 0.5 * np.cos(arms * angle))
@@ -298,37 +299,37 @@ def _star(rng: np.random.Generator) -> Outline:
 
 
 _OUTLINES: tuple[Callable[[np.random.Generator], Outline], ...] = (
-    _ellipse,
-    _blob,
-    _blob,
-    _polygon,
-    _box,
-    _box,
-    _star,
+    _make_ellipse,
+    _make_blob,
+    _make_blob,
+    _make_polygon,
+    _make_box,
+    _make_box,
+    _make_star,
 )
 
 
-def random_outline(rng: np.random.Generator) -> Outline:
-    """A polygon ``(n, 2)`` that just fills -1..1: ellipse, blob, box, star or irregular polygon."""
+def make_random_outline(rng: np.random.Generator) -> Outline:
+    """Return a polygon `(n, 2)` that fits -1..1: ellipse, blob, box, star or irregular polygon."""
     return _OUTLINES[int(rng.integers(len(_OUTLINES)))](rng)
 
 
-def make_solid(reflectances: NDArray[np.float32], geometry: np.random.Generator, size: int) -> Actor:
-    """An actor of one part; the same ``geometry`` gives the same shape and texture in any materials."""
-    outline = random_outline(geometry)
-    return Actor((Part(textured(outline, reflectances, geometry, size)),))
+def make_solid_sprite(reflectances: NDArray[np.float32], geometry: np.random.Generator, size: int) -> Sprite:
+    """Return a sprite of one part. Equal `geometry` gives equal shape and texture in all materials."""
+    outline = make_random_outline(geometry)
+    return Sprite((SpritePart(make_texture_levels(outline, reflectances, geometry, size)),))
 
 
-def make_actor(
+def make_sprite(
     reflectances: NDArray[np.float32], geometry: np.random.Generator, size: int, deformation: float
-) -> Actor:
-    """A solid, compound or articulated actor.
+) -> Sprite:
+    """Return a solid, compound or articulated sprite.
 
     Args:
-        reflectances: ``(materials, bands)``, at least three.
-        geometry: decides shape, texture and movement.
-        size: texture pixels a side.
-        deformation: 0 stiff to 1 strongly bending and swinging.
+        reflectances: reflectances `(materials, bands)` of at least three materials.
+        geometry: random generator of shape, texture and motion.
+        size: side of the texture in pixels.
+        deformation: 0 for stiff to 1 for strong bending and swinging.
     """
     bend = Bend(
         amplitude=deformation * geometry.uniform(0.05, 0.22),
@@ -337,35 +338,35 @@ def make_actor(
         phase=geometry.uniform(0, 6),
     )
     kind = geometry.choice(["solid", "compound", "figure"], p=[0.45, 0.3, 0.25])
-    builders: dict[str, Callable[..., tuple[Part, ...]]] = {
-        "solid": _solid_parts,
-        "compound": _compound_parts,
-        "figure": _figure_parts,
+    builders: dict[str, Callable[..., tuple[SpritePart, ...]]] = {
+        "solid": _make_solid_parts,
+        "compound": _make_compound_parts,
+        "figure": _make_figure_parts,
     }
-    return Actor(builders[str(kind)](reflectances, geometry, size, deformation), bend)
+    return Sprite(builders[str(kind)](reflectances, geometry, size, deformation), bend)
 
 
-def _solid_parts(
+def _make_solid_parts(
     reflectances: NDArray[np.float32], rng: np.random.Generator, size: int, _: float
-) -> tuple[Part, ...]:
-    return make_solid(reflectances, rng, size).parts
+) -> tuple[SpritePart, ...]:
+    return make_solid_sprite(reflectances, rng, size).parts
 
 
-def _compound_parts(
+def _make_compound_parts(
     reflectances: NDArray[np.float32], rng: np.random.Generator, size: int, deformation: float
-) -> tuple[Part, ...]:
-    """A body with two or three smaller shapes hinged to it."""
-    body = Part(textured(_box(rng), reflectances, rng, size), extent=(0.75, 0.75))
+) -> tuple[SpritePart, ...]:
+    """Return a body with two or three smaller shapes hinged to it."""
+    body = SpritePart(make_texture_levels(_make_box(rng), reflectances, rng, size), extent=(0.75, 0.75))
     parts = [body]
     for _ in range(int(rng.integers(2, 4))):
         angle = rng.uniform(0, 2 * np.pi)
-        outline = random_outline(rng)
+        outline = make_random_outline(rng)
         turned = np.roll(reflectances, int(rng.integers(1, len(reflectances))), axis=0)
         extent = tuple(rng.uniform(0.2, 0.45, 2))
         hinge = (0.5 * np.cos(angle), 0.5 * np.sin(angle))
         parts.append(
-            Part(
-                textured(outline, turned, rng, max(size // 2, _SMALLEST)),
+            SpritePart(
+                make_texture_levels(outline, turned, rng, max(size // 2, _MIN_LEVEL_SIZE)),
                 offset=(0.15 * np.cos(angle), 0.15 * np.sin(angle)),
                 extent=(extent[0], extent[1]),
                 hinge=hinge,
@@ -377,39 +378,39 @@ def _compound_parts(
     return tuple(parts)
 
 
-def _figure_parts(
+def _make_figure_parts(
     reflectances: NDArray[np.float32], rng: np.random.Generator, size: int, deformation: float
-) -> tuple[Part, ...]:
-    """A walker: two legs, a trunk, two arms, a head."""
+) -> tuple[SpritePart, ...]:
+    """Return a walker: two legs, a trunk, two arms, a head."""
     swing, rate, phase = 0.15 + 0.5 * deformation, rng.uniform(0.15, 0.5), rng.uniform(0, 6)
     trousers, shirt, skin = (np.roll(reflectances, shift, axis=0) for shift in (1, 0, 2))
-    half = max(size // 2, _SMALLEST)
+    half = max(size // 2, _MIN_LEVEL_SIZE)
 
-    def limb(
-        colours: NDArray[np.float32], x: float, y: float, length: float, width: float, turn: float
-    ) -> Part:
-        levels = textured(_box(rng), colours, rng, half)
-        return Part(levels, (0.0, length), (width, length), (x, y), swing, rate, phase + turn)
+    def make_limb(
+        colors: NDArray[np.float32], x: float, y: float, length: float, width: float, turn: float
+    ) -> SpritePart:
+        levels = make_texture_levels(_make_box(rng), colors, rng, half)
+        return SpritePart(levels, (0.0, length), (width, length), (x, y), swing, rate, phase + turn)
 
     return (
-        limb(trousers, -0.15, 0.1, 0.44, 0.16, 0.0),
-        limb(trousers, 0.15, 0.1, 0.44, 0.16, np.pi),
-        limb(shirt, -0.38, -0.45, 0.3, 0.11, np.pi),
-        Part(textured(_box(rng), shirt, rng, size), (0.0, -0.22), (0.42, 0.42)),
-        limb(shirt, 0.38, -0.45, 0.3, 0.11, 0.0),
-        Part(textured(_ellipse(rng), skin, rng, half), (0.0, -0.8), (0.24, 0.19)),
+        make_limb(trousers, -0.15, 0.1, 0.44, 0.16, 0.0),
+        make_limb(trousers, 0.15, 0.1, 0.44, 0.16, np.pi),
+        make_limb(shirt, -0.38, -0.45, 0.3, 0.11, np.pi),
+        SpritePart(make_texture_levels(_make_box(rng), shirt, rng, size), (0.0, -0.22), (0.42, 0.42)),
+        make_limb(shirt, 0.38, -0.45, 0.3, 0.11, 0.0),
+        SpritePart(make_texture_levels(_make_ellipse(rng), skin, rng, half), (0.0, -0.8), (0.24, 0.19)),
     )
 
 
-def half_sizes(rng: np.random.Generator, long_side: float) -> tuple[float, float]:
-    """Half width and half height of an actor whose longer side is so many pixels."""
+def choose_half_size(rng: np.random.Generator, long_side: float) -> tuple[float, float]:
+    """Choose the half width and half height of an object with a longer side of `long_side` pixels."""
     ratio = float(np.exp(rng.uniform(-0.8, 0.8)))
     half = long_side / 2
     return (half, half / ratio) if ratio > 1 else (half * ratio, half)
 
 
-def bounding_box(mask: NDArray[Any]) -> NDArray[np.float64] | None:
-    """The tight box x, y, width, height of a mask's pixels; None where there are none."""
+def find_bounding_box(mask: NDArray[Any]) -> NDArray[np.float64] | None:
+    """Return the bounding box x, y, width, height of a mask's pixels; None for an empty mask."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     if not len(columns):
         return None

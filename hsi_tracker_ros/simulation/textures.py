@@ -1,4 +1,4 @@
-"""Noise in space and in time from which natural-looking surfaces and motions are made."""
+"""Random fields and random functions of time for natural surfaces and motions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scipy.interpolate import CubicSpline
 Field = NDArray[np.float32]
 
 
-def fractal_noise(
+def make_fractal_noise(
     rng: np.random.Generator,
     height: int,
     width: int,
@@ -18,15 +18,15 @@ def fractal_noise(
     octaves: int = 4,
     persistence: float = 0.55,
 ) -> Field:
-    """Noise of zero mean and unit deviation, ``(height, width)``.
+    """Return noise of zero mean and unit standard deviation, `(height, width)`.
 
     Args:
-        rng: source of chance.
-        height: rows.
-        width: columns.
-        period: pixels between the features of the coarsest octave; each further octave halves it.
-        octaves: how many, fewer when features would be smaller than a pixel and a half.
-        persistence: amplitude of an octave relative to the one before.
+        rng: random generator.
+        height: number of rows.
+        width: number of columns.
+        period: size of the coarsest features in pixels. Each further octave halves it.
+        octaves: number of octaves. Octaves with features under 1.5 pixels are omitted.
+        persistence: amplitude of an octave relative to the previous octave.
     """
     total = np.zeros((height, width), dtype=np.float32)
     amplitude = 1.0
@@ -45,11 +45,12 @@ def fractal_noise(
     return (total - total.mean()) / max(float(total.std()), 1e-6)
 
 
-def smooth_walk(
+def make_smooth_walk(
     rng: np.random.Generator, length: int, period: float, channels: int = 1
 ) -> NDArray[np.float64]:
-    """A smooth random function of time about 0 with unit deviation between knots ``period`` apart,
-    ``(length, channels)``.
+    """Return smooth random functions of time with zero mean, `(length, channels)`.
+
+    The knots are `period` frames apart and have unit standard deviation.
     """
     knots = int(np.ceil(length / period)) + 3
     values = rng.standard_normal((knots, channels))
@@ -58,20 +59,20 @@ def smooth_walk(
     return result
 
 
-def mixture(logits: NDArray[np.float32], sharpness: float) -> NDArray[np.float32]:
-    """Shares of materials at each pixel: the softmax over the last axis of ``sharpness * logits``."""
+def compute_fractions(logits: NDArray[np.float32], sharpness: float) -> NDArray[np.float32]:
+    """Return fractions of materials at each pixel: the softmax over the last axis of `sharpness * logits`."""
     scaled = np.exp(sharpness * (logits - logits.max(axis=-1, keepdims=True)))
     scaled /= scaled.sum(axis=-1, keepdims=True)
     return scaled
 
 
-def warped(
-    field: NDArray[np.float32], rng: np.random.Generator, period: float, reach: float
+def warp_field(
+    field: NDArray[np.float32], rng: np.random.Generator, period: float, distance: float
 ) -> NDArray[np.float32]:
-    """The field with its coordinates displaced by smooth noise of ``reach`` pixels: borders turn organic."""
+    """Displace a field by smooth noise of `distance` pixels, for organic borders."""
     height, width = field.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    x += reach * fractal_noise(rng, height, width, period, 3)
-    y += reach * fractal_noise(rng, height, width, period, 3)
+    x += distance * make_fractal_noise(rng, height, width, period, 3)
+    y += distance * make_fractal_noise(rng, height, width, period, 3)
     moved = cv2.remap(field, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
     return np.asarray(moved, np.float32)

@@ -1,25 +1,31 @@
-"""Following chosen targets through hyperspectral video with HA-Net.
+"""Tracker of targets in hyperspectral video with HA-Net.
 
-One search crop per target and frame, all targets as one batch. The response and the spectrum of a box tell
-together how sure it is. A lost target is looked for in more crops, where the spectrum fits best.
+Each frame has one search region per target, and all targets form one batch. The response of the network and
+the spectrum of a box together give the score. A lost target is searched in more regions, where the spectra of
+the frame match best.
 """
 
-from hsi_tracker_ros.tracker.loading import CameraUnknown, load_rgb_tracker, load_tracker, rgb_settings
-from hsi_tracker_ros.tracker.settings import SIAMBAN, TrackerSettings, tuned_settings
+from hsi_tracker_ros.tracker.loading import (
+    CameraNotSpecifiedError,
+    load_rgb_tracker,
+    load_tracker,
+    make_rgb_settings,
+)
+from hsi_tracker_ros.tracker.settings import SIAMBAN, TrackerSettings, make_tracker_settings
 from hsi_tracker_ros.tracker.target import TargetState, TargetStatus
 from hsi_tracker_ros.tracker.tracker import HsiTracker
-from hsi_tracker_ros.tracker.uninitialized import WaitingTracker
+from hsi_tracker_ros.tracker.uninitialized import UninitializedTracker
 
 __all__ = (
     "SIAMBAN",
-    "CameraUnknown",
+    "CameraNotSpecifiedError",
     "HsiTracker",
     "TargetState",
     "TargetStatus",
     "TrackerSettings",
-    "WaitingTracker",
+    "UninitializedTracker",
     "load_rgb_tracker",
     "load_tracker",
-    "rgb_settings",
-    "tuned_settings",
+    "make_rgb_settings",
+    "make_tracker_settings",
 )

@@ -1,7 +1,7 @@
-"""Boxes fitted to the target's spectrum (ours, beyond the paper).
+"""Refinement of a box by the target's spectrum.
 
-What a target touches may look as if it were part of it. The regression then draws one box around both, and
-frame by frame the tracker would go over to the other thing.
+An object that touches the target may look as if it were a part of the target. The network then predicts one
+box around both, and the tracker would drift to the other object.
 """
 
 from __future__ import annotations
@@ -11,39 +11,46 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.tracker.candidates import spectral_misfit
-from hsi_tracker_ros.tracker.frame_context import View
+from hsi_tracker_ros.tracker.candidate_finder import compute_log_spectral_distance
+from hsi_tracker_ros.tracker.candidates import Candidate
+from hsi_tracker_ros.tracker.search_batch import TargetSearch
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from hsi_tracker_ros.tracker.target import Sighting, Target
 
-_PLACES = 5
-"""Along each side of a box."""
-_SIZES = (1.0, 0.85)
-"""Of the boxes that are tried, in the target's last: it may have taken the size of two things already."""
+_NUM_POSITIONS = 5  # tried positions along each side of the candidate's box
+_SIZE_FACTORS = (
+    1.0,
+    0.85,
+)  # tried sizes, relative to the last size, which may include another object already
 
 
-def fitted(sighting: Sighting, target: Target, view: View, settings: TrackerSettings) -> Sighting:
-    """The sighting, or with a box of about the target's last size if that fits its spectrum much better.
+def refine_box(candidate: Candidate, search: TargetSearch, settings: TrackerSettings) -> Candidate:
+    """Replace a candidate's box by one of about the target's last size that matches its spectrum better.
+
+    The candidate of a lost target is unchanged, because the target may have any size.
 
     Args:
-        sighting: of the target.
-        target: that is followed; one that is lost may have any size, so that nothing is fitted.
-        view: of the frame.
-        settings: of the tracker.
+        candidate: the best candidate of the frame.
+        search: target and frame.
+        settings: settings of the tracker; `fitting_gain` is the minimum gain in log odds.
+
+    Returns:
+        the candidate itself, or a copy with another box.
     """
-    if target.lost or not settings.score_misfit:
-        return sighting
-    boxes = np.concatenate([_along(sighting.box, target.box[2:] * size) for size in _SIZES])
-    box = boxes[view.distances(target.signature, boxes).argmin()]
-    misfit = spectral_misfit(target, view, box)
-    gain = settings.score_misfit * (sighting.misfit - misfit)
+    target = search.target
+    if target.is_lost or not settings.score_misfit:
+        return candidate
+    sizes = [target.box[2:] * factor for factor in _SIZE_FACTORS]
+    boxes = np.concatenate([_spread_boxes(candidate.box, size) for size in sizes])
+    box = boxes[search.context.compute_distances(target.signature, boxes).argmin()]
+    log_distance = compute_log_spectral_distance(search, box)
+    gain = settings.score_misfit * (candidate.log_spectral_distance - log_distance)
     if gain < settings.fitting_gain:
-        return sighting
-    return replace(sighting, box=box, evidence=sighting.evidence + gain, misfit=misfit)
+        return candidate
+    return replace(candidate, box=box, log_odds=candidate.log_odds + gain, log_spectral_distance=log_distance)
 
 
-def _along(box: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Boxes ``(n, 4)`` of a size, spread from one corner of a box to the opposite one."""
-    x, y = np.linspace(box[:2], box[:2] + box[2:] - size, _PLACES).T
+def _spread_boxes(box: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return boxes ``(n, 4)`` of a size, evenly spread over a box."""
+    x, y = np.linspace(box[:2], box[:2] + box[2:] - size, _NUM_POSITIONS).T
     corners = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
     return np.concatenate([corners, np.broadcast_to(size, corners.shape)], axis=1)

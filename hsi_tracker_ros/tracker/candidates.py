@@ -1,122 +1,91 @@
-"""Peaks of the responses in search crops, and which of them is most likely the target."""
+"""Candidates: positions in a frame that may show the target, and their ranking."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter
 from scipy.special import expit
 
-from hsi_tracker_ros.hanet.crops import SquareCrop
-from hsi_tracker_ros.hanet.rgb_branch import ResponseGrid
-from hsi_tracker_ros.tracker.frame_context import View
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from hsi_tracker_ros.tracker.target import Sighting, Target
-
-Floats = NDArray[np.float32]
-
-_PEAK_WIDTH = 5
-_CLOSEST = 0.2
-"""Deviations of a frame by which spectra of the same thing may differ."""
 
 
-class PeakFinder:
-    """SiamBAN's ranking of responses, penalised for change of size and held by a cosine window, with spectra.
+@dataclass(frozen=True)
+class Candidate:
+    """Peak of the network's response in one search region.
 
-    Args:
-        grid: where the responses of a search crop lie.
-        search_size: side of a search crop in its own pixels.
+    Attributes:
+        log_odds: log odds that the box contains the target.
+        scale_penalty: factor for the change of size and shape, 0..1; 1: no change (SiamBAN).
+        window_weight: value of the cosine window at the peak, 0..1.
+        box: x, y, width, height in image pixels.
+        response: logits ``(25, 25)`` of the search region.
+        log_spectral_distance: logarithm of the distance between the spectra of the box and of the target.
     """
 
-    def __init__(self, grid: ResponseGrid, search_size: int) -> None:
-        self._search_size = search_size
-        self._window = np.outer(np.hanning(grid.size), np.hanning(grid.size))
-        offsets = grid.offsets().numpy()
-        self._points = np.stack(np.meshgrid(offsets, offsets))
+    log_odds: float
+    scale_penalty: float
+    window_weight: float
+    box: NDArray[np.float64]
+    response: NDArray[np.float32]
+    log_spectral_distance: float
 
-    def sightings(
-        self,
-        target: Target,
-        view: View,
-        crop: SquareCrop,
-        logits: Floats,
-        loc: Floats,
-        settings: TrackerSettings,
-        *,
-        elsewhere: bool,
-    ) -> Iterator[Sighting]:
-        """The highest peaks in one search crop.
-
-        Args:
-            target: that is looked for.
-            view: of the frame.
-            crop: that was searched.
-            logits: ``(25, 25)`` by which target exceeds background.
-            loc: ``(4, 25, 25)`` left, top, right, bottom of the boxes, in search pixels.
-            settings: of the tracker.
-            elsewhere: than where the target was last.
-        """
-        scale = crop.side / self._search_size
-        left, upper, right, lower = loc
-        width, height = (
-            (left + right) * target.size_correction[0],
-            (upper + lower) * target.size_correction[1],
-        )
-        previous_width, previous_height = target.box[2:] / scale
-        change = _ratio(_padded_size(width, height), _padded_size(previous_width, previous_height))
-        change *= _ratio(width / height, previous_width / previous_height)
-        penalty = np.exp(-(change - 1) * settings.penalty_k)
-        evidence = settings.score_logit * logits
-        ranked = _rank(penalty, _worth(evidence, evidence.max(), settings), self._window, target, settings)
-        summits = np.flatnonzero(ranked == maximum_filter(ranked, _PEAK_WIDTH))
-        for flat in summits[np.argsort(-ranked.flat[summits])][: settings.peaks]:
-            at = np.unravel_index(flat, ranked.shape)
-            x = crop.x + (self._points[0][at] + (right[at] - left[at]) / 2) * scale
-            y = crop.y + (self._points[1][at] + (lower[at] - upper[at]) / 2) * scale
-            w, h = width[at] * scale, height[at] * scale
-            box = np.array([x - w / 2, y - h / 2, w, h], np.float64)
-            misfit = spectral_misfit(target, view, box)
-            odds = settings.score_offset + evidence[at] - settings.score_misfit * misfit
-            odds -= settings.score_elsewhere * elsewhere
-            yield Sighting(float(odds), float(penalty[at]), float(self._window[at]), box, logits, misfit)
+    @property
+    def score(self) -> float:
+        """Probability that the box contains the target."""
+        return float(expit(self.log_odds))
 
 
-def spectral_misfit(target: Target, view: View, box: NDArray[np.float64]) -> float:
-    """Logarithm of the distance between the spectra of a box and the target's."""
-    return float(np.log(view.distance(target.signature, box) + _CLOSEST))
+def select_best_candidate(
+    candidates: Sequence[Candidate], settings: TrackerSettings, *, is_lost: bool
+) -> Candidate:
+    """Return the candidate with the highest rank among all search regions.
 
-
-def most_likely(sightings: list[Sighting], target: Target, settings: TrackerSettings) -> Sighting:
-    """The one of all crops that is most likely the target."""
-    top = max(sighting.evidence for sighting in sightings)
+    Args:
+        candidates: candidates, at least one.
+        settings: settings of the tracker.
+        is_lost: True if the target is lost and may be anywhere.
+    """
+    max_log_odds = max(candidate.log_odds for candidate in candidates)
     return max(
-        sightings,
-        key=lambda each: _rank(
-            each.penalty, _worth(each.evidence, top, settings), each.window, target, settings
+        candidates,
+        key=lambda candidate: compute_rank(
+            compute_response_score(candidate.log_odds, max_log_odds, settings),
+            candidate.scale_penalty,
+            candidate.window_weight,
+            settings,
+            is_lost=is_lost,
         ),
     )
 
 
-def _rank(penalty: Any, worth: Any, window: Any, target: Target, settings: TrackerSettings) -> Any:
-    """SiamBAN's; no window holds a target that may be anywhere."""
-    held = 0.0 if target.lost else settings.window_influence
-    return penalty * worth * (1 - held) + window * held
+def compute_response_score(log_odds: Any, max_log_odds: float, settings: TrackerSettings) -> Any:
+    """Return the scores of responses, 0..1: relative to the highest, or their probability (SiamBAN).
+
+    Args:
+        log_odds: log odds, a number or an array.
+        max_log_odds: highest log odds of all responses.
+        settings: settings of the tracker; `peak_width` selects the formula.
+    """
+    if settings.peak_width:
+        return np.exp((log_odds - max_log_odds) / settings.peak_width)
+    return expit(log_odds)
 
 
-def _worth(evidence: Any, best: float, settings: TrackerSettings) -> Any:
-    """What a response counts among others, 0..1: how near it comes to the best, or its probability."""
-    width = settings.peak_width
-    return np.exp((evidence - best) / width) if width else expit(evidence)
+def compute_rank(
+    response_score: Any, scale_penalty: Any, window_weight: Any, settings: TrackerSettings, *, is_lost: bool
+) -> Any:
+    """Return SiamBAN's rank of responses. Ignore the cosine window if the target may be anywhere.
 
-
-def _padded_size(width: Any, height: Any) -> Any:
-    context = (width + height) / 2
-    return np.sqrt((width + context) * (height + context))
-
-
-def _ratio(value: Any, reference: Any) -> Any:
-    ratio = value / reference
-    return np.maximum(ratio, 1 / ratio)
+    Args:
+        response_score: scores, a number or an array.
+        scale_penalty: factors for the change of size and shape, of the same shape.
+        window_weight: values of the cosine window, of the same shape.
+        settings: settings of the tracker.
+        is_lost: True if the target is lost.
+    """
+    window_influence = 0.0 if is_lost else settings.window_influence
+    return scale_penalty * response_score * (1 - window_influence) + window_weight * window_influence

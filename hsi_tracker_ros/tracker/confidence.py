@@ -1,7 +1,7 @@
-"""Whether a target is there: how confident the evidence of the last frames leaves us.
+"""Confidence that a target is in its box, from the log odds of the last frames.
 
-What is looked at frame after frame looks alike in all of them, so that a mean of the evidence tells more than
-its sum, which would only grow more certain of the wrong thing.
+Consecutive frames are strongly correlated. Summing their log odds would overstate the confidence, so the
+confidence is a running mean.
 """
 
 from __future__ import annotations
@@ -12,136 +12,147 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from tracking_runtime.boxes import centres
+from tracking_runtime.boxes import compute_centers
 
 Box = NDArray[np.float64]
 
-_USUAL_FRAMES = 25
-"""From so many frames at first is known what evidence is usual of a target."""
-_FEWEST_USUAL_FRAMES = 5
-"""With fewer nobody knows how well a target's spectra usually fit."""
-_AS_USUAL = 0.8
-"""Confidence from which on a frame tells, after the first ones, how well they fit."""
-_MISFIT_RATE = 0.05
-"""Share of the newest such frame in what is usual."""
-_LEAST_MISFIT = -0.8
-"""No less is taken for usual: what stands still fits better than the same thing when it returns."""
-_TOLERATED_MISFIT = 0.4
-"""A target that returns may fit worse than usual by this."""
-_LEAST_USUAL = 3.0
-"""No less is taken for usual, in log odds."""
-_MOST_AGAINST = -0.5
-"""No frame counts for more against a target, relative to what is usual."""
-_NEAR = 1.0
-"""Sizes of a thing by which it moves at most from frame to frame."""
-_TRUSTED = 0.6
-"""Confidence at which a target that was found is trusted."""
-_WORTH_A_LOOK = -0.05
-"""Confidence from which on the next frame is searched for what may be a lost target."""
-_DISMISSED = -0.2
-"""Confidence below which it no longer is, once it was."""
+# Reference values of a target, from its first detections
+_NUM_REFERENCE_FRAMES = 25  # detections that define the reference values
+_MIN_REFERENCE_FRAMES = 5  # detections below which the reference distance is not reliable
+_MIN_REFERENCE_LOG_ODDS = 3.0  # lower bound of the reference log odds
+_MIN_REFERENCE_LOG_DISTANCE = -0.8  # a static target matches itself better than after its return
+_LOG_DISTANCE_TOLERANCE = 0.4  # excess over the reference distance that a returning target may have
+_REFERENCE_DISTANCE_RATE = 0.05  # weight of a later detection in the reference distance
+
+# Confidence; 1: as good as in the first frames
+_MIN_NORMALIZED_LOG_ODDS = -0.5  # lower bound of the influence of one frame
+_GOOD_CONFIDENCE = 0.8  # confidence of a target that is as visible as in its first frames
+_TRUSTED_CONFIDENCE = 0.6  # confidence from which a re-detected target is trusted
+_MIN_NEW_CANDIDATE_CONFIDENCE = -0.05  # confidence below which a new candidate is not searched again
+_MIN_CANDIDATE_CONFIDENCE = -0.2  # confidence below which a known candidate is given up
+_MAX_STEP = 1.0  # movement of a candidate between two frames, in sizes of its box
 
 
 @dataclass(frozen=True)
-class Suspect:
-    """What may be a lost target.
+class RedetectionCandidate:
+    """Object that may be a lost target.
 
     Attributes:
-        box: ``(4,)`` of it in the last frame.
-        likely: whether it has been likely enough, in this frame or before, for people to be told of it.
+        box: box ``(4,)`` in the last frame.
+        is_published: True once its confidence has reached `suspect_confidence`; the target is then reported
+            as UNCERTAIN at this box.
     """
 
     box: Box
-    likely: bool
+    is_published: bool
 
 
 @dataclass
-class Presence:
-    """Whether a target is there.
+class TargetConfidence:
+    """Running confidence of one target.
 
     Attributes:
-        lost: whether it may be anywhere, be it that something may be it.
-        confidence: running mean of the evidence, 1: as usual; of a lost one, that it is the suspect.
-        suspect: what may be the lost target; None: nothing may.
-        trusted: whether it has been as usual since it was found.
-        usual: log odds that its box held it in the first frames.
-        usual_frames: how many of them it has been seen in.
-        usual_misfit: of its spectra, in these frames and in later ones in which it was as usual.
+        is_lost: True if the target may be anywhere; a re-detection candidate may exist all the same.
+        value: running mean of the normalized log odds, 1: as good as in the first frames. For a lost target
+            the confidence of its re-detection candidate.
+        candidate: object that may be the lost target; None: no such object.
+        is_trusted: False from a loss until the confidence has recovered.
+        reference_log_odds: mean log odds of the first detections.
+        num_reference_frames: number of detections in the reference values.
+        reference_log_distance: mean log spectral distance of the first and of later good detections.
     """
 
-    lost: bool = False
-    confidence: float = 1.0
-    suspect: Suspect | None = None
-    trusted: bool = True
-    usual: float = 0.0
-    usual_frames: int = 0
-    usual_misfit: float = 0.0
+    is_lost: bool = False
+    value: float = 1.0
+    candidate: RedetectionCandidate | None = None
+    is_trusted: bool = True
+    reference_log_odds: float = 0.0
+    num_reference_frames: int = 0
+    reference_log_distance: float = 0.0
 
     @property
-    def as_usual(self) -> bool:
-        """Whether it is seen as well as it usually is."""
-        return not self.lost and self.trusted and self.confidence >= _AS_USUAL
+    def is_good(self) -> bool:
+        """Good visibility: a trusted target that matches about as well as in its first frames."""
+        return not self.is_lost and self.is_trusted and self.value >= _GOOD_CONFIDENCE
 
     @property
-    def likely_box(self) -> Box | None:
-        """Of what people are told may be the lost target."""
-        return self.suspect.box if self.suspect is not None and self.suspect.likely else None
+    def published_box(self) -> Box | None:
+        """Box of the published re-detection candidate; None without one."""
+        if self.candidate is None or not self.candidate.is_published:
+            return None
+        return self.candidate.box
 
-    def share_of_usual(self, evidence: float) -> float:
-        """Log odds that a box holds the target, 1: as is usual of it."""
-        return evidence / max(self.usual, _LEAST_USUAL)
+    def normalize_log_odds(self, log_odds: float) -> float:
+        """Return log odds divided by the target's reference value (1: as good as in the first frames)."""
+        return log_odds / max(self.reference_log_odds, _MIN_REFERENCE_LOG_ODDS)
 
-    def unlike(self, misfits: NDArray[np.float64]) -> NDArray[np.float64]:
-        """By how much more than a target that is lost could boxes with these misfits ``(n,)`` differ from it.
+    def compute_excess_distance(self, log_distances: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return by how much log spectral distances ``(n,)`` exceed the maximum of a lost target.
 
-        0 for a target in sight: where it is half hidden it differs as well.
+        0 while the target is in view, because occlusion increases the distance.
         """
-        if not self.lost or self.usual_frames < _FEWEST_USUAL_FRAMES:
-            return np.zeros(len(misfits))
-        return np.maximum(misfits - max(self.usual_misfit, _LEAST_MISFIT) - _TOLERATED_MISFIT, 0)
+        if not self.is_lost or self.num_reference_frames < _MIN_REFERENCE_FRAMES:
+            return np.zeros(len(log_distances))
+        reference = max(self.reference_log_distance, _MIN_REFERENCE_LOG_DISTANCE)
+        return np.maximum(log_distances - reference - _LOG_DISTANCE_TOLERANCE, 0)
 
-    def weigh(self, evidence: float, box: Box, settings: TrackerSettings) -> float:
-        """Take in a frame: the log odds that a box holds the target; returns them, 1: as is usual of it."""
-        strength = float(np.clip(self.share_of_usual(evidence), _MOST_AGAINST, 1))
-        if self.lost:
-            self._weigh_suspect(strength, box, settings)
+    def update(self, log_odds: float, box: Box, settings: TrackerSettings) -> None:
+        """Update the confidence with the best candidate of one frame.
+
+        Args:
+            log_odds: log odds that the candidate is the target.
+            box: box ``(4,)`` of the candidate.
+            settings: settings of the tracker.
+        """
+        normalized = float(np.clip(self.normalize_log_odds(log_odds), _MIN_NORMALIZED_LOG_ODDS, 1))
+        if self.is_lost:
+            self._update_candidate(normalized, box, settings)
         else:
-            self.confidence += settings.confidence_rate * (strength - self.confidence)
-        self.trusted |= self.confidence >= _TRUSTED
-        return strength
+            self.value += settings.confidence_rate * (normalized - self.value)
+        self.is_trusted |= self.value >= _TRUSTED_CONFIDENCE
 
-    def see(self, evidence: float, misfit: float) -> None:
-        """The target was seen, with these log odds, and its spectra fit as this logarithm tells."""
-        self.lost, self.suspect = False, None
-        if self.usual_frames < _USUAL_FRAMES:
-            self.usual_frames += 1
-            self.usual += (evidence - self.usual) / self.usual_frames
-            self.usual_misfit += (misfit - self.usual_misfit) / self.usual_frames
-        elif self.as_usual:
-            self.usual_misfit += _MISFIT_RATE * (misfit - self.usual_misfit)
+    def confirm(self, log_odds: float, log_spectral_distance: float) -> None:
+        """Confirm a detection of the target. Update its reference values."""
+        self.is_lost = False
+        self.candidate = None
+        if self.num_reference_frames < _NUM_REFERENCE_FRAMES:
+            self.num_reference_frames += 1
+            weight = self.num_reference_frames
+            self.reference_log_odds += (log_odds - self.reference_log_odds) / weight
+            self.reference_log_distance += (log_spectral_distance - self.reference_log_distance) / weight
+        elif self.is_good:
+            self.reference_log_distance += _REFERENCE_DISTANCE_RATE * (
+                log_spectral_distance - self.reference_log_distance
+            )
 
-    def lose(self) -> None:
-        """From here on the target may be anywhere."""
-        self.lost, self.trusted, self.confidence = True, False, 0.0
+    def mark_lost(self) -> None:
+        """Mark the target lost."""
+        self.is_lost = True
+        self.is_trusted = False
+        self.value = 0.0
 
-    def dismiss(self) -> None:
-        """What seemed to be the lost target is not."""
-        self.suspect, self.confidence = None, 0.0
+    def reject_candidate(self) -> None:
+        """Reject the re-detection candidate: another object than the target."""
+        self.candidate = None
+        self.value = 0.0
 
-    def _weigh_suspect(self, strength: float, box: Box, settings: TrackerSettings) -> None:
-        known = self.suspect if self.suspect is not None and _near(box, self.suspect.box) else None
-        if known is None:
-            self.confidence = 0.0
-        rate = settings.found_rate if strength >= self.confidence else settings.fading_rate
-        self.confidence += rate * (strength - self.confidence)
-        if self.confidence < (_WORTH_A_LOOK if known is None else _DISMISSED):
-            self.suspect = None
+    def _update_candidate(self, normalized: float, box: Box, settings: TrackerSettings) -> None:
+        previous = self.candidate
+        if previous is not None and not _is_near(box, previous.box):
+            previous = None
+        if previous is None:
+            self.value = 0.0
+        rate = settings.found_rate if normalized >= self.value else settings.fading_rate
+        self.value += rate * (normalized - self.value)
+        if self.value < (_MIN_NEW_CANDIDATE_CONFIDENCE if previous is None else _MIN_CANDIDATE_CONFIDENCE):
+            self.candidate = None
             return
-        likely = self.confidence >= settings.suspect_confidence or (known is not None and known.likely)
-        self.suspect = Suspect(box, likely)
+        was_published = previous is not None and previous.is_published
+        is_published = self.value >= settings.suspect_confidence or was_published
+        self.candidate = RedetectionCandidate(box, is_published)
 
 
-def _near(box: Box, last: Box) -> bool:
-    """Whether a box may show what another did the frame before."""
-    step = (centres(box) - centres(last))[0]
-    return bool(np.hypot(*step) <= _NEAR * np.sqrt(last[2:].prod()))
+def _is_near(box: Box, previous_box: Box) -> bool:
+    """Return whether a box may show the same object as a box of the previous frame."""
+    step = (compute_centers(box) - compute_centers(previous_box))[0]
+    return bool(np.hypot(*step) <= _MAX_STEP * np.sqrt(previous_box[2:].prod()))

@@ -1,4 +1,4 @@
-"""Things seen beside a target, which it therefore is not, however much they look like it."""
+"""Distractors: look-alikes seen beside a target, which are therefore not the target."""
 
 from __future__ import annotations
 
@@ -8,62 +8,77 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_tracker_ros.hanet.crops import SquareCrop
-from tracking_runtime.boxes import centres, intersection_over_union
+from tracking_runtime.boxes import compute_centers, intersection_over_union
 
-Floats = NDArray[np.float64]
+Boxes = NDArray[np.float64]
 
-_SAME = 0.3
-"""Overlap from which on a box shows what another did the frame before."""
-_APART = 0.1
-"""Overlap up to which two boxes show two things."""
-_REMEMBERED = 30
-"""Frames for which a thing is known where it was seen last."""
-_MISSED = 2
-"""Of them, those at most in which that place was searched."""
+_SAME_OBJECT_IOU = 0.3  # IoU above which boxes of two successive frames show the same object
+_OTHER_OBJECT_IOU = 0.1  # IoU up to which two boxes of one frame show different objects
+_MAX_FRAMES_UNSEEN = 30  # frames after which a distractor that is not seen is forgotten
+_MAX_MISSES = 2  # the same, counting only the frames in which its position was searched
 
 
 class Distractors:
-    """What stands where, from frame to frame."""
+    """Boxes of the distractors of one target, tracked from frame to frame by their overlap."""
 
     def __init__(self) -> None:
-        self._boxes = np.zeros((0, 4))
-        self._waits = np.zeros((0, 2), int)
+        self._boxes: Boxes = np.zeros((0, 4))
+        self._frames_unseen = np.zeros(0, int)
+        self._misses = np.zeros(0, int)
 
-    def know(self, boxes: Floats, expected: Floats) -> NDArray[np.bool_]:
-        """Which of boxes ``(n, 4)`` show one of them rather than what is expected in another box."""
-        overlaps = intersection_over_union(boxes, self._boxes).max(axis=1, initial=0.0)
-        known: NDArray[np.bool_] = overlaps > np.maximum(
-            intersection_over_union(boxes, expected)[:, 0], _SAME
-        )
-        return known
-
-    def add(self, boxes: Floats) -> None:
-        """Know what boxes ``(n, 4)`` show from now on."""
-        self._boxes = np.concatenate([self._boxes, boxes])
-        self._waits = np.pad(self._waits, ((0, len(boxes)), (0, 0)))
-
-    def look(self, boxes: Floats, target: Floats | None, areas: Iterable[SquareCrop]) -> None:
-        """Follow those that are seen again, and with the target in sight get to know others beside it.
+    def matches(self, boxes: Boxes, target_box: Boxes) -> NDArray[np.bool_]:
+        """Return which boxes overlap a distractor more than the target's predicted box.
 
         Args:
-            boxes: ``(n, 4)`` of all that is seen in a frame.
-            target: the box that surely holds it; None: it is not surely seen.
-            areas: of the frame that were searched.
+            boxes: boxes ``(n, 4)`` of candidates.
+            target_box: predicted box ``(4,)`` of the target.
         """
-        self._waits += np.stack([np.ones(len(self._boxes), bool), self._within(areas)], axis=1)
-        if target is not None:
-            boxes = boxes[intersection_over_union(boxes, target)[:, 0] <= _APART]
-        same = intersection_over_union(boxes, self._boxes) > _SAME
-        seen, known = np.nonzero(same)
-        self._boxes[known], self._waits[known] = boxes[seen], 0
-        if target is not None:
-            self.add(boxes[~same.any(axis=1)])
-        kept = (self._waits <= (_REMEMBERED, _MISSED)).all(axis=1)
-        self._boxes, self._waits = self._boxes[kept], self._waits[kept]
+        overlaps = intersection_over_union(boxes, self._boxes).max(axis=1, initial=0.0)
+        target_overlaps = intersection_over_union(boxes, target_box)[:, 0]
+        is_distractor: NDArray[np.bool_] = overlaps > np.maximum(target_overlaps, _SAME_OBJECT_IOU)
+        return is_distractor
 
-    def _within(self, areas: Iterable[SquareCrop]) -> NDArray[np.bool_]:
-        """Which of them stand in any of these areas."""
-        places, within = centres(self._boxes), np.zeros(len(self._boxes), bool)
-        for area in areas:
-            within |= area.holds(places)
-        return within
+    def add(self, boxes: Boxes) -> None:
+        """Add distractors at boxes ``(n, 4)``."""
+        self._boxes = np.concatenate([self._boxes, boxes])
+        self._frames_unseen = np.pad(self._frames_unseen, (0, len(boxes)))
+        self._misses = np.pad(self._misses, (0, len(boxes)))
+
+    def update(self, boxes: Boxes, target_box: Boxes | None, regions: Iterable[SquareCrop]) -> None:
+        """Move the distractors to where a frame shows them. Add new ones if the target is confident.
+
+        Args:
+            boxes: boxes ``(n, 4)`` of all objects seen in the frame.
+            target_box: box ``(4,)`` of a confident target; None: the target is not confident, and no
+                distractor is added.
+            regions: search regions of the frame.
+        """
+        self._frames_unseen += 1
+        self._misses += self._find_searched(regions)
+
+        # Step 1: leave out the target itself.
+        if target_box is not None:
+            boxes = boxes[intersection_over_union(boxes, target_box)[:, 0] <= _OTHER_OBJECT_IOU]
+
+        # Step 2: move the distractors that are seen again.
+        is_same = intersection_over_union(boxes, self._boxes) > _SAME_OBJECT_IOU
+        box_indices, distractor_indices = np.nonzero(is_same)
+        self._boxes[distractor_indices] = boxes[box_indices]
+        self._frames_unseen[distractor_indices] = 0
+        self._misses[distractor_indices] = 0
+
+        # Step 3: add the other objects, and forget distractors that are gone.
+        if target_box is not None:
+            self.add(boxes[~is_same.any(axis=1)])
+        is_kept = (self._frames_unseen <= _MAX_FRAMES_UNSEEN) & (self._misses <= _MAX_MISSES)
+        self._boxes = self._boxes[is_kept]
+        self._frames_unseen = self._frames_unseen[is_kept]
+        self._misses = self._misses[is_kept]
+
+    def _find_searched(self, regions: Iterable[SquareCrop]) -> NDArray[np.bool_]:
+        """Return which distractors have their center in a search region."""
+        positions = compute_centers(self._boxes)
+        is_searched = np.zeros(len(self._boxes), bool)
+        for region in regions:
+            is_searched |= region.contains(positions)
+        return is_searched

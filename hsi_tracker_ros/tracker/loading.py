@@ -1,4 +1,4 @@
-"""Trackers with models from disk."""
+"""Loads trackers with models from disk."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hsi_tracker_ros.cubes.bands import CameraMismatch
+from hsi_tracker_ros.cubes.bands import CameraMismatchError
 from hsi_tracker_ros.hanet.inference import SiameseModel
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from hsi_tracker_ros.hanet.spectral_stem import LONGEST_NM, SHORTEST_NM
 from hsi_tracker_ros.hanet.weights import load_network
-from hsi_tracker_ros.tracker.settings import TrackerSettings, tuned_settings, without_spectra
+from hsi_tracker_ros.tracker.settings import TrackerSettings, disable_spectra, make_tracker_settings
 from hsi_tracker_ros.tracker.tracker import HsiTracker
 from tracking_runtime.engines import EngineSettings
 from tracking_runtime.errors import ModelError
@@ -22,8 +22,8 @@ from tracking_runtime.timing import StageTimes
 _log = logging.getLogger(__name__)
 
 
-class CameraUnknown(ModelError):
-    """A model fits any camera, and nothing says which one it has."""
+class CameraNotSpecifiedError(ModelError):
+    """Model that needs the bands of its camera, while these are unknown."""
 
 
 def load_tracker(
@@ -35,32 +35,33 @@ def load_tracker(
     engine_settings: EngineSettings | None = None,
     times: StageTimes | None = None,
 ) -> HsiTracker:
-    """A tracker with a model from disk.
+    """Load a model and return a tracker.
 
     Args:
-        name_or_path: of the model.
-        engine: name of an engine, or ``auto``.
-        bands: the camera; None: the one whose bands are fixed in the model.
-        settings: how responses become boxes.
-        engine_settings: precision and threads; ``engine`` goes before what it says.
-        times: told how long each stage takes.
+        name_or_path: name of the model, or path of its manifest.
+        engine: name of an engine, or `auto`.
+        bands: bands of the camera; None: the bands of the model.
+        settings: settings of the tracker; None: the model's.
+        engine_settings: precision and threads; `engine` overrides the engine named there.
+        times: durations of the stages are added here.
 
     Raises:
         ModelError: the model cannot be loaded.
-        CameraUnknown: it fits any camera, and none is given.
-        CameraMismatch: the camera's bands don't cover the model's.
+        CameraNotSpecifiedError: the model needs the bands of the camera, and `bands` is None.
+        CameraMismatchError: the camera's bands do not cover the model's.
         EngineError: no engine works.
     """
     network = load_network(name_or_path)
     spectral = network.config.spectral
     if isinstance(network, HANet) and spectral is not None and spectral.wavelengths_nm is None:
         if bands is None:
-            raise CameraUnknown(f"model {name_or_path} fits any camera: say which, by its bands")
+            raise CameraNotSpecifiedError(
+                f"model {name_or_path} is made for any camera: got no bands; give the bands of the camera"
+            )
         _check_range(bands.wavelengths_nm, Path(name_or_path).stem)
         network = network.bake(bands.wavelengths_nm)
-    asked = replace(engine_settings or EngineSettings(), engine=engine)
-    model = SiameseModel(network, asked, Path(name_or_path).stem)
-    return HsiTracker(model, settings or tuned_settings(network.config), times, camera=bands)
+    model = _make_model(network, engine, engine_settings, Path(name_or_path).stem)
+    return HsiTracker(model, settings or make_tracker_settings(network.config), times, camera=bands)
 
 
 def load_rgb_tracker(
@@ -72,42 +73,52 @@ def load_rgb_tracker(
     times: StageTimes | None = None,
     camera: SpectralInfo | None = None,
 ) -> HsiTracker:
-    """A tracker with nothing but the RGB branch of a model from disk, by ``rgb_settings``.
+    """Load the RGB branch of a model and return a tracker without spectra.
 
     Args:
-        name_or_path: of the model, whatever it is for.
-        engine: as of ``load_tracker``.
-        settings: as of ``load_tracker``.
-        engine_settings: as of ``load_tracker``.
-        times: as of ``load_tracker``.
-        camera: frames are its cubes, seen in false colour; None: frames are BGR pictures.
+        name_or_path: name of any model, or path of its manifest.
+        engine: name of an engine, or `auto`.
+        settings: settings of the tracker; None: those of `make_rgb_settings`.
+        engine_settings: precision and threads; `engine` overrides the engine named there.
+        times: durations of the stages are added here.
+        camera: bands of the frames, which are cubes and tracked in false color; None: frames are BGR images.
 
     Raises:
         ModelError: the model cannot be loaded.
         EngineError: no engine works.
     """
     network = load_network(name_or_path)
-    alone = network.rgb_alone() if isinstance(network, HANet) else network
-    asked = replace(engine_settings or EngineSettings(), engine=engine)
-    model = SiameseModel(alone, asked, f"{Path(name_or_path).stem} rgb")
-    return HsiTracker(model, settings or rgb_settings(network), times, camera=camera)
+    rgb_network = network.extract_rgb_network() if isinstance(network, HANet) else network
+    model = _make_model(rgb_network, engine, engine_settings, f"{Path(name_or_path).stem} rgb")
+    return HsiTracker(model, settings or make_rgb_settings(network), times, camera=camera)
+
+
+def make_rgb_settings(network: SiameseNetwork) -> TrackerSettings:
+    """Return the settings for the RGB branch of a network: without spectra for a HA-Net, else its own."""
+    settings = make_tracker_settings(network.config)
+    return disable_spectra(settings) if isinstance(network, HANet) else settings
+
+
+def _make_model(
+    network: SiameseNetwork, engine: str, engine_settings: EngineSettings | None, name: str
+) -> SiameseModel:
+    settings = replace(engine_settings or EngineSettings(), engine=engine)
+    return SiameseModel(network, settings, name)
 
 
 def _check_range(wavelengths_nm: Sequence[float], model: str) -> None:
-    """Tell of bands that a model for any camera does not see. Raises CameraMismatch where it sees none."""
-    unseen = [nm for nm in wavelengths_nm if not SHORTEST_NM <= nm <= LONGEST_NM]
-    if not unseen:
+    """Warn of bands outside the range of a model for any camera.
+
+    Raises:
+        CameraMismatchError: all bands are outside.
+    """
+    unused = [nm for nm in wavelengths_nm if not SHORTEST_NM <= nm <= LONGEST_NM]
+    if not unused:
         return
-    told = (
-        f"model {model} sees {SHORTEST_NM:g} to {LONGEST_NM:g} nm, and not the camera's bands at "
-        f"{', '.join(f'{nm:g}' for nm in unseen)} nm"
+    warning = (
+        f"model {model} uses {SHORTEST_NM:g} to {LONGEST_NM:g} nm, not the camera's bands at "
+        f"{', '.join(f'{nm:g}' for nm in unused)} nm"
     )
-    if len(unseen) == len(wavelengths_nm):
-        raise CameraMismatch(f"{told}; wavelengths are given in nm")
-    _log.warning(told)
-
-
-def rgb_settings(network: SiameseNetwork) -> TrackerSettings:
-    """How the RGB branch of a network follows alone: a HA-Net's by its rules, others as published."""
-    usual = tuned_settings(network.config)
-    return without_spectra(usual) if isinstance(network, HANet) else usual
+    if len(unused) == len(wavelengths_nm):
+        raise CameraMismatchError(f"{warning}; wavelengths are given in nm")
+    _log.warning(warning)

@@ -1,4 +1,4 @@
-"""Where a target would be by now, had it gone on as it moved while it was seen as usual."""
+"""Constant-velocity motion of a target, extrapolated while the target is not visible."""
 
 from __future__ import annotations
 
@@ -7,40 +7,43 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-_NEWEST = 0.3
-"""Share of the newest step in the velocity."""
-_LONGEST = 12
-"""Frames after which nobody knows any more where something went."""
+_VELOCITY_SMOOTHING = 0.3  # weight of the newest displacement in the velocity
+_MAX_EXTRAPOLATION = 12  # frames; later the predicted position is ignored
 
 
 @dataclass
-class Course:
-    """A target's course.
+class ConstantVelocity:
+    """Position and velocity of a target.
 
     Attributes:
-        centre: ``(2,)`` pixels, where it is or, unseen, would be; None: it was not seen yet.
-        velocity: ``(2,)`` pixels a frame, while it was seen.
-        unseen: frames since then.
+        center: position ``(2,)`` in pixels, predicted while the target is not visible; None before the first
+            visible frame.
+        velocity: displacement ``(2,)`` per frame in pixels, from visible frames.
+        frames_missed: number of frames since the target was visible.
     """
 
-    centre: NDArray[np.float64] | None = None
+    center: NDArray[np.float64] | None = None
     velocity: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
-    unseen: int = 0
+    frames_missed: int = 0
 
-    def see(self, centre: NDArray[np.float64]) -> None:
-        """A frame in which the target was seen there ``(2,)``."""
-        if self.centre is not None and not self.unseen:
-            self.velocity = self.velocity + _NEWEST * (centre - self.centre - self.velocity)
-        self.centre, self.unseen = centre, 0
+    def update(self, center: NDArray[np.float64]) -> None:
+        """Set the position ``(2,)`` from a frame that shows the target."""
+        if self.center is not None and not self.frames_missed:
+            self.velocity = self.velocity + _VELOCITY_SMOOTHING * (center - self.center - self.velocity)
+        self.center = center
+        self.frames_missed = 0
 
-    def go_on(self) -> None:
-        """A frame in which it was not."""
-        if self.centre is not None:
-            self.centre = self.centre + self.velocity
-        self.unseen += 1
+    def predict(self) -> None:
+        """Advance the position by one frame that does not show the target."""
+        if self.center is not None:
+            self.center = self.center + self.velocity
+        self.frames_missed += 1
 
-    def leads_outside(self, width: int, height: int) -> bool:
-        """Whether the target is now outside an image of this size, by all that is known."""
-        if self.centre is None or self.unseen > _LONGEST:
+    def is_outside(self, image_size: tuple[int, int]) -> bool:
+        """Return whether the position is outside an image of this width and height.
+
+        False if the position is unknown or extrapolated over too many frames.
+        """
+        if self.center is None or self.frames_missed > _MAX_EXTRAPOLATION:
             return False
-        return bool((self.centre < 0).any() or (self.centre > (width, height)).any())
+        return bool((self.center < 0).any() or (self.center > image_size).any())

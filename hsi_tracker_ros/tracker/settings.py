@@ -1,4 +1,4 @@
-"""The tracker's settings: ours, SiamBAN's, and those that a model brings."""
+"""Settings of the tracker: defaults, SiamBAN's, and those in a model's manifest."""
 
 from __future__ import annotations
 
@@ -10,52 +10,55 @@ from tracking_runtime.errors import ModelError
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """How responses become boxes, and when a target is lost.
+    """Settings of the tracker. A model's manifest may set each of them under `tracking`.
 
     Attributes:
-        window_influence: weight of the cosine window, which holds a target where it was (SiamBAN).
-        penalty_k: how strongly a change of size or shape counts against a response (SiamBAN).
-        peak_width: a response this much below the best, in logits, is worth 1/e of it; 0: a response is worth
-            its probability (SiamBAN), which tells responses that are all near 1 from each other no more.
-        size_rate: how fast a box takes the size that the response gives (SiamBAN's LR).
-        size_calibration: the network draws some things larger or smaller than people do; its boxes are
-            corrected by this share, in logarithms, of what sets the two apart on the frame that the target
-            was given on; 0: not at all (SiamBAN).
-        motion_rate: share of the newest step in the motion expected for the next frame, by which the search
-            crop is moved; 0: none is expected (SiamBAN).
-        minimum_side: no side of a box becomes smaller, in pixels (SiamBAN: 10).
-        online_interval: frames after which the most confident of them becomes the online template; 0: never.
-        online_confidence: only frames count of which the confidence is no less.
-        online_weight: of the online template's score map in the sum with the first template's.
-        online_score: a frame less confident than this never becomes a template.
-        certain_score: at and above it a target is TRACKING.
-        lost_score: below it a target's box stays where it was.
-        confidence_rate: share of the newest frame in the confidence, a running mean of the evidence; what is
-            usual of the target is 1.
-        lost_confidence: below it a target is LOST; -1: never.
-        hidden_allowance: by this much lower is that bound where the target is farther from the image's border
-            than it is large: there it may be hidden, but cannot have left.
-        leaving_frames: a target that was not seen as usual for so many frames, and by its motion has left the
-            image since, is LOST, whatever is seen in its place; 0: its motion tells nothing.
-        found_rate: share of the newest frame in the confidence that something is a LOST target, if it rises,
-        fading_rate: and if it falls, so that what is seen badly for a while is not lost sight of.
-        suspect_confidence: where this is reached a LOST target is UNCERTAIN, until that is dismissed.
-        found_confidence: where this is reached it is found, and TRACKING.
-        alibi_evidence: a LOST target is not found where the last frame that surely showed it elsewhere has
-            something like it: with at least this share of the evidence that is usual of it; 0: never mind.
-        redetection_crops: further crops per frame in which a LOST target is looked for.
-        redetection_places: places with the best fitting spectra that these crops show in turns.
-        redetection_scale: in every second round it is looked for this much larger, in every third smaller.
-        peaks: of the responses in a crop, so many are compared by their spectra as well.
-        score_offset: log odds that a box holds the target, where response and spectrum say nothing.
-        score_logit: what each logit of the response adds to them.
-        score_misfit: what the logarithm of the distance between its spectra and the target's takes from them.
-        fitting_gain: log odds that a box of about the target's last size must gain by its spectra over the
-            response's box to take its place.
-        score_elsewhere: what it takes from them that a LOST target is seen elsewhere than where it was last.
-        score_distractor: what it takes from them that it was seen beside the target before.
-        score_unlike: what each unit takes from them by which that logarithm exceeds what is usual of the
-            target, if that is LOST.
+        window_influence: weight of the cosine window in the rank of a response, 0..1. Higher keeps the target
+            nearer to its last position (SiamBAN).
+        penalty_k: strength of the penalty for a change of size or shape; 0 disables (SiamBAN).
+        peak_width: logits below the best response at which a response scores 1/e. 0: the score is the
+            probability, which is near 1 for all strong responses (SiamBAN).
+        size_rate: smoothing factor of the box size, 0..1. Higher adapts the size faster (SiamBAN's LR).
+        size_calibration: exponent of the size correction. The ratio of given to predicted size in the first
+            frame, to this power, scales all later boxes. 0 disables (SiamBAN).
+        motion_rate: weight of the newest movement in the predicted movement, which shifts the search region.
+            0 disables (SiamBAN).
+        minimum_side: minimum side of a box in pixels (SiamBAN: 10).
+        online_interval: number of frames between two online updates; 0 disables the online template.
+        online_confidence: minimum confidence of a frame that counts in this interval.
+        online_weight: weight of the online template's response, 0..1; the initial template has the rest.
+        online_score: minimum score of a frame that becomes a template.
+        certain_score: minimum score of a target that is TRACKING.
+        lost_score: minimum score at which the box follows the best candidate.
+        confidence_rate: weight of the newest frame in the confidence, a running mean. 1: as good as in the
+            first frames. Higher loses a target sooner.
+        lost_confidence: confidence below which a target is LOST; -1 disables.
+        hidden_allowance: value that is subtracted from `lost_confidence` if the target is farther from the
+            border than its own size. The target may be occluded there, but cannot have left the image.
+        leaving_frames: number of frames without a visible target after which the target is LOST if its motion
+            has led out of the image; 0 disables.
+        found_rate: smoothing factor while the confidence of a re-detection candidate rises. Higher finds a
+            lost target sooner, and more false ones.
+        fading_rate: smoothing factor while this confidence falls. Lower tolerates a longer occlusion.
+        suspect_confidence: confidence of a re-detection candidate from which the target is UNCERTAIN instead
+            of LOST, until the candidate is given up.
+        found_confidence: confidence of a re-detection candidate from which the target is TRACKING again.
+        alibi_evidence: threshold of the backward check. A re-detection is rejected if the same position in
+            the last confident frame scored at least this fraction of the reference log odds. 0 disables.
+        redetection_crops: number of further search regions per frame for a LOST target; 0 disables.
+        redetection_places: number of spectral detections per frame that these regions show round robin.
+        redetection_scale: factor of these regions' size in every second round; every third round divides by
+            it. Higher finds targets whose size has changed more.
+        peaks: maximum number of peaks per search region whose spectra are compared.
+        score_offset: log odds of a candidate without a response and without a spectral distance.
+        score_logit: log odds per logit of the response.
+        score_misfit: log-odds penalty per unit of log spectral distance; 0 disables.
+        fitting_gain: minimum gain in log odds at which a refined box replaces the network's box.
+        score_elsewhere: log-odds penalty of a candidate outside the search region of the last box, while the
+            target is LOST.
+        score_distractor: log-odds penalty of a candidate that matches a distractor.
+        score_unlike: log-odds penalty of a LOST target's candidate, per unit of log spectral distance above
+            the maximum of the target.
     """
 
     window_influence: float = 0.35
@@ -116,24 +119,27 @@ SIAMBAN = TrackerSettings(
     score_distractor=0.0,
     score_unlike=0.0,
 )
-"""SiamBAN's own tracker, as tuned for VOT2018, and thresholds of ours on its probability."""
+"""Settings of SiamBAN as tuned for VOT2018, with this package's thresholds on its probability."""
 
 
-def tuned_settings(config: HANetConfig) -> TrackerSettings:
-    """The settings that go with a network: its own, and for what it does not say those of its kind.
+def make_tracker_settings(config: HANetConfig) -> TrackerSettings:
+    """Return the settings of a network: its own, and the defaults of its kind for all others.
 
     Raises:
-        ModelError: there is no setting of that name.
+        ModelError: the network has a setting that the tracker does not know.
     """
-    usual = SIAMBAN if config.spectral is None else TrackerSettings()
-    unknown = set(config.tracking) - {setting.name for setting in fields(usual)}
+    defaults = SIAMBAN if config.spectral is None else TrackerSettings()
+    unknown = set(config.tracking) - {setting.name for setting in fields(defaults)}
     if unknown:
-        raise ModelError(f"the tracker has no settings {', '.join(sorted(unknown))}")
-    return replace(usual, **{name: type(getattr(usual, name))(v) for name, v in config.tracking.items()})
+        raise ModelError(
+            f"tracking must contain settings of the tracker only: got {', '.join(sorted(unknown))}"
+        )
+    values = {name: type(getattr(defaults, name))(value) for name, value in config.tracking.items()}
+    return replace(defaults, **values)
 
 
-def without_spectra(settings: TrackerSettings) -> TrackerSettings:
-    """The same where there are no spectra, so that the response alone tells how sure a box is."""
+def disable_spectra(settings: TrackerSettings) -> TrackerSettings:
+    """Return the settings for a tracker without spectra, whose scores depend on the response only."""
     return replace(
         settings,
         online_interval=0,

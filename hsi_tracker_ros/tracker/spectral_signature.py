@@ -1,13 +1,13 @@
-"""The spectral signature of a target: whether a box holds it, and where in a frame it may be.
+"""Spectral signature of a target: measures how much a box differs from the target in all bands.
 
-Spectra are relative to the mean of their frame in each band, so that a change of the light's colour or
-strength changes them little. What differs from the target least where the frame itself varies least is
-most likely the target: a Mahalanobis distance by the frame's own covariance, as in the RX detector (Reed and
-Yu, 1990).
+Spectra are relative to the mean of their frame in each band, so that a change of illumination has little
+effect. Distances are Mahalanobis distances by the covariance of the frame, as in the RX detector (Reed and
+Yu, 1990): a difference counts more in a direction in which the frame itself varies little.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,152 +16,241 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
-from hsi_tracker_ros.cubes.channelwise import filtered
+from hsi_tracker_ros.cubes.channelwise import apply_channelwise
 
 Floats = NDArray[np.float32]
-Precision = NDArray[np.float64]
 
-_CORE = 0.6
-_SMALLEST_STEP = 2
-_SAMPLES = 6
-_DARKEST = 1e-3
-_LOADING = 1e-2
-"""Share of the mean variance that every direction of a frame's covariance has at least."""
+_CORE_FRACTION = 0.6  # side of a box's core as a fraction of the side of the box
+_MIN_STRIDE_PX = 2  # distance between neighboring windows of the detection map
+_NUM_SAMPLES = 6  # sampled pixels along each side of a core
+_MIN_RELATIVE_VALUE = 1e-3  # lower bound of relative values, before their logarithm
+_DIAGONAL_LOADING = 1e-2  # fraction of the mean variance that every direction of a covariance has at least
+_MIN_BAND_MEAN = 1e-6  # lower bound of a band's mean, against division by zero
 
 
-class Signature:
-    """What a target looks like in all bands: the spectra of its core's parts ``(parts, bands)``.
+@dataclass(frozen=True)
+class FrameStatistics:
+    """Spectral statistics of a frame.
 
-    It never changes: what learns from what it follows learns a look-alike as well.
+    Attributes:
+        black_level: digital number without light.
+        band_means: mean ``(bands,)`` of the frame above black.
+        saturation: value ``(bands,)`` of a clipped sample, relative to the mean; infinite if unknown.
+        inverse_covariance: inverse covariance ``(bands, bands)`` of the logarithms of relative spectra.
+    """
 
-    ``ceiling`` is always what a saturated sample is in each band, ``(bands,)``: where the target would be
-    brighter than that in a frame, it looks so bright and tells no more.
+    black_level: float
+    band_means: Floats
+    saturation: Floats
+    inverse_covariance: NDArray[np.float64]
+
+    @classmethod
+    def measure(cls, sample: Floats, black_level: float, saturation_level: float) -> FrameStatistics:
+        """Measure the statistics in evenly spaced pixels of a frame.
+
+        Args:
+            sample: digital numbers ``(height, width, bands)``.
+            black_level: digital number without light.
+            saturation_level: digital number of a clipped sample; infinite if unknown.
+        """
+        band_means = np.maximum(sample.mean(axis=(0, 1)) - black_level, _MIN_BAND_MEAN)
+        # A quarter of the pixels is enough for a covariance.
+        spectra = sample[::2, ::2].reshape(-1, sample.shape[2])
+        return cls(
+            black_level,
+            band_means,
+            (saturation_level - black_level) / band_means,
+            compute_inverse_covariance((spectra - black_level) / band_means),
+        )
+
+    def normalize(self, spectra: Floats) -> Floats:
+        """Return spectra ``(..., bands)`` above black, relative to the mean of the frame."""
+        relative: Floats = (spectra - self.black_level) / self.band_means
+        return relative
+
+
+class SpectralSignature:
+    """Relative spectra of a target's core and its quarters in the frame in which the target was set.
+
+    The signature never changes: an adaptive signature would also adapt to a look-alike. A comparison clips
+    the signature to the saturation of the frame, so that a saturated band does not count as a difference.
+
+    Args:
+        spectra: relative spectra ``(5, bands)`` from `compute_core_spectra`.
     """
 
     def __init__(self, spectra: Floats) -> None:
         self._spectra = spectra.astype(np.float64)
 
-    def distance(self, spectra: Floats, ceiling: Floats, precision: Precision) -> float:
-        """Of a box ``(parts, bands)`` from the target, in deviations of the frame.
+    def compute_distance(self, spectra: Floats, statistics: FrameStatistics) -> float:
+        """Return the Mahalanobis distance between a box and the target.
 
-        The geometric mean of that of the whole cores and of the quarters that are most alike, which something
-        in front of the target may leave uncovered.
+        The distance is the geometric mean of the whole-core distance and of the best-matching quarter's, so
+        that partial occlusion costs little.
+
+        Args:
+            spectra: relative spectra ``(5, bands)`` of the box from `compute_core_spectra`.
+            statistics: statistics of the frame of the box.
         """
-        pairs = _mahalanobis(spectra, np.minimum(self._spectra, ceiling), precision)
+        reference = np.minimum(self._spectra, statistics.saturation)
+        pairs = _compute_mahalanobis(spectra, reference, statistics.inverse_covariance)
         return float(np.sqrt(pairs[0, 0] * pairs[1:, 1:].min()))
 
-    def distances(self, spectra: NDArray[Any], ceiling: Floats, precision: Precision) -> NDArray[np.float64]:
-        """Of each of ``(n, bands)`` from the target's whole core, in deviations of the frame."""
-        return _mahalanobis(spectra, np.minimum(self._spectra[:1], ceiling), precision)[:, 0]
+    def compute_distances(self, spectra: NDArray[Any], statistics: FrameStatistics) -> NDArray[np.float64]:
+        """Return the Mahalanobis distances ``(n,)`` of relative spectra ``(n, bands)`` to the whole core."""
+        reference = np.minimum(self._spectra[:1], statistics.saturation)
+        return _compute_mahalanobis(spectra, reference, statistics.inverse_covariance)[:, 0]
 
 
-def frame_precision(spectra: NDArray[Any]) -> Precision:
-    """Inverse covariance ``(bands, bands)`` of the logarithms of a frame's spectra ``(n, bands)``.
+def compute_inverse_covariance(spectra: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the inverse covariance ``(bands, bands)`` of the logarithms of spectra ``(n, bands)``.
 
-    Logarithms are compared, of which a change of light takes a constant.
+    In logarithms a change of illumination is a constant.
     """
-    covariance = np.atleast_2d(np.cov(_logarithms(spectra).T, bias=True))
-    spread = covariance.trace() / len(covariance)
-    inverse: Precision = np.linalg.inv(
-        covariance + max(_LOADING * spread, _DARKEST**2) * np.eye(len(covariance))
-    )
+    covariance = np.atleast_2d(np.cov(_compute_logarithms(spectra).T, bias=True))
+    mean_variance = covariance.trace() / len(covariance)
+    loading = max(_DIAGONAL_LOADING * mean_variance, _MIN_RELATIVE_VALUE**2)
+    inverse: NDArray[np.float64] = np.linalg.inv(covariance + loading * np.eye(len(covariance)))
     return inverse
 
 
-def _mahalanobis(spectra: NDArray[Any], others: NDArray[Any], precision: Precision) -> NDArray[np.float64]:
-    return np.asarray(cdist(_logarithms(spectra), _logarithms(others), "mahalanobis", VI=precision))
+def _compute_mahalanobis(
+    spectra: NDArray[Any], references: NDArray[Any], inverse_covariance: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    logarithms = _compute_logarithms(spectra), _compute_logarithms(references)
+    return np.asarray(cdist(*logarithms, "mahalanobis", VI=inverse_covariance))
 
 
-def _logarithms(spectra: NDArray[Any]) -> NDArray[np.float64]:
-    return np.log(np.maximum(spectra, _DARKEST, dtype=np.float64))
+def _compute_logarithms(spectra: NDArray[Any]) -> NDArray[np.float64]:
+    return np.log(np.maximum(spectra, _MIN_RELATIVE_VALUE, dtype=np.float64))
 
 
-def core_spectra(cube: NDArray[Any], box: NDArray[np.float64], black: float, means: Floats) -> Floats:
-    """Mean spectra ``(5, bands)`` of the middle of a box and of its quarters, relative to the frame.
+def compute_core_spectra(cube: NDArray[Any], box: NDArray[np.float64], statistics: FrameStatistics) -> Floats:
+    """Return the mean relative spectra ``(5, bands)`` of a box's core and of the core's four quarters.
 
-    A part that lies outside the image has no light.
+    A part outside the image has zeros.
 
     Args:
-        cube: ``(height, width, bands)``.
+        cube: cube ``(height, width, bands)``.
         box: x, y, width, height in pixels.
-        black: value of no light.
-        means: ``(bands,)`` mean of the frame above black.
+        statistics: statistics of the cube.
     """
-    centre, reach = box[:2] + box[2:] / 2, box[2:] * _CORE / 2
-    whole = [(centre, np.maximum(reach, 0.5))]
-    half = np.maximum(reach / 2, 0.5)
-    quarters = [(centre + np.array([x, y]) * reach / 2, half) for y in (-1, 1) for x in (-1, 1)]
-    spectra = [_mean_spectrum(cube, *part, black, means) for part in (*whole, *quarters)]
-    return np.stack(spectra)
+    center = box[:2] + box[2:] / 2
+    half_size = box[2:] * _CORE_FRACTION / 2
+    core = (center, np.maximum(half_size, 0.5))
+    quarter_half_size = np.maximum(half_size / 2, 0.5)
+    quarters = [
+        (center + np.array([x, y]) * half_size / 2, quarter_half_size) for y in (-1, 1) for x in (-1, 1)
+    ]
+    return np.stack([_compute_mean_spectrum(cube, *part, statistics) for part in (core, *quarters)])
 
 
-def _mean_spectrum(
-    cube: NDArray[Any], centre: NDArray[np.float64], half: NDArray[np.float64], black: float, means: Floats
+def _compute_mean_spectrum(
+    cube: NDArray[Any],
+    center: NDArray[np.float64],
+    half_size: NDArray[np.float64],
+    statistics: FrameStatistics,
 ) -> Floats:
-    (left, top), (right, bottom) = np.floor(centre - half), np.ceil(centre + half)
+    (left, top), (right, bottom) = np.floor(center - half_size), np.ceil(center + half_size)
     part = cube[max(int(top), 0) : max(int(bottom), 0), max(int(left), 0) : max(int(right), 0)]
     if not part.size:
-        return np.zeros_like(means)
-    spectrum: Floats = (part.mean(axis=(0, 1), dtype=np.float32) - black) / means
-    return spectrum
+        return np.zeros_like(statistics.band_means)
+    return statistics.normalize(part.mean(axis=(0, 1), dtype=np.float32))
 
 
-def sampled_spectra(cube: NDArray[Any], boxes: NDArray[np.float64], black: float, means: Floats) -> Floats:
-    """Mean spectra ``(n, bands)`` of the middles of many boxes, relative to the frame, of 36 pixels each.
+def compute_sampled_spectra(
+    cube: NDArray[Any], boxes: NDArray[np.float64], statistics: FrameStatistics
+) -> Floats:
+    """Return the mean relative spectra ``(n, bands)`` of the cores of many boxes, from 36 pixels each.
 
-    Outside the image are the pixels of its rim.
+    Positions outside the image take the nearest pixel of its border.
 
     Args:
-        cube: ``(height, width, bands)``.
-        boxes: ``(n, 4)`` x, y, width, height in pixels.
-        black: value of no light.
-        means: ``(bands,)`` mean of the frame above black.
+        cube: cube ``(height, width, bands)``.
+        boxes: boxes ``(n, 4)`` x, y, width, height in pixels.
+        statistics: statistics of the cube.
     """
-    along = 0.5 + _CORE * ((np.arange(_SAMPLES) + 0.5) / _SAMPLES - 0.5)
-    last = np.array(cube.shape[1::-1]) - 1
-    x, y = np.moveaxis(boxes[:, None, :2] + boxes[:, None, 2:] * along[:, None], -1, 0)
-    columns, rows = (np.clip(at, 0, most).astype(int) for at, most in zip((x, y), last, strict=True))
+    fractions = 0.5 + _CORE_FRACTION * ((np.arange(_NUM_SAMPLES) + 0.5) / _NUM_SAMPLES - 0.5)
+    height, width = cube.shape[:2]
+    x, y = np.moveaxis(boxes[:, None, :2] + boxes[:, None, 2:] * fractions[:, None], -1, 0)
+    columns = np.clip(x, 0, width - 1).astype(int)
+    rows = np.clip(y, 0, height - 1).astype(int)
     samples = cube[rows[:, :, None], columns[:, None, :]]
-    spectra: Floats = (samples.mean(axis=(1, 2), dtype=np.float32) - black) / means
-    return spectra
+    return statistics.normalize(samples.mean(axis=(1, 2), dtype=np.float32))
 
 
-def likely_places(
+def find_spectral_detections(
     cube: NDArray[Any],
     size: NDArray[np.float64],
-    signature: Signature,
-    black: float,
-    means: Floats,
-    ceiling: Floats,
-    precision: Precision,
-    count: int,
+    signature: SpectralSignature,
+    statistics: FrameStatistics,
+    max_count: int,
 ) -> NDArray[np.float64]:
-    """Centres ``(n, 2)`` in pixels, best first, of the ``count`` places of a frame whose spectra fit best.
+    """Return the positions of a frame that match a signature best.
 
-    Each is a window as large as the target's core; they overlap by half.
+    A position is the center of a window of the size of the target's core. Neighboring windows overlap by
+    half.
 
     Args:
-        cube: ``(height, width, bands)``.
-        size: width and height of the target in pixels; no two places are closer than the larger of them.
-        signature: of the target.
-        black: value of no light.
-        means: ``(bands,)`` mean of the frame above black.
-        ceiling: ``(bands,)`` what a saturated sample is, relative to the mean.
-        precision: of the frame.
-        count: of places at most.
+        cube: cube ``(height, width, bands)``.
+        size: width and height of the target in pixels; the larger one is the minimum distance between two
+            positions.
+        signature: signature of the target.
+        statistics: statistics of the cube.
+        max_count: maximum number of positions.
+
+    Returns:
+        positions ``(n, 2)`` in pixels, best first.
     """
-    height, width, bands = cube.shape
-    window = np.clip(np.round(_CORE * size), 1, (width, height)).astype(int)
-    first, step = window // 2, np.maximum(window // 2, _SMALLEST_STEP)
+    height, width = cube.shape[:2]
+    window = np.clip(np.round(_CORE_FRACTION * size), 1, (width, height)).astype(int)
+    stride = np.maximum(window // 2, _MIN_STRIDE_PX)
+    distances = _compute_distance_map(cube, window, stride, signature, statistics)
+    min_separation = np.maximum(np.ceil(size.max() / stride), 1).astype(int)
+    cells = _select_minima(distances, min_separation, max_count)
+    return cells * stride + window / 2
+
+
+def _compute_distance_map(
+    cube: NDArray[Any],
+    window: NDArray[np.int_],
+    stride: NDArray[np.int_],
+    signature: SpectralSignature,
+    statistics: FrameStatistics,
+) -> NDArray[np.float64]:
+    """Return the distances ``(rows, columns)`` between a signature and the windows of a frame.
+
+    Args:
+        cube: cube ``(height, width, bands)``.
+        window: width and height of a window in pixels.
+        stride: horizontal and vertical distance between windows in pixels.
+        signature: signature of the target.
+        statistics: statistics of the cube.
+    """
     blur = partial(cv2.blur, ksize=window.tolist(), borderType=cv2.BORDER_REPLICATE)
-    window_means = filtered(cube, blur)[first[1] :: step[1], first[0] :: step[0]]
-    spectra = (window_means.astype(np.float32) - black) / means
-    misfit = signature.distances(spectra.reshape(-1, bands), ceiling, precision).reshape(spectra.shape[:2])
-    apart = np.maximum(np.ceil(size.max() / step), 1).astype(int)
-    places: list[tuple[float, float]] = []
-    while len(places) < count and np.isfinite(misfit).any():
-        row, column = np.unravel_index(int(misfit.argmin()), misfit.shape)
-        places.append((column * step[0] + window[0] / 2, row * step[1] + window[1] / 2))
-        rows = slice(max(row - apart[1] + 1, 0), row + apart[1])
-        misfit[rows, max(column - apart[0] + 1, 0) : column + apart[0]] = np.inf
-    return np.array(places, dtype=np.float64).reshape(-1, 2)
+    first = window // 2
+    window_means = apply_channelwise(cube, blur)[first[1] :: stride[1], first[0] :: stride[0]]
+    spectra = statistics.normalize(window_means.astype(np.float32))
+    distances = signature.compute_distances(spectra.reshape(-1, cube.shape[2]), statistics)
+    return distances.reshape(spectra.shape[:2])
+
+
+def _select_minima(
+    distances: NDArray[np.float64], min_separation: NDArray[np.int_], max_count: int
+) -> NDArray[np.int_]:
+    """Return column and row ``(n, 2)`` of the smallest distances that are separated, smallest first.
+
+    Args:
+        distances: distances ``(rows, columns)``.
+        min_separation: minimum number of columns and rows between two minima.
+        max_count: maximum number of minima.
+    """
+    remaining = distances.copy()
+    minima: list[tuple[int, int]] = []
+    while len(minima) < max_count and np.isfinite(remaining).any():
+        row, column = np.unravel_index(int(remaining.argmin()), remaining.shape)
+        minima.append((int(column), int(row)))
+        rows = slice(max(row - min_separation[1] + 1, 0), row + min_separation[1])
+        columns = slice(max(column - min_separation[0] + 1, 0), column + min_separation[0])
+        remaining[rows, columns] = np.inf
+    return np.array(minima, int).reshape(-1, 2)

@@ -1,4 +1,4 @@
-"""What the tracker knows of a target between frames, and when it takes it for lost or found."""
+"""State of one target between frames, and the decision whether it is TRACKING, UNCERTAIN or LOST."""
 
 from __future__ import annotations
 
@@ -8,30 +8,24 @@ from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from hsi_tracker_ros.hanet.crops import SquareCrop
-from hsi_tracker_ros.hanet.inference import Kernels
-from hsi_tracker_ros.tracker.confidence import Presence
+from hsi_tracker_ros.tracker.candidates import Candidate
+from hsi_tracker_ros.tracker.confidence import TargetConfidence
 from hsi_tracker_ros.tracker.distractors import Distractors
-from hsi_tracker_ros.tracker.frame_context import View
-from hsi_tracker_ros.tracker.motion import Course
+from hsi_tracker_ros.tracker.motion import ConstantVelocity
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from hsi_tracker_ros.tracker.spectral_signature import Signature
-from tracking_runtime.boxes import as_boxes, border_distance, centres
+from hsi_tracker_ros.tracker.spectral_signature import SpectralSignature
+from hsi_tracker_ros.tracker.templates import TemplateFrame, Templates
+from tracking_runtime.boxes import as_boxes, compute_border_distance, compute_centers
 
-Floats = NDArray[np.float32]
-
-_SURE = 0.4
-"""Confidence from which on what stands beside a trusted target is another thing."""
-_SEEN = 0.5
-"""Evidence, relative to what is usual, from which on a frame shows where a target is."""
-_NOTHING = -8.0
-"""Log odds of a target up to which there is no thing at all that could be taken for it."""
+_MIN_CONFIDENCE_FOR_DISTRACTORS = 0.4  # confidence from which other objects are added as distractors
+_MIN_VISIBLE_LOG_ODDS = 0.5  # normalized log odds from which a frame shows the position of the target
+_MIN_OBJECT_LOG_ODDS = -8.0  # candidates at or below these log odds are background, never distractors
 
 
 class TargetStatus(IntEnum):
-    """How a target fares; values as in TargetTrack.msg."""
+    """Status of a target; values as in TargetTrack.msg."""
 
     TRACKING = 1
     UNCERTAIN = 2
@@ -40,16 +34,16 @@ class TargetStatus(IntEnum):
 
 @dataclass(frozen=True)
 class TargetState:
-    """One target in one frame.
+    """Published state of one target in one frame.
 
     Attributes:
-        id: as given by ``set_target``.
-        box: ``(4,)`` x, y, width, height in image pixels.
-        score: 0..1, how surely the box holds the target.
-        state: how it fares.
-        label: as given to ``set_target``.
-        frames_since_seen: since the last TRACKING, 0 while TRACKING.
-        template_stamp_ns: stamp of the frame that the newest template was cut from.
+        id: id from `set_target`.
+        box: x, y, width, height ``(4,)`` in image pixels.
+        score: probability that the box contains the target.
+        state: status of the target.
+        label: label from `set_target`.
+        frames_since_seen: number of frames since the last TRACKING, 0 while TRACKING.
+        template_stamp_ns: stamp of the frame of the newest template.
     """
 
     id: int
@@ -62,227 +56,215 @@ class TargetState:
 
 
 @dataclass(frozen=True)
-class Sighting:
-    """What may be the target in a frame: a peak of the responses in one search crop.
+class SearchState:
+    """Progress of the search for a lost target.
 
     Attributes:
-        evidence: log odds that the box holds the target.
-        penalty: what a change of size and shape leaves of it, 0..1.
-        window: of the cosine window there, 0..1.
-        box: x, y, width, height in image pixels.
-        response: ``(25, 25)`` logits of its crop.
-        misfit: logarithm of the distance between its spectra and the target's.
+        detection_index: number of regions for spectral detections that were searched since the loss.
+        frames_since_lost: number of frames that were searched since the loss.
     """
 
-    evidence: float
-    penalty: float
-    window: float
-    box: NDArray[np.float64]
-    response: Floats
-    misfit: float
+    detection_index: int = 0
+    frames_since_lost: int = 0
 
-    @property
-    def score(self) -> float:
-        """How surely the box holds the target, 0..1."""
-        return float(expit(self.evidence))
-
-
-@dataclass(frozen=True)
-class SeenFrame:
-    """A frame in which a target was seen, and in which box ``(4,)``."""
-
-    view: View
-    box: NDArray[np.float64]
-    score: float
-    stamp_ns: int
+    def advance(self, num_regions: int) -> SearchState:
+        """Return the state after one more frame with this number of regions for spectral detections."""
+        return SearchState(self.detection_index + num_regions, self.frames_since_lost + 1)
 
 
 @dataclass
 class Target:
-    """A target that is followed.
+    """State of one target.
 
     Attributes:
-        id: its number.
-        label: what people call it.
-        box: ``(4,)`` x, y, width, height in image pixels.
-        first: kernels of the first template.
-        online: kernels of the online template; those of the first until there is one.
-        signature: its spectrum.
-        template_stamp_ns: stamp of the frame that the newest template was cut from.
-        size_correction: ``(2,)`` by which width and height of the network's boxes are multiplied.
-        motion: ``(2,)`` pixels by which it is expected to move until the next frame.
-        status: how it fares.
-        score: 0..1, how surely the box holds it.
-        frames_since_seen: since the last TRACKING.
-        presence: whether it is there.
-        course: how it moved while it was seen.
-        distractors: things seen beside it.
-        scan: how many places it was looked for in since it is LOST.
-        searched_frames: in which it was looked for since then.
-        frames_to_update: since the last online template was due.
-        candidate: the most confident frame since the last online template, to be the next.
-        sure_frame: the last in which it was seen as usual; whatever else it shows is not the target.
+        id: id of the target.
+        label: label from the user.
+        box: x, y, width, height ``(4,)`` in image pixels.
+        templates: templates of the network.
+        signature: spectral signature.
+        size_correction: factors ``(2,)`` for width and height of the network's boxes.
+        displacement: predicted movement ``(2,)`` until the next frame in pixels; shifts the search region.
+        status: status in the last frame.
+        score: probability that the box contains the target.
+        frames_since_seen: number of frames since the last TRACKING.
+        confidence: running confidence, with the re-detection candidate of a lost target.
+        motion: motion model that predicts whether the target has left the image.
+        distractors: look-alikes beside the target.
+        search: progress of the search while the target is lost.
+        last_confident_frame: last frame with a good confidence; its other objects are not the target.
     """
 
     id: int
     label: str
     box: NDArray[np.float64]
-    first: Kernels
-    online: Kernels
-    signature: Signature
-    template_stamp_ns: int
+    templates: Templates
+    signature: SpectralSignature
     size_correction: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
-    motion: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    displacement: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     status: TargetStatus = TargetStatus.TRACKING
     score: float = 1.0
     frames_since_seen: int = 0
-    presence: Presence = field(default_factory=Presence)
-    course: Course = field(default_factory=Course)
+    confidence: TargetConfidence = field(default_factory=TargetConfidence)
+    motion: ConstantVelocity = field(default_factory=ConstantVelocity)
     distractors: Distractors = field(default_factory=Distractors)
-    scan: int = 0
-    searched_frames: int = 0
-    frames_to_update: int = 0
-    candidate: SeenFrame | None = None
-    sure_frame: SeenFrame | None = None
+    search: SearchState = field(default_factory=SearchState)
+    last_confident_frame: TemplateFrame | None = None
 
     @property
-    def lost(self) -> bool:
-        """Whether it may be anywhere."""
-        return self.presence.lost
+    def is_lost(self) -> bool:
+        """Loss of the target: True if the target may be anywhere."""
+        return self.confidence.is_lost
 
+    @property
     def state(self) -> TargetState:
-        """What people are told of it."""
-        likely = self.presence.likely_box
+        """Published state: with the box of the re-detection candidate, if that is published."""
+        published_box = self.confidence.published_box
         return TargetState(
             self.id,
-            (self.box if likely is None else likely).copy(),
+            (self.box if published_box is None else published_box).copy(),
             self.score,
             self.status,
             self.label,
             self.frames_since_seen,
-            self.template_stamp_ns,
+            self.templates.stamp_ns,
         )
 
-    def skip(self) -> None:
-        """A frame in which it is not looked for."""
+    @property
+    def predicted_box(self) -> NDArray[np.float64]:
+        """Box ``(4,)`` predicted for the next frame."""
+        return self.box + np.array([*self.displacement, 0.0, 0.0])
+
+    def coast(self) -> None:
+        """Advance by one frame in which the target is not searched."""
         self.frames_since_seen += 1
         self.status = max(self.status, TargetStatus.UNCERTAIN)
 
-    def expected(self) -> NDArray[np.float64]:
-        """Its box in the next frame, by its motion."""
-        return self.box + np.array([*self.motion, 0.0, 0.0])
+    def penalize_distractors(
+        self, candidates: Sequence[Candidate], settings: TrackerSettings
+    ) -> list[Candidate]:
+        """Return the candidates, with reduced log odds if they match a distractor or not a lost target.
 
-    def recognise(self, sightings: Sequence[Sighting], settings: TrackerSettings) -> list[Sighting]:
-        """The sightings, with less evidence where they show distractors, or little like a lost target."""
-        boxes = np.stack([sighting.box for sighting in sightings])
-        misfits = np.array([sighting.misfit for sighting in sightings])
-        taken = settings.score_distractor * self.distractors.know(boxes, self.expected())
-        taken = taken + settings.score_unlike * self.presence.unlike(misfits)
+        A candidate does not match a lost target if their spectra differ too much.
+        """
+        boxes = np.stack([candidate.box for candidate in candidates])
+        log_distances = np.array([candidate.log_spectral_distance for candidate in candidates])
+        is_distractor = self.distractors.matches(boxes, self.predicted_box)
+        excess_distances = self.confidence.compute_excess_distance(log_distances)
+        penalties = settings.score_distractor * is_distractor + settings.score_unlike * excess_distances
         return [
-            replace(sighting, evidence=sighting.evidence - float(less))
-            for sighting, less in zip(sightings, taken, strict=True)
+            replace(candidate, log_odds=candidate.log_odds - float(penalty))
+            for candidate, penalty in zip(candidates, penalties, strict=True)
         ]
 
-    def look_around(self, sightings: Sequence[Sighting], areas: Sequence[SquareCrop]) -> None:
-        """Know what stands beside the target in the areas searched, once that has its box of this frame."""
-        tracking = self.status is TargetStatus.TRACKING
-        sure = tracking and self.presence.trusted and self.presence.confidence >= _SURE
-        there = as_boxes([sighting.box for sighting in sightings if sighting.evidence > _NOTHING])
-        self.distractors.look(there, self.box if sure else None, areas)
-
-    def follow(
+    def update(
         self,
-        sighting: Sighting,
+        candidate: Candidate,
         settings: TrackerSettings,
-        was_there: Callable[[Sighting], bool],
-        *,
-        width: int,
-        height: int,
+        image_size: tuple[int, int],
+        fails_backward_check: Callable[[Candidate], bool],
     ) -> None:
-        """Take the box of the best sighting, if it is to be believed.
+        """Update the target with the best candidate of a frame.
 
         Args:
-            sighting: the best.
-            settings: of the tracker.
-            was_there: whether a sighting shows what was there while this target surely was elsewhere.
-            width: of the image, in pixels.
-            height: of the image, in pixels.
+            candidate: the best candidate.
+            settings: settings of the tracker.
+            image_size: width and height of the frame in pixels.
+            fails_backward_check: predicate of a re-detection that was already visible in the last frame that
+                showed the target somewhere else. Called at most once, and only for a re-detection.
         """
-        self.score = sighting.score
-        strength = self.presence.weigh(sighting.evidence, sighting.box, settings)
-        if self.lost:
-            seen = held = self.presence.confidence >= settings.found_confidence and not self._mistaken(
-                sighting, was_there
-            )
+        # Step 1: confidence. A lost target needs a confident candidate, another one a certain score.
+        is_visible = self.confidence.normalize_log_odds(candidate.log_odds) >= _MIN_VISIBLE_LOG_ODDS
+        self.score = candidate.score
+        self.confidence.update(candidate.log_odds, candidate.box, settings)
+        if self.is_lost:
+            is_detected = self.confidence.value >= settings.found_confidence
+            if is_detected and fails_backward_check(candidate):
+                self._reject_redetection(candidate)
+                is_detected = False
+            is_accepted = is_detected
         else:
-            seen, held = self.score >= settings.certain_score, self.score >= settings.lost_score
-        if seen or held:
-            self._move(sighting, settings, width, height)
+            is_detected = self.score >= settings.certain_score
+            is_accepted = is_detected or self.score >= settings.lost_score
+
+        # Step 2: position.
+        if is_accepted:
+            self._move(candidate, settings, image_size)
         else:
-            self.motion[:] = 0
-        if seen:
-            self._see(sighting)
-        else:
-            self._doubt()
-        if not self.lost:
-            if strength >= _SEEN:
-                self.course.see(centres(self.box)[0])
-            else:
-                self.course.go_on()
-            if self._has_left(settings, width, height) or self._is_missed(settings, width, height):
-                self._lose()
+            self.displacement[:] = 0
+        if is_detected:
+            self.search = SearchState()
+            self.confidence.confirm(candidate.log_odds, candidate.log_spectral_distance)
+
+        # Step 3: loss.
+        if not self.is_lost:
+            self._update_motion(is_visible=is_visible)
+            has_left = self._has_left(settings, image_size)
+            if has_left or self._is_below_lost_threshold(settings, image_size):
+                self._mark_lost()
+
+        # Step 4: status.
+        self.status = self._find_status(is_detected=is_detected)
         self.frames_since_seen = 0 if self.status is TargetStatus.TRACKING else self.frames_since_seen + 1
 
-    def _mistaken(self, sighting: Sighting, was_there: Callable[[Sighting], bool]) -> bool:
-        """Whether what this lost target seems to be is another thing, which then is known."""
-        if not was_there(sighting):
-            return False
-        self.presence.dismiss()
-        self.distractors.add(as_boxes(sighting.box))
-        return True
+    def update_distractors(self, candidates: Sequence[Candidate], regions: Sequence[SquareCrop]) -> None:
+        """Update the distractors from a frame's candidates. Call after the target's box is updated.
 
-    def _has_left(self, settings: TrackerSettings, width: int, height: int) -> bool:
-        """Whether it left the image, as it moved, and what is seen in its place is not it."""
-        hidden = 0 < settings.leaving_frames <= self.course.unseen
-        return hidden and self.course.leads_outside(width, height)
+        Args:
+            candidates: candidates of the frame in all regions.
+            regions: search regions of the frame.
+        """
+        is_confident = (
+            self.status is TargetStatus.TRACKING
+            and self.confidence.is_trusted
+            and self.confidence.value >= _MIN_CONFIDENCE_FOR_DISTRACTORS
+        )
+        objects = as_boxes(
+            [candidate.box for candidate in candidates if candidate.log_odds > _MIN_OBJECT_LOG_ODDS]
+        )
+        self.distractors.update(objects, self.box if is_confident else None, regions)
 
-    def _is_missed(self, settings: TrackerSettings, width: int, height: int) -> bool:
-        """Whether too little speaks for it."""
-        inside = border_distance(self.box, width, height)[0] > np.sqrt(self.box[2:].prod())
-        allowance = settings.hidden_allowance if inside else 0.0
-        return self.presence.confidence < settings.lost_confidence - allowance
+    def _reject_redetection(self, candidate: Candidate) -> None:
+        """Reject the candidate of a lost target. The candidate becomes a distractor."""
+        self.confidence.reject_candidate()
+        self.distractors.add(as_boxes(candidate.box))
 
-    def _see(self, sighting: Sighting) -> None:
-        self.status = TargetStatus.TRACKING
-        self.scan = self.searched_frames = 0
-        self.presence.see(sighting.evidence, sighting.misfit)
+    def _move(self, candidate: Candidate, settings: TrackerSettings, image_size: tuple[int, int]) -> None:
+        """Move the box to a candidate, and adapt its size (SiamBAN)."""
+        rate = 1.0 if self.is_lost else candidate.scale_penalty * candidate.score * settings.size_rate
+        size = (1 - rate) * self.box[2:] + rate * candidate.box[2:]
+        size = np.clip(size, settings.minimum_side, image_size)
+        center = np.clip(candidate.box[:2] + candidate.box[2:] / 2, 0, image_size)
+        step = center - (self.box[:2] + self.box[2:] / 2)
+        if not self.is_lost:  # the position of a re-detection is no movement since the last frame
+            self.displacement += settings.motion_rate * (step - self.displacement)
+        self.box = np.concatenate([center - size / 2, size])
 
-    def _doubt(self) -> None:
-        gone = self.lost and self.presence.likely_box is None
-        self.status = TargetStatus.LOST if gone else TargetStatus.UNCERTAIN
+    def _update_motion(self, *, is_visible: bool) -> None:
+        if is_visible:
+            self.motion.update(compute_centers(self.box)[0])
+        else:
+            self.motion.predict()
 
-    def _lose(self) -> None:
-        """What it was taken for last may not have been it."""
-        self.status = TargetStatus.LOST
-        self.presence.lose()
-        self.course = Course()
-        self.online, self.candidate = self.first, None
+    def _has_left(self, settings: TrackerSettings, image_size: tuple[int, int]) -> bool:
+        """Return whether the target has left the image, so that the candidate is another object."""
+        is_missed = 0 < settings.leaving_frames <= self.motion.frames_missed
+        return is_missed and self.motion.is_outside(image_size)
 
-    def _move(self, sighting: Sighting, settings: TrackerSettings, width: int, height: int) -> None:
-        rate = 1.0 if self.lost else sighting.penalty * sighting.score * settings.size_rate
-        size = (1 - rate) * self.box[2:] + rate * sighting.box[2:]
-        size = np.clip(size, settings.minimum_side, (width, height))
-        centre = np.clip(sighting.box[:2] + sighting.box[2:] / 2, 0, (width, height))
-        step = centre - (self.box[:2] + self.box[2:] / 2)
-        if not self.lost:  # to where a lost one is found it has not moved in this frame
-            self.motion += settings.motion_rate * (step - self.motion)
-        self.box = np.concatenate([centre - size / 2, size])
+    def _is_below_lost_threshold(self, settings: TrackerSettings, image_size: tuple[int, int]) -> bool:
+        """Return whether the confidence is too low. Away from the border, the target may be occluded."""
+        distance = compute_border_distance(self.box, *image_size)[0]
+        is_inside = distance > np.sqrt(self.box[2:].prod())
+        allowance = settings.hidden_allowance if is_inside else 0.0
+        return self.confidence.value < settings.lost_confidence - allowance
 
-    def due_template(self, interval: int) -> SeenFrame | None:
-        """Once in so many frames the most confident of them, if any was offered."""
-        self.frames_to_update += 1
-        if self.frames_to_update < interval:
-            return None
-        self.frames_to_update = 0
-        chosen, self.candidate = self.candidate, None
-        return chosen
+    def _mark_lost(self) -> None:
+        """Mark the target lost. Drop what the last detections taught: they may be another object's."""
+        self.confidence.mark_lost()
+        self.motion = ConstantVelocity()
+        self.templates.drop_online()
+
+    def _find_status(self, *, is_detected: bool) -> TargetStatus:
+        if self.is_lost:
+            has_candidate = self.confidence.published_box is not None
+            return TargetStatus.UNCERTAIN if has_candidate else TargetStatus.LOST
+        return TargetStatus.TRACKING if is_detected else TargetStatus.UNCERTAIN

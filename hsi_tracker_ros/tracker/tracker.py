@@ -1,8 +1,8 @@
-"""HA-Net with state: targets in, boxes out, frame after frame."""
+"""HA-Net as a tracker: targets are set in one frame and tracked through the frames that follow."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,43 +11,52 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit
 
-from hsi_tracker_ros.hanet.crops import SquareCrop
-from hsi_tracker_ros.hanet.inference import Kernels, Maps, SiameseModel, stack
-from hsi_tracker_ros.tracker.box_refinement import fitted
-from hsi_tracker_ros.tracker.candidates import PeakFinder, most_likely
-from hsi_tracker_ros.tracker.frame_context import View, Viewer
-from hsi_tracker_ros.tracker.search_regions import checked_box, search_area, search_areas, template_area
+from hsi_tracker_ros.hanet.inference import ResponseMaps, SiameseModel
+from hsi_tracker_ros.tracker.box_refinement import refine_box
+from hsi_tracker_ros.tracker.candidates import Candidate, select_best_candidate
+from hsi_tracker_ros.tracker.frame_context import FrameContext, FrameContextFactory
+from hsi_tracker_ros.tracker.redetection import advance_search, fails_backward_check, find_search_regions
+from hsi_tracker_ros.tracker.search_batch import TargetSearch
+from hsi_tracker_ros.tracker.search_regions import make_search_region, validate_box
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from hsi_tracker_ros.tracker.spectral_signature import Signature
-from hsi_tracker_ros.tracker.target import SeenFrame, Sighting, Target, TargetState, TargetStatus
+from hsi_tracker_ros.tracker.spectral_signature import SpectralSignature
+from hsi_tracker_ros.tracker.target import Target, TargetState, TargetStatus
+from hsi_tracker_ros.tracker.target_searcher import TargetSearcher
+from hsi_tracker_ros.tracker.templates import TemplateFrame, Templates
 from tracking_runtime.boxes import clip_to_image, intersection_over_union
-from tracking_runtime.errors import ModelError, TargetRefused
+from tracking_runtime.errors import ModelError, TargetRefusedError
 from tracking_runtime.spectral_info import SpectralInfo
 from tracking_runtime.timing import StageTimes
 
-Floats = NDArray[np.float32]
-
-_DEEPEST_EASING = 2
-_SIZE_TOLERANCE_PX = 8
-_SAME_THING = 0.2
-"""Overlap of the box that is given and the one that the network draws, if both mean the same."""
+_MAX_LOAD_LEVEL = 2
+_SIZE_TOLERANCE_PX = 8  # rows and columns by which the frames of one stream may differ
+_SAME_OBJECT_IOU = 0.2  # IoU from which the given box and the network's box show the same object
+_WARM_UP_SIDE_PX = 64
+_WARM_UP_BOX = (24, 24, 16, 16)
 
 
 class HsiTracker:
-    """HA-Net with state: targets in, boxes out, frame after frame.
+    """HA-Net as a tracker of the targets in the frames of one camera.
 
     Args:
-        model: the network, ready to run.
-        camera: the bands of the cubes; None: those of the model, and where it has none frames are pictures,
-            BGR.
-        settings: how responses become boxes.
-        times: told how long ``crop``, ``engine`` and ``update`` take.
+        model: network on an engine.
+        settings: settings of the tracker; None: the defaults.
+        times: durations of the stages `crop`, `engine` and `update` are added here.
+        camera: bands of the cubes; None: the bands of the model. Without both, frames are BGR images.
 
     Attributes:
-        channels: of the frames.
+        model: network on an engine.
+        settings: current settings, at the load level.
+        times: durations of the stages.
+        camera: bands of the cubes; None: frames are BGR images.
+        channels: number of channels of a frame.
+        response: scores ``(25, 25)`` of the first target's best search region in the last frame; None without
+            a target.
+        max_load_level: highest load level.
+        size_tolerance_px: rows and columns by which the frames of one stream may differ.
 
     Raises:
-        CameraMismatch: the camera's bands don't cover the model's.
+        CameraMismatchError: the camera's bands do not cover the model's.
     """
 
     def __init__(
@@ -58,16 +67,19 @@ class HsiTracker:
         *,
         camera: SpectralInfo | None = None,
     ) -> None:
-        self.model, self.settings = model, settings or TrackerSettings()
+        self.model = model
+        self.settings = settings or TrackerSettings()
         self.times = times or StageTimes()
         self.camera = camera or (SpectralInfo(model.wavelengths_nm) if model.wavelengths_nm else None)
-        self._viewer = Viewer(self.camera, model.wavelengths_nm)
-        self._peaks = PeakFinder(model.grid, model.config.search_size)
-        self.channels = self._viewer.channels
-        self.response: Floats | None = None
-        self.deepest_easing, self.size_tolerance_px = _DEEPEST_EASING, _SIZE_TOLERANCE_PX
-        self._easing, self._turn = 0, 0
-        self._usual = self.settings
+        self._contexts = FrameContextFactory(self.camera, model.wavelengths_nm)
+        self.channels = self._contexts.channels
+        self.response: NDArray[np.float32] | None = None
+        self.max_load_level = _MAX_LOAD_LEVEL
+        self.size_tolerance_px = _SIZE_TOLERANCE_PX
+        self._searcher = TargetSearcher(model)
+        self._full_settings = self.settings
+        self._load_level = 0
+        self._turn = 0
         self._targets: dict[int, Target] = {}
         self._next_id = 1
 
@@ -80,231 +92,232 @@ class HsiTracker:
         label: str = "",
         target_id: int | None = None,
     ) -> int:
-        """Follow what a box holds in this frame.
+        """Start to track the object in a box of a frame.
 
         Args:
-            cube: ``(height, width, bands)`` of the camera, uint8, uint16 or float32.
+            cube: cube ``(height, width, bands)`` of the camera, uint8, uint16 or float32.
             box: x, y, width, height in pixels.
-            stamp_ns: of the frame.
-            label: what people call it.
-            target_id: replaces that target, or gives the new one its id; None: a new id.
+            stamp_ns: stamp of the frame.
+            label: label of the target.
+            target_id: id of the target, which replaces a target with this id; None: a new id.
 
         Returns:
             the target's id, from 1.
 
         Raises:
-            TargetRefused: the box is empty, not finite or outside the image; nothing has changed.
-            FrameRefused: the frame cannot be used; nothing has changed.
+            TargetRefusedError: the box is empty, not finite or outside the image; nothing has changed.
+            FrameRefusedError: the frame cannot be used; nothing has changed.
         """
-        view = self._viewer.view(cube)
-        checked = checked_box(box, width=cube.shape[1], height=cube.shape[0])
+        context = self._contexts.make_context(cube)
+        checked_box = validate_box(box, context.image_size)
         if target_id is not None and target_id < 1:
-            raise TargetRefused(f"ids of targets count from 1; {target_id} is none")
-        kernels = self._encoded(view, checked)
-        number = self._next_id if target_id is None else target_id
-        inside = clip_to_image(checked, cube.shape[1], cube.shape[0])[0]
-        signature = Signature(view.spectra(inside))
-        target = Target(number, label, checked, kernels, kernels, signature, stamp_ns)
-        self._calibrate(target, view)
-        self._targets = {**self._targets, number: target}
-        self._next_id = max(self._next_id, number + 1)
-        return number
+            raise TargetRefusedError(f"target_id must be at least 1: got {target_id}")
+        new_id = self._next_id if target_id is None else target_id
+        kernels = self._searcher.encode_template(context, checked_box)
+        templates = Templates(kernels, kernels, stamp_ns)
+        inside = clip_to_image(checked_box, *context.image_size)[0]
+        signature = SpectralSignature(context.compute_core_spectra(inside))
+        target = Target(new_id, label, checked_box, templates, signature)
+        target.size_correction = self._compute_size_correction(target, context)
+        self._targets = {**self._targets, new_id: target}
+        self._next_id = max(self._next_id, new_id + 1)
+        return new_id
 
-    def prepare(self) -> None:
-        """Compile what searches for all targets at once; until then that is done for one after the other.
+    def prepare_batch(self) -> None:
+        """Build the engine that searches for all targets at once; until then they are searched one by one.
 
-        It may take minutes; another thread may track meanwhile.
+        The build may take minutes. Another thread may track meanwhile.
 
         Raises:
             EngineError: no engine works.
         """
-        self.model.prepare(max(len(self._targets), 1))
+        self.model.compile_for_batch(max(len(self._targets), 1))
+
+    def warm_up(self) -> None:
+        """Run the network once on noise, because the first run of an engine is slow. Keep the state."""
+        noise = np.random.default_rng(0).integers(
+            0, 255, (_WARM_UP_SIDE_PX, _WARM_UP_SIDE_PX, self.channels), np.uint8
+        )
+        tracker = HsiTracker(self.model, self.settings, camera=self.camera)
+        tracker.set_target(noise, _WARM_UP_BOX)
+        tracker.track(noise, 0)
 
     def clear_target(self, target_id: int | None) -> int:
-        """Stop following a target, or with None all of them; returns how many that were."""
-        cleared = (
-            list(self._targets) if target_id is None else [target_id] if target_id in self._targets else []
-        )
-        for number in cleared:
-            del self._targets[number]
-        return len(cleared)
+        """Stop tracking a target and return the number of deleted targets. None deletes all targets."""
+        if target_id is None:
+            cleared_ids = list(self._targets)
+        else:
+            cleared_ids = [target_id] if target_id in self._targets else []
+        for cleared_id in cleared_ids:
+            del self._targets[cleared_id]
+        return len(cleared_ids)
 
     def reset(self) -> None:
-        """Forget all targets; ids count from 1 again."""
-        self._targets, self._next_id, self.response = {}, 1, None
+        """Delete all targets. Ids start from 1 again."""
+        self._targets = {}
+        self._next_id = 1
+        self.response = None
 
-    def ease(self, level: int) -> None:
-        """Do less in each frame: of the targets, 1 in 2^level is looked for, in turns, and in fewer places.
+    def set_load_level(self, level: int) -> None:
+        """Set the load level: each frame searches for 1 of every 2^level targets, round robin.
 
         Args:
-            level: 0: do all there is to do, to ``deepest_easing``.
+            level: from 0 (full work) to `max_load_level`. A higher level also searches fewer re-detection
+                regions and compares fewer peaks.
         """
-        usual = self._usual
-        crops, peaks = usual.redetection_crops >> level, max(usual.peaks >> level, 1)
-        self._easing, self.settings = level, replace(usual, redetection_crops=crops, peaks=peaks)
+        full = self._full_settings
+        self._load_level = level
+        self.settings = replace(
+            full, redetection_crops=full.redetection_crops >> level, peaks=max(full.peaks >> level, 1)
+        )
 
-    def take_over(self, other: HsiTracker) -> None:
-        """Go on where another tracker of the same camera is, for the targets that were set on both.
+    def copy_state_from(self, other: HsiTracker) -> None:
+        """Continue from the state of another tracker, for the targets that were set on both.
+
+        Args:
+            other: tracker with another model in the frames of the same camera.
 
         Raises:
-            ModelError: the other is for a camera of other bands.
+            ModelError: the other tracker is for a camera with other bands.
         """
-        mine, theirs = (each.wavelengths_nm if each else None for each in (self.camera, other.camera))
-        if mine != theirs:
-            raise ModelError("its bands are not those of the other model: set the parameter camera")
-        for number in self._targets.keys() & other._targets.keys():
-            own, known = self._targets[number], other._targets[number]
-            self._targets[number] = replace(
-                known,
-                first=own.first,
-                online=own.online,
-                size_correction=own.size_correction,
-                candidate=None,
-                sure_frame=None,
+        bands = self.camera.wavelengths_nm if self.camera else None
+        other_bands = other.camera.wavelengths_nm if other.camera else None
+        if bands != other_bands:
+            raise ModelError(
+                f"both models must use the same bands: got {_describe_bands(bands)} and "
+                f"{_describe_bands(other_bands)}; set the parameter camera"
+            )
+        for shared_id in self._targets.keys() & other._targets.keys():
+            target = self._targets[shared_id]
+            state = other._targets[shared_id]
+            # Kernels and sizes of boxes belong to a network, and so do the frames for further templates.
+            templates = replace(
+                state.templates,
+                initial=target.templates.initial,
+                online=target.templates.online,
+                pending=None,
+            )
+            self._targets[shared_id] = replace(
+                state,
+                templates=templates,
+                size_correction=target.size_correction,
+                last_confident_frame=None,
             )
 
-    def false_color(self, cube: NDArray[Any]) -> NDArray[np.uint8]:
-        """A frame as the RGB branch sees it, ``(height, width, 3)`` BGR."""
-        return self._viewer.view(cube).color(cube)
+    def render_false_color(self, cube: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return a frame as the RGB branch gets it: a BGR image ``(height, width, 3)``."""
+        return self._contexts.make_context(cube).render_false_color()
 
     def track(
-        self, cube: NDArray[Any], stamp_ns: int, *, only: Collection[int] | None = None
+        self, cube: NDArray[Any], stamp_ns: int, *, target_ids: Collection[int] | None = None
     ) -> list[TargetState]:
-        """Find every target in the next frame.
+        """Track the targets in the next frame and return their states.
 
         Args:
-            cube: ``(height, width, bands)`` of the camera, uint8, uint16 or float32; it is kept, and is
-                not to be written to any more.
-            stamp_ns: of the frame.
-            only: ids of the targets that have not seen this frame yet; None: all.
+            cube: cube ``(height, width, bands)`` of the camera, uint8, uint16 or float32. The tracker keeps
+                the array; do not write to it afterwards.
+            stamp_ns: stamp of the frame.
+            target_ids: ids of the targets to track, if others have seen this frame already; None: all.
 
         Raises:
-            FrameRefused: the frame cannot be used; nothing has changed.
+            FrameRefusedError: the frame cannot be used; nothing has changed.
         """
-        view = self._viewer.view(cube)
-        known = [target for target in self._targets.values() if only is None or target.id in only]
+        context = self._contexts.make_context(cube)
+        targets = [
+            target for target in self._targets.values() if target_ids is None or target.id in target_ids
+        ]
         self.response = None
-        if not known:
+        if not targets:
             return []
-        targets = self._in_turn(known)
-        with self.times.stage("crop"):
-            areas = [search_areas(target, view, self.settings) for target in targets]
-            sizes = self.model.crop_sizes("search")
-            looks = [view.crops(area, sizes) for own in areas for area in own]
-            crops = [_stacked(each) for each in zip(*looks, strict=True)]
-        with self.times.stage("engine"):
-            wanted = [target for target, own in zip(targets, areas, strict=True) for _ in own]
-            first, online = stack([each.first for each in wanted]), stack([each.online for each in wanted])
-            maps = self.model.search(crops, first, online)
-        with self.times.stage("update"):
-            best = [
-                self._follow(target, view, own, part, stamp_ns)
-                for target, own, part in zip(targets, areas, _split(maps, areas), strict=True)
+        searched_targets, waiting_targets = self._split_by_turn(targets)
+        self._turn += len(searched_targets)
+        for target in waiting_targets:
+            target.coast()
+
+        with self.times.measure("crop"):
+            searches = [
+                TargetSearch(target, context, find_search_regions(target, context, self.settings))
+                for target in searched_targets
             ]
-            self.response = expit(best[0].response)
-        return [target.state() for target in known]
+            for target in searched_targets:
+                advance_search(target, self.settings)
+            batch = self._searcher.cut_batch(searches)
+        with self.times.measure("engine"):
+            maps_per_search = self._searcher.run_batch(batch)
+        with self.times.measure("update"):
+            best_candidates = [
+                self._update_target(search, maps, stamp_ns)
+                for search, maps in zip(searches, maps_per_search, strict=True)
+            ]
+            self.response = expit(best_candidates[0].response)
+        return [target.state for target in targets]
 
-    def _encoded(self, view: View, box: NDArray[np.float64]) -> Kernels:
-        """The template that a box of a frame shows."""
-        return self.model.encode(*view.crops(template_area(box), self.model.crop_sizes("template")))
+    def _split_by_turn(self, targets: list[Target]) -> tuple[list[Target], list[Target]]:
+        """Return the targets to search in this frame, and the others, round robin by the load level."""
+        num_searched = -(-len(targets) >> self._load_level)
+        first = self._turn % len(targets)
+        ordered = targets[first:] + targets[:first]
+        return ordered[:num_searched], ordered[num_searched:]
 
-    def _in_turn(self, targets: list[Target]) -> list[Target]:
-        """Those to look for in this frame; the others stay where they are, no more TRACKING."""
-        count = -(-len(targets) >> self._easing)
-        start = self._turn % len(targets)
-        ordered = targets[start:] + targets[:start]
-        self._turn += count
-        for target in ordered[count:]:
-            target.skip()
-        return ordered[:count]
+    def _update_target(self, search: TargetSearch, maps: ResponseMaps, stamp_ns: int) -> Candidate:
+        """Update a target from the responses of its search, and return the best candidate."""
+        target = search.target
+        settings = self.settings
 
-    def _follow(
-        self, target: Target, view: View, areas: Sequence[SquareCrop], maps: Maps, stamp_ns: int
-    ) -> Sighting:
-        """Take a target to where it is most likely seen."""
-        sightings = self._sightings(target, view, areas, maps)
-        best = fitted(most_likely(sightings, target, self.settings), target, view, self.settings)
-        height, width = view.pixels.shape[:2]
-        was_there = partial(self._was_there, target)
-        target.follow(best, self.settings, was_there, width=width, height=height)
-        seen = SeenFrame(view, target.box.copy(), best.score, stamp_ns)
-        if target.status is TargetStatus.TRACKING and target.presence.as_usual:
-            target.sure_frame = seen
-        target.look_around(sightings, areas)
-        self._remember(target, seen)
+        # Step 1: find the best candidate and update the state.
+        candidates = self._searcher.find_candidates(search, maps, settings)
+        best = select_best_candidate(candidates, settings, is_lost=target.is_lost)
+        best = refine_box(best, search, settings)
+        backward_check = partial(
+            fails_backward_check, target=target, searcher=self._searcher, settings=settings
+        )
+        target.update(best, settings, search.context.image_size, backward_check)
+
+        # Step 2: learn from the frame.
+        frame = TemplateFrame(search.context, target.box.copy(), best.score, stamp_ns)
+        if target.status is TargetStatus.TRACKING and target.confidence.is_good:
+            target.last_confident_frame = frame
+        target.update_distractors(candidates, search.regions)
+        self._update_online_template(target, frame)
         return best
 
-    def _sightings(
-        self, target: Target, view: View, areas: Sequence[SquareCrop], maps: Maps
-    ) -> list[Sighting]:
-        """What may be the target, in all areas."""
-        weight = self.settings.online_weight if target.online is not target.first else 0.0
-        logits = (1 - weight) * maps.first + weight * maps.online
-        near = search_area(target.box, target.motion).holds(np.array([[area.x, area.y] for area in areas]))
-        sightings = [
-            sighting
-            for row, area in enumerate(areas)
-            for sighting in self._peaks.sightings(
-                target, view, area, logits[row], maps.loc[row], self.settings, elsewhere=not near[row]
-            )
-        ]
-        return target.recognise(sightings, self.settings)
+    def _update_online_template(self, target: Target, frame: TemplateFrame) -> None:
+        """Replace the online template by the best frame of each interval (paper, section 2.3).
 
-    def _was_there(self, target: Target, sighting: Sighting) -> bool:
-        """Whether something like a lost target was where it seems to be, while it surely was elsewhere."""
-        least, sure = self.settings.alibi_evidence, target.sure_frame
-        if not least or sure is None:
-            return False
-        seen = self._search(target, sure.view, search_area(sighting.box))
-        return any(
-            target.presence.share_of_usual(other.evidence) >= least
-            and intersection_over_union(other.box, sure.box)[0, 0] < _SAME_THING
-            for other in seen
-        )
-
-    def _search(self, target: Target, view: View, area: SquareCrop) -> list[Sighting]:
-        """What one area of a frame shows that may be the target, by its first template."""
-        crops = [crop[np.newaxis] for crop in view.crops(area, self.model.crop_sizes("search"))]
-        kernels = stack([target.first])
-        maps = self.model.search(crops, kernels, kernels)
-        found = self._peaks.sightings(
-            target, view, area, maps.first[0], maps.loc[0], self.settings, elsewhere=False
-        )
-        return list(found)
-
-    def _calibrate(self, target: Target, view: View) -> None:
-        """Learn how much larger or smaller than its given box the network draws a target."""
-        share = self.settings.size_calibration
-        if not share:
-            return
-        area = search_areas(target, view, self.settings)[0]
-        drawn = most_likely(self._search(target, view, area), target, self.settings).box
-        if intersection_over_union(drawn, target.box)[0, 0] >= _SAME_THING:
-            target.size_correction = (target.box[2:] / drawn[2:]) ** share
-
-    def _remember(self, target: Target, seen: SeenFrame) -> None:
-        """Online update (paper, section 2.3): every so often the most confident frame is a template.
-
-        Frames in which the target is not seen as usual do not count: it may be half hidden, or another thing.
+        Frames with a lower confidence do not count: the target may be occluded, or another object.
         """
         settings = self.settings
-        if not settings.online_interval or target.presence.confidence < settings.online_confidence:
+        templates = target.templates
+        if not settings.online_interval or target.confidence.value < settings.online_confidence:
             return
-        sure = target.status is TargetStatus.TRACKING and seen.score >= settings.online_score
-        if sure and (target.candidate is None or seen.score >= target.candidate.score):
-            target.candidate = seen
-        chosen = target.due_template(settings.online_interval)
-        if chosen is not None:
-            target.online = self._encoded(chosen.view, chosen.box)
-            target.template_stamp_ns = chosen.stamp_ns
+        if target.status is TargetStatus.TRACKING and frame.score >= settings.online_score:
+            templates.offer(frame)
+        templates.frames_since_update += 1
+        if templates.frames_since_update < settings.online_interval:
+            return
+        best_frame = templates.pending
+        templates.begin_interval()
+        if best_frame is not None:
+            kernels = self._searcher.encode_template(best_frame.context, best_frame.box)
+            templates.set_online(kernels, best_frame.stamp_ns)
+
+    def _compute_size_correction(self, target: Target, context: FrameContext) -> NDArray[np.float64]:
+        """Return factors ``(2,)`` from the size of the network's box to the given one, in the first frame.
+
+        No correction if the network's box shows another object.
+        """
+        exponent = self.settings.size_calibration
+        if not exponent:
+            return target.size_correction
+        search = TargetSearch(target, context, [make_search_region(target.box)])
+        candidates = self._searcher.find_by_initial_template(search, self.settings)
+        predicted_box = select_best_candidate(candidates, self.settings, is_lost=False).box
+        if intersection_over_union(predicted_box, target.box)[0, 0] < _SAME_OBJECT_IOU:
+            return target.size_correction
+        return (target.box[2:] / predicted_box[2:]) ** exponent
 
 
-def _stacked(crops: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Crops as one batch; a single one is not copied."""
-    return np.stack(crops) if len(crops) > 1 else crops[0][np.newaxis]
-
-
-def _split(maps: Maps, areas: Sequence[Sequence[SquareCrop]]) -> Iterator[Maps]:
-    """The maps of each target's areas."""
-    ends = np.cumsum([len(own) for own in areas])[:-1]
-    return (Maps(*part) for part in zip(*(np.split(each, ends) for each in maps), strict=True))
+def _describe_bands(wavelengths_nm: tuple[float, ...] | None) -> str:
+    if wavelengths_nm is None:
+        return "BGR images"
+    return f"{len(wavelengths_nm)} bands from {min(wavelengths_nm):g} to {max(wavelengths_nm):g} nm"

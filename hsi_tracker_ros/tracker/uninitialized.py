@@ -1,4 +1,4 @@
-"""What stands in a tracker's place until its camera is known."""
+"""Stand-in for a tracker until its camera is known."""
 
 from __future__ import annotations
 
@@ -9,25 +9,26 @@ from tracking_runtime.errors import ModelError
 
 
 @dataclass(frozen=True)
-class WaitingTracker:
-    """Follows nothing: its model fits any camera, and nothing has told yet which one it has.
+class UninitializedTracker:
+    """Tracker without targets, in place of one whose model needs the bands of an unknown camera.
 
     Attributes:
-        reason: what is missing, and who could tell.
+        reason: message that names the missing information and its possible sources.
     """
 
     reason: str
 
     camera = None
-    deepest_easing = size_tolerance_px = 0
+    max_load_level = 0
+    size_tolerance_px = 0
 
     def reset(self) -> None:
-        """Nothing has been seen."""
+        """Do nothing: there are no targets."""
 
-    def ease(self, level: int) -> None:
-        """There is nothing to do less of."""
+    def set_load_level(self, level: int) -> None:
+        """Do nothing: there is no work to reduce."""
 
-    def take_over(self, other: Any) -> None:
-        """Wait beside another that waits as well. Raises ModelError where that one does not."""
-        if not isinstance(other, WaitingTracker):
+    def copy_state_from(self, other: Any) -> None:
+        """Check that the other tracker is uninitialized too. Raise ModelError if not."""
+        if not isinstance(other, UninitializedTracker):
             raise ModelError(self.reason)

@@ -1,16 +1,10 @@
-"""Training pairs of HA-Net: short clips kept on disk, and template and search crops cut from them.
-
-A clip is ``NAME.npy``, its cubes as 8-bit square roots (about as coarse as shot noise), beside ``NAME.json``,
-its boxes and bands. ``render_clips`` fills a folder from the simulator and from photographs.
-"""
+"""Training pairs of HA-Net: template and search crops, cut from clips and augmented at random."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,96 +15,32 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
-from hsi_tracker_ros.cubes.channelwise import filtered
-from hsi_tracker_ros.cubes.false_color import false_color
+from hsi_tracker_ros.cubes.channelwise import apply_channelwise
+from hsi_tracker_ros.cubes.false_color import render_false_color
 from hsi_tracker_ros.hanet.config import HANetConfig
-from hsi_tracker_ros.hanet.crops import SquareCrop, cut, search_side, template_side
-from tracking_runtime.boxes import Boxes, centres
-from tracking_runtime.errors import SourceError
+from hsi_tracker_ros.hanet.crops import SquareCrop, compute_search_side, compute_template_side, cut_crop
+from hsi_tracker_ros.training.clips import CubeClip
+from tracking_runtime.boxes import compute_centers
+
+_MIN_BAND_MEAN = 1e-4  # light; a frame's mean is at least this where cubes are divided by it
+_MAX_SQUARE_DRAWS = 10  # attempts to find a square beside the target
 
 
 @dataclass(frozen=True)
-class Clip:
-    """A few frames with one target.
+class AugmentationSettings:
+    """Random variation of the crops, as in SiamBAN. Higher values make the crops vary more.
 
     Attributes:
-        roots: ``(frames, height, width, bands)`` uint8, square roots of the light, 255 at saturation.
-        boxes: ``(frames, 4)`` x, y, width, height; NaN where the target is not seen.
-        wavelengths_nm: centre of each band.
-        band_means: ``(frames, bands)`` mean light of each frame.
-        white: light shown white in false colour, of each frame.
-    """
-
-    roots: NDArray[np.uint8]
-    boxes: Boxes
-    wavelengths_nm: tuple[float, ...]
-    band_means: NDArray[np.float32]
-    white: NDArray[np.float32]
-
-
-def make_clip(light: Sequence[NDArray[np.float32]], boxes: Boxes, wavelengths_nm: Sequence[float]) -> Clip:
-    """A clip of cubes ``(height, width, bands)`` of light, 1 where a sample saturates."""
-    clipped = [np.clip(cube, 0, 1) for cube in light]
-    return Clip(
-        np.stack([np.round(255 * np.sqrt(cube)).astype(np.uint8) for cube in clipped]),
-        boxes,
-        tuple(float(value) for value in wavelengths_nm),
-        np.stack([cube[::4, ::4].mean(axis=(0, 1)) for cube in clipped]),
-        np.array([np.percentile(cube[::4, ::4].max(axis=2), 99.5) for cube in clipped], np.float32),
-    )
-
-
-def write_clip(folder: Path, name: str, clip: Clip) -> None:
-    """Write a clip; the description comes last, so that a clip with one is whole."""
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / f"{name}.npy", clip.roots)
-    description = {
-        "boxes": clip.boxes.tolist(),
-        "wavelengths_nm": clip.wavelengths_nm,
-        "band_means": clip.band_means.tolist(),
-        "white": clip.white.tolist(),
-    }
-    (folder / f"{name}.json").write_text(json.dumps(description))
-
-
-def read_clips(folder: Path) -> list[Clip]:
-    """Every clip of a folder, their frames left on disk until they are used.
-
-    Raises:
-        SourceError: the folder has none.
-    """
-    clips = []
-    for path in sorted(folder.glob("*.json")):
-        description = json.loads(path.read_text())
-        roots = np.load(path.with_suffix(".npy"), mmap_mode="r")
-        clips.append(
-            Clip(
-                roots,
-                np.array(description["boxes"], dtype=np.float64),
-                tuple(description["wavelengths_nm"]),
-                np.array(description["band_means"], dtype=np.float32),
-                np.array(description["white"], dtype=np.float32),
-            )
-        )
-    if not clips:
-        raise SourceError(f"no training clips in {folder}; render some first")
-    return clips
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """How crops vary, as in SiamBAN: shifts in crop pixels, the rest as shares.
-
-    Attributes:
-        template_shift: largest shift of a template.
-        template_scale: largest change of its scale.
-        search_shift: largest shift of a search crop.
-        search_scale: largest change of its scale.
-        blur: share of search crops that are blurred.
-        color: largest change of false colour's brightness, contrast and balance.
-        spectrum: spread of each band's gain, as a logarithm.
-        unpaired: share of pairs whose template shows something else.
-        elsewhere: share of pairs whose search crop shows another part of the target's frame, also unpaired.
+        template_shift: maximum shift of a template in pixels of the crop.
+        template_scale: maximum relative change of a template's scale.
+        search_shift: maximum shift of a search crop in pixels of the crop.
+        search_scale: maximum relative change of a search crop's scale.
+        blur: fraction of the search crops that are blurred.
+        color: maximum relative change of false color's brightness, contrast and balance.
+        spectrum: standard deviation of the logarithm of each band's gain.
+        unpaired: fraction of the pairs whose template shows another object.
+        elsewhere: fraction of the pairs whose search crop shows another part of the target's frame. These
+            pairs are unpaired as well.
     """
 
     template_shift: float = 4.0
@@ -126,16 +56,16 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Pair:
-    """A template and a search crop; stacked, each has an axis of pairs before its own.
+    """A template and a search crop, or a batch of them, whose arrays have a leading batch axis.
 
     Attributes:
-        template_image: ``(3, 127, 127)`` BGR, 0..255.
-        template_cube: ``(bands, size, size)`` relative to the frame's mean.
-        search_image: ``(3, 255, 255)``.
-        search_cube: ``(bands, size, size)``.
-        wavelengths_nm: ``(bands,)`` of the camera; in a batch 0 where the camera has no band.
-        box: left, top, right, bottom in pixels of the search crop.
-        paired: whether both show the same target.
+        template_image: false color of the template, (3, 127, 127), blue, green, red, 0 to 255.
+        template_cube: cube of the template relative to the frame's mean, (bands, size, size).
+        search_image: false color of the search crop, (3, 255, 255).
+        search_cube: cube of the search crop relative to the frame's mean, (bands, size, size).
+        wavelengths_nm: center of each band in nm, (bands,); 0 for the padded bands of a batch.
+        box: left, top, right, bottom of the object in pixels of the search crop, (4,).
+        is_paired: whether template and search crop show the same object, () bool.
     """
 
     template_image: Tensor
@@ -144,11 +74,11 @@ class Pair:
     search_cube: Tensor
     wavelengths_nm: Tensor
     box: Tensor
-    paired: Tensor
+    is_paired: Tensor
 
 
 def stack_pairs(pairs: Sequence[Pair]) -> Pair:
-    """A batch, its bands padded with zeros to as many as its widest camera has."""
+    """Stack pairs to a batch. Bands are padded with zeros to the number of the pair with the most bands."""
     return Pair(
         template_image=torch.stack([pair.template_image for pair in pairs]),
         template_cube=pad_sequence([pair.template_cube for pair in pairs], batch_first=True),
@@ -156,129 +86,236 @@ def stack_pairs(pairs: Sequence[Pair]) -> Pair:
         search_cube=pad_sequence([pair.search_cube for pair in pairs], batch_first=True),
         wavelengths_nm=pad_sequence([pair.wavelengths_nm for pair in pairs], batch_first=True),
         box=torch.stack([pair.box for pair in pairs]),
-        paired=torch.stack([pair.paired for pair in pairs]),
+        is_paired=torch.stack([pair.is_paired for pair in pairs]),
     )
 
 
+@dataclass(frozen=True)
+class _PairFrames:
+    """Frames from which a pair is cut.
+
+    Attributes:
+        template_clip: number of the template's clip.
+        template_frame: number of the template's frame in that clip.
+        search_clip: number of the search crop's clip.
+        search_frame: number of the search crop's frame in that clip.
+        is_paired: whether both clips are the same.
+        is_search_elsewhere: whether the search crop must not show the target.
+    """
+
+    template_clip: int
+    template_frame: int
+    search_clip: int
+    search_frame: int
+    is_paired: bool
+    is_search_elsewhere: bool
+
+
+@dataclass(frozen=True)
+class _CropPixels:
+    """Pixels of a crop.
+
+    Attributes:
+        image: false color, (size, size, 3), blue, green, red, 0 to 255.
+        cube: cube relative to the frame's mean, (size, size, bands).
+    """
+
+    image: NDArray[np.float32]
+    cube: NDArray[np.float32]
+
+
 class PairDataset(Dataset[Pair]):
-    """Endless random pairs: item ``i`` depends on the seed and ``i`` alone.
+    """Random pairs. A pair depends on the seed and its index alone.
 
     Args:
-        clips: to draw from.
-        config: of the network, for the crops' sizes.
-        augmentation: how crops vary.
-        seed: of all draws.
-        length: how many pairs there are.
+        clips: clips that the pairs are cut from.
+        config: configuration of the network, which has the sizes of the crops.
+        augmentation: random variation of the crops.
+        seed: seed of all draws.
+        length: number of pairs.
     """
 
     def __init__(
-        self, clips: Sequence[Clip], config: HANetConfig, augmentation: Augmentation, seed: int, length: int
+        self,
+        clips: Sequence[CubeClip],
+        config: HANetConfig,
+        augmentation: AugmentationSettings,
+        seed: int,
+        length: int,
     ) -> None:
         if config.spectral is None:
-            raise ValueError("pairs are made for a network with a spectral branch")
-        self._clips, self._seen = clips, [np.flatnonzero(np.isfinite(clip.boxes[:, 0])) for clip in clips]
-        self._usable = [index for index, seen in enumerate(self._seen) if len(seen)]
-        self._by_camera: dict[tuple[float, ...], list[int]] = {}
-        for index in self._usable:
-            self._by_camera.setdefault(clips[index].wavelengths_nm, []).append(index)
-        self._image_sizes = config.template_size, config.search_size
-        self._cube_sizes = config.spectral.template_size, config.spectral.search_size
-        self._augmentation, self._seed, self._length = augmentation, seed, length
+            raise ValueError("config must have a spectral branch: got an RGB branch alone")
+        self._clips = clips
+        self._visible_frames = [np.flatnonzero(np.isfinite(clip.boxes[:, 0])) for clip in clips]
+        self._usable_clips = [index for index, frames in enumerate(self._visible_frames) if len(frames)]
+        self._clips_by_camera: dict[tuple[float, ...], list[int]] = {}
+        for index in self._usable_clips:
+            self._clips_by_camera.setdefault(clips[index].wavelengths_nm, []).append(index)
+        self._template_sizes = (config.template_size, config.spectral.template_size)
+        self._search_sizes = (config.search_size, config.spectral.search_size)
+        self._augmentation = augmentation
+        self._seed = seed
+        self._length = length
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, index: int) -> Pair:
+        # The order of the random draws decides which pairs a seed gives.
         rng = np.random.default_rng([self._seed, index])
-        varied = self._augmentation
-        place = int(rng.choice(self._usable))
-        clip = self._clips[place]
-        others = self._by_camera[clip.wavelengths_nm]
-        kind = rng.random()
-        elsewhere = kind > 1 - varied.elsewhere
-        paired = kind >= varied.unpaired or len(others) == 1
-        other = place if paired else int(rng.choice([each for each in others if each != place]))
-        frame, search_frame = int(rng.choice(self._seen[other])), int(rng.choice(self._seen[place]))
-        gains = np.exp(varied.spectrum * rng.standard_normal((2, len(clip.wavelengths_nm)))).astype(
-            np.float32
-        )
-
-        box = self._clips[other].boxes[frame]
-        template = _jittered(
-            rng, box, template_side(box), self._image_sizes[0], varied.template_shift, varied.template_scale
-        )
-        template_image, template_cube = self._crops(
-            self._clips[other], frame, template, self._image_sizes[0], self._cube_sizes[0]
-        )
-        box = clip.boxes[search_frame]
-        search = _jittered(
-            rng, box, search_side(box), self._image_sizes[1], varied.search_shift, varied.search_scale
-        )
-        if elsewhere:
-            search, paired = _away(rng, search, box, clip.roots.shape[2], clip.roots.shape[1])
-        search_image, search_cube = self._crops(
-            clip, search_frame, search, self._image_sizes[1], self._cube_sizes[1]
-        )
-        if rng.random() < varied.blur:
-            width = float(rng.uniform(0.5, 2.0))
-            cv2.GaussianBlur(search_image, (0, 0), width, dst=search_image)
-            search_cube = filtered(search_cube, partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=width / 2))
+        frames = self._draw_frames(rng)
+        clip = self._clips[frames.search_clip]
+        gains = self._draw_band_gains(rng, len(clip.wavelengths_nm))
+        template = self._cut_template(rng, frames)
+        search_square, is_paired = self._draw_search_square(rng, frames)
+        search = self._cut(clip, frames.search_frame, search_square, *self._search_sizes)
+        search = self._blur_at_random(rng, search)
+        box = search_square.compute_crop_corners(clip.boxes[frames.search_frame], self._search_sizes[0])
+        color = self._augmentation.color
         return Pair(
-            _channels_first(_recolored(rng, template_image, varied.color)),
-            _channels_first(template_cube * gains[0]),
-            _channels_first(_recolored(rng, search_image, varied.color)),
-            _channels_first(search_cube * gains[1]),
-            torch.tensor(clip.wavelengths_nm, dtype=torch.float32),
-            torch.from_numpy(search.corners_inside(box, self._image_sizes[1]).astype(np.float32)),
-            torch.tensor(paired),
+            template_image=_to_tensor(_vary_colors(rng, template.image, color)),
+            template_cube=_to_tensor(template.cube * gains[0]),
+            search_image=_to_tensor(_vary_colors(rng, search.image, color)),
+            search_cube=_to_tensor(search.cube * gains[1]),
+            wavelengths_nm=torch.tensor(clip.wavelengths_nm, dtype=torch.float32),
+            box=torch.from_numpy(box.astype(np.float32)),
+            is_paired=torch.tensor(is_paired),
         )
 
-    @staticmethod
-    def _crops(
-        clip: Clip, frame: int, crop: SquareCrop, image_size: int, cube_size: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """False colour and relative cube of a square of a frame."""
-        rows, columns = crop.window(*clip.roots.shape[1:3])
-        light = np.square(clip.roots[frame, rows, columns].astype(np.float32) * np.float32(1 / 255))
+    def _draw_frames(self, rng: np.random.Generator) -> _PairFrames:
+        search_clip = int(rng.choice(self._usable_clips))
+        candidates = self._clips_by_camera[self._clips[search_clip].wavelengths_nm]
+        kind = rng.random()
+        is_search_elsewhere = kind > 1 - self._augmentation.elsewhere
+        is_paired = kind >= self._augmentation.unpaired or len(candidates) == 1
+        template_clip = search_clip
+        if not is_paired:
+            template_clip = int(rng.choice([clip for clip in candidates if clip != search_clip]))
+        template_frame = int(rng.choice(self._visible_frames[template_clip]))
+        search_frame = int(rng.choice(self._visible_frames[search_clip]))
+        return _PairFrames(
+            template_clip=template_clip,
+            template_frame=template_frame,
+            search_clip=search_clip,
+            search_frame=search_frame,
+            is_paired=is_paired,
+            is_search_elsewhere=is_search_elsewhere,
+        )
+
+    def _draw_band_gains(self, rng: np.random.Generator, num_bands: int) -> NDArray[np.float32]:
+        """Return the gain of each band of template and search crop, (2, bands)."""
+        gains = np.exp(self._augmentation.spectrum * rng.standard_normal((2, num_bands)))
+        return np.asarray(gains, np.float32)
+
+    def _cut_template(self, rng: np.random.Generator, frames: _PairFrames) -> _CropPixels:
+        clip = self._clips[frames.template_clip]
+        box = clip.boxes[frames.template_frame]
+        square = _draw_square(
+            rng,
+            box,
+            side=compute_template_side(box),
+            size=self._template_sizes[0],
+            max_shift=self._augmentation.template_shift,
+            max_scale=self._augmentation.template_scale,
+        )
+        return self._cut(clip, frames.template_frame, square, *self._template_sizes)
+
+    def _draw_search_square(self, rng: np.random.Generator, frames: _PairFrames) -> tuple[SquareCrop, bool]:
+        """Return the square of the search crop, and whether it shows the object of the template."""
+        clip = self._clips[frames.search_clip]
+        box = clip.boxes[frames.search_frame]
+        square = _draw_square(
+            rng,
+            box,
+            side=compute_search_side(box),
+            size=self._search_sizes[0],
+            max_shift=self._augmentation.search_shift,
+            max_scale=self._augmentation.search_scale,
+        )
+        if not frames.is_search_elsewhere:
+            return square, frames.is_paired
+        height, width = clip.square_roots.shape[1:3]
+        square_beside = _draw_square_beside(rng, box, square.side, width, height)
+        return (square, True) if square_beside is None else (square_beside, False)
+
+    def _cut(
+        self, clip: CubeClip, frame: int, square: SquareCrop, image_size: int, cube_size: int
+    ) -> _CropPixels:
+        """Cut a square out of a frame, in false color and as a cube."""
+        band_means = clip.band_means[frame]
+        white_level = float(clip.white_levels[frame])
+
+        # Step 1: read the pixels under the square only; a square outside the frame has the mean spectrum.
+        rows, columns = square.compute_window(*clip.square_roots.shape[1:3])
+        light = np.square(clip.square_roots[frame, rows, columns].astype(np.float32) * np.float32(1 / 255))
         if not light.size:
-            light = np.broadcast_to(clip.band_means[frame], (1, 1, len(clip.wavelengths_nm)))
-        local = crop.moved(-columns.start, -rows.start)
-        image = false_color(light, clip.wavelengths_nm, white=float(clip.white[frame]))
-        mean = false_color(
-            clip.band_means[frame][None, None], clip.wavelengths_nm, white=float(clip.white[frame])
+            light = np.broadcast_to(band_means, (1, 1, len(clip.wavelengths_nm)))
+        local_square = square.translate(-columns.start, -rows.start)
+
+        # Step 2: resize; pixels outside the frame get the frame's mean color and spectrum.
+        image = render_false_color(light, clip.wavelengths_nm, white=white_level)
+        mean_color = render_false_color(band_means[None, None], clip.wavelengths_nm, white=white_level)[0, 0]
+        relative_cube = light / np.maximum(band_means, _MIN_BAND_MEAN)
+        return _CropPixels(
+            image=cut_crop(image, local_square, image_size, mean_color.astype(np.float64)).astype(np.float32),
+            cube=cut_crop(relative_cube, local_square, cube_size, fill=1.0),
         )
-        relative = light / np.maximum(clip.band_means[frame], 1e-4)
-        return (
-            cut(image, local, image_size, mean[0, 0].astype(np.float64)).astype(np.float32),
-            cut(relative, local, cube_size, fill=1.0),
+
+    def _blur_at_random(self, rng: np.random.Generator, crop: _CropPixels) -> _CropPixels:
+        if rng.random() >= self._augmentation.blur:
+            return crop
+        sigma = float(rng.uniform(0.5, 2.0))  # pixels of the image; a cube has half as many
+        return _CropPixels(
+            image=np.asarray(cv2.GaussianBlur(crop.image, (0, 0), sigma), np.float32),
+            cube=apply_channelwise(crop.cube, partial(cv2.GaussianBlur, ksize=(0, 0), sigmaX=sigma / 2)),
         )
 
 
-def _jittered(
-    rng: np.random.Generator, box: NDArray[np.float64], side: float, size: int, shift: float, scale: float
+def _draw_square(
+    rng: np.random.Generator,
+    box: NDArray[np.float64],
+    *,
+    side: float,
+    size: int,
+    max_shift: float,
+    max_scale: float,
 ) -> SquareCrop:
-    side *= 1 + float(rng.uniform(-scale, scale))
-    x, y = centres(box)[0] + rng.uniform(-shift, shift, 2) * side / size
+    """Draw a square around a box.
+
+    Args:
+        rng: random number generator.
+        box: box in pixels of the image, (4,): x, y, width, height.
+        side: side of the square in pixels of the image before its scale varies.
+        size: side of the crop in its own pixels.
+        max_shift: maximum shift in pixels of the crop.
+        max_scale: maximum relative change of the side.
+    """
+    side *= 1 + float(rng.uniform(-max_scale, max_scale))
+    x, y = compute_centers(box)[0] + rng.uniform(-max_shift, max_shift, 2) * side / size
     return SquareCrop(float(x), float(y), side)
 
 
-def _away(
-    rng: np.random.Generator, crop: SquareCrop, box: NDArray[np.float64], width: int, height: int
-) -> tuple[SquareCrop, bool]:
-    """The crop moved off the box, and whether it was not because no such place was found."""
-    for _ in range(10):
-        moved = SquareCrop(float(rng.uniform(0, width)), float(rng.uniform(0, height)), crop.side)
-        left, top, right, bottom = moved.corners_inside(box, 1)
+def _draw_square_beside(
+    rng: np.random.Generator, box: NDArray[np.float64], side: float, width: int, height: int
+) -> SquareCrop | None:
+    """Draw a square of an image that does not touch a box; None if no such square was found."""
+    for _ in range(_MAX_SQUARE_DRAWS):
+        square = SquareCrop(float(rng.uniform(0, width)), float(rng.uniform(0, height)), side)
+        left, top, right, bottom = square.compute_crop_corners(box, 1)
         if right < 0 or bottom < 0 or left > 1 or top > 1:
-            return moved, False
-    return crop, True
+            return square
+    return None
 
 
-def _recolored(rng: np.random.Generator, image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+def _vary_colors(
+    rng: np.random.Generator, image: NDArray[np.float32], strength: float
+) -> NDArray[np.float32]:
+    """Change brightness, contrast and color balance of an image at random, by at most `strength`."""
     gain = np.float32(1 + rng.uniform(-strength, strength)) * (1 + rng.uniform(-strength, strength, 3) / 3)
     offset = 255 * rng.uniform(-strength, strength) / 4
     return np.clip(image * gain.astype(np.float32) + np.float32(offset), 0, 255)
 
 
-def _channels_first(image: NDArray[Any]) -> Tensor:
+def _to_tensor(image: NDArray[Any]) -> Tensor:
+    """Return an image (height, width, channels) as a tensor (channels, height, width)."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))

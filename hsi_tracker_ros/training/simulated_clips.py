@@ -1,199 +1,324 @@
-"""Training clips made here: from the hyperspectral simulator, and from photographs cut up and moved."""
+"""Training clips from the hyperspectral simulator, and from photographs that are cut up and moved."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.cubes.camera_presets import preset
-from hsi_tracker_ros.simulation import ATTRIBUTES, TRAINING_SEEDS, HyperspectralScene, random_camera
-from hsi_tracker_ros.training.pairs import Clip, make_clip, write_clip
-from tracking_runtime.datasets.file_tree import paths_below
+from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
+from hsi_tracker_ros.simulation import ATTRIBUTES, TRAINING_SEEDS, HyperspectralScene, make_random_camera
+from hsi_tracker_ros.training.clips import CubeClip, make_clip, write_clip
+from tracking_runtime.datasets.file_tree import walk_paths
 from tracking_runtime.errors import SourceError
 from tracking_runtime.spectral_info import SpectralInfo
 
-_JPEG = (".jpg", ".jpeg")
+_JPEG_SUFFIXES = (".jpg", ".jpeg")
+_RANDOM_CAMERA_FRACTION = 1 / 3  # of the clips; the others have the bands of the camera vis16
+_LOOKALIKE_FRACTION = 0.4  # of the simulated clips, which contain objects that differ only in spectrum
 
-RANDOM_CAMERAS = 1 / 3
-SIZE = (512, 256)
+_IMAGE_SIZE = (512, 256)  # width and height of composed clips in pixels
+_CUTOUT_SIZE = 160  # side of a cutout in its own pixels
+_CUTOUT_RADIUS = 78
+_TARGET = 0  # number of the target among the cutouts
+_MIN_VISIBLE_FRACTION = 0.3  # of the target; if less is visible, the frame has no box
+_MIN_VISIBLE_PIXELS = 30
+_WARP_CHANNELS = 4  # maximum number of channels of cv2.warpAffine
 
 
 def render_clips(
     folder: Path,
-    count: int,
+    num_clips: int,
     *,
     photographs: Path | None = None,
-    photograph_share: float = 0.25,
-    frames: int = 6,
+    photograph_fraction: float = 0.25,
+    num_frames: int = 6,
 ) -> Iterator[int]:
-    """Fill a folder with clips up to ``count``, yielding how many there are after each new one.
+    """Render clips until a folder contains `num_clips`. Yield the number of clips after each new one.
 
-    A clip depends on its number alone, so an interrupted rendering goes on where it was.
+    A clip depends on its number alone, so that an interrupted call can be repeated.
+
+    Args:
+        folder: folder of the clips; it is created if needed.
+        num_clips: number of clips in the end.
+        photographs: folder of JPEG photographs; None renders simulated clips only.
+        photograph_fraction: fraction of the clips that are composed of photographs.
+        num_frames: number of frames of a clip.
 
     Raises:
-        SourceError: the folder of photographs has none that can be read.
+        SourceError: the folder of photographs contains none, or one of them cannot be read.
     """
-    photos = (
-        [path for path in paths_below(photographs) if path.suffix.lower() in _JPEG] if photographs else []
-    )
-    if photographs and not photos:
-        raise SourceError(f"no JPEG photographs in {photographs}")
-    for number in range(count):
+    photos = _find_photographs(photographs) if photographs else []
+    for number in range(num_clips):
         name = f"{number:06d}"
         if (folder / f"{name}.json").exists():
             continue
         rng = np.random.default_rng([2, number])
-        if photos and rng.random() < photograph_share:
-            clip = photograph_clip(photos, rng, frames)
+        if photos and rng.random() < photograph_fraction:
+            clip = compose_photograph_clip(photos, rng, num_frames)
         else:
-            clip = simulated_clip(rng, frames)
+            clip = simulate_clip(rng, num_frames)
         write_clip(folder, name, clip)
         yield number + 1
 
 
-def simulated_clip(rng: np.random.Generator, frames: int) -> Clip:
-    """Frames of a training scene, some way apart; look-alikes that differ only in spectrum in two fifths."""
-    camera, sample = random_camera(rng) if rng.random() < RANDOM_CAMERAS else (preset("vis16"), None)
+def _find_photographs(folder: Path) -> list[Path]:
+    photos = [path for path in walk_paths(folder) if path.suffix.lower() in _JPEG_SUFFIXES]
+    if not photos:
+        raise SourceError(f"{folder} contains no JPEG photographs")
+    return photos
+
+
+def simulate_clip(rng: np.random.Generator, num_frames: int) -> CubeClip:
+    """Render a clip of a training scene, several frames of the scene apart.
+
+    Args:
+        rng: random number generator.
+        num_frames: number of frames.
+    """
+    is_random = rng.random() < _RANDOM_CAMERA_FRACTION
+    camera, sample = make_random_camera(rng) if is_random else (find_camera_preset("vis16"), None)
     attributes = [str(name) for name in rng.choice(ATTRIBUTES, int(rng.integers(1, 4)), replace=False)]
-    if rng.random() < 0.4:
+    if rng.random() < _LOOKALIKE_FRACTION:
         attributes.append("SLA")
     scene = HyperspectralScene(
         int(rng.integers(TRAINING_SEEDS.stop)),
-        frames=frames,
+        frames=num_frames,
         stride=int(rng.integers(6, 20)),
         bands=camera,
         sample=sample,
         attributes=sorted(set(attributes)),
     )
     info = scene.spectral_info
-    light, boxes = [], []
+    cubes = []
+    boxes = []
     for frame in scene:
-        light.append(
-            (frame.image.astype(np.float32) - info.black_level) / (info.saturation_level - info.black_level)
-        )
-        truth = frame.truth.boxes if frame.truth is not None else np.zeros((0, 4))
-        boxes.append(truth[0] if len(truth) else np.full(4, np.nan))
-    return make_clip(light, np.stack(boxes), info.wavelengths_nm)
+        digital_numbers = frame.image.astype(np.float32)
+        cubes.append((digital_numbers - info.black_level) / (info.saturation_level - info.black_level))
+        true_boxes = frame.truth.boxes if frame.truth is not None else np.zeros((0, 4))
+        boxes.append(true_boxes[0] if len(true_boxes) else np.full(4, np.nan))
+    return make_clip(cubes, np.stack(boxes), info.wavelengths_nm)
 
 
-def photograph_clip(photos: Sequence[Path], rng: np.random.Generator, frames: int) -> Clip:
-    """Shapes cut from photographs, moving over another one, their colours turned into spectra."""
-    camera, _ = random_camera(rng) if rng.random() < RANDOM_CAMERAS else (preset("vis16"), None)
-    background = _Sheet(_patch(photos, rng, (SIZE[0] * 5 // 4, SIZE[1] * 5 // 4)), camera, rng)
-    length = float(np.exp(rng.uniform(np.log(16), np.log(110))))
-    sheets = [_Sheet(_patch(photos, rng, (160, 160)), camera, rng) for _ in range(int(rng.integers(2, 5)))]
-    masks = [_shape(rng) for _ in sheets]
-    if rng.random() < 0.5:
-        masks[-1] = masks[0]
-    start = rng.uniform((0.15, 0.2), (0.85, 0.8), (len(sheets), 2)) * SIZE
-    lengths = length * np.exp(rng.uniform(-0.3, 0.3, len(sheets)))
-    lengths[0] = length
-    aspect = np.exp(rng.uniform(-0.6, 0.6, len(sheets)))
-    light, boxes = [], []
-    for _ in range(frames):
-        shift = rng.uniform(0, 1, 2) * (
-            background.cube.shape[1] - SIZE[0],
-            background.cube.shape[0] - SIZE[1],
-        )
-        x, y = shift.astype(int)
-        cube = background.cube[y : y + SIZE[1], x : x + SIZE[0]].copy()
-        box = np.full(4, np.nan)
-        order = rng.permutation(len(sheets))
-        hidden = np.zeros(SIZE[::-1], np.float32)
-        for index in sorted(order, key=lambda each: each == 0 and rng.random() < 0.7):
-            centre = start[index] + 0.25 * length * rng.standard_normal(2)
-            pose = _pose(rng, centre, lengths[index] * np.exp(rng.uniform(-0.15, 0.15)), aspect[index])
-            coverage = _warp(masks[index], pose)
-            cube += coverage[..., None] * (_warp(sheets[index].cube, pose) - cube)
-            if index == 0:
-                box, hidden = _bounds(coverage), np.zeros_like(coverage)
-                seen = coverage
-            else:
-                hidden = np.maximum(hidden, coverage)
-        if np.isfinite(box[0]) and (seen * (1 - hidden)).sum() < 0.3 * seen.sum():
-            box = np.full(4, np.nan)
+@dataclass(frozen=True)
+class _Cutout:
+    """A shape cut out of a photograph.
+
+    Attributes:
+        cube: light of the photograph, (160, 160, bands).
+        mask: coverage of the shape, (160, 160), 0 to 1.
+        position: mean position of its center in pixels of the image: x, y.
+        length: mean length in pixels of the image.
+        aspect: width divided by height.
+    """
+
+    cube: NDArray[np.float32]
+    mask: NDArray[np.float32]
+    position: NDArray[np.float64]
+    length: float
+    aspect: float
+
+
+@dataclass(frozen=True)
+class _PhotographScene:
+    """Cutouts before a background. The first cutout is the target.
+
+    Attributes:
+        camera: camera of the cubes.
+        background: light of the background, (height, width, bands), larger than the image.
+        cutouts: target and distractors.
+    """
+
+    camera: SpectralInfo
+    background: NDArray[np.float32]
+    cutouts: tuple[_Cutout, ...]
+
+
+def compose_photograph_clip(photos: Sequence[Path], rng: np.random.Generator, num_frames: int) -> CubeClip:
+    """Compose a clip of shapes that are cut from photographs and move over another photograph.
+
+    The colors of the photographs are turned into spectra.
+
+    Args:
+        photos: JPEG files.
+        rng: random number generator.
+        num_frames: number of frames.
+
+    Raises:
+        SourceError: a photograph cannot be read.
+    """
+    scene = _draw_scene(photos, rng)
+    cubes = []
+    boxes = []
+    for _ in range(num_frames):
+        cube, box = _compose_frame(scene, rng)
         gain = np.float32(np.exp(rng.uniform(-0.2, 0.2)))
         noise = rng.standard_normal(cube.shape, dtype=np.float32) * np.float32(0.01)
-        light.append(cube * gain + noise)
+        cubes.append(cube * gain + noise)
         boxes.append(box)
-    return make_clip(light, np.stack(boxes), camera.wavelengths_nm)
+    return make_clip(cubes, np.stack(boxes), scene.camera.wavelengths_nm)
 
 
-class _Sheet:
-    """A patch of a photograph as a cube: each colour a smooth lobe, all bent by one curve of its own."""
-
-    def __init__(self, photo: NDArray[np.uint8], camera: SpectralInfo, rng: np.random.Generator) -> None:
-        nm = np.array(camera.wavelengths_nm)
-        lobes = np.exp(-0.5 * ((nm[:, None] - (460, 545, 620)) / (45, 45, 60)) ** 2) + 0.02
-        lobes[nm > 620, 2] = 1
-        lobes /= lobes.sum(axis=1, keepdims=True)
-        phase, period = rng.uniform(0, 2 * np.pi), rng.uniform(60, 250)
-        bend = 1 + rng.uniform(0, 0.4) * np.sin(2 * np.pi * nm / period + phase)
-        linear = np.square(photo.astype(np.float32) / 255)
-        self.cube: NDArray[np.float32] = (linear @ lobes.T.astype(np.float32)) * bend.astype(np.float32)
+def _draw_scene(photos: Sequence[Path], rng: np.random.Generator) -> _PhotographScene:
+    is_random = rng.random() < _RANDOM_CAMERA_FRACTION
+    camera, _ = make_random_camera(rng) if is_random else (find_camera_preset("vis16"), None)
+    width, height = _IMAGE_SIZE
+    background = _make_cube(_draw_patch(photos, rng, (width * 5 // 4, height * 5 // 4)), camera, rng)
+    return _PhotographScene(camera, background, _draw_cutouts(photos, camera, rng))
 
 
-def _patch(photos: Sequence[Path], rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A random piece of a random photograph, at a random scale."""
-    photo = cv2.imread(str(photos[int(rng.integers(len(photos)))]), cv2.IMREAD_REDUCED_COLOR_2)
-    if photo is None:
-        raise SourceError("a photograph cannot be read")
-    width, height = size
-    zoom = max(width / photo.shape[1], height / photo.shape[0], float(np.exp(rng.uniform(-1.6, 0))))
-    photo = cv2.resize(
-        photo, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR
+def _draw_cutouts(
+    photos: Sequence[Path], camera: SpectralInfo, rng: np.random.Generator
+) -> tuple[_Cutout, ...]:
+    target_length = float(np.exp(rng.uniform(np.log(16), np.log(110))))
+    size = (_CUTOUT_SIZE, _CUTOUT_SIZE)
+    num_cutouts = int(rng.integers(2, 5))
+    cubes = [_make_cube(_draw_patch(photos, rng, size), camera, rng) for _ in range(num_cutouts)]
+    masks = [_draw_mask(rng) for _ in range(num_cutouts)]
+    if rng.random() < 0.5:
+        masks[-1] = masks[_TARGET]  # a distractor of the target's shape
+    positions = rng.uniform((0.15, 0.2), (0.85, 0.8), (num_cutouts, 2)) * _IMAGE_SIZE
+    lengths = target_length * np.exp(rng.uniform(-0.3, 0.3, num_cutouts))
+    lengths[_TARGET] = target_length
+    aspects = np.exp(rng.uniform(-0.6, 0.6, num_cutouts))
+    return tuple(
+        _Cutout(cube, mask, position, length, aspect)
+        for cube, mask, position, length, aspect in zip(
+            cubes, masks, positions, lengths, aspects, strict=True
+        )
     )
-    photo = cv2.resize(photo, (max(photo.shape[1], width), max(photo.shape[0], height)))
-    x, y = (int(rng.integers(space + 1)) for space in (photo.shape[1] - width, photo.shape[0] - height))
+
+
+def _compose_frame(
+    scene: _PhotographScene, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Return the cube of a frame and the box of its target, NaN if too little of it is visible."""
+    cube = _pan(scene.background, rng)
+    target_length = scene.cutouts[_TARGET].length
+    target_coverage = np.zeros(cube.shape[:2], np.float32)
+    occlusion = np.zeros(cube.shape[:2], np.float32)
+    for index in _draw_order(rng, len(scene.cutouts)):
+        cutout = scene.cutouts[index]
+        pose = _draw_pose(rng, cutout, shift_deviation=0.25 * target_length)
+        coverage = _warp(cutout.mask, pose)
+        cube += coverage[..., None] * (_warp(cutout.cube, pose) - cube)
+        if index == _TARGET:
+            target_coverage = coverage
+            occlusion = np.zeros_like(coverage)
+        else:
+            occlusion = np.maximum(occlusion, coverage)
+    return cube, _find_visible_box(target_coverage, occlusion)
+
+
+def _pan(background: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a copy of the image's size from a random position of the background."""
+    width, height = _IMAGE_SIZE
+    margin = (background.shape[1] - width, background.shape[0] - height)
+    x, y = (rng.uniform(0, 1, 2) * margin).astype(int)
+    return background[y : y + height, x : x + width].copy()
+
+
+def _draw_order(rng: np.random.Generator, num_cutouts: int) -> list[int]:
+    """Return the order in which the cutouts are drawn. In 7 of 10 frames the target is in front."""
+    order = rng.permutation(num_cutouts).tolist()
+    is_target_last = rng.random() < 0.7
+    return sorted(order, key=lambda index: index == _TARGET and is_target_last)
+
+
+def _find_visible_box(coverage: NDArray[np.float32], occlusion: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the bounding box of the target; NaN if it is too small or occluded.
+
+    Args:
+        coverage: coverage of each pixel by the target, (height, width), 0 to 1.
+        occlusion: coverage of each pixel by what is in front of the target.
+    """
+    y, x = np.nonzero(coverage > 0.5)
+    is_occluded = (coverage * (1 - occlusion)).sum() < _MIN_VISIBLE_FRACTION * coverage.sum()
+    if len(x) < _MIN_VISIBLE_PIXELS or is_occluded:
+        return np.full(4, np.nan)
+    return np.array([x.min(), y.min(), x.max() + 1 - x.min(), y.max() + 1 - y.min()], np.float64)
+
+
+def _make_cube(
+    photo: NDArray[np.uint8], camera: SpectralInfo, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Turn a photograph into a cube.
+
+    Each color becomes a smooth lobe of reflectance. One random curve bends all spectra of the photograph.
+
+    Args:
+        photo: photograph, (height, width, 3), blue, green, red.
+        camera: camera with the bands of the cube.
+        rng: random number generator.
+    """
+    nm = np.array(camera.wavelengths_nm)
+    lobes = np.exp(-0.5 * ((nm[:, None] - (460, 545, 620)) / (45, 45, 60)) ** 2) + 0.02
+    lobes[nm > 620, 2] = 1
+    lobes /= lobes.sum(axis=1, keepdims=True)
+    phase = rng.uniform(0, 2 * np.pi)
+    period_nm = rng.uniform(60, 250)
+    curve = 1 + rng.uniform(0, 0.4) * np.sin(2 * np.pi * nm / period_nm + phase)
+    linear = np.square(photo.astype(np.float32) / 255)
+    cube: NDArray[np.float32] = (linear @ lobes.T.astype(np.float32)) * curve.astype(np.float32)
+    return cube
+
+
+def _draw_patch(photos: Sequence[Path], rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return a random part of a random photograph, at a random scale; `size` is its width and height."""
+    path = photos[int(rng.integers(len(photos)))]
+    photo = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
+    if photo is None:
+        raise SourceError(f"photograph {path} cannot be read; remove it from the folder")
+    width, height = size
+    min_scale = max(width / photo.shape[1], height / photo.shape[0])
+    scale = max(min_scale, float(np.exp(rng.uniform(-1.6, 0))))
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    photo = cv2.resize(photo, None, fx=scale, fy=scale, interpolation=interpolation)
+    photo = cv2.resize(photo, (max(photo.shape[1], width), max(photo.shape[0], height)))  # rounding
+    x, y = (int(rng.integers(margin + 1)) for margin in (photo.shape[1] - width, photo.shape[0] - height))
     return np.ascontiguousarray(photo[y : y + height, x : x + width])
 
 
-def _shape(rng: np.random.Generator) -> NDArray[np.float32]:
-    """A smooth blob, an ellipse or a polygon, ``(160, 160)``, its bounds near those of the array."""
+def _draw_mask(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return the mask of a smooth blob, an ellipse or a polygon that nearly fills a cutout."""
     angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     kind = rng.integers(3)
-    radius = np.ones_like(angles)
+    radii = np.ones_like(angles)
     if kind == 0:
         for order in range(2, 6):
-            radius += rng.normal(0, 0.25 / order) * np.cos(order * angles + rng.uniform(0, 2 * np.pi))
+            radii += rng.normal(0, 0.25 / order) * np.cos(order * angles + rng.uniform(0, 2 * np.pi))
     elif kind == 1:
         corners = int(rng.integers(3, 7))
-        radius = np.cos(np.pi / corners) / np.cos((angles % (2 * np.pi / corners)) - np.pi / corners)
-    points = radius[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
-    points = 78 * points / np.abs(points).max(axis=0) + 80
-    mask = np.zeros((160, 160), np.float32)
+        radii = np.cos(np.pi / corners) / np.cos((angles % (2 * np.pi / corners)) - np.pi / corners)
+    points = radii[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    points = _CUTOUT_RADIUS * points / np.abs(points).max(axis=0) + _CUTOUT_SIZE / 2
+    mask = np.zeros((_CUTOUT_SIZE, _CUTOUT_SIZE), np.float32)
     cv2.fillPoly(mask, [points.round().astype(np.int32)], 1.0)
     return mask
 
 
-def _pose(
-    rng: np.random.Generator, centre: NDArray[np.float64], length: float, aspect: float
-) -> NDArray[np.float64]:
-    """Affine ``(2, 3)`` from a sheet's pixels to the image's."""
+def _draw_pose(rng: np.random.Generator, cutout: _Cutout, *, shift_deviation: float) -> NDArray[np.float64]:
+    """Return a random affine matrix from pixels of a cutout to pixels of the image, (2, 3)."""
+    center = cutout.position + shift_deviation * rng.standard_normal(2)
+    scale = cutout.length * np.exp(rng.uniform(-0.15, 0.15)) / _CUTOUT_SIZE
     angle = rng.normal(0, 0.2)
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    linear = rotation @ np.diag([length / 160 * np.sqrt(aspect), length / 160 / np.sqrt(aspect)])
-    return np.concatenate([linear, (centre - linear @ (80.0, 80.0))[:, None]], axis=1)
+    linear = rotation @ np.diag([scale * np.sqrt(cutout.aspect), scale / np.sqrt(cutout.aspect)])
+    middle = (_CUTOUT_SIZE / 2, _CUTOUT_SIZE / 2)
+    return np.concatenate([linear, (center - linear @ middle)[:, None]], axis=1)
 
 
 def _warp(image: NDArray[np.float32], pose: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Warp a mask (height, width) or cube (height, width, bands) of a cutout into the image."""
     planes = image[..., None] if image.ndim == 2 else image
-    parts = [
-        cv2.warpAffine(np.ascontiguousarray(planes[..., first : first + 4]), pose, SIZE).reshape(
-            *SIZE[::-1], -1
-        )
-        for first in range(0, planes.shape[2], 4)
-    ]
+    width, height = _IMAGE_SIZE
+    parts = []
+    for first in range(0, planes.shape[2], _WARP_CHANNELS):
+        channels = np.ascontiguousarray(planes[..., first : first + _WARP_CHANNELS])
+        parts.append(cv2.warpAffine(channels, pose, _IMAGE_SIZE).reshape(height, width, -1))
     warped = np.concatenate(parts, axis=2, dtype=np.float32)
     return warped[..., 0] if image.ndim == 2 else warped
-
-
-def _bounds(coverage: NDArray[np.float32]) -> NDArray[np.float64]:
-    y, x = np.nonzero(coverage > 0.5)
-    if len(x) < 30:
-        return np.full(4, np.nan)
-    return np.array([x.min(), y.min(), x.max() + 1 - x.min(), y.max() + 1 - y.min()], np.float64)

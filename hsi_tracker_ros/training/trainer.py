@@ -1,4 +1,4 @@
-"""Training HA-Net: resumable, and the same weights whether interrupted or not."""
+"""Trainer of HA-Net, and the recipes of its variants."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
@@ -17,33 +17,38 @@ from torch.utils.data import DataLoader
 from hsi_tracker_ros.hanet.config import HANET_EDGE, HANET_R50, HANetConfig
 from hsi_tracker_ros.hanet.network import HANet, Responses
 from hsi_tracker_ros.hanet.weights import load_network
-from hsi_tracker_ros.training.losses import NEGATIVE, Sampling, total_loss
-from hsi_tracker_ros.training.pairs import Augmentation, Clip, Pair, PairDataset, stack_pairs
-from tracking_runtime.engines.pytorch import channels_last
+from hsi_tracker_ros.training.clips import CubeClip
+from hsi_tracker_ros.training.losses import NEGATIVE, SamplingSettings, compute_loss
+from hsi_tracker_ros.training.pairs import AugmentationSettings, Pair, PairDataset, stack_pairs
+from tracking_runtime.engines.pytorch import to_channels_last
 from tracking_runtime.errors import ModelError
-from tracking_runtime.models.checkpoints import read_checkpoint, write_checkpoint
-from tracking_runtime.training.loop import CHECKPOINT
+from tracking_runtime.training.loop import Trainer
+
+_BRANCHES = frozenset({"rgb", "spectral"})
+"""Names of the branches that a stage can train: submodules of `HANet`."""
+
+_SEED_STRIDE = 1_000_003  # from the seed of a run to the first seed of the next run's sampled points
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a network is trained.
+class TrainingRecipe:
+    """Settings of a training run. The field names are keys of the models' manifests.
 
     Attributes:
-        steps: batches of each stage.
-        batch: pairs in each.
-        optimizer: ``sgd`` (momentum 0.9) or ``adamw``.
-        learning_rate: after the warm-up; it falls exponentially to ``final_rate``.
-        final_rate: at the last step.
-        warmup: share of the steps in which the rate rises to ``learning_rate``.
-        backbone_rate: the RGB backbone's rate as a share of the others'.
-        backbone_from: share of a stage's steps after which the RGB backbone learns too.
-        weight_decay: of the optimizer.
-        average: decay of the running average of the weights, which is what is kept in the end; 0: none.
-        stages: which branches learn, one stage after the other; the paper trains ``rgb`` first and then
-            ``spectral``. The rate's course begins anew with each stage.
-        sampling: which points of the response maps count.
-        augmentation: how crops vary.
+        steps: number of batches in each stage.
+        batch: number of pairs in a batch.
+        optimizer: `sgd` (momentum 0.9) or `adamw`.
+        learning_rate: learning rate after the warm-up. The rate then falls exponentially to `final_rate`.
+        final_rate: learning rate of the last step.
+        warmup: fraction of the steps in which the rate rises to `learning_rate`.
+        backbone_rate: learning rate of the RGB backbone as a fraction of that of the other layers.
+        backbone_from: fraction of a stage's steps after which the RGB backbone is trained too.
+        weight_decay: weight decay of the optimizer.
+        average: decay of the running average of the weights, which becomes the model. 0 disables averaging.
+        stages: branches that are trained, one stage after the other. The paper trains `rgb` first and then
+            `spectral`. The learning rate starts again with each stage.
+        sampling: numbers of points of the response maps that contribute to the loss.
+        augmentation: random variation of the crops.
     """
 
     steps: int
@@ -57,29 +62,33 @@ class Recipe:
     weight_decay: float = 1e-4
     average: float = 0.0
     stages: tuple[tuple[str, ...], ...] = (("rgb", "spectral"),)
-    sampling: Sampling = field(default_factory=Sampling)
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
 
     @property
     def total_steps(self) -> int:
-        """Batches in all."""
+        """Number of batches in all stages."""
         return self.steps * len(self.stages)
 
-    def learns(self, step: int) -> tuple[str, ...]:
-        """The branches that learn in a step."""
+    def find_trained_branches(self, step: int) -> tuple[str, ...]:
+        """Return the branches that are trained in a step."""
         return self.stages[min(step // self.steps, len(self.stages) - 1)]
 
-    def rate(self, step: int) -> float:
-        """The learning rate of a step."""
-        step %= self.steps
-        warmup = max(self.warmup * self.steps, 1.0)
-        if step < warmup:
-            return self.learning_rate * (step + 1) / warmup
-        progress = (step - warmup) / max(self.steps - warmup, 1.0)
+    def is_backbone_trained(self, step: int) -> bool:
+        """Return whether the RGB backbone is trained in a step."""
+        return step % self.steps >= self.backbone_from * self.steps
+
+    def compute_learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step."""
+        stage_step = step % self.steps
+        warmup_steps = max(self.warmup * self.steps, 1.0)
+        if stage_step < warmup_steps:
+            return self.learning_rate * (stage_step + 1) / warmup_steps
+        progress = (stage_step - warmup_steps) / max(self.steps - warmup_steps, 1.0)
         return self.learning_rate * (self.final_rate / self.learning_rate) ** min(progress, 1.0)
 
 
-PAPER = Recipe(
+PAPER_RECIPE = TrainingRecipe(
     steps=20 * 31_250,
     batch=32,
     optimizer="sgd",
@@ -88,7 +97,9 @@ PAPER = Recipe(
     backbone_from=0.5,
     stages=(("rgb",), ("spectral",)),
 )
-EDGE = Recipe(
+"""Recipe as published."""
+
+EDGE_RECIPE = TrainingRecipe(
     steps=3000,
     batch=16,
     optimizer="adamw",
@@ -97,208 +108,228 @@ EDGE = Recipe(
     backbone_rate=0.2,
     weight_decay=1e-3,
     average=0.995,
-    sampling=Sampling(negatives_unpaired=48, hard_share=0.5, unpaired_outside=NEGATIVE),
-    augmentation=Augmentation(elsewhere=0.15),
+    sampling=SamplingSettings(negatives_unpaired=48, hard_share=0.5, unpaired_outside=NEGATIVE),
+    augmentation=AugmentationSettings(elsewhere=0.15),
 )
+"""Recipe of the small network, which a CPU can train."""
 
-REFINING = replace(EDGE, steps=1000, learning_rate=2e-4, final_rate=1e-5)
+REFINEMENT_RECIPE = replace(EDGE_RECIPE, steps=1000, learning_rate=2e-4, final_rate=1e-5)
+"""Recipe that refines a trained model on other clips."""
 
-RECIPES: Mapping[str, tuple[HANetConfig, Recipe]] = {
-    "hanet_r50": (HANET_R50, PAPER),
-    "hanet_edge": (HANET_EDGE, EDGE),
+RECIPES: Mapping[str, tuple[HANetConfig, TrainingRecipe]] = {
+    "hanet_r50": (HANET_R50, PAPER_RECIPE),
+    "hanet_edge": (HANET_EDGE, EDGE_RECIPE),
 }
+"""Network and recipe by preset."""
 
 
-def to_refine(model: str) -> HANet:
-    """The network of a model, by name or path, to go on with.
+def load_network_to_refine(model: str) -> HANet:
+    """Load the network of a model that can be refined.
+
+    Args:
+        model: name or path of the model.
 
     Raises:
-        ModelError: it cannot be loaded, has no spectral branch, or is for one camera's bands.
+        ModelError: the model cannot be loaded, has no spectral branch, or fits the bands of one camera only.
     """
     network = load_network(model)
     if not isinstance(network, HANet) or network.config.spectral is None:
-        raise ModelError(f"{model} is an RGB branch alone; --rgb {model} trains a spectral branch beside it")
+        raise ModelError(
+            f"{model} is an RGB branch alone and cannot be refined; --rgb {model} trains a spectral branch "
+            "beside the RGB branch"
+        )
     if network.config.spectral.wavelengths_nm is not None:
         raise ModelError(
-            f"the bands of {model} are fixed to a camera's; refine the model for any camera that it was made "
-            "from, and fix its bands in the end: --from hanet_edge_any --camera NAME"
+            f"the bands of {model} are fixed to a camera's; refine the model for any camera that {model} was "
+            "made from, and fix its bands afterwards: --from hanet_edge_any --camera NAME"
         )
     return network
 
 
-class Trainer:
-    """One training run in one folder; a folder with a checkpoint is resumed.
+class HANetTrainer(Trainer[Pair]):
+    """Trainer of HA-Net. A run found in the folder is resumed.
 
-    Where ``torch.distributed`` has been set up, as by ``torchrun``, its processes share each batch.
+    A resumed run ends with the same weights as an uninterrupted run. The processes that `torchrun` starts
+    share each batch.
+
+    Attributes:
+        recipe: settings of the run.
 
     Args:
-        network: to be trained, with its initial weights.
-        clips: to draw pairs from.
-        recipe: how.
-        folder: for the checkpoint.
-        seed: of all draws.
-        workers: processes that prepare batches.
-        device: that computes.
+        network: network with its initial weights.
+        clips: clips that the pairs are cut from.
+        recipe: settings of the run.
+        folder: folder of the checkpoint.
+        seed: seed of all draws.
+        workers: number of processes that prepare batches; 0 prepares them in this process.
+        device: PyTorch device that trains.
 
     Raises:
-        ModelError: the checkpoint there is of another network, or batches can't be shared evenly.
+        ModelError: the checkpoint is of another network, or the processes cannot share a batch evenly.
     """
+
+    network: HANet
 
     def __init__(
         self,
         network: HANet,
-        clips: Sequence[Clip],
-        recipe: Recipe,
+        clips: Sequence[CubeClip],
+        recipe: TrainingRecipe,
         folder: Path,
         *,
         seed: int = 0,
         workers: int = 0,
         device: str = "cpu",
     ) -> None:
-        self.recipe, self.folder, self.step = recipe, folder, 0
-        self._network = channels_last(network).to(device)
-        self._parallel: nn.Module = self._network
-        self._rank, self._processes = (
-            (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
-        )
-        if recipe.batch % self._processes:
-            raise ModelError(f"{recipe.batch} pairs a batch can't be shared by {self._processes} processes")
-        self._device, self._seed, self._workers = device, seed, workers
-        self._dataset = PairDataset(
-            clips, network.config, recipe.augmentation, seed, length=recipe.total_steps * recipe.batch
-        )
-        self._optimizer = self._make_optimizer()
-        averaging = get_ema_multi_avg_fn(recipe.average)
-        self._average = (
-            AveragedModel(network, multi_avg_fn=averaging, use_buffers=True) if recipe.average else None
-        )
-        self._resume()
+        super().__init__(folder)
+        if recipe.batch % self.num_processes:
+            raise ModelError(
+                f"batch must be a multiple of the number of processes: got {recipe.batch} pairs, "
+                f"{self.num_processes} processes"
+            )
+        self.recipe = recipe
+        self.network = to_channels_last(network).to(device)
+        self.optimizer = _make_optimizer(self.network, recipe)
+        self._parallel_network: nn.Module = self.network
+        self._stage: tuple[str, ...] = ()
+        self._device = device
+        self._seed = seed
+        self._num_workers = workers
+        num_pairs = recipe.total_steps * recipe.batch
+        self._dataset = PairDataset(clips, network.config, recipe.augmentation, seed, length=num_pairs)
+        self._average = _make_average(self.network, recipe)
+        self.resume()
 
     @property
     def total_steps(self) -> int:
-        """Batches in all."""
         return self.recipe.total_steps
 
     @property
-    def rate(self) -> float:
-        """Learning rate of the next step."""
-        return self.recipe.rate(self.step)
+    def learning_rate(self) -> float:
+        return self.recipe.compute_learning_rate(self.step)
 
-    @property
-    def result(self) -> HANet:
-        """The network as it should be kept."""
-        network = self._network if self._average is None else self._average.module
+    def export_network(self) -> HANet:
+        """Return the trained network in evaluation mode: the averaged one if the recipe asks for it."""
+        network = self.network if self._average is None else self._average.module
         assert isinstance(network, HANet)
         return network.eval()
 
-    def run(self) -> Iterator[dict[str, float]]:
-        """Train to the last step, yielding each step's losses; stop iterating to pause."""
-        loader = DataLoader(
-            self._dataset, batch_sampler=self._shares(), collate_fn=stack_pairs, num_workers=self._workers
-        )
-        stage: tuple[str, ...] = ()
-        for pairs in loader:
-            if self.recipe.learns(self.step) != stage:
-                stage = self.recipe.learns(self.step)
-                self._begin_stage(stage)
-            losses = self._train(pairs)
-            self.step += 1
-            yield losses
-
-    def _shares(self) -> Iterator[list[int]]:
-        """This process's part of each batch still to come."""
-        batch, share = self.recipe.batch, self.recipe.batch // self._processes
-        for step in range(self.step, self.recipe.total_steps):
-            first = step * batch + self._rank * share
-            yield list(range(first, first + share))
-
-    def _begin_stage(self, learns: Sequence[str]) -> None:
-        network = self._network
-        network.requires_grad_(True)
-        for module in network.rgb.backbone.first_stages():
-            module.requires_grad_(False)
-        for branch in {"rgb", "spectral"} - set(learns):
-            network.get_submodule(branch).requires_grad_(False)
-        if self._processes > 1:
-            self._parallel = DistributedDataParallel(network)
-
-    def save(self) -> None:
-        """Write the checkpoint, whole or not at all."""
-        state: dict[str, Any] = {
-            "step": self.step,
-            "network": self._network.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "average": None if self._average is None else self._average.state_dict(),
-            "config": json.dumps(self._network.config.to_parameters()),
-        }
-        write_checkpoint(self.folder / CHECKPOINT, state)
-
     def describe(self) -> dict[str, Any]:
-        """What a manifest says of the training."""
+        """Return the description of the run for the manifest of its model."""
         recipe = json.loads(json.dumps(asdict(self.recipe)))
         return {"steps_done": self.step, "seed": self._seed, "recipe": recipe}
 
-    def _make_optimizer(self) -> torch.optim.Optimizer:
-        recipe, network = self.recipe, self._network
-        fixed = {id(p) for module in network.rgb.backbone.first_stages() for p in module.parameters()}
-        backbone = [p for p in network.rgb.backbone.parameters() if id(p) not in fixed]
-        apart = fixed | {id(p) for p in backbone}
-        rest = [p for p in network.parameters() if id(p) not in apart]
-        groups = [{"params": rest, "share": 1.0}, {"params": backbone, "share": recipe.backbone_rate}]
-        if recipe.optimizer == "sgd":
-            return torch.optim.SGD(
-                groups, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay
+    def draw_batches(self) -> Iterator[Pair]:
+        self._stage = ()
+        return iter(
+            DataLoader(
+                self._dataset,
+                batch_sampler=self._draw_indices(),
+                collate_fn=stack_pairs,
+                num_workers=self._num_workers,
             )
-        if recipe.optimizer == "adamw":
-            return torch.optim.AdamW(groups, recipe.learning_rate, weight_decay=recipe.weight_decay)
-        raise ValueError(f"no optimizer named {recipe.optimizer}; known: sgd, adamw")
+        )
 
-    def _train(self, pairs: Pair) -> dict[str, float]:
-        recipe, network = self.recipe, self._network
-        network.train()
-        network.rgb.backbone.eval()
-        for branch in {"rgb", "spectral"} - set(recipe.learns(self.step)):
-            network.get_submodule(branch).eval()
-        learning = self.step % recipe.steps >= recipe.backbone_from * recipe.steps
-        for group in self._optimizer.param_groups:
-            slow = group["share"] != 1.0
-            group["lr"] = recipe.rate(self.step) * group["share"] * (1.0 if learning or not slow else 0.0)
-        image, cube, search_image, search_cube, nm = (
-            getattr(pairs, name).to(self._device)
-            for name in ("template_image", "template_cube", "search_image", "search_cube", "wavelengths_nm")
+    def _draw_indices(self) -> Iterator[list[int]]:
+        """Yield the indices of this process's pairs in each batch from the next one to the last."""
+        batch = self.recipe.batch
+        num_pairs = batch // self.num_processes
+        for step in range(self.step, self.recipe.total_steps):
+            first = step * batch + self.rank * num_pairs
+            yield list(range(first, first + num_pairs))
+
+    def prepare_step(self) -> None:
+        stage = self.recipe.find_trained_branches(self.step)
+        if stage != self._stage:
+            self._begin_stage(stage)
+        self.network.train()
+        self.network.rgb.backbone.eval()
+        for branch in _BRANCHES.difference(stage):
+            self.network.get_submodule(branch).eval()
+        for group in self.optimizer.param_groups:
+            is_trained = group["share"] == 1.0 or self.recipe.is_backbone_trained(self.step)
+            group["lr"] = self.learning_rate * group["share"] if is_trained else 0.0
+
+    def _begin_stage(self, stage: tuple[str, ...]) -> None:
+        self._stage = stage
+        self.network.requires_grad_(True)
+        for module in self.network.rgb.backbone.list_first_stages():
+            module.requires_grad_(False)
+        for branch in _BRANCHES.difference(stage):
+            self.network.get_submodule(branch).requires_grad_(False)
+        if self.num_processes > 1:
+            self._parallel_network = DistributedDataParallel(self.network)
+
+    def compute_loss(self, batch: Pair) -> tuple[Tensor, dict[str, float]]:
+        responses = self._run_network(batch)
+        # Points are sampled one by one. On maps this small the CPU is the fastest, whatever made the maps.
+        cpu_responses = Responses(*(response.cpu() for response in responses))
+        return compute_loss(
+            cpu_responses,
+            batch.box,
+            batch.is_paired,
+            self.network.config.search_size,
+            self.recipe.sampling,
+            torch.Generator().manual_seed(self._seed * _SEED_STRIDE + self.step),
+            self.network.rgb.grid,
         )
-        wavelengths = (
-            (nm,) if network.config.spectral and network.config.spectral.wavelengths_nm is None else ()
-        )
-        responses = self._parallel(
-            *map(_channels_last, (image, cube, search_image, search_cube)), *wavelengths
-        )
-        generator = torch.Generator().manual_seed(self._seed * 1_000_003 + self.step)
-        size, grid = network.config.search_size, network.rgb.grid
-        # Points are drawn one by one: of maps so small that is quickest on the CPU, whatever made them.
-        maps = Responses(*(each.cpu() for each in responses))
-        loss, parts = total_loss(maps, pairs.box, pairs.paired, size, recipe.sampling, generator, grid)
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_((p for p in network.parameters() if p.grad is not None), 10.0)
-        self._optimizer.step()
+
+    def _run_network(self, batch: Pair) -> Responses:
+        crops = (batch.template_image, batch.template_cube, batch.search_image, batch.search_cube)
+        inputs = [crop.to(self._device).contiguous(memory_format=torch.channels_last) for crop in crops]
+        spectral = self.network.config.spectral
+        if spectral is not None and spectral.wavelengths_nm is None:
+            inputs.append(batch.wavelengths_nm.to(self._device))
+        responses: Responses = self._parallel_network(*inputs)
+        return responses
+
+    def update_average(self) -> None:
         if self._average is not None:
-            self._average.update_parameters(network)
-        return parts
+            self._average.update_parameters(self.network)
 
-    def _resume(self) -> None:
-        path = self.folder / CHECKPOINT
-        if not path.exists():
-            return
-        state = read_checkpoint(path)
-        if json.loads(state.get("config", "null")) != self._network.config.to_parameters():
-            raise ModelError(f"{path} is of another network; train in another folder or delete it")
-        self._network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
+    def make_state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "config": json.dumps(self.network.config.to_parameters()),
+        }
+
+    def is_own_state(self, state: Mapping[str, Any]) -> bool:
+        return bool(json.loads(state.get("config", "null")) == self.network.config.to_parameters())
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
         if self._average is not None and state["average"] is not None:
             self._average.load_state_dict(state["average"])
         self.step = state["step"]
 
 
-def _channels_last(batch: Tensor) -> Tensor:
-    return batch.contiguous(memory_format=torch.channels_last)
+def _make_average(network: HANet, recipe: TrainingRecipe) -> AveragedModel | None:
+    """Return the running average of a network; None if the recipe keeps the last weights."""
+    if not recipe.average:
+        return None
+    return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)
+
+
+def _make_optimizer(network: HANet, recipe: TrainingRecipe) -> torch.optim.Optimizer:
+    """Return the optimizer of all layers but the first stages of the RGB backbone, which stay as they are.
+
+    The key `share` of a parameter group is its fraction of the learning rate. Checkpoints contain the key.
+    """
+    backbone = network.rgb.backbone
+    frozen_ids = {id(p) for module in backbone.list_first_stages() for p in module.parameters()}
+    backbone_parameters = [p for p in backbone.parameters() if id(p) not in frozen_ids]
+    backbone_ids = frozen_ids | {id(p) for p in backbone_parameters}
+    other_parameters = [p for p in network.parameters() if id(p) not in backbone_ids]
+    groups = [
+        {"params": other_parameters, "share": 1.0},
+        {"params": backbone_parameters, "share": recipe.backbone_rate},
+    ]
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(groups, recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, recipe.learning_rate, weight_decay=recipe.weight_decay)
+    raise ValueError(f"optimizer must be sgd or adamw: got {recipe.optimizer}")

@@ -1,0 +1,46 @@
+"""Options of a training run of HA-Net."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tracking_runtime.training.options import TrainingOptions
+
+RUNS_FOLDER = Path("runs")
+"""Folder of the runs' folders and of the training clips."""
+
+PRESETS = ("hanet_edge", "hanet_r50")
+"""Names of the networks with a recipe."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainHanetOptions(TrainingOptions):
+    """Options of `train_hanet`.
+
+    Attributes:
+        preset: network and recipe, `hanet_edge` or `hanet_r50`. Ignored if a base model is refined.
+        clips: folder of training clips. Missing clips are added from the simulator and from `data`.
+        count: number of simulated clips that the folder has in the end.
+        data: recordings that clips are cut from: folders of the HOT challenge, bags, folders of bags.
+        photographs: folder of JPEG photographs; every fourth clip is composed of them. None uses none.
+        rgb: name or path of a model whose RGB branch is used unchanged, so that only the spectral branch is
+            trained; None trains both.
+        camera: name of a known camera; the bands of the model are fixed to it. None fits any camera.
+        workers: number of processes that prepare batches; 0 prepares them in the training process.
+    """
+
+    preset: str = "hanet_edge"
+    clips: Path = RUNS_FOLDER / "hanet-clips"
+    count: int = 1400
+    data: tuple[Path, ...] = ()
+    photographs: Path | None = None
+    rgb: str | None = None
+    camera: str | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.base_model is not None and self.rgb is not None:
+            raise ValueError(
+                "a model to refine (--from) has an RGB branch of its own: leave out rgb (--rgb), or --from"
+            )
