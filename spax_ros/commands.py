@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 
-from tracking_runtime.commands.options import imports_checkpoint, trains_model
-from tracking_runtime.commands.progress import counting
-from tracking_runtime.datasets.factory import open_dataset
-from tracking_runtime.errors import ModelError, SourceError
+from spax_ros.training.options import RUNS_FOLDER, TrainSpaxOptions
+from tracking_runtime.commands.options import add_import_options, add_training_options
+from tracking_runtime.commands.progress import make_progress
 
 OFFICIAL_VARIANTS = ("base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
 VARIANTS = ("small", "light", *OFFICIAL_VARIANTS)
-RUNS = Path("training")
+
+
+def _split_names(context: click.Context, option: click.Parameter, names: str | None) -> tuple[str, ...]:  # noqa: ARG001
+    return tuple(names.split(",")) if names else ()
 
 
 @click.command("spax")
 @click.option(
     "--variant",
     type=click.Choice(VARIANTS),
-    default="small",
+    default=TrainSpaxOptions.variant,
     show_default=True,
     help="Network and recipe.",
 )
 @click.option(
     "--clips",
     type=click.Path(path_type=Path),
-    default=RUNS / "satellite_clips",
+    default=TrainSpaxOptions.clips,
     show_default=True,
-    help="Folder of prepared clips, made from what follows as far as it lacks them.",
+    help="Folder of prepared clips. Missing clips are prepared.",
 )
 @click.option(
     "--source",
     "sources",
     multiple=True,
-    help="Sequence with ground truth to learn from (folder:PATH, bag:PATH); may be repeated. "
+    help="Sequence with ground truth to train on (folder:PATH, bag:PATH). May be repeated. "
     "folder:PATH?class_names=car,airplane,ship,train gives the order of the file's class numbers.",
 )
 @click.option(
@@ -45,118 +47,95 @@ RUNS = Path("training")
     "datasets",
     multiple=True,
     type=click.Path(exists=True, path_type=Path),
-    help="Benchmark to learn from (SatVideoDT, SatMTB, VISO, SDM-Car, bags); may be repeated.",
+    help="Benchmark to train on (SatVideoDT, SatMTB, VISO, SDM-Car, bags). May be repeated.",
 )
-@click.option("--class-names", help="Names, by commas, of the classes that its text files number from 1.")
+@click.option(
+    "--class-names",
+    callback=_split_names,
+    help="Names, separated by commas, of the classes that the text files of --dataset number from 1.",
+)
 @click.option(
     "--simulated",
     type=click.IntRange(0),
-    default=400,
+    default=TrainSpaxOptions.simulated,
     show_default=True,
-    help="Simulated clips to have as well.",
+    help="Number of simulated clips.",
 )
-@trains_model(RUNS, "spax_VARIANT", seed=317)
-def train_spax(
-    variant: str,
-    clips: Path,
-    sources: tuple[str, ...],
-    datasets: tuple[Path, ...],
-    class_names: str | None,
-    simulated: int,
-    start: str | None,
-    folder: Path | None,
-    name: str | None,
-    models: Path,
-    steps: int | None,
-    batch: int | None,
-    device: str,
-    seed: int,
-    save_every_s: float,
-) -> None:
-    """Train SPAX on prepared clips; interrupt it at any time and start it again to go on.
+@add_training_options(RUNS_FOLDER, "spax_VARIANT", seed=TrainSpaxOptions.seed)
+def train_spax(**options: Any) -> None:
+    """Train SPAX on prepared clips.
 
-    On several GPUs: torchrun --nproc-per-node=GPUS -m tracking_runtime.cli train spax --device cuda ...; each
-    learns from batches of its own.
+    Interrupt the command at any time. Start it again to resume.
+
+    On several GPUs: torchrun --nproc-per-node=GPUS -m tracking_runtime.cli train spax --device cuda ... Each
+    process draws its own batches.
     """
-    from spax_ros.network.config import VARIANTS as CONFIGS
-    from spax_ros.network.config import SpaxConfig
-    from spax_ros.preprocessing import Inputs
-    from spax_ros.training import trainer
-    from spax_ros.training.preparation import ClipPool, prepare_clips, prepare_videos
-    from spax_ros.weights import ARCHITECTURE, save_spax
-    from tracking_runtime.models.manifest import find_model, load_model
-    from tracking_runtime.training.distributed import is_first, joined, wait_for_all
-    from tracking_runtime.training.loop import train
+    from spax_ros.training import run
+    from tracking_runtime.training.distributed import is_first_process
 
     console = Console()
-    config, weights = CONFIGS[variant], None
-    recipe = trainer.TrainingSettings() if variant in OFFICIAL_VARIANTS else trainer.SIMULATED_TRAINING
-    names = tuple(class_names.split(",")) if class_names else ()
-    try:
-        name = name or (f"{find_model(start).stem}_refined" if start else f"spax_{variant}")
-        folder = folder or RUNS / name
-        if start is not None:
-            begun = load_model(start, ARCHITECTURE)
-            config = replace(SpaxConfig.from_parameters(begun.manifest.parameters), memory="carried")
-            weights, recipe = begun.weights, trainer.REFINING
-        recipe = replace(recipe, steps=steps or recipe.steps, batch=batch or recipe.batch, seed=seed)
-        videos = [video for place in datasets for video in open_dataset(place, class_names=names)]
-        with joined(device) as own, counting(console, shown=is_first()) as progress:
-            if is_first():
-                preparing = progress.add_task("preparing clips", total=len(videos) + len(sources) + simulated)
-                inputs = Inputs(config.inputs)
-                for done in prepare_videos(clips, inputs, config.classes, videos):
-                    progress.update(preparing, completed=done)
-                for done in prepare_clips(clips, inputs, sources=sources, simulated=simulated):
-                    progress.update(preparing, completed=len(videos) + done)
-            wait_for_all()
-            learner = trainer.Trainer(config, recipe, ClipPool(clips), folder, weights, device=own)
-            train(learner, progress, shown="total", save_every_s=save_every_s)
-            if not is_first():
-                return
-    except (ModelError, SourceError) as error:
-        raise click.ClickException(str(error)) from error
-    data = [*map(str, datasets), *sources, f"{simulated} simulated clips"]
-    described = {"data": data, "begun_from": start, **learner.describe()}
-    path = save_spax(models, name, config, learner.averaged, training=described)
-    console.print(f"wrote {path}")
+    with make_progress(console, is_shown=is_first_process()) as progress:
+        manifest_path = run.train_spax(TrainSpaxOptions(**options), progress)
+    if manifest_path is not None:
+        console.print(f"wrote {manifest_path}")
 
 
 @click.command("spax")
-@imports_checkpoint
+@add_import_options
 @click.option(
     "--variant", type=click.Choice(OFFICIAL_VARIANTS), required=True, help="Network of the checkpoint."
 )
 def import_spax(checkpoint: Path, variant: str, name: str, models: Path) -> None:
-    """Turn an official SPAX checkpoint into a model.
+    """Convert an official SPAX checkpoint to a model.
 
-    Nothing in the file is run. The model runs as published, over a window of five frames at every step
-    (memory: window in its manifest): that is what its weights were trained for.
+    No code in the file is run. The model runs as published, over a window of five frames in every step
+    (memory: window in its manifest), because its weights were trained for that.
     """
-    from spax_ros.importing import import_official
+    from spax_ros.importing import import_official_checkpoint
 
-    try:
-        path = import_official(checkpoint, variant, models, name)
-    except ModelError as error:
-        raise click.ClickException(str(error)) from error
+    path = import_official_checkpoint(checkpoint, variant, models, name)
     click.echo(f"wrote {path}")
 
 
 @click.command("satellite")
-@click.option("--model", default="spax_small", show_default=True, help="Name of a model, or its manifest.")
-@click.option("--clips", type=click.IntRange(0), default=6, show_default=True, help="Simulated clips.")
+@click.option("--model", default="spax_small", show_default=True, help="Name or manifest of the model.")
 @click.option(
-    "--seed", type=click.IntRange(0), default=1_000_040, show_default=True, help="Of the first clip."
+    "--clips",
+    "num_clips",
+    type=click.IntRange(0),
+    default=6,
+    show_default=True,
+    help="Number of simulated clips.",
 )
 @click.option(
-    "--frames", type=click.IntRange(2), default=40, show_default=True, help="Of each simulated clip."
+    "--seed",
+    "first_seed",
+    type=click.IntRange(0),
+    default=1_000_040,
+    show_default=True,
+    help="Seed of the first simulated clip.",
 )
-@click.option("--size", type=click.IntRange(64), default=512, show_default=True, help="Its width and height.")
+@click.option(
+    "--frames",
+    "num_frames",
+    type=click.IntRange(2),
+    default=40,
+    show_default=True,
+    help="Number of frames of each simulated clip.",
+)
+@click.option(
+    "--size",
+    "size_px",
+    type=click.IntRange(64),
+    default=512,
+    show_default=True,
+    help="Width and height of the simulated images in pixels.",
+)
 @click.option(
     "--source",
     "sources",
     multiple=True,
-    help="Sequence with ground truth to run over as well (folder:PATH, bag:PATH); may be repeated.",
+    help="Sequence with ground truth to run over as well (folder:PATH, bag:PATH). May be repeated.",
 )
 @click.option(
     "--output",
@@ -166,36 +145,40 @@ def import_spax(checkpoint: Path, variant: str, name: str, models: Path) -> None
     help="Folder for satellite.json and satellite.png.",
 )
 def bench_satellite(
-    model: str, clips: int, seed: int, frames: int, size: int, sources: tuple[str, ...], output: Path
+    model: str,
+    num_clips: int,
+    first_seed: int,
+    num_frames: int,
+    size_px: int,
+    sources: tuple[str, ...],
+    output: Path,
 ) -> None:
-    """Compare SPAX with itself, one part exchanged at a time.
+    """Compare SPAX with variants of itself that have one part exchanged.
 
-    On active pixels against whole images, with its state carried against a window run anew, GTA against
-    association by overlap, and the network against frame differencing and MOG2. Prints a table, and writes it
-    with plots as satellite.png and with every figure as satellite.json.
+    Exchanges the execution (active pixels for whole images), the memory (carried state for a window of
+    frames), the association (GTA for costs by overlap) and the detector (the network for frame differencing
+    and MOG2). Prints a table, and writes charts to satellite.png and all metrics to satellite.json.
     """
-    from spax_ros.benchmark import report
-    from spax_ros.benchmark.run import run
-    from spax_ros.benchmark.trackers import contenders
+    from spax_ros.benchmark.report import make_table, write_report
+    from spax_ros.benchmark.run import run_trackers
+    from spax_ros.benchmark.trackers import make_benchmark_trackers
     from spax_ros.weights import load_spax
     from tracking_runtime.io.sources import open_source
 
-    scenes = [f"scene:satellite?seed={seed + number}&frames={frames}&size={size}" for number in range(clips)]
+    seeds = range(first_seed, first_seed + num_clips)
+    scenes = [f"scene:satellite?seed={seed}&frames={num_frames}&size={size_px}" for seed in seeds]
+    addresses = [*scenes, *sources]
+    if not addresses:
+        raise click.UsageError("nothing to run over: set --clips above 0, or give a --source")
     console = Console()
-    try:
-        everyone = contenders(load_spax(model))
-        opened = [open_source(address) for address in (*scenes, *sources)]
-        if not opened:
-            raise click.UsageError("there is nothing to run over: --clips or --source")
-        with counting(console) as progress:
-            total = len(everyone) * sum(len(clip) for clip in opened)
-            task = progress.add_task("frames of all contenders", total=total)
-            results, costs = run(opened, everyone, lambda: progress.advance(task))
-    except (ModelError, SourceError) as error:
-        raise click.ClickException(str(error)) from error
-    settings = {"model": model, "sources": [*scenes, *sources]}
-    report.write(output, results, costs, settings)
-    console.print(report.table(results))
+    trackers = make_benchmark_trackers(load_spax(model))
+    clips = [open_source(address) for address in addresses]
+    with make_progress(console) as progress:
+        total = len(trackers) * sum(len(clip) for clip in clips)
+        task = progress.add_task("frames of all trackers", total=total)
+        results, costs = run_trackers(clips, trackers, lambda: progress.advance(task))
+    write_report(output, results, costs, {"model": model, "sources": addresses})
+    console.print(make_table(results))
     console.print(f"wrote {output}/satellite.json and satellite.png")
 
 
@@ -207,20 +190,29 @@ def bench_satellite(
     multiple=True,
     default=OFFICIAL_VARIANTS,
     show_default=True,
-    help="Network, with random weights; may be repeated.",
+    help="Network to measure with random weights. May be repeated.",
 )
 @click.option(
-    "--size", type=click.IntRange(64), default=512, show_default=True, help="Width and height of the image."
+    "--size",
+    "size_px",
+    type=click.IntRange(64),
+    default=512,
+    show_default=True,
+    help="Width and height of the image in pixels.",
 )
 @click.option(
     "--active",
+    "active_fraction",
     type=click.FloatRange(0.001, 1),
     default=0.05,
     show_default=True,
-    help="Share of the pixels that are active.",
+    help="Fraction of active pixels.",
 )
 @click.option(
-    "--growth/--no-growth", default=True, help="Also the time against active pixels and image size."
+    "--growth/--no-growth",
+    "measures_growth",
+    default=True,
+    help="Measure the time by number of active pixels and image size as well.",
 )
 @click.option(
     "--output",
@@ -229,28 +221,38 @@ def bench_satellite(
     show_default=True,
     help="Folder for sparsity.json and sparsity.png.",
 )
-def bench_sparsity(variants: tuple[str, ...], size: int, active: float, growth: bool, output: Path) -> None:
-    """Measure what active pixels save of the published networks, with random weights.
+def bench_sparsity(
+    variants: tuple[str, ...], size_px: int, active_fraction: float, measures_growth: bool, output: Path
+) -> None:
+    """Measure what active pixels save in the published networks, with random weights.
 
-    Each network runs over whole images and over active pixels, on the same engine: operations and time of a
-    frame, beside what was published. Then the first network's time against the number of active pixels, in an
-    image and in one of twice its area. Whole images of 1024 x 1024 pixels need about 5 GB of memory.
+    Each network runs over whole images and over active pixels on the same engine. The table shows operations
+    and time of a frame beside the published values. Then the first network's time is measured by the number
+    of active pixels, in an image and in one of twice its area. Whole images of 1024 x 1024 pixels need about
+    5 GB of memory.
     """
-    from spax_ros.benchmark import sparsity
+    from spax_ros.benchmark.sparsity import (
+        ACTIVE_FRACTIONS,
+        make_table,
+        measure_growth,
+        measure_saving,
+        write_report,
+    )
 
     console = Console()
-    savings, points = [], []
-    with counting(console) as progress:
+    savings = []
+    points = []
+    with make_progress(console) as progress:
         task = progress.add_task("networks", total=len(variants))
         for variant in variants:
             progress.update(task, description=variant)
-            savings.append(sparsity.measure(variant, size, active))
+            savings.append(measure_saving(variant, size_px, active_fraction))
             progress.advance(task)
-        if growth:
-            task = progress.add_task("active pixels", total=2 * len(sparsity.SHARES))
-            for point in sparsity.growth(variants[0], size):
+        if measures_growth:
+            task = progress.add_task("active pixels", total=2 * len(ACTIVE_FRACTIONS))
+            for point in measure_growth(variants[0], size_px):
                 points.append(point)
                 progress.advance(task)
-    sparsity.write(output, savings, points)
-    console.print(sparsity.table(savings))
-    console.print(f"wrote {output}/sparsity.json" + (" and sparsity.png" if growth else ""))
+    write_report(output, savings, points)
+    console.print(make_table(savings))
+    console.print(f"wrote {output}/sparsity.json" + (" and sparsity.png" if measures_growth else ""))

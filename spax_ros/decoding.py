@@ -1,4 +1,4 @@
-"""From heat maps to boxes."""
+"""Decoding of heat maps to detections."""
 
 from __future__ import annotations
 
@@ -10,22 +10,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spax_ros.network.network import SpaxNetwork
-from spax_ros.sparse.grid import PackedGrid
+from spax_ros.sparse.grid import SparseGrid
 from spax_ros.sparse.operations import TableGrid
 from tracking_runtime.boxes import Boxes
 
-MOST_PEAKS = 450
-"""Of a frame (SPAX: K = 450)."""
+MAX_PEAKS = 450  # peaks of a frame (SPAX: K = 450)
 
 
 @dataclass(frozen=True)
 class Detections:
-    """The objects of one frame, without identity, best first.
+    """Detections of one frame, best first.
 
     Attributes:
-        boxes: ``(n, 4)`` x, y, width, height in pixels.
-        scores: ``(n,)`` 0..1.
-        class_ids: ``(n,)``.
+        boxes: boxes ``(n, 4)``: x, y, width, height in pixels.
+        scores: scores ``(n,)``, 0 to 1.
+        class_ids: class ids ``(n,)``.
     """
 
     boxes: Boxes
@@ -36,21 +35,21 @@ class Detections:
         return len(self.scores)
 
 
-def no_detections() -> Detections:
-    """What is seen in a frame where nothing moves."""
+def make_empty_detections() -> Detections:
+    """Return the detections of a frame without objects."""
     return Detections(np.zeros((0, 4)), np.zeros(0, np.float32), np.zeros(0, np.uint8))
 
 
 @dataclass(frozen=True)
 class Peaks:
-    """Where a heat map is the largest of its 3x3 active pixels, best first.
+    """Local maxima of a heat map among 3x3 active pixels, best first.
 
     Attributes:
-        scores: ``(k,)`` 0..1; 0 where there are fewer peaks.
-        classes: ``(k,)`` the likeliest class there.
-        rows: ``(k,)`` of the features.
-        sizes: ``(k, 2)`` width and height in pixels.
-        offsets: ``(k, 2)`` x, y of the object's centre from the pixel's corner.
+        scores: scores ``(k,)``, 0 to 1; 0 for the missing ones if there are fewer than k peaks.
+        classes: most probable class ``(k,)``.
+        rows: rows ``(k,)`` of the features.
+        sizes: width and height ``(k, 2)`` in pixels.
+        offsets: x, y ``(k, 2)`` of the object's center from the pixel's corner.
     """
 
     scores: Tensor
@@ -59,40 +58,43 @@ class Peaks:
     sizes: Tensor
     offsets: Tensor
 
-    def best(self, most: int) -> Peaks:
-        """No more than so many."""
-        return Peaks(
-            *(values[:most] for values in (self.scores, self.classes, self.rows, self.sizes, self.offsets))
-        )
+    def keep_best(self, max_peaks: int) -> Peaks:
+        """Return the best peaks, at most `max_peaks`."""
+        fields = (self.scores, self.classes, self.rows, self.sizes, self.offsets)
+        return Peaks(*(values[:max_peaks] for values in fields))
 
 
-def best_peaks(network: SpaxNetwork, features: Tensor, grid: TableGrid, active: Tensor, most: int) -> Peaks:
-    """The best peaks of a frame, a constant number of them. Size and offset are computed there alone.
+def find_peaks(
+    network: SpaxNetwork, features: Tensor, grid: TableGrid, active: Tensor, max_peaks: int
+) -> Peaks:
+    """Find the best peaks of a frame. Their number is constant, for static shapes.
+
+    Size and offset are computed at the peaks only.
 
     Args:
-        network: what made the features.
-        features: ``(rows, C)`` as of ``Step.features``.
-        grid: their pixels.
-        active: ``(rows,)`` 1 for active pixels, 0 for the others.
-        most: peaks kept; fewer if there are fewer rows.
+        network: network that computed the features.
+        features: features ``(rows, C)`` of `StepOutput.features`.
+        grid: pixels of the frame.
+        active: activity of the rows, ``(rows,)``: 1 for active pixels, 0 for all others.
+        max_peaks: number of peaks; fewer if there are fewer rows.
     """
     logits, classes = network.head("hm")(features, grid).max(dim=1)
     scores = torch.sigmoid(logits) * active
-    scores = scores * (scores >= grid.largest_around(scores)).to(scores.dtype)
-    best, rows = torch.topk(scores, min(most, grid.rows(0)))
-    sizes, offsets = (network.head(name).at(rows, features, grid) for name in ("wh", "reg"))
+    scores = scores * (scores >= grid.max_pool_3x3(scores)).to(scores.dtype)
+    best, rows = torch.topk(scores, min(max_peaks, grid.num_rows(0)))
+    sizes, offsets = (network.head(name).compute_at(rows, features, grid) for name in ("wh", "reg"))
     return Peaks(best, classes.index_select(0, rows), rows, sizes, offsets)
 
 
-def peaks_to_detections(peaks: Peaks, grid: PackedGrid, least_score: float) -> Detections:
-    """The boxes of the peaks of an image that score high enough."""
+def decode_peaks(peaks: Peaks, grid: SparseGrid, min_score: float) -> Detections:
+    """Return the detections of an image's peaks that score at least `min_score`."""
     scores = peaks.scores.numpy()
-    good = np.flatnonzero(scores >= max(least_score, np.finfo(np.float32).tiny))
-    rows, columns = grid.levels[0].position(peaks.rows.numpy()[good])
-    sizes = np.maximum(peaks.sizes.numpy()[good].astype(np.float64), 1.0)
-    centres = np.stack([columns, rows], axis=1) + peaks.offsets.numpy()[good]
+    selected = np.flatnonzero(scores >= max(min_score, np.finfo(np.float32).tiny))
+    y, x = grid.levels[0].find_positions(peaks.rows.numpy()[selected])
+    sizes = np.maximum(peaks.sizes.numpy()[selected].astype(np.float64), 1.0)
+    centers = np.stack([x, y], axis=1) + peaks.offsets.numpy()[selected]
     return Detections(
-        boxes=np.concatenate([centres - sizes / 2, sizes], axis=1),
-        scores=scores[good].astype(np.float32),
-        class_ids=peaks.classes.numpy()[good].astype(np.uint8),
+        boxes=np.concatenate([centers - sizes / 2, sizes], axis=1),
+        scores=scores[selected].astype(np.float32),
+        class_ids=peaks.classes.numpy()[selected].astype(np.uint8),
     )

@@ -1,8 +1,8 @@
-"""The demo's satellite flight: everything that moves, seen from above."""
+"""Satellite demo scenario: all moving objects, seen from above."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -12,45 +12,52 @@ from numpy.typing import NDArray
 
 from spax_ros.association import TrackState
 from spax_ros.simulation import BENCHMARK_SEEDS
-from tracking_runtime.boxes import as_boxes, centres
-from tracking_runtime.demo.scenario import Flight, Plan, Recording, Wishes
+from tracking_runtime.boxes import IDS_PER_EPOCH, FrameBoxes, as_boxes, compute_centers, make_unique_ids
+from tracking_runtime.demo.scenario import DemoOptions, DemoPlan, DemoRecording, DemoScenario
 from tracking_runtime.evaluation.multi_object import (
     ANY_OVERLAP,
-    CENTRE_5PX,
+    CENTER_5PX,
     IOU_03,
     IOU_04,
-    FrameBoxes,
     MotScores,
-    coverage,
-    evaluate,
+    compute_coverage,
+    score_tracks,
 )
-from tracking_runtime.io.sources import FolderSource
-from tracking_runtime.messages.conversion import stamp_ns
-from tracking_runtime.reports.report_data import Chart, Curve, Figure, Moment, Scoring, Table, Way, WayMap
+from tracking_runtime.io.image_folder import ImageFolderSource
+from tracking_runtime.messages.conversion import duration_to_ms, read_stamp_ns
+from tracking_runtime.reports.report_data import (
+    Chart,
+    Curve,
+    DemoScores,
+    KeyFrame,
+    Metric,
+    Table,
+    Trajectory,
+    TrajectoryMap,
+)
 
-SEED = BENCHMARK_SEEDS[8]  # road traffic and some clouds
-FRAMES = 100
-RATE_HZ = 10.0
-LOCK_STEP = 0.0  # by default every frame is tracked, however slow the machine: gaps break up all identities
-MODEL = "spax_small"
-_EVENLY = (0.1, 0.4, 0.7, 1.0)
-_IDS_PER_EPOCH = 1 << 32
-_RULES = (IOU_03, IOU_04, ANY_OVERLAP, CENTRE_5PX)
+DEFAULT_SEED = BENCHMARK_SEEDS[8]  # a scene with road traffic and some clouds
+DEFAULT_NUM_FRAMES = 100
+FRAME_RATE_HZ = 10.0
+LOCK_STEP_RATE_HZ = 0.0  # default: every frame is tracked on any machine, because gaps change identities
+DEFAULT_MODEL = "spax_small"
+_KEY_FRAME_FRACTIONS = (0.1, 0.4, 0.7, 1.0)  # key frames of the report, as fractions of the scenario
+_RULES = (IOU_03, IOU_04, ANY_OVERLAP, CENTER_5PX)  # matching rules of the table; the first is the main one
 
 
 @dataclass(frozen=True)
-class _Watched:
-    """What was tracked in each processed frame, and what was there.
+class _TrackHistory:
+    """Tracks and truth of the processed frames.
 
     Attributes:
-        stamps: ``(n,)`` of the frames.
-        tracks: the confirmed ones of each.
-        truth: the objects of each; None if there is no truth of the recording.
-        latencies_ms: ``(n,)`` from the frame's arrival to its result.
-        image_size: width and height.
+        stamps_ns: stamp of each frame in nanoseconds, (n,).
+        tracks: confirmed tracks of each frame.
+        truth: objects of each frame; None if the recording has no ground truth.
+        latencies_ms: time from the arrival of each frame to its result, (n,).
+        image_size: width and height of the images in pixels.
     """
 
-    stamps: NDArray[np.int64]
+    stamps_ns: NDArray[np.int64]
     tracks: list[FrameBoxes]
     truth: list[FrameBoxes] | None
     latencies_ms: NDArray[np.float64]
@@ -58,109 +65,136 @@ class _Watched:
 
     @property
     def seconds(self) -> NDArray[np.float64]:
-        """``(n,)`` since the first of the frames."""
-        return (self.stamps - self.stamps[0]) / 1e9
+        """Time since the first frame, (n,)."""
+        return (self.stamps_ns - self.stamps_ns[0]) / 1e9
 
 
-def plan(wishes: Wishes) -> Plan:
-    """A simulated scene, or a folder of frames with their ``gt.txt`` in it or beside it.
+@dataclass(frozen=True)
+class _TruthScores:
+    """Part of the scores that depends on the ground truth.
+
+    Attributes:
+        note: text about the scope of the metrics.
+        metrics: metrics of the report.
+        tables: tables of the report.
+    """
+
+    note: str
+    metrics: tuple[Metric, ...] = ()
+    tables: tuple[Table, ...] = ()
+
+
+def plan_demo(options: DemoOptions) -> DemoPlan:
+    """Plan a simulated scene, or a folder of frames with `gt.txt` in it or beside it.
 
     Raises:
-        SourceError: the folder cannot be used.
+        SourceError: the folder contains no frames.
     """
-    model, pace = wishes.model or MODEL, wishes.rate_hz or LOCK_STEP
-    if wishes.input is not None:
-        folder = wishes.input.resolve()
-        return Plan(f"folder:{folder}?rate={RATE_HZ:g}", len(FolderSource(folder)), pace, model)
-    frames = wishes.frames or FRAMES
-    seed = SEED if wishes.seed is None else wishes.seed
-    query = urlencode({"seed": seed, "frames": frames, "rate_hz": RATE_HZ})
-    return Plan(f"scene:satellite?{query}", frames, pace, model)
+    model = options.model or DEFAULT_MODEL
+    rate_hz = options.rate_hz or LOCK_STEP_RATE_HZ
+    if options.input_path is not None:
+        folder = options.input_path.resolve()
+        num_frames = len(ImageFolderSource(folder))
+        return DemoPlan(f"folder:{folder}?rate={FRAME_RATE_HZ:g}", num_frames, rate_hz, model)
+    num_frames = options.num_frames or DEFAULT_NUM_FRAMES
+    seed = DEFAULT_SEED if options.seed is None else options.seed
+    query = urlencode({"seed": seed, "frames": num_frames, "rate_hz": FRAME_RATE_HZ})
+    return DemoPlan(f"scene:satellite?{query}", num_frames, rate_hz, model)
 
 
-def assess(recording: Recording) -> Scoring:
-    """CLEAR, identity and HOTA figures of the processed frames, or as much as the truth allows.
+def score_demo(recording: DemoRecording) -> DemoScores:
+    """Score the processed frames by CLEAR, identity and HOTA metrics, as far as the ground truth allows.
 
-    Truth with one identity in the whole recording is taken for one annotated object among many: it is told in
-    which share of its frames a track covers it, and nothing that would call all other tracks false.
+    A ground truth with one identity in the whole recording is one annotated object among many. Then only
+    the coverage of the object is measured, so that correct tracks of other objects do not count as false.
     """
     if not recording.tracks:
-        return Scoring(note="The tracker processed no frame: nothing to score.")
-    watched = _read(recording)
-    known = watched.truth or []
-    identities = {int(number) for objects in known for number in objects.ids}
-    if not identities:
-        details = _Details("No truth is known.")
-    elif len(identities) == 1:
-        details = _cover_one(watched.tracks, known, identities.pop())
-    else:
-        details = _score_all(watched.tracks, known)
-    return Scoring(
-        figures=(*details.figures, *_activity(watched)),
-        charts=(_through_time(watched),),
-        tables=details.tables,
-        maps=(WayMap("Ways through the image", *watched.image_size, _ways(known), _ways(watched.tracks)),),
-        moments=_moments(watched),
+        return DemoScores(note="The tracker processed no frame: nothing to score.")
+    history = _read_history(recording)
+    truth = history.truth or []
+    scores = _score_by_truth(history.tracks, truth)
+    trajectory_map = TrajectoryMap(
+        "Trajectories", *history.image_size, _make_trajectories(truth), _make_trajectories(history.tracks)
+    )
+    return DemoScores(
+        figures=(*scores.metrics, *_make_activity_metrics(history)),
+        charts=(_make_time_chart(history),),
+        tables=scores.tables,
+        maps=(trajectory_map,),
+        moments=_select_key_frames(history),
         note=(
-            f"Everything that moves, followed by SPAX. {details.about} Confirmed tracks of the processed "
-            "frames count, tentative and coasting ones don't."
+            f"SPAX tracks all moving objects. {scores.note} Only confirmed tracks of the processed frames "
+            "count, not tentative or coasting ones."
         ),
     )
 
 
-def _read(recording: Recording) -> _Watched:
-    messages = [m for m in recording.tracks if not recording.truth or stamp_ns(m) in recording.truth]
-    truth = [recording.truth[stamp_ns(m)] for m in messages] if recording.truth else None
-    return _Watched(
-        stamps=np.array([stamp_ns(m) for m in messages], np.int64),
-        tracks=[_confirmed(m) for m in messages],
-        truth=None if truth is None else [FrameBoxes(found.ids, found.boxes) for found in truth],
-        latencies_ms=np.array([m.latency.sec * 1e3 + m.latency.nanosec / 1e6 for m in messages]),
+def _read_history(recording: DemoRecording) -> _TrackHistory:
+    """Read the processed frames; with ground truth, only the frames that have it."""
+    messages = [
+        message
+        for message in recording.tracks
+        if not recording.truth or read_stamp_ns(message) in recording.truth
+    ]
+    truth = None
+    if recording.truth:
+        objects = [recording.truth[read_stamp_ns(message)] for message in messages]
+        truth = [FrameBoxes(frame_objects.ids, frame_objects.boxes) for frame_objects in objects]
+    return _TrackHistory(
+        stamps_ns=np.array([read_stamp_ns(message) for message in messages], np.int64),
+        tracks=[_read_confirmed_tracks(message) for message in messages],
+        truth=truth,
+        latencies_ms=np.array([duration_to_ms(message.latency) for message in messages]),
         image_size=(int(messages[0].image_width), int(messages[0].image_height)),
     )
 
 
-def _confirmed(message: Any) -> FrameBoxes:
-    """The tracks seen in the frame; ids begin anew in each epoch, so that the epoch is part of them here."""
-    seen = np.asarray(message.states) == TrackState.CONFIRMED
-    ids = np.asarray(message.ids, np.int64) + int(message.epoch) * _IDS_PER_EPOCH
-    return FrameBoxes(ids[seen], as_boxes(np.asarray(message.boxes, np.float64))[seen])
+def _read_confirmed_tracks(message: Any) -> FrameBoxes:
+    """Read the confirmed tracks of a message, with ids that are unique over all epochs."""
+    is_confirmed = np.asarray(message.states) == TrackState.CONFIRMED
+    ids = make_unique_ids(message.ids, int(message.epoch))
+    boxes = as_boxes(np.asarray(message.boxes, np.float64))
+    return FrameBoxes(ids[is_confirmed], boxes[is_confirmed])
 
 
-@dataclass(frozen=True)
-class _Details:
-    """What can be told by the truth that there is."""
+def _score_by_truth(tracks: list[FrameBoxes], truth: list[FrameBoxes]) -> _TruthScores:
+    object_ids = {int(object_id) for objects in truth for object_id in objects.ids}
+    if not object_ids:
+        return _TruthScores("No ground truth is known.")
+    if len(object_ids) == 1:
+        return _score_one_object(tracks, truth, object_ids.pop())
+    return _score_all_objects(tracks, truth)
 
-    about: str
-    figures: tuple[Figure, ...] = ()
-    tables: tuple[Table, ...] = ()
 
-
-def _score_all(tracks: list[FrameBoxes], truth: list[FrameBoxes]) -> _Details:
-    scores = {rule.name: evaluate(truth, tracks, rule) for rule in _RULES}
-    usual = scores[IOU_03.name]
-    how = IOU_03.name
-    figures = (
-        Figure("MOTA", usual.mota, "", f"1 - errors / objects, {how}", headline=True),
-        Figure("IDF1", usual.idf1, "", f"identities kept, {how}", headline=True),
-        Figure(
-            "HOTA", usual.hota, "", "detection and association, mean over IoU 0.05 to 0.95", headline=True
+def _score_all_objects(tracks: list[FrameBoxes], truth: list[FrameBoxes]) -> _TruthScores:
+    scores_by_rule = {rule.name: score_tracks(truth, tracks, rule) for rule in _RULES}
+    rule_name = _RULES[0].name
+    scores = scores_by_rule[rule_name]
+    metrics = (
+        Metric("MOTA", scores.mota, "", f"1 - errors / objects, {rule_name}", headline=True),
+        Metric("IDF1", scores.idf1, "", f"F1 of the identities, {rule_name}", headline=True),
+        Metric(
+            "HOTA", scores.hota, "", "detection and association, mean over IoU 0.05 to 0.95", headline=True
         ),
-        Figure("recall", usual.recall, "", f"objects found, {how}"),
-        Figure("precision", usual.precision, "", f"tracks that are objects, {how}"),
+        Metric("recall", scores.recall, "", f"fraction of the objects that are matched, {rule_name}"),
+        Metric("precision", scores.precision, "", f"fraction of the tracks that are matched, {rule_name}"),
     )
+    return _TruthScores("Dashed white: ground truth.", metrics, (_make_rule_table(scores_by_rule),))
+
+
+def _make_rule_table(scores_by_rule: Mapping[str, MotScores]) -> Table:
     columns = ("match", "MOTA", "IDF1", "HOTA", "Rcll", "Prcn", "IDs", "FP", "FN", "MT", "ML")
-    rows = tuple((name, *_row(each)) for name, each in scores.items())
+    rows = tuple((rule_name, *_make_row(scores)) for rule_name, scores in scores_by_rule.items())
+    scores = next(iter(scores_by_rule.values()))
     note = (
-        f"{usual.truths} boxes of {usual.objects} objects, computed by TrackEval. MT, ML: objects tracked in "
-        "more than 80 % and in less than 20 % of their frames. HOTA of the last line is over distances, 0.5 "
-        "being 5 px."
+        f"{scores.truths} boxes of {scores.objects} objects, computed by TrackEval. MT, ML: objects tracked "
+        "in more than 80 % and in less than 20 % of their frames. HOTA of the last row uses the center "
+        "distance; similarity 0.5 is 5 px."
     )
-    table = Table("By the field's matching rules", columns, rows, note)
-    return _Details("Dashed white: the truth.", figures, (table,))
+    return Table("Metrics by matching rule", columns, rows, note)
 
 
-def _row(scores: MotScores) -> tuple[float | int, ...]:
+def _make_row(scores: MotScores) -> tuple[float | int, ...]:
     return (
         scores.mota,
         scores.idf1,
@@ -175,33 +209,39 @@ def _row(scores: MotScores) -> tuple[float | int, ...]:
     )
 
 
-def _cover_one(tracks: list[FrameBoxes], truth: list[FrameBoxes], identity: int) -> _Details:
-    covered = coverage(truth, tracks, object_id=identity)
-    figures = (
-        Figure(
-            "annotated object covered", covered.share, "", "frames with a track within 5 px", headline=True
+def _score_one_object(tracks: list[FrameBoxes], truth: list[FrameBoxes], object_id: int) -> _TruthScores:
+    coverage = compute_coverage(truth, tracks, object_id=object_id)
+    metrics = (
+        Metric(
+            "annotated object covered",
+            coverage.fraction,
+            "",
+            "fraction of frames with a track within 5 px",
+            headline=True,
         ),
-        Figure("frames covered", covered.covered, "", f"of {covered.frames} in which the object is"),
-        Figure("identities of the covering tracks", covered.identities),
-        Figure("frames covered by the longest of them", covered.longest_identity),
+        Metric("frames covered", coverage.num_covered, "", f"of {coverage.num_frames} with the object"),
+        Metric("identities of the covering tracks", coverage.num_identities),
+        Metric("frames covered by the longest of them", coverage.num_longest_identity),
     )
-    about = "One object of many is annotated: the truth says only how well that one is covered."
-    return _Details(about, figures)
+    note = "One object of many is annotated: the ground truth measures only the coverage of this object."
+    return _TruthScores(note, metrics)
 
 
-def _activity(watched: _Watched) -> tuple[Figure, ...]:
-    identities = {int(number) for objects in watched.tracks for number in objects.ids}
+def _make_activity_metrics(history: _TrackHistory) -> tuple[Metric, ...]:
+    track_ids = {int(track_id) for tracks in history.tracks for track_id in tracks.ids}
+    num_tracks = [len(tracks.ids) for tracks in history.tracks]
     return (
-        Figure("tracks", len(identities), "", "different identities, confirmed at least once"),
-        Figure(
-            "tracks in a frame", float(np.mean([len(objects.ids) for objects in watched.tracks])), "", "mean"
+        Metric("tracks", len(track_ids), "", "different identities that were confirmed at least once"),
+        Metric("tracks in a frame", float(np.mean(num_tracks)), "", "mean"),
+        Metric(
+            "frames scored",
+            len(history.stamps_ns),
+            "",
+            "all processed frames, or those with ground truth if there is any",
         ),
-        Figure(
-            "frames scored", len(watched.stamps), "", "all that were processed and have a truth, if any has"
-        ),
-        Figure(
+        Metric(
             "median latency",
-            float(np.median(watched.latencies_ms)),
+            float(np.median(history.latencies_ms)),
             "ms",
             "from the frame's arrival in the node to its tracks",
             headline=True,
@@ -209,47 +249,50 @@ def _activity(watched: _Watched) -> tuple[Figure, ...]:
     )
 
 
-def _through_time(watched: _Watched) -> Chart:
-    seconds = tuple(float(value) for value in watched.seconds)
+def _make_time_chart(history: _TrackHistory) -> Chart:
+    seconds = tuple(float(value) for value in history.seconds)
 
-    def counts(label: str, frames: Iterable[FrameBoxes]) -> Curve:
-        return Curve(label, seconds, tuple(float(len(objects.ids)) for objects in frames))
+    def make_count_curve(label: str, frames: Iterable[FrameBoxes]) -> Curve:
+        return Curve(label, seconds, tuple(float(len(boxes.ids)) for boxes in frames))
 
-    known = (counts("objects in the truth", watched.truth),) if watched.truth else ()
-    return Chart(
-        "Through the flight", "time [s]", "in the frame", (*known, counts("confirmed tracks", watched.tracks))
-    )
+    curves = [make_count_curve("confirmed tracks", history.tracks)]
+    if history.truth:
+        curves.insert(0, make_count_curve("objects of the ground truth", history.truth))
+    return Chart("Over time", "time [s]", "number in the frame", tuple(curves))
 
 
-def _ways(frames: list[FrameBoxes]) -> tuple[Way, ...]:
-    points: dict[int, list[NDArray[np.float64]]] = {}
-    for objects in frames:
-        for number, centre in zip(objects.ids, centres(objects.boxes), strict=True):
-            points.setdefault(int(number), []).append(centre)
+def _make_trajectories(frames: list[FrameBoxes]) -> tuple[Trajectory, ...]:
+    """Collect the centers of the boxes by identity."""
+    centers_by_id: dict[int, list[NDArray[np.float64]]] = {}
+    for boxes in frames:
+        for track_id, center in zip(boxes.ids, compute_centers(boxes.boxes), strict=True):
+            centers_by_id.setdefault(int(track_id), []).append(center)
     return tuple(
-        Way(number % _IDS_PER_EPOCH, *(tuple(map(float, axis)) for axis in np.transpose(found)))
-        for number, found in points.items()
+        Trajectory(track_id % IDS_PER_EPOCH, *(tuple(map(float, axis)) for axis in np.transpose(centers)))
+        for track_id, centers in centers_by_id.items()
     )
 
 
-def _moments(watched: _Watched) -> tuple[Moment, ...]:
-    last = len(watched.stamps) - 1
-    return tuple(
-        Moment(
-            int(watched.stamps[index]),
-            f"{watched.seconds[index]:.1f} s: {len(watched.tracks[index].ids)} confirmed tracks"
-            + (f", {len(watched.truth[index].ids)} objects in the truth" if watched.truth else ""),
-        )
-        for index in sorted({round(share * last) for share in _EVENLY})
-    )
+def _select_key_frames(history: _TrackHistory) -> tuple[KeyFrame, ...]:
+    """Select frames at regular intervals."""
+    last_index = len(history.stamps_ns) - 1
+    indices = sorted({round(fraction * last_index) for fraction in _KEY_FRAME_FRACTIONS})
+    return tuple(_make_key_frame(history, index) for index in indices)
 
 
-FLIGHT = Flight(
+def _make_key_frame(history: _TrackHistory, index: int) -> KeyFrame:
+    caption = f"{history.seconds[index]:.1f} s: {len(history.tracks[index].ids)} confirmed tracks"
+    if history.truth:
+        caption += f", {len(history.truth[index].ids)} objects in the ground truth"
+    return KeyFrame(int(history.stamps_ns[index]), caption)
+
+
+SCENARIO = DemoScenario(
     name="satellite",
-    title="Satellite: SPAX follows everything that moves",
+    title="Satellite: SPAX tracks all moving objects",
     module="spax_ros.node",
     node="spax_tracker",
     view="satellite",
-    plan=plan,
-    score=assess,
+    plan=plan_demo,
+    score=score_demo,
 )

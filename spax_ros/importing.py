@@ -1,4 +1,4 @@
-"""Official SPAX checkpoints, read once and turned into models."""
+"""Import of official SPAX checkpoints as models."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from spax_ros.network.network import SpaxNetwork
 from spax_ros.weights import save_spax
 from tracking_runtime.errors import ModelError
 from tracking_runtime.models.checkpoints import read_state_dict
-from tracking_runtime.models.manifest import check_free, provenance
+from tracking_runtime.models.manifest import check_name_is_free, describe_provenance
 
-_CONV_NORM = {"0": "conv", "1": "norm"}
-_UNUSED = re.compile(r"backbone\.fc\.|.*\.num_batches_tracked$")
+_LAYER_NAMES = {"0": "conv", "1": "norm"}
+_UNUSED_NAMES = re.compile(r"backbone\.fc\.|.*\.num_batches_tracked$")
 
-# Patterns of official names and what they are called here; ``_filled`` says what the braces mean.
-_RENAMED: tuple[tuple[str, str], ...] = (
+# Patterns of official names and templates of the names here. In a template, {1} is group 1 of the pattern,
+# {cn:1} the layer of that index (0: conv, 1: norm), {less1:1} the number minus 1, {from4:1} 4 minus the
+# number.
+_NAME_TEMPLATES: tuple[tuple[str, str], ...] = (
     (r"base_layer\.(0|1)\.", "stem.0.{cn:1}."),
     (r"base_layer\.2\.", "stem.1.conv."),
     (r"base_layer\.3\.", "stem.1.norm."),
@@ -54,69 +56,80 @@ _RENAMED: tuple[tuple[str, str], ...] = (
 )
 
 
-def official_name(name: str, config: SpaxConfig) -> str | None:
-    """What a parameter of the official network is called here; None: it is not used.
+def translate_name(name: str, config: SpaxConfig) -> str | None:
+    """Return the name here of a parameter of the official network; None: it is not used.
+
+    Args:
+        name: official name of the parameter.
+        config: configuration of the network.
 
     Raises:
-        ModelError: there is no such parameter in SPAX.
+        ModelError: SPAX has no such parameter.
     """
-    if _UNUSED.match(name):
+    if _UNUSED_NAMES.match(name):
         return None
     if match := re.match(r"backbone\.level([2-4])\.", name):
-        return _backbone_name(int(match[1]), name[match.end() :], config)
+        return _translate_backbone_name(int(match[1]), name[match.end() :], config)
     if match := re.match(r"(hm|wh|reg|dis)\.(\d)\.", name):
-        place = int(match[2]) // 2
-        layer = "out" if place == config.head_depth else f"hidden.{place}"
+        index = int(match[2]) // 2
+        layer = "out" if index == config.head_depth else f"hidden.{index}"
         return f"heads.{match[1]}.{layer}.{name[match.end() :]}"
-    for pattern, here in _RENAMED:
+    for pattern, template in _NAME_TEMPLATES:
         if match := re.match(pattern, name):
-            return _filled(here, match) + name[match.end() :]
-    raise ModelError(f"parameter {name} is not one of SPAX's")
+            return _fill_template(template, match) + name[match.end() :]
+    raise ModelError(f"parameter {name} is not a parameter of SPAX")
 
 
 def official_weights(official: Mapping[str, Tensor], config: SpaxConfig) -> dict[str, Tensor]:
-    """Weights by their names here in float32, complete and of the right shapes.
+    """Return the weights in float32 by their names here, complete and of the right shapes.
+
+    Args:
+        official: weights by their official names.
+        config: configuration of the network.
 
     Raises:
-        ModelError: they are not those of a network of this configuration; the message lists every parameter
-            that is unknown, of another shape, or missing.
+        ModelError: the weights do not fit the configuration. The message lists every parameter that is
+            unknown, of another shape or missing.
     """
     expected = SpaxNetwork(config).state_dict()
     weights = {k: v for k, v in expected.items() if k.endswith("num_batches_tracked")}
     problems = []
     for name, value in official.items():
         try:
-            here = official_name(name, config)
+            local_name = translate_name(name, config)
         except ModelError as error:
             problems.append(str(error))
             continue
-        if here is None:
+        if local_name is None:
             continue
-        if here not in expected:
+        if local_name not in expected:
             problems.append(f"parameter {name} is not in this variant")
-        elif value.shape != expected[here].shape:
+        elif value.shape != expected[local_name].shape:
+            expected_shape = tuple(expected[local_name].shape)
             problems.append(
-                f"parameter {name} has the shape {tuple(value.shape)}, here {tuple(expected[here].shape)}"
+                f"parameter {name} must have the shape {expected_shape}: got {tuple(value.shape)}"
             )
-        weights[here] = value.float()
-    problems += [f"nothing becomes {name}" for name in expected if name not in weights]
+        weights[local_name] = value.float()
+    problems += [f"parameter {name} is missing" for name in expected if name not in weights]
     if problems:
-        raise ModelError("\n  ".join(["not the weights of this variant:", *problems]))
+        raise ModelError(
+            "\n  ".join(["the weights do not fit this variant; choose another --variant:", *problems])
+        )
     return weights
 
 
-def read_official(checkpoint: Path, variant: str) -> tuple[SpaxConfig, dict[str, Tensor]]:
-    """Configuration and weights of an official checkpoint.
+def read_official_checkpoint(checkpoint: Path, variant: str) -> tuple[SpaxConfig, dict[str, Tensor]]:
+    """Read configuration and weights of an official checkpoint.
 
     Args:
-        checkpoint: the file, ``{"epoch": ..., "state_dict": ...}`` or the state_dict alone.
-        variant: one of ``VARIANTS``.
+        checkpoint: file with ``{"epoch": ..., "state_dict": ...}`` or the state_dict alone.
+        variant: name in `VARIANTS`.
 
     Raises:
-        ModelError: it cannot be read, or is not of this variant.
+        ModelError: the checkpoint cannot be read, or is of another variant.
     """
     if variant not in VARIANTS:
-        raise ModelError(f"no variant {variant}; there are {', '.join(VARIANTS)}")
+        raise ModelError(f"variant must be one of {', '.join(VARIANTS)}: got {variant}")
     official = read_state_dict(checkpoint)
     try:
         return VARIANTS[variant], official_weights(official, VARIANTS[variant])
@@ -124,42 +137,45 @@ def read_official(checkpoint: Path, variant: str) -> tuple[SpaxConfig, dict[str,
         raise ModelError(f"{checkpoint}: {error}") from error
 
 
-def import_official(checkpoint: Path, variant: str, folder: Path, name: str) -> Path:
-    """Turn an official checkpoint into a model; returns its manifest's path.
+def import_official_checkpoint(checkpoint: Path, variant: str, folder: Path, name: str) -> Path:
+    """Import an official checkpoint as a model; return the manifest's path.
 
     Args:
-        checkpoint: as of ``read_official``.
-        variant: as of ``read_official``.
-        folder: where the model is written.
-        name: of the model.
+        checkpoint: file with ``{"epoch": ..., "state_dict": ...}`` or the state_dict alone.
+        variant: name in `VARIANTS`.
+        folder: folder of the model.
+        name: name of the model.
 
     Raises:
-        ModelError: the checkpoint cannot be used, or there is a model of this name.
+        ModelError: the checkpoint cannot be used, or a model of this name exists.
     """
-    check_free(folder, name)
-    config, weights = read_official(checkpoint, variant)
-    told = {**provenance(checkpoint, "the authors of SPAX"), "variant": variant}
-    return save_spax(folder, name, replace(config, memory="window"), weights, training=told)
+    check_name_is_free(folder, name)
+    config, weights = read_official_checkpoint(checkpoint, variant)
+    training = {**describe_provenance(checkpoint, "the authors of SPAX"), "variant": variant}
+    return save_spax(folder, name, replace(config, memory="window"), weights, training=training)
 
 
-def _filled(here: str, match: re.Match[str]) -> str:
-    def value(field: re.Match[str]) -> str:
+def _fill_template(template: str, match: re.Match[str]) -> str:
+    """Fill the braces of a template with groups of a match; see `_NAME_TEMPLATES`."""
+
+    def convert(field: re.Match[str]) -> str:
         kind, group = field["kind"], match[int(field["group"])]
         if kind == "cn:":
-            return _CONV_NORM[group]
+            return _LAYER_NAMES[group]
         if kind == "less1:":
             return str(int(group) - 1)
         if kind == "from4:":
             return str(4 - int(group))
         return {"proj": "project"}.get(group, group)
 
-    return re.sub(r"\{(?P<kind>cn:|less1:|from4:|)(?P<group>\d)\}", value, here)
+    return re.sub(r"\{(?P<kind>cn:|less1:|from4:|)(?P<group>\d)\}", convert, template)
 
 
-def _backbone_name(level: int, rest: str, config: SpaxConfig) -> str | None:
-    if level >= config.levels or (config.depths[level] > 1 and rest.startswith("project.")):
-        return None  # computed by the official network, its result never used
-    for pattern, here in (
+def _translate_backbone_name(level: int, rest: str, config: SpaxConfig) -> str | None:
+    """Return the name here of a parameter of the backbone's tree at a level; None: it is not used."""
+    if level >= config.num_levels or (config.depths[level] > 1 and rest.startswith("project.")):
+        return None  # the official network computes the layer but never uses the result
+    for pattern, replacement in (
         (r"tree1\.", "first."),
         (r"tree2\.", "second."),
         (r"\bconv1\.", "first.conv."),
@@ -170,5 +186,5 @@ def _backbone_name(level: int, rest: str, config: SpaxConfig) -> str | None:
         (r"project\.0\.", "project.conv."),
         (r"project\.1\.", "project.norm."),
     ):
-        rest = re.sub(pattern, here, rest)
+        rest = re.sub(pattern, replacement, rest)
     return f"backbone.trees.{level - 2}.{rest}"

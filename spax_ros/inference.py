@@ -1,4 +1,4 @@
-"""What runs a network over streams of frames: PyTorch, or an engine for each bucket of tiles."""
+"""Inference of a network over streams of frames: by PyTorch, or by an engine for each bucket of tiles."""
 
 from __future__ import annotations
 
@@ -12,108 +12,113 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from spax_ros.decoding import MOST_PEAKS, Peaks, best_peaks
-from spax_ros.network.memory import FloatShift, FrameAt, memory_of, whole
-from spax_ros.network.network import SpaxNetwork, State
-from spax_ros.sparse.buckets import Ports, bucket_graph
-from spax_ros.sparse.grid import PackedGrid
-from spax_ros.sparse.tile_budget import bucket
-from spax_ros.weights import SpaxModel
+from spax_ros.decoding import MAX_PEAKS, Peaks, find_peaks
+from spax_ros.network.memory import FloatShift, FrameSampler, make_memory, round_shift
+from spax_ros.network.network import NetworkState, SpaxNetwork
+from spax_ros.sparse.buckets import GraphPorts, make_bucket_graph
+from spax_ros.sparse.grid import SparseGrid
+from spax_ros.sparse.tile_budget import round_to_bucket
+from spax_ros.weights import LoadedModel
 from tracking_runtime.engines import BACKENDS, Backend, Engine, EngineError, EngineSettings, load_engine
-from tracking_runtime.engines.build_progress import part
+from tracking_runtime.engines.build_progress import begin_engine
 
-MOST_ENGINES = 8
-"""Kept at once, those used last: a stream stays within a few buckets, and memory grows with their tiles."""
+MAX_ENGINES = 8
+"""Engines in memory, those used last. A stream uses few buckets, and memory grows with their tiles."""
 
-MOST_SPARE = 2
-"""Times the tiles of a frame that the bucket may have which it takes while its own has no engine yet."""
+MAX_BUCKET_RATIO = 2
+"""Size of the bucket that replaces one without engine, at most, in sizes of the latter."""
 
-PYTORCH = "pytorch"
-"""The engine's name on a CPU."""
+PYTORCH_ENGINE = "pytorch"  # name of PyTorch on a CPU in `EngineSettings.engine`
+_PYTORCH_PRECISIONS = ("auto", "float32")  # precisions in which PyTorch runs without a graph
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What a network finds in a frame.
+class NetworkOutput:
+    """Output of the network for one frame.
 
     Attributes:
-        peaks: the best, ``MOST_PEAKS`` or as many as the frame has rows.
-        mask: ``(rows, 1)`` probabilities that something moves there.
+        peaks: best peaks, `MAX_PEAKS` or as many as the frame has rows.
+        mask: probability of a moving object in each row, ``(rows, 1)``.
     """
 
     peaks: Peaks
     mask: Tensor
 
 
-class Stream(Protocol):
-    """A network on its way through a stream, with what it remembers."""
+class InferenceStream(Protocol):
+    """Inference of a network over one stream, with its recurrent state."""
 
-    def room(self, tiles: int) -> int:
-        """For how many tiles the next frame's grid is to have room, if so many are active."""
+    def choose_capacity(self, num_tiles: int) -> int:
+        """Return the tile capacity (bucket size) of the next frame's grid for its number of active tiles."""
 
-    def see(self, frame: FrameAt, grid: PackedGrid, shift: FloatShift) -> Seen:
-        """What is in the next frame; arguments as of ``spax_ros.network.memory.Memory.step``."""
+    def step(self, frame: FrameSampler, grid: SparseGrid, shift: FloatShift) -> NetworkOutput:
+        """Run the network on the next frame; the arguments are those of `Memory.step`."""
 
 
-class Runner(Protocol):
-    """What runs a network."""
+class Inference(Protocol):
+    """Inference of one network over any number of streams."""
 
     @property
     def description(self) -> str:
-        """Which engine this is, on what, in which precision, and why no other."""
+        """Name of the engine, its device and its precision, and the reason why no other engine is used."""
         ...
 
-    def stream(self) -> Stream:
-        """The network at the beginning of a stream."""
+    def start_stream(self) -> InferenceStream:
+        """Return the inference of a new stream."""
         ...
 
 
-class PyTorchRunner:
-    """Runs a network on as many rows as a frame has, whatever it remembers and how.
+class PyTorchInference:
+    """Inference by PyTorch on as many rows as a frame has, with any memory.
 
     Args:
-        network: of any variant.
-        why: no other engine does it, for people.
+        network: network of any variant.
+        reason: reason why no other engine is used; empty: PyTorch was requested.
     """
 
-    def __init__(self, network: SpaxNetwork, why: str = "") -> None:
-        self._network, self._why = network, f" ({why})" if why else ""
+    def __init__(self, network: SpaxNetwork, reason: str = "") -> None:
+        self._network = network
+        self._reason = f" ({reason})" if reason else ""
 
     @property
     def description(self) -> str:
-        threads = torch.get_num_threads()
-        return f"PyTorch {torch.__version__} on CPU, {threads} threads, float32, packed{self._why}"
+        num_threads = torch.get_num_threads()
+        return f"PyTorch {torch.__version__} on CPU, {num_threads} threads, float32, packed{self._reason}"
 
-    def stream(self) -> Stream:
+    def start_stream(self) -> InferenceStream:
         return _PyTorchStream(self._network)
 
 
 class _PyTorchStream:
     def __init__(self, network: SpaxNetwork) -> None:
-        self._network, self._memory = network, memory_of(network)
+        self._network = network
+        self._memory = make_memory(network)
 
-    def room(self, tiles: int) -> int:
-        return bucket(tiles)
+    def choose_capacity(self, num_tiles: int) -> int:
+        return round_to_bucket(num_tiles)
 
-    def see(self, frame: FrameAt, grid: PackedGrid, shift: FloatShift) -> Seen:
+    def step(self, frame: FrameSampler, grid: SparseGrid, shift: FloatShift) -> NetworkOutput:
         step = self._memory.step(frame, grid, shift)
-        return Seen(_peaks(self._network, step.features, grid), step.state.mask)
+        return NetworkOutput(_find_best_peaks(self._network, step.features, grid), step.state.mask)
 
 
-class EngineRunner:
-    """Runs a network on an engine for each bucket of tiles, which is made when a frame first needs it.
+class EngineInference:
+    """Inference by one engine for each bucket of tiles, built when a frame first needs the bucket.
 
-    PyTorch does the first frame of a stream, and with ``auto`` also what no engine can do, which is logged as
-    an error, and said in the description.
+    PyTorch runs the first frame of a stream. With ``auto`` it also runs the buckets whose engine failed. Such
+    a failure is logged as an error and part of the description.
 
     Args:
-        model: whose state is carried from frame to frame.
-        settings: of the engines.
-        executor: in which they are made, one at a time, while the frames go on: on the engine of a larger
-            bucket, up to ``MOST_SPARE`` times theirs, or on PyTorch. None: the frames wait.
-        backends: to choose from.
+        model: model whose state is carried from frame to frame.
+        settings: settings of the engines.
+        executor: executor that builds engines, one at a time. Meanwhile frames run on the engine of a larger
+            bucket, up to `MAX_BUCKET_RATIO` times as large, or on PyTorch. None: frames wait for the build.
+        backends: backends to choose from.
+
+    Attributes:
+        ports: inputs and outputs of the network's graphs.
 
     Raises:
         ModelError: the model runs over a window of frames.
@@ -122,166 +127,174 @@ class EngineRunner:
 
     def __init__(
         self,
-        model: SpaxModel,
+        model: LoadedModel,
         settings: EngineSettings,
         executor: Executor | None = None,
         backends: Sequence[Backend] = BACKENDS,
     ) -> None:
-        self._model, self._settings, self._executor = model, settings, executor
-        self._backends = _needing_graphs(backends, settings)
-        self.ports = Ports.of(model.network)
-        self._newest = self._load(bucket(1))
-        self._engines: OrderedDict[int, Engine | EngineError] = OrderedDict({bucket(1): self._newest})
-        self._making: tuple[int, Future[Engine | EngineError]] | None = None
+        self.ports = GraphPorts.for_network(model.network)
+        self._model = model
+        self._settings = settings
+        self._executor = executor
+        self._backends = _select_backends(backends, settings)
+        smallest = round_to_bucket(1)
+        self._newest_engine = self._load_engine(smallest)
+        self._engines: OrderedDict[int, Engine | EngineError] = OrderedDict({smallest: self._newest_engine})
+        self._pending_build: tuple[int, Future[Engine | EngineError]] | None = None
 
     @property
     def description(self) -> str:
         engines = sorted(self._engines.items())
-        failed = [(tiles, error) for tiles, error in engines if isinstance(error, EngineError)]
-        instead = "".join(f"; PyTorch for {tiles} tiles: {error}" for tiles, error in failed)
-        return f"{self._newest.description}, in buckets of tiles{instead}"
+        failed = [(size, error) for size, error in engines if isinstance(error, EngineError)]
+        failures = "".join(f"; PyTorch for {size} tiles: {error}" for size, error in failed)
+        return f"{self._newest_engine.description}, in buckets of tiles{failures}"
 
-    def stream(self) -> Stream:
+    def start_stream(self) -> InferenceStream:
         return _EngineStream(self._model.network, self)
 
-    def prepare(self, sizes: Sequence[int]) -> None:
-        """Make the engines of buckets, one after the other, so that they are kept for other starts."""
-        for index, tiles in enumerate(sizes):
-            part(index, len(sizes))
-            self._load(tiles)
+    def prepare_engines(self, bucket_sizes: Sequence[int]) -> None:
+        """Build the engines of some buckets one after the other, so that they are cached for later starts."""
+        for index, bucket_size in enumerate(bucket_sizes):
+            begin_engine(index, len(bucket_sizes))
+            self._load_engine(bucket_size)
 
-    def room(self, tiles: int) -> int:
-        """The bucket to take for so many tiles: theirs, or a larger one while its engine is being made.
+    def request_bucket(self, num_tiles: int) -> int:
+        """Request the engine for a number of tiles; return the bucket size to use now.
+
+        The size is that of a larger bucket while the engine is built and such a bucket has an engine.
 
         Raises:
-            EngineError: the engine asked for by name cannot run their bucket.
+            EngineError: the engine was requested by name and cannot run the bucket.
         """
-        wanted = bucket(tiles)
-        self._see_to(wanted)
-        if wanted in self._engines:
-            self._engines.move_to_end(wanted)
-            return wanted
+        bucket_size = round_to_bucket(num_tiles)
+        self._request_engine(bucket_size)
+        if bucket_size in self._engines:
+            self._engines.move_to_end(bucket_size)
+            return bucket_size
         ready = [size for size, engine in self._engines.items() if not isinstance(engine, EngineError)]
-        return min((size for size in ready if wanted < size <= MOST_SPARE * wanted), default=wanted)
+        max_size = MAX_BUCKET_RATIO * bucket_size
+        return min((size for size in ready if bucket_size < size <= max_size), default=bucket_size)
 
-    def run(self, tiles: int, inputs: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
-        """The outputs of a bucket's graph; None: PyTorch has to do it, its engine is not made (yet).
+    def run_bucket(self, bucket_size: int, inputs: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
+        """Run the graph of a bucket; return None if its engine is missing or fails.
 
         Raises:
-            EngineError: the engine asked for by name failed.
+            EngineError: the engine was requested by name and failed.
         """
-        engine = self._engines.get(tiles)
+        engine = self._engines.get(bucket_size)
         if engine is None or isinstance(engine, EngineError):
             return None
         try:
             outputs = engine.run(*(tensor.numpy() for tensor in inputs))
         except EngineError as error:
-            self._engines[tiles] = self._replaced(tiles, error)
+            self._engines[bucket_size] = self._handle_failure(bucket_size, error)
             return None
         return tuple(map(torch.from_numpy, outputs))
 
-    def _see_to(self, tiles: int) -> None:
-        """Take what has been made; begin a bucket's engine if it is missing and no other is being made."""
-        if self._making is not None and self._making[1].done():
-            size, made = self._making
-            self._making = None
-            self._keep(size, made.result())
-        if tiles in self._engines:
+    def _request_engine(self, bucket_size: int) -> None:
+        """Store a finished build, then start the build of a missing engine if no other is under way."""
+        if self._pending_build is not None and self._pending_build[1].done():
+            pending_size, build = self._pending_build
+            self._pending_build = None
+            self._store_engine(pending_size, build.result())
+        if bucket_size in self._engines:
             return
         if self._executor is None:
-            self._keep(tiles, self._make(tiles))
-        elif self._making is None:
-            self._making = tiles, self._executor.submit(self._make, tiles)
+            self._store_engine(bucket_size, self._build_engine(bucket_size))
+        elif self._pending_build is None:
+            self._pending_build = bucket_size, self._executor.submit(self._build_engine, bucket_size)
 
-    def _keep(self, tiles: int, engine: Engine | EngineError) -> None:
-        self._engines[tiles] = engine
-        if len(self._engines) > MOST_ENGINES:
+    def _store_engine(self, bucket_size: int, engine: Engine | EngineError) -> None:
+        self._engines[bucket_size] = engine
+        if len(self._engines) > MAX_ENGINES:
             self._engines.popitem(last=False)
 
-    def _make(self, tiles: int) -> Engine | EngineError:
+    def _build_engine(self, bucket_size: int) -> Engine | EngineError:
+        """Build the engine of a bucket; return the error if PyTorch replaces it."""
         try:
-            self._newest = self._load(tiles)
+            self._newest_engine = self._load_engine(bucket_size)
         except EngineError as error:
-            return self._replaced(tiles, error)
-        return self._newest
+            return self._handle_failure(bucket_size, error)
+        return self._newest_engine
 
-    def _replaced(self, tiles: int, error: EngineError) -> EngineError:
-        """An engine's failure, which is kept in its place: PyTorch does what it was to do."""
+    def _handle_failure(self, bucket_size: int, error: EngineError) -> EngineError:
+        """Log and return the failure of an engine that PyTorch replaces; raise it if no other may be used."""
         if self._settings.engine != "auto":
             raise error
-        _log.error("PyTorch does what has %d tiles: %s", tiles, error)
+        _log.error("PyTorch runs the bucket of %d tiles because its engine failed: %s", bucket_size, error)
         return error
 
-    def _load(self, tiles: int) -> Engine:
-        graph = bucket_graph(self._model.network, tiles, self._model.name)
+    def _load_engine(self, bucket_size: int) -> Engine:
+        graph = make_bucket_graph(self._model.network, bucket_size, self._model.name)
         return load_engine(graph, self._settings, self._backends)
 
 
 class _EngineStream:
-    def __init__(self, network: SpaxNetwork, runner: EngineRunner) -> None:
-        self._network, self._runner = network, runner
-        self._state: State | None = None
+    def __init__(self, network: SpaxNetwork, inference: EngineInference) -> None:
+        self._network = network
+        self._inference = inference
+        self._state: NetworkState | None = None
 
-    def room(self, tiles: int) -> int:
-        return self._runner.room(tiles)
+    def choose_capacity(self, num_tiles: int) -> int:
+        return self._inference.request_bucket(num_tiles)
 
-    def see(self, frame: FrameAt, grid: PackedGrid, shift: FloatShift) -> Seen:
-        x, ports, outputs = frame(grid, whole(shift * 0)), self._runner.ports, None
-        last = self._state and self._state.at(grid, whole(shift))
-        if last is not None:
-            outputs = self._runner.run(grid.levels[0].capacity, ports.inputs(x, grid, last))
+    def step(self, frame: FrameSampler, grid: SparseGrid, shift: FloatShift) -> NetworkOutput:
+        ports = self._inference.ports
+        x = frame(grid, round_shift(shift * 0))
+        previous = self._state and self._state.warp_to(grid, round_shift(shift))
+        outputs = None
+        if previous is not None:
+            inputs = ports.pack_inputs(x, grid, previous)
+            outputs = self._inference.run_bucket(grid.levels[0].capacity, inputs)
         if outputs is None:
-            step = self._network.step(x, grid, last)
-            outputs = ports.outputs(_peaks(self._network, step.features, grid), step.state)
-        peaks, self._state = ports.read(outputs, grid)
-        return Seen(peaks, self._state.mask)
+            step = self._network.step(x, grid, previous)
+            outputs = ports.pack_outputs(_find_best_peaks(self._network, step.features, grid), step.state)
+        peaks, self._state = ports.unpack_outputs(outputs, grid)
+        return NetworkOutput(peaks, self._state.mask)
 
 
-def open_runner(
-    model: SpaxModel,
+def load_inference(
+    model: LoadedModel,
     settings: EngineSettings,
     executor: Executor | None = None,
     backends: Sequence[Backend] = BACKENDS,
-) -> Runner:
-    """What the settings ask for.
+) -> Inference:
+    """Load the inference of a model.
 
     Args:
-        model: to run.
-        settings: ``auto`` takes the first engine that works, or PyTorch where none does or the model has no
-            graphs.
-        executor: as of ``EngineRunner``.
-        backends: as of ``EngineRunner``.
+        model: model to run.
+        settings: engine, precision and threads. ``auto`` is the first engine that works; PyTorch if none
+            works or the model runs over a window of frames.
+        executor: executor that builds engines; see `EngineInference`.
+        backends: backends to choose from.
 
     Raises:
-        ModelError: an engine other than PyTorch is asked for, and the model runs over a window of frames.
-        EngineError: there is no such engine, or it does not work here.
+        ModelError: the model runs over a window of frames, and another engine than PyTorch is requested.
+        EngineError: the engine is unknown or does not work on this machine.
     """
-    settings = settings.parsed()
+    settings = settings.parse_precision_suffix()
     if settings.threads:
         torch.set_num_threads(settings.threads)
-    if settings.engine == PYTORCH and settings.precision in _PACKED:
-        return PyTorchRunner(model.network)
+    if settings.engine == PYTORCH_ENGINE and settings.precision in _PYTORCH_PRECISIONS:
+        return PyTorchInference(model.network)
     if settings.engine != "auto":
-        return EngineRunner(model, settings, executor, backends)
+        return EngineInference(model, settings, executor, backends)
     if model.config.memory == "window":
-        return PyTorchRunner(model.network, "the model runs over a window of frames")
+        return PyTorchInference(model.network, "the model runs over a window of frames")
     try:
-        return EngineRunner(model, settings, executor, backends)
+        return EngineInference(model, settings, executor, backends)
     except EngineError as error:
-        if settings.precision not in _PACKED:
+        if settings.precision not in _PYTORCH_PRECISIONS:
             raise
-        _log.warning("PyTorch runs %s: %s", model.name, error)
-        return PyTorchRunner(model.network, str(error))
+        _log.warning("PyTorch runs model %s because no engine works: %s", model.name, error)
+        return PyTorchInference(model.network, str(error))
 
 
-_PACKED = ("auto", "float32")  # precisions in which PyTorch needs no graph
+def _select_backends(backends: Sequence[Backend], settings: EngineSettings) -> Sequence[Backend]:
+    """Return the backends without PyTorch on a CPU if `auto` may use it without a graph."""
+    needs_no_graph = settings.engine == "auto" and settings.precision in _PYTORCH_PRECISIONS
+    return [backend for backend in backends if backend.name != PYTORCH_ENGINE or not needs_no_graph]
 
 
-def _needing_graphs(backends: Sequence[Backend], settings: EngineSettings) -> Sequence[Backend]:
-    """All, but for PyTorch on a CPU where it is not asked for: it needs no graph."""
-    packed = settings.engine == "auto" and settings.precision in _PACKED
-    return [backend for backend in backends if backend.name != PYTORCH or not packed]
-
-
-def _peaks(network: SpaxNetwork, features: Tensor, grid: PackedGrid) -> Peaks:
-    return best_peaks(network, features, grid, grid.levels[0].active, MOST_PEAKS)
+def _find_best_peaks(network: SpaxNetwork, features: Tensor, grid: SparseGrid) -> Peaks:
+    return find_peaks(network, features, grid, grid.levels[0].active, MAX_PEAKS)

@@ -1,4 +1,4 @@
-"""The node ``spax_tracker``: finds and follows every moving object in the images of a satellite camera."""
+"""Node `spax_tracker`: tracks every moving object in the images of a satellite camera."""
 
 from __future__ import annotations
 
@@ -12,105 +12,122 @@ from numpy.typing import NDArray
 from remote_sensing_tracking import msg
 from sensor_msgs.msg import Image
 
-from spax_ros.association import Tracks
-from spax_ros.inference import EngineRunner
-from spax_ros.sparse.tile_budget import bucket_sizes
-from spax_ros.tracker import SpaxTracker, load_tracker
+from spax_ros.inference import EngineInference
+from spax_ros.sparse.tile_budget import list_bucket_sizes
+from spax_ros.tracker import SpaxTracker, TrackingResult, load_tracker
 from tracking_runtime.engines import BACKENDS, EngineSettings
 from tracking_runtime.errors import FrameRefusedError
 from tracking_runtime.ros.conversions import image_messages, track_messages
-from tracking_runtime.ros.conversions.detection_messages import Detections2D, Tracked
-from tracking_runtime.ros.conversions.track_messages import FrameFacts
+from tracking_runtime.ros.conversions.detection_messages import Detections2DPublisher, TrackedObject
+from tracking_runtime.ros.conversions.track_messages import FrameMetadata
 from tracking_runtime.ros.node import qos
 from tracking_runtime.ros.node.diagnostics import Value
-from tracking_runtime.ros.node.managed_node import run_node
 from tracking_runtime.ros.node.parameters import parameter
-from tracking_runtime.ros.tracker_node.node import FrameNode, FrameNodeParameters
-
-_WARM_UP_FRAMES = 3
+from tracking_runtime.ros.node.run import run_node
+from tracking_runtime.ros.tracker_node.node import TrackerNode, TrackerNodeParameters
 
 
 @dataclass(frozen=True)
-class SpaxTrackerParameters(FrameNodeParameters):
-    """The parameters of the node ``spax_tracker``."""
+class SpaxTrackerParameters(TrackerNodeParameters):
+    """Parameters of the node `spax_tracker`."""
 
     model: str = parameter("spax_small", "name of a model, or path of its manifest")
     engine: str = parameter(
         "auto",
-        "what runs the network; auto: the fastest that works here",
+        "engine that runs the network; auto: the fastest that works on this machine",
         choices=("auto", *(backend.name for backend in BACKENDS)),
     )
     precision: str = parameter(
         "auto",
-        "of the network's arithmetic; auto: half on TensorRT, else float32",
+        "precision of the network's arithmetic; auto: float16 on TensorRT, else float32",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     threads: int = parameter(
-        0, "for the network, on a CPU; 0: one for each core, at most OMP_NUM_THREADS", minimum=0
+        0,
+        "threads of the network on a CPU; 0: one for each core, at most OMP_NUM_THREADS",
+        minimum=0,
     )
 
 
-class SpaxTrackerNode(FrameNode[SpaxTrackerParameters, SpaxTracker, Tracks]):
-    """Follows all that moves in the frames of ``image``."""
+class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingResult]):
+    """Node that tracks every moving object in the images of `image`."""
 
     def __init__(self) -> None:
         super().__init__("spax_tracker", SpaxTrackerParameters)
 
     def load(self) -> None:
-        """Open the model, advertise, and offer the services."""
-        self._makers = ThreadPoolExecutor(1, f"{self.get_name()}_engines")
-        self.scope.callback(self._makers.shutdown, cancel_futures=True)
+        """Load the model, create the publishers and offer the services."""
+        self._result: TrackingResult | None = None
+        self._engine_executor = ThreadPoolExecutor(1, f"{self.get_name()}_engines")
+        self.scope.callback(self._engine_executor.shutdown, cancel_futures=True)
         super().load()
-        self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.track())
-        self._detections_2d = Detections2D(self)
-        self._detections = self.advertise(msg.DetectionArray, "~/detections", qos.track())
-        self._motion_mask = self.advertise(Image, "~/motion_mask", qos.sensor())
+        self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.make_track_profile())
+        self._detections_2d = Detections2DPublisher(self)
+        self._detections = self.advertise(msg.DetectionArray, "~/detections", qos.make_track_profile())
+        self._motion_mask = self.advertise(Image, "~/motion_mask", qos.make_sensor_profile())
 
     def open_tracker(self, model: str) -> SpaxTracker:
-        """A tracker with a model, warmed up by noise; with ``build_only`` all its engines are made."""
-        settings = EngineSettings(precision=self.parameters.precision, threads=self.parameters.threads)
-        warm = load_tracker(model, self.parameters.engine, engine_settings=settings, executor=self._makers)
-        if self.build_only and isinstance(warm.runner, EngineRunner):
-            warm.runner.prepare(bucket_sizes())
-        noise = np.random.default_rng(0)
-        for number in range(_WARM_UP_FRAMES):
-            warm.track(noise.integers(0, 255, (256, 256), np.uint8), number * 10**8)
-        return SpaxTracker(warm.model, times=self.times, runner=warm.runner)
+        """Load a model and return its tracker, warmed up; with `build_only`, build all its engines."""
+        tracker = load_tracker(
+            model,
+            self.parameters.engine,
+            times=self.times,
+            engine_settings=EngineSettings(
+                precision=self.parameters.precision, threads=self.parameters.threads
+            ),
+            executor=self._engine_executor,
+        )
+        if self.is_build_only and isinstance(tracker.inference, EngineInference):
+            tracker.inference.prepare_engines(list_bucket_sizes())
+        tracker.warm_up()
+        return tracker
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
-        """One channel, or blue, green and red."""
+        """Return the image with one channel, or with blue, green and red."""
         if image.dtype == np.float32 or (image.ndim == 3 and image.shape[2] != 3):
             raise FrameRefusedError(
-                f"encoding {encoding}: one or three channels of 8 or 16 bits are expected"
+                f"images must have one or three channels of 8 or 16 bits: got encoding {encoding}"
             )
         return image[..., ::-1] if encoding == "rgb8" else image
 
-    def track(self, frame: NDArray[Any], stamp_ns: int) -> Tracks:
-        """Every track after a frame."""
-        return self.tracker.track(frame, stamp_ns)
+    def track(self, frame: NDArray[Any], stamp_ns: int) -> TrackingResult:
+        """Track in a frame."""
+        self._result = self.tracker.track(frame, stamp_ns)
+        return self._result
 
-    def publish(self, facts: FrameFacts, frame: NDArray[Any], result: Tracks) -> None:
-        """Publish tracks, and detections and motion mask if somebody looks."""
+    def publish(self, metadata: FrameMetadata, frame: NDArray[Any], result: TrackingResult) -> None:
+        """Publish the tracks. Publish detections and motion mask if they have subscribers."""
         names = self.tracker.class_names
-        self._tracks.publish(track_messages.to_tracks(facts, names, result))
-        rows = zip(result.ids, result.boxes, result.scores, result.class_ids, strict=True)
+        tracks = result.tracks
+        self._tracks.publish(track_messages.to_tracks(metadata, names, tracks))
+        rows = zip(tracks.ids, tracks.boxes, tracks.scores, tracks.class_ids, strict=True)
         self._detections_2d.publish(
-            facts.header, (Tracked(int(i), box, float(score), names[k]) for i, box, score, k in rows)
+            metadata.header,
+            (
+                TrackedObject(int(track_id), box, float(score), names[class_id])
+                for track_id, box, score, class_id in rows
+            ),
         )
         if self._detections.get_subscription_count():
-            self._detections.publish(track_messages.to_detections(facts, names, self.tracker.detections))
+            self._detections.publish(track_messages.to_detections(metadata, names, result.detections))
         if self._motion_mask.get_subscription_count():
-            mask = self.tracker.motion_mask.astype(np.uint8) * 255
-            self._motion_mask.publish(image_messages.from_array(mask, "mono8", facts.header))
+            mask = result.motion_mask.astype(np.uint8) * 255
+            self._motion_mask.publish(image_messages.make_image_message(mask, "mono8", metadata.header))
+
+    def begin_epoch(self) -> None:
+        """Reset the trackers and begin a new epoch."""
+        super().begin_epoch()
+        self._result = None
 
     def describe_tracker(self) -> dict[str, Value]:
-        """Engine, and how much of the image is active."""
+        """Return the engine, and the newest frame's activity, detections and warning."""
+        result = self._result
         return {
-            "engine": self.tracker.engine,
-            "active_share": round(self.tracker.active_share, 5),
-            "saturated": self.tracker.saturated,
-            "detections": len(self.tracker.detections),
-            "remark": self.tracker.remark,
+            "engine": self.tracker.engine_description,
+            "active_share": round(result.active_fraction, 5) if result else 0.0,
+            "saturated": result.is_saturated if result else False,
+            "detections": len(result.detections) if result else 0,
+            "remark": result.warning if result else "",
         }
 
 

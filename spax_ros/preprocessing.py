@@ -1,4 +1,4 @@
-"""A frame as the network takes it."""
+"""Preprocessing of images: 8 bits, gray levels, and the network's input channels."""
 
 from __future__ import annotations
 
@@ -11,70 +11,78 @@ from numpy.typing import NDArray
 
 from tracking_runtime.errors import FrameRefusedError
 
-MEAN, STD = 0.49965, 0.08255  # of SatVideoDT, all channels
-SMALLEST_SIDE = 32
+MEAN = 0.49965  # of all channels of SatVideoDT, in fractions of white
+STD = 0.08255  # standard deviation of the same
+MIN_SIDE_PX = 32  # shortest side of an image
 
 
-def as_uint8(image: NDArray[Any], white: float = 65535.0) -> NDArray[np.uint8]:
-    """``(H, W)`` or ``(H, W, 3)`` uint8.
+def to_uint8(image: NDArray[Any], white_level: float = 65535.0) -> NDArray[np.uint8]:
+    """Return an image with 8 bits, ``(H, W)`` or ``(H, W, 3)``.
 
     Args:
-        image: ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` in the order blue, green, red; uint8 or uint16.
-        white: what becomes 255 of an image of 16 bits.
+        image: image ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)`` in the order blue, green, red; uint8 or
+            uint16.
+        white_level: value of a 16-bit image that becomes 255.
 
     Raises:
-        FrameRefused: it is none of these, or has hardly any pixels.
+        FrameRefusedError: the image has another shape or type, or a side is too short.
     """
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
         raise FrameRefusedError(
-            f"image of shape {image.shape}: expected (height, width) or (height, width, 3)"
+            f"the image must have the shape (height, width) or (height, width, 3): got {image.shape}"
         )
     height, width = image.shape[:2]
-    if min(height, width) < SMALLEST_SIDE:
+    if min(height, width) < MIN_SIDE_PX:
         raise FrameRefusedError(
-            f"image of {width} x {height} pixels: both sides must be {SMALLEST_SIDE} at least"
+            f"both sides of the image must be at least {MIN_SIDE_PX} pixels: got {width} x {height}"
         )
     if image.dtype == np.uint16:
-        image = cv2.convertScaleAbs(image, alpha=255 / white)
+        image = cv2.convertScaleAbs(image, alpha=255 / white_level)
     if image.dtype != np.uint8:
-        raise FrameRefusedError(f"image of {image.dtype}: expected uint8 or uint16")
+        raise FrameRefusedError(f"the image must be uint8 or uint16: got {image.dtype}")
     return image[:, :, 0] if image.ndim == 3 and image.shape[2] == 1 else image
 
 
-def white_level(image: NDArray[Any]) -> float:
-    """What is white in a stream that begins with this image: the end of the bit range that it uses."""
+def find_white_level(image: NDArray[Any]) -> float:
+    """Return the white level of a stream by its first image: the highest value of the bits in use."""
     if image.dtype != np.uint16 or not image.size:
         return 255.0
     return float(2 ** max(8, int(image.max()).bit_length()) - 1)
 
 
-def brightness(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """``(H, W)`` of an image ``(H, W)`` or ``(H, W, 3)`` (blue, green, red), always a copy."""
+def to_gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a copy of an image ``(H, W)`` or ``(H, W, 3)`` (blue, green, red) in gray levels, ``(H, W)``."""
     return image.copy() if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """What the network is told of a pixel.
+class PixelEncoder:
+    """Encoder of pixels as network input.
 
     Attributes:
-        kind: ``bgr``: its colour, as published. ``gray_residual``: its brightness, and the logarithm of how
-            far it is from the background.
+        kind: channels of a pixel. ``bgr``: blue, green, red, as published. ``gray_residual``: gray level, and
+            logarithm of the difference from the background.
     """
 
     kind: Literal["bgr", "gray_residual"]
 
-    def channels(
+    def encode_pixels(
         self, image: NDArray[np.uint8], residual: NDArray[np.float32], pixels: NDArray[Any]
     ) -> NDArray[np.float32]:
-        """``(n, C)`` of some pixels of an image as of ``as_uint8``, by their flat indices."""
-        colours = image.reshape(residual.size, -1)[pixels]
+        """Return the channels of some pixels, ``(n, C)``.
+
+        Args:
+            image: image as from `to_uint8`.
+            residual: difference from the background, ``(H, W)``.
+            pixels: flat indices of the pixels, ``(n,)``.
+        """
+        colors = image.reshape(residual.size, -1)[pixels]
         if self.kind == "bgr":
-            return _normalised(np.broadcast_to(colours, (len(colours), 3)))
-        one_channel = colours.shape[1] == 1 or not len(colours)
-        gray = colours[:, 0] if one_channel else brightness(colours[None])[0]
-        return np.stack([_normalised(gray), np.log1p(residual.reshape(-1)[pixels])], axis=1)
+            return _normalize(np.broadcast_to(colors, (len(colors), 3)))
+        is_gray = colors.shape[1] == 1 or not len(colors)
+        gray = colors[:, 0] if is_gray else to_gray(colors[None])[0]
+        return np.stack([_normalize(gray), np.log1p(residual.reshape(-1)[pixels])], axis=1)
 
 
-def _normalised(values: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _normalize(values: NDArray[np.uint8]) -> NDArray[np.float32]:
     return (values.astype(np.float32) * np.float32(1 / 255) - np.float32(MEAN)) / np.float32(STD)

@@ -1,4 +1,4 @@
-"""SPAX as it is judged: every object found and kept apart, over recordings without ROS."""
+"""SPAX for `rstrack evaluate`: tracks every moving object of a recording, without ROS."""
 
 from __future__ import annotations
 
@@ -7,26 +7,23 @@ from collections.abc import Mapping
 import numpy as np
 
 from spax_ros.association.tracks import TrackState
-from spax_ros.tracker import SpaxTracker, load_tracker
-from tracking_runtime.boxes import Boxes
+from spax_ros.tracker import load_tracker
+from tracking_runtime.boxes import Boxes, ScoredBoxes
 from tracking_runtime.datasets.sequences import VideoSequence
-from tracking_runtime.evaluation.multi_object import ScoredBoxes
 from tracking_runtime.frames import Frame
 from tracking_runtime.models.manifest import find_model, read_manifest
 
-_WARM_UP_FRAMES = 3
-
 
 class SpaxReplay:
-    """SPAX as a replay runs it: everything that moves, as far as it was seen in the frame.
+    """SPAX as a `ReplayTracker`: the confirmed tracks, with their boxes clipped to the image.
 
     Args:
-        model: name or path.
-        engine: as of ``load_tracker``.
+        model: name of the model, or path of its manifest.
+        engine: name of an engine, or ``auto``.
 
     Raises:
         ModelError: the model cannot be loaded.
-        EngineError: the engine does not work.
+        EngineError: the engine is unknown or does not work on this machine.
     """
 
     default_model = "spax_small"
@@ -34,41 +31,34 @@ class SpaxReplay:
 
     def __init__(self, model: str, engine: str) -> None:
         self._manifest = read_manifest(find_model(model))
-        self._tracker = _warm(load_tracker(model, engine))
+        self._tracker = load_tracker(model, engine)
+        self._tracker.warm_up()
 
     @property
     def description(self) -> Mapping[str, str]:
-        """Model, sha256 and engine."""
+        """Model, sha256 of its weights, and engine."""
         return {
             "model": self._manifest.name,
             "weights sha256": self._manifest.weights_sha256,
-            "engine": self._tracker.engine,
+            "engine": self._tracker.engine_description,
         }
 
-    def begin(self, video: VideoSequence) -> None:
-        """Forget everything."""
+    def start_video(self, video: VideoSequence) -> None:
+        """Reset the tracker."""
         self._tracker.reset()
 
-    def start(self, frame: Frame, box: Boxes) -> None:
-        """Is never asked: it finds its objects itself."""
-        raise NotImplementedError("SPAX follows everything that moves")
+    def initialize(self, frame: Frame, box: Boxes) -> None:
+        """Raise an error: SPAX has no target."""
+        raise NotImplementedError("SPAX tracks every moving object and has no target")
 
     def track(self, frame: Frame) -> ScoredBoxes:
-        """The confirmed tracks after the next frame. Raises FrameRefused."""
+        """Return the confirmed tracks of the next frame. Raise FrameRefusedError if it cannot be used."""
         image = frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image
-        tracks = self._tracker.track(image, frame.stamp_ns)
-        seen = tracks.states == TrackState.CONFIRMED
+        tracks = self._tracker.track(image, frame.stamp_ns).tracks
+        is_confirmed = tracks.states == TrackState.CONFIRMED
         return ScoredBoxes(
-            ids=tracks.ids[seen],
-            boxes=tracks.boxes[seen],
-            scores=tracks.scores[seen].astype(np.float64),
-            class_ids=tracks.class_ids[seen].astype(np.int64),
+            ids=tracks.ids[is_confirmed],
+            boxes=tracks.boxes[is_confirmed],
+            scores=tracks.scores[is_confirmed].astype(np.float64),
+            class_ids=tracks.class_ids[is_confirmed].astype(np.int64),
         )
-
-
-def _warm(tracker: SpaxTracker) -> SpaxTracker:
-    """The tracker after a look at noise: the first runs of a network take longer than those that follow."""
-    noise = np.random.default_rng(0)
-    for number in range(_WARM_UP_FRAMES):
-        tracker.track(noise.integers(0, 255, (256, 256), np.uint8), number * 10**8)
-    return tracker

@@ -1,4 +1,4 @@
-"""Following every moving object of satellite video: mask, packed network, peaks, association."""
+"""Tracking of every moving object in satellite video: motion mask, sparse network, peaks, association."""
 
 from __future__ import annotations
 
@@ -15,84 +15,161 @@ import torch
 from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
-from spax_ros.decoding import MOST_PEAKS, Detections, no_detections, peaks_to_detections
-from spax_ros.inference import PyTorchRunner, Runner, open_runner
-from spax_ros.motion.background import IDENTITY
-from spax_ros.motion.mask import MotionFrame, MotionMask, MotionSettings
+from spax_ros.decoding import MAX_PEAKS, Detections, decode_peaks
+from spax_ros.inference import Inference, PyTorchInference, load_inference
+from spax_ros.motion.mask import MotionMask, MotionResult, MotionSettings
 from spax_ros.network.config import SpaxConfig
-from spax_ros.network.grid import Grid, Shift, shift_at
-from spax_ros.preprocessing import Inputs, as_uint8, brightness, white_level
-from spax_ros.sparse.grid import TILE, PackedGrid
-from spax_ros.sparse.tile_budget import MOST_TILES, active_tiles, bucket, strongest_tiles
-from spax_ros.weights import SpaxModel, load_spax
+from spax_ros.network.grid import Grid, Shift, compute_center_shift
+from spax_ros.preprocessing import PixelEncoder, find_white_level, to_gray, to_uint8
+from spax_ros.sparse.grid import TILE_PX, SparseGrid
+from spax_ros.sparse.tile_budget import (
+    MAX_TILES,
+    count_active_tiles,
+    round_to_bucket,
+    select_strongest_tiles,
+)
+from spax_ros.weights import LoadedModel, load_spax
 from tracking_runtime.engines import EngineSettings
 from tracking_runtime.errors import FrameRefusedError, ModelError
 from tracking_runtime.timing import StageTimes
 
-SIZE_TOLERANCE_PX = 8
-DEEPEST_EASING = 3
-LEAST_RANGE = 4  # of brightness in an image, 0..255, below which nothing is to be seen in it
+SIZE_TOLERANCE_PX = 8  # rows and columns by which frames of a stream may differ
+MAX_LOAD_LEVEL = 3
+MIN_BRIGHTNESS_RANGE = 4  # gray levels, 0 to 255; an image with a smaller range shows nothing
+_HEAT_ENERGY = 100  # energy of a pixel of heat 1, in units of contrast; objects go before other motion
+
+_WARM_UP_FRAMES = 3
+_WARM_UP_SIZE = (256, 256)
+_WARM_UP_INTERVAL_NS = 10**8
 
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """How frames become tracks.
+    """Settings of the tracker.
 
     Attributes:
-        motion: how the mask of active pixels is made.
-        association: how detections become tracks.
-        overlap: IoU from which the weaker of two detections is the same object seen twice.
-        most_detections: per frame, of ``MOST_PEAKS``.
-        least_score: detections below it are not reported.
-        most_tiles: of 8 x 8 pixels that the network may be given; where more move, those of most energy.
+        motion: settings of the motion mask.
+        association: settings of the association.
+        max_overlap: IoU above which the weaker of two detections is removed.
+        max_detections: detections of a frame, at most `MAX_PEAKS`.
+        min_score: score below which detections are removed.
+        max_tiles: active tiles of 8 x 8 pixels in a frame. The tiles of most energy stay. Lower bounds the
+            time of a frame.
     """
 
     motion: MotionSettings = field(default_factory=MotionSettings)
     association: AssociationSettings = field(
         default_factory=lambda: AssociationSettings(
-            low_score=0.2, new_score=0.35, certain_score=0.4, least_speed=0.2, classes_apart=False
+            low_score=0.2, new_score=0.35, certain_score=0.4, min_speed=0.2, is_class_aware=False
         )
     )
-    overlap: float = 0.4
-    most_detections: int = MOST_PEAKS
-    least_score: float = 0.1
-    most_tiles: int = MOST_TILES
+    max_overlap: float = 0.4
+    max_detections: int = MAX_PEAKS
+    min_score: float = 0.1
+    max_tiles: int = MAX_TILES
+
+
+@dataclass(frozen=True)
+class NetworkDetections:
+    """Detections of the network in one frame.
+
+    Attributes:
+        detections: detections before non-maximum suppression.
+        heat_map: probability of an object in each pixel, ``(height, width)`` float32.
+        operations: multiply-accumulate operations of the network; 0 if an engine ran it.
+        active_fraction: fraction of the pixels that the network computed.
+    """
+
+    detections: Detections
+    heat_map: NDArray[np.float32]
+    operations: int
+    active_fraction: float
+
+
+@dataclass(frozen=True)
+class TrackingResult:
+    """Tracks of one frame, and the intermediate results of the tracker.
+
+    Attributes:
+        tracks: tracks that reach into the image, with their boxes clipped to it.
+        detections: detections of the frame.
+        motion_mask: active pixels, ``(height, width)`` bool.
+        heat_map: probability of an object in each pixel, ``(height, width)`` float32.
+        active_fraction: fraction of the pixels that the network computed.
+        is_saturated: whether more moved than may be active.
+        camera_motion: transform ``(2, 3)`` from the previous frame's pixels to this frame's.
+        operations: multiply-accumulate operations of the network; 0 if an engine ran it.
+        warning: fault of the image, for users; empty if none was found.
+    """
+
+    tracks: Tracks
+    detections: Detections
+    motion_mask: NDArray[np.bool_]
+    heat_map: NDArray[np.float32]
+    active_fraction: float
+    is_saturated: bool
+    camera_motion: NDArray[np.float64]
+    operations: int
+    warning: str
+
+
+@dataclass(frozen=True)
+class _StreamFormat:
+    """Format of a stream's images, by its first image."""
+
+    height: int
+    width: int
+    white_level: float
+
+
+@dataclass(frozen=True)
+class _PreviousFrame:
+    """Results of a frame that the next one needs."""
+
+    gray: NDArray[np.uint8]
+    heat_map: NDArray[np.float32]
+    detections: Detections
 
 
 class SpaxTracker:
-    """Tracks a stream of images of one size.
+    """Tracker of every moving object in a stream of images of one size.
 
     Args:
-        model: its network.
-        settings: how frames become tracks.
-        times: to count the stages' durations in.
-        runner: of the model's network; None: PyTorch.
+        model: model of the network.
+        settings: settings of the tracker; None: the defaults.
+        times: durations of the stages; None: new ones.
+        inference: inference of the model's network; None: PyTorch.
 
-    After every frame ``detections``, ``motion_mask``, ``active_share``, ``saturated``, ``camera_motion`` and
-    ``operations`` (pairs of a multiplication and an addition in the network; 0 where an engine ran it) say
-    how it went, and ``remark`` what is wrong with the images, if anything.
+    Attributes:
+        model: model of the network.
+        inference: inference of the network.
+        max_load_level: highest load level.
+        size_tolerance_px: rows and columns by which frames of a stream may differ.
     """
+
+    max_load_level: int = MAX_LOAD_LEVEL
+    size_tolerance_px: int = SIZE_TOLERANCE_PX
 
     def __init__(
         self,
-        model: SpaxModel,
+        model: LoadedModel,
         settings: TrackerSettings | None = None,
         times: StageTimes | None = None,
-        runner: Runner | None = None,
+        inference: Inference | None = None,
     ) -> None:
-        self.model, self.runner = model, runner or PyTorchRunner(model.network)
+        self.model = model
+        self.inference = inference or PyTorchInference(model.network)
         self._settings = settings or TrackerSettings()
         self._times = times or StageTimes()
-        self.deepest_easing, self.size_tolerance_px = DEEPEST_EASING, SIZE_TOLERANCE_PX
-        self._easing = 0
-        self._motion = MotionMask(self._settings.motion)
+        self._load_level = 0
+        self._motion_mask = MotionMask(self._settings.motion)
         self._association = GaussianTracker(self._settings.association)
         self.reset()
 
     @property
-    def engine(self) -> str:
-        """What runs the network."""
-        return self.runner.description
+    def engine_description(self) -> str:
+        """Name of the engine that runs the network, its device and its precision."""
+        return self.inference.description
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -105,86 +182,127 @@ class SpaxTracker:
         return self._times
 
     def reset(self) -> None:
-        """Forget everything seen; the next frame may have another size."""
-        self._motion.reset()
+        """Delete all tracks and the background; the next frame may have another size."""
+        self._motion_mask.reset()
         self._association.reset()
-        self._stream = self.runner.stream()
-        self._heat: NDArray[np.float32] | None = None
-        self._white: float | None = None
-        self._size: tuple[int, int] | None = None
-        self.detections: Detections = no_detections()
-        self.motion_mask: NDArray[np.bool_] = np.zeros((0, 0), bool)
-        self.active_share = 0.0
-        self.saturated = False
-        self.camera_motion = IDENTITY
-        self.operations = 0
-        self.remark = ""
-        self._previous: NDArray[np.uint8] | None = None
+        self._stream = self.inference.start_stream()
+        self._format: _StreamFormat | None = None
+        self._previous: _PreviousFrame | None = None
 
-    def ease(self, level: int) -> None:
-        """Give the network less to do: of the tiles with active pixels, 1 in 2^level, those of most energy.
+    def warm_up(self) -> None:
+        """Run the network on frames of noise. The first runs of an engine take longer than the following.
+
+        Tracks, background and times of this tracker do not change.
+        """
+        tracker = SpaxTracker(self.model, self._settings, inference=self.inference)
+        rng = np.random.default_rng(0)
+        for index in range(_WARM_UP_FRAMES):
+            tracker.track(rng.integers(0, 255, _WARM_UP_SIZE, np.uint8), index * _WARM_UP_INTERVAL_NS)
+
+    def set_load_level(self, level: int) -> None:
+        """Set the load level: the network computes 1 of every 2^level active tiles, those of most energy.
 
         Args:
-            level: 0: all of them, to ``deepest_easing``.
+            level: load level from 0 (all active tiles) to `max_load_level`.
         """
-        self._easing = level
+        self._load_level = level
 
-    def take_over(self, other: SpaxTracker) -> None:
-        """Go on with the tracks and the background of another tracker; what its network remembers is lost.
+    def copy_state_from(self, other: SpaxTracker) -> None:
+        """Continue with the tracks and the background of another tracker, without its recurrent state.
 
         Raises:
-            ModelError: the other knows other classes.
+            ModelError: the models have different classes.
         """
         if other.class_names != self.class_names:
-            raise ModelError(f"it knows {self.class_names}, the other model {other.class_names}")
+            raise ModelError(
+                f"both models must have the same classes: {self.model.name} has {self.class_names}, "
+                f"{other.model.name} has {other.class_names}"
+            )
         self.reset()
-        self._motion, self._association = other._motion, other._association
-        self._heat, self._white, self._size = other._heat, other._white, other._size
-        self._previous, self.detections = other._previous, other.detections
+        self._motion_mask = other._motion_mask
+        self._association = other._association
+        self._format = other._format
+        self._previous = other._previous
 
-    def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
-        """Every track after this frame of which anything is inside the image, as far as it is.
+    def track(self, image: NDArray[Any], stamp_ns: int) -> TrackingResult:
+        """Track in the next frame.
 
         Args:
-            image: ``(H, W)`` or ``(H, W, 3)`` in the order blue, green, red; uint8, or uint16, which is
-                scaled by the range of bits that the stream's first frame uses.
-            stamp_ns: when it was taken, in nanoseconds.
+            image: image ``(H, W)`` or ``(H, W, 3)`` in the order blue, green, red; uint8 or uint16. The bits
+                that the stream's first frame uses are the range of uint16.
+            stamp_ns: time stamp of the frame in nanoseconds.
 
         Raises:
-            FrameRefused: it is no such image, or of another size than the frames before (``reset`` first). A
-                few rows or columns more or less, as stabilised video has them, are cut off or filled up.
+            FrameRefusedError: the image has another shape or type, or differs by more than
+                `size_tolerance_px` in size from the frames before. Smaller differences, as in stabilized
+                video, are cropped or padded.
         """
-        white = self._white or white_level(image)
-        image = as_uint8(image, white)
-        image = image if self._size is None else resized(image, *self._size)
-        self._size, self._white = (image.shape[0], image.shape[1]), white
+        settings = self._settings
+        previous_gray = None if self._previous is None else self._previous.gray
+        image = self._prepare_image(image)
+        gray = to_gray(image)
 
-        gray = brightness(image)
-        with self._times.stage("mask"):
-            surely = self.detections.scores >= self._settings.association.new_score
-            motion = self._motion.update(gray, self._heat, self.detections.boxes[surely])
-            active = active_tiles(motion.mask, TILE)
-            mask = self._within_room(motion, active)
-        self.camera_motion = motion.transform
-        self.motion_mask, self.active_share = mask, np.count_nonzero(mask) / mask.size
-        self.saturated = motion.saturated or active > self._settings.most_tiles
-        self.remark = remark_on(gray, self._previous, saturated=self.saturated)
-        self._previous = gray
-        found = self._detect(image, motion.residual, mask, motion.transform)
-        self.detections = found = strongest(found, self._settings.overlap)
-        with self._times.stage("associate"):
+        # Step 1: active pixels.
+        with self._times.measure("mask"):
+            motion = self._find_motion(gray)
+            num_active_tiles = count_active_tiles(motion.mask, TILE_PX)
+            mask = self._limit_tiles(motion, num_active_tiles)
+
+        # Step 2: detections in them.
+        network_detections = self._detect(image, motion.residual, mask, motion.transform)
+        detections = suppress_non_maxima(network_detections.detections, settings.max_overlap)
+        self._previous = _PreviousFrame(gray, network_detections.heat_map, detections)
+
+        # Step 3: tracks.
+        with self._times.measure("associate"):
             tracks = self._association.update(
-                found.boxes, found.scores, found.class_ids, stamp_ns, camera_motion=motion.transform
+                detections.boxes,
+                detections.scores,
+                detections.class_ids,
+                stamp_ns,
+                camera_motion=motion.transform,
             )
-            return tracks.within(image.shape[1], image.shape[0])
+            tracks = tracks.clip_to_image(image.shape[1], image.shape[0])
 
-    def _within_room(self, motion: MotionFrame, active: int) -> NDArray[np.bool_]:
-        """The mask, or its strongest tiles where there are more than the largest bucket or easing leaves."""
-        room = min(self._settings.most_tiles, -(-active >> self._easing))
-        if active <= room:
+        is_saturated = motion.is_saturated or num_active_tiles > settings.max_tiles
+        return TrackingResult(
+            tracks=tracks,
+            detections=detections,
+            motion_mask=mask,
+            heat_map=network_detections.heat_map,
+            active_fraction=network_detections.active_fraction,
+            is_saturated=is_saturated,
+            camera_motion=motion.transform,
+            operations=network_detections.operations,
+            warning=find_image_warning(gray, previous_gray, is_saturated=is_saturated),
+        )
+
+    def _prepare_image(self, image: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return the image with 8 bits and of the stream's size; the first image sets the format."""
+        if self._format is not None:
+            image = to_uint8(image, self._format.white_level)
+            return crop_or_pad(image, self._format.height, self._format.width)
+        white_level = find_white_level(image)
+        image = to_uint8(image, white_level)
+        self._format = _StreamFormat(image.shape[0], image.shape[1], white_level)
+        return image
+
+    def _find_motion(self, gray: NDArray[np.uint8]) -> MotionResult:
+        if self._previous is None:
+            return self._motion_mask.update(gray)
+        detections = self._previous.detections
+        is_confident = detections.scores >= self._settings.association.new_score
+        return self._motion_mask.update(gray, self._previous.heat_map, detections.boxes[is_confident])
+
+    def _limit_tiles(self, motion: MotionResult, num_active_tiles: int) -> NDArray[np.bool_]:
+        """Return the mask, without its weakest tiles if the load level or the settings permit fewer."""
+        max_tiles = min(self._settings.max_tiles, -(-num_active_tiles >> self._load_level))
+        if num_active_tiles <= max_tiles:
             return motion.mask
-        energy = motion.residual if self._heat is None else motion.residual + 100 * self._heat
-        return strongest_tiles(motion.mask, energy, TILE, room)
+        energy = motion.residual
+        if self._previous is not None:
+            energy = energy + _HEAT_ENERGY * self._previous.heat_map
+        return select_strongest_tiles(motion.mask, energy, TILE_PX, max_tiles)
 
     @torch.inference_mode()
     def _detect(
@@ -193,77 +311,112 @@ class SpaxTracker:
         residual: NDArray[np.float32],
         mask: NDArray[np.bool_],
         transform: NDArray[np.float64],
-    ) -> Detections:
-        settings = self._settings
-        with self._times.stage("engine"):
+    ) -> NetworkDetections:
+        """Run the network on the active pixels of a frame."""
+        with self._times.measure("engine"):
             height, width = mask.shape
-            grid = packed_grid(mask, self.model.config, self._stream.room)
-            frame = partial(packed_frame, self.model.inputs, image, residual)
-            seen = self._stream.see(frame, grid, shift_at(transform, height, width)[None])
-        with self._times.stage("peaks"):
-            self._heat = np.zeros(mask.shape, np.float32)
-            self._heat[grid.positions] = seen.mask[:, 0].numpy()[grid.active]
-            best = seen.peaks.best(settings.most_detections)
-            found = peaks_to_detections(best, grid, settings.least_score)
-        self.operations = grid.operations
-        return found
+            grid = make_sparse_grid(mask, self.model.config, self._stream.choose_capacity)
+            frame = partial(make_network_input, self.model.pixel_encoder, image, residual)
+            output = self._stream.step(frame, grid, compute_center_shift(transform, height, width)[None])
+        with self._times.measure("peaks"):
+            heat_map = np.zeros(mask.shape, np.float32)
+            heat_map[grid.positions] = output.mask[:, 0].numpy()[grid.active_rows]
+            peaks = output.peaks.keep_best(self._settings.max_detections)
+            detections = decode_peaks(peaks, grid, self._settings.min_score)
+        return NetworkDetections(detections, heat_map, grid.operations, np.count_nonzero(mask) / mask.size)
 
 
-def remark_on(gray: NDArray[np.uint8], previous: NDArray[np.uint8] | None, *, saturated: bool) -> str:
-    """What is wrong with an image, for people; empty if nothing is."""
-    if int(gray.max()) - int(gray.min()) < LEAST_RANGE:
-        return "the image is of one brightness: lens covered, or sensor over- or underexposed?"
+def find_image_warning(
+    gray: NDArray[np.uint8], previous: NDArray[np.uint8] | None, *, is_saturated: bool
+) -> str:
+    """Return a warning about a faulty image, for users; empty if no fault is found.
+
+    Args:
+        gray: image in gray levels.
+        previous: previous image; None: there was no previous image.
+        is_saturated: whether more moved than may be active.
+    """
+    if int(gray.max()) - int(gray.min()) < MIN_BRIGHTNESS_RANGE:
+        return "the image has one brightness: is the lens covered, or the sensor over- or underexposed?"
     if previous is not None and np.array_equal(gray, previous):
-        return "the image is the one before: camera frozen?"
-    if saturated:
-        return "more moves than may be active, the strongest is kept: clouds, a flash, a turning platform?"
+        return "the image equals the previous one: is the camera frozen?"
+    if is_saturated:
+        return (
+            "more moves than may be active, only the strongest is kept: clouds, a flash, a turning platform?"
+        )
     return ""
 
 
-def strongest(detections: Detections, overlap: float) -> Detections:
-    """The detections without the weaker ones of those that overlap: a large object has several peaks."""
+def suppress_non_maxima(detections: Detections, max_overlap: float) -> Detections:
+    """Remove the weaker of two detections that overlap. A large object has several peaks.
+
+    Args:
+        detections: detections of a frame.
+        max_overlap: IoU above which the weaker detection is removed.
+    """
     boxes, scores = detections.boxes, detections.scores
-    kept = np.asarray(cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, overlap), np.int64).reshape(-1)
-    return Detections(boxes[kept], scores[kept], detections.class_ids[kept])
+    kept = cv2.dnn.NMSBoxes(boxes.tolist(), scores.tolist(), 0.0, max_overlap)
+    indices = np.asarray(kept, np.int64).reshape(-1)
+    return Detections(boxes[indices], scores[indices], detections.class_ids[indices])
 
 
-def packed_grid(
-    mask: NDArray[np.bool_], config: SpaxConfig, room: Callable[[int], int] = bucket
-) -> PackedGrid:
-    """The active pixels of an image ``(H, W)`` of any size, in tiles, with room as of ``PackedGrid``."""
-    multiple = max(config.multiple, TILE)
+def make_sparse_grid(
+    mask: NDArray[np.bool_], config: SpaxConfig, choose_capacity: Callable[[int], int] = round_to_bucket
+) -> SparseGrid:
+    """Make the grid of an image's active pixels.
+
+    Args:
+        mask: active pixels ``(H, W)`` of an image of any size.
+        config: configuration of the network.
+        choose_capacity: function from the number of active tiles to the tile capacity.
+    """
+    multiple = max(config.size_multiple, TILE_PX)
     height, width = mask.shape
     padded = np.pad(mask, ((0, -height % multiple), (0, -width % multiple)))
-    return PackedGrid(padded[None], config.levels, TILE, room)
+    return SparseGrid(padded[None], config.num_levels, TILE_PX, choose_capacity)
 
 
-def packed_frame(
-    inputs: Inputs, image: NDArray[np.uint8], residual: NDArray[np.float32], grid: Grid, shift: Shift
+def make_network_input(
+    encoder: PixelEncoder,
+    image: NDArray[np.uint8],
+    residual: NDArray[np.float32],
+    grid: Grid,
+    shift: Shift,
 ) -> torch.Tensor:
-    """``(N, C)`` of a frame at the pixels of a grid, as of ``spax_ros.network.memory.FrameAt``."""
-    assert isinstance(grid, PackedGrid)
+    """Return a frame as network input, ``(rows, C)``: a `FrameSampler` with its first arguments bound.
+
+    Args:
+        encoder: encoder of the pixels.
+        image: image of the frame.
+        residual: difference of the frame from the background.
+        grid: sparse grid of a later frame, or of this one.
+        shift: the pixel (y, x) of the grid is at (y, x) + shift in the frame, ``(1, 2)``.
+    """
+    assert isinstance(grid, SparseGrid)
     height, width = residual.shape
-    rows, columns = (places + step for places, step in zip(grid.positions, shift[0], strict=True))
-    inside = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
-    x = inputs.channels(image, residual, np.where(inside, rows * width + columns, 0))
-    x[~inside] = 0
-    return grid.spread(torch.from_numpy(x))
+    y, x = (positions + step for positions, step in zip(grid.positions, shift[0], strict=True))
+    is_inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+    values = encoder.encode_pixels(image, residual, np.where(is_inside, y * width + x, 0))
+    values[~is_inside] = 0
+    return grid.scatter_active(torch.from_numpy(values))
 
 
-def resized(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """An image cut, or continued at its right and lower border, to a size that differs by a few pixels.
+def crop_or_pad(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Crop or pad an image at its right and lower border to a size that differs by a few pixels.
 
     Raises:
-        FrameRefused: it differs by more.
+        FrameRefusedError: the sizes differ by more than `SIZE_TOLERANCE_PX`.
     """
-    more_rows, more_columns = height - image.shape[0], width - image.shape[1]
-    if max(abs(more_rows), abs(more_columns)) > SIZE_TOLERANCE_PX:
+    missing_rows, missing_columns = height - image.shape[0], width - image.shape[1]
+    if max(abs(missing_rows), abs(missing_columns)) > SIZE_TOLERANCE_PX:
         raise FrameRefusedError(
-            f"image of {image.shape[1]} x {image.shape[0]} pixels after images of {width} x {height}: "
-            "reset the tracker for a stream of another size"
+            f"all images of a stream must have one size: got {image.shape[1]} x {image.shape[0]} pixels "
+            f"after {width} x {height}; reset the tracker for a stream of another size"
         )
-    border = [(0, max(more_rows, 0)), (0, max(more_columns, 0)), (0, 0)][: image.ndim]
-    return np.pad(image, border, mode="edge")[:height, :width] if more_rows or more_columns else image
+    if not missing_rows and not missing_columns:
+        return image
+    border = [(0, max(missing_rows, 0)), (0, max(missing_columns, 0)), (0, 0)][: image.ndim]
+    return np.pad(image, border, mode="edge")[:height, :width]
 
 
 def load_tracker(
@@ -275,20 +428,20 @@ def load_tracker(
     engine_settings: EngineSettings | None = None,
     executor: Executor | None = None,
 ) -> SpaxTracker:
-    """A tracker with a model given by name or path.
+    """Load a model and return its tracker.
 
     Args:
-        name_or_path: as of ``tracking_runtime.models.manifest.find_model``.
-        engine: name of an engine, or ``auto``.
-        settings: of the tracker.
-        times: to count the stages' durations in.
-        engine_settings: precision and threads; ``engine`` goes before what it says.
-        executor: in which engines are made while frames go on, as of ``spax_ros.inference.EngineRunner``.
+        name_or_path: name of a model, or path of its manifest.
+        engine: name of an engine; ``auto``: the fastest that works on this machine.
+        settings: settings of the tracker; None: the defaults.
+        times: durations of the stages; None: new ones.
+        engine_settings: precision and threads; `engine` replaces its engine.
+        executor: executor that builds engines while frames are tracked; None: frames wait for the builds.
 
     Raises:
-        ModelError: the model cannot be loaded, or only runs on PyTorch.
-        EngineError: there is no such engine, or it does not work here.
+        ModelError: the model cannot be loaded, or runs on PyTorch only.
+        EngineError: the engine is unknown or does not work on this machine.
     """
     model = load_spax(name_or_path)
-    asked = replace(engine_settings or EngineSettings(), engine=engine)
-    return SpaxTracker(model, settings, times, open_runner(model, asked, executor))
+    requested = replace(engine_settings or EngineSettings(), engine=engine)
+    return SpaxTracker(model, settings, times, load_inference(model, requested, executor))

@@ -1,4 +1,4 @@
-"""GTA: Gaussian-based trajectory association, usable with any detector."""
+"""Gaussian-based trajectory association (GTA), usable with any detector."""
 
 from spax_ros.association.tracker import AssociationSettings, GaussianTracker
 from spax_ros.association.tracks import Tracks, TrackState

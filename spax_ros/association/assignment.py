@@ -1,4 +1,4 @@
-"""Optimal assignment among the pairs that are worth it."""
+"""Optimal assignment of tracks to detections with a cost limit."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 Indices = NDArray[np.int64]
 
 
-def assign(
-    rows: Indices, columns: Indices, costs: NDArray[np.float64], limit: float
+def solve_assignment(
+    rows: Indices, columns: Indices, costs: NDArray[np.float64], cost_limit: float
 ) -> tuple[Indices, Indices]:
-    """The matching of least cost, where a row and a column left alone cost ``limit`` together.
+    """Match rows to columns with the lowest total cost; an unmatched pair costs `cost_limit`.
 
-    It is the assignment of ``lap.lapjv(cost, extend_cost=True, cost_limit=limit)``. Each row may also take a
-    column of its own at the cost of the limit, so that a full matching always exists and the problem stays as
-    sparse as its pairs.
+    The result equals `lap.lapjv(cost, extend_cost=True, cost_limit=cost_limit)`.
 
     Args:
-        rows: of each candidate pair.
-        columns: of each candidate pair.
-        costs: of each candidate pair, not negative.
-        limit: cost from which a pair is not matched.
+        rows: row index of each candidate pair.
+        columns: column index of each candidate pair.
+        costs: cost of each candidate pair, not negative.
+        cost_limit: pairs of this cost or more are never matched.
 
     Returns:
-        Matched rows and columns, rows ascending.
+        Matched rows and their columns, rows ascending.
     """
-    worth = costs < limit
-    if not worth.any():
+    is_allowed = costs < cost_limit
+    if not is_allowed.any():
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    row_names, row = np.unique(rows[worth], return_inverse=True)
-    column_names, column = np.unique(columns[worth], return_inverse=True)
-    everyone = np.arange(len(row_names))
-    weights = np.concatenate([costs[worth], np.full(len(row_names), limit)]) + 1  # no weight may be 0
-    entries = np.concatenate([row, everyone]), np.concatenate([column, len(column_names) + everyone])
-    graph = csr_array((weights, entries), shape=(len(row_names), len(column_names) + len(row_names)))
+    row_ids, row = np.unique(rows[is_allowed], return_inverse=True)
+    column_ids, column = np.unique(columns[is_allowed], return_inverse=True)
+
+    # Each row gets an extra column of its own at the cost of the limit. A full matching then always exists,
+    # and the problem stays as sparse as its pairs.
+    all_rows = np.arange(len(row_ids))
+    extra_costs = np.full(len(row_ids), cost_limit)
+    weights = np.concatenate([costs[is_allowed], extra_costs]) + 1  # SciPy ignores pairs of weight 0
+    entries = np.concatenate([row, all_rows]), np.concatenate([column, len(column_ids) + all_rows])
+    graph = csr_array((weights, entries), shape=(len(row_ids), len(column_ids) + len(row_ids)))
     matched_rows, matched_columns = min_weight_full_bipartite_matching(graph)
-    shared = matched_columns < len(column_names)
-    return row_names[matched_rows[shared]], column_names[matched_columns[shared]]
+    is_matched = matched_columns < len(column_ids)
+    return row_ids[matched_rows[is_matched]], column_ids[matched_columns[is_matched]]

@@ -1,38 +1,44 @@
-"""Where tracks were in their last frames, over the ground: what stands still is no mover."""
+"""Ground positions of tracks in their last frames; a track that stands still is no moving object."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-Ways = NDArray[np.float64]
-"""``(n, LENGTH, 2)`` centres x, y in this frame's pixels, newest last; NaN before the track began."""
+PositionHistory = NDArray[np.float64]
+"""Centers x, y ``(n, NUM_FRAMES, 2)`` in the newest frame's pixels, newest last; NaN before the track
+began."""
 
-LENGTH = 20
-YOUNG = 3  # frames in which nothing can be said of a track's speed
-
-
-def begin_ways(centres: NDArray[np.float64]) -> Ways:
-    """Ways of tracks that begin at ``(n, 2)`` centres."""
-    ways = np.full((len(centres), LENGTH, 2), np.nan)
-    ways[:, -1] = centres
-    return ways
+NUM_FRAMES = 20  # frames in a history
+MIN_FRAMES = 3  # frames after a track's first from which its speed is known
 
 
-def carry_ways(ways: Ways, transform: NDArray[np.float64]) -> Ways:
-    """Ways in the axes of a camera that moved by ``(2, 3)`` previous -> current pixels."""
-    return ways @ transform[:, :2].T + transform[:, 2]
+def start_history(centers: NDArray[np.float64]) -> PositionHistory:
+    """Return the histories of tracks that begin at centers ``(n, 2)``."""
+    history = np.full((len(centers), NUM_FRAMES, 2), np.nan)
+    history[:, -1] = centers
+    return history
 
 
-def extend_ways(ways: Ways, centres: NDArray[np.float64]) -> Ways:
-    """Ways with one more frame; the oldest is forgotten."""
-    return np.concatenate([ways[:, 1:], centres[:, None]], axis=1)
+def transform_history(history: PositionHistory, transform: NDArray[np.float64]) -> PositionHistory:
+    """Return the histories in the pixels of the current frame.
+
+    Args:
+        history: histories in the pixels of the previous frame.
+        transform: camera motion ``(2, 3)`` from the previous frame's pixels to the current frame's.
+    """
+    return history @ transform[:, :2].T + transform[:, 2]
 
 
-def is_moving(ways: Ways, least_speed: float) -> NDArray[np.bool_]:
-    """``(n,)`` whether tracks got on by ``least_speed`` pixels a frame since the oldest frame known."""
-    known = np.isfinite(ways[:, :, 0])
-    frames = known.sum(axis=1) - 1
-    oldest = ways[np.arange(len(ways)), known.argmax(axis=1)]
-    distance = np.linalg.norm(ways[:, -1] - oldest, axis=1)
-    return (frames < YOUNG) | (distance >= least_speed * frames)
+def extend_history(history: PositionHistory, centers: NDArray[np.float64]) -> PositionHistory:
+    """Return the histories with the centers ``(n, 2)`` of one more frame, without their oldest frame."""
+    return np.concatenate([history[:, 1:], centers[:, None]], axis=1)
+
+
+def is_moving(history: PositionHistory, min_speed: float) -> NDArray[np.bool_]:
+    """Return whether each track moved on average `min_speed` pixels a frame ``(n,)``; true for new tracks."""
+    is_known = np.isfinite(history[:, :, 0])
+    num_steps = is_known.sum(axis=1) - 1
+    oldest = history[np.arange(len(history)), is_known.argmax(axis=1)]
+    distance = np.linalg.norm(history[:, -1] - oldest, axis=1)
+    return (num_steps < MIN_FRAMES) | (distance >= min_speed * num_steps)

@@ -1,8 +1,8 @@
-"""The life of tracks: ByteTrack's two rounds of matching with GTA's cost.
+"""Life cycle of tracks: ByteTrack's two rounds of matching with GTA's cost.
 
-Detections of high score are matched first, those of low score go to tracks that found none; a new track must
-be seen in two consecutive frames, and one not seen coasts on its prediction until it is found again or
-forgotten.
+Detections of high score are matched first. Detections of low score go to the tracks left over. A new track is
+confirmed by a second detection in the next frame. A track without a detection coasts on its prediction until
+it is detected again or removed.
 """
 
 from __future__ import annotations
@@ -14,33 +14,44 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from spax_ros.association import kalman
-from spax_ros.association.assignment import Indices, assign
-from spax_ros.association.cost import Cost, extended_iou, gta_cost, near_pairs
-from spax_ros.association.position_history import Ways, begin_ways, carry_ways, extend_ways, is_moving
+from spax_ros.association.assignment import Indices, solve_assignment
+from spax_ros.association.cost import CostFunction, compute_extended_iou, compute_gta_cost, find_near_pairs
+from spax_ros.association.position_history import (
+    PositionHistory,
+    extend_history,
+    is_moving,
+    start_history,
+    transform_history,
+)
 from spax_ros.association.tracks import Tracks, TrackState
-from tracking_runtime.boxes import Boxes, as_boxes, centres
+from tracking_runtime.boxes import Boxes, as_boxes, compute_centers
 
-HEIGHT = 3
+HEIGHT_INDEX = 3  # of the height among the Kalman filter's four quantities
+INTERVAL_FRAMES = 9  # frames whose median interval is the frame interval
 
 
 @dataclass(frozen=True)
 class AssociationSettings:
-    """The published values; what they do not have (the last three) is off.
+    """Settings of the association. The defaults are published, with the last three settings off.
 
     Attributes:
-        high_score: detections above it are matched first.
-        low_score: detections below it are ignored.
-        new_score: a detection left over begins a track from here on.
-        first_limit: cost limit of the first round, detections of high score.
-        second_limit: cost limit of the second round, detections of low score.
-        tentative_limit: cost limit for tracks seen once.
-        duplicate_overlap: extended overlap above which a track and a coasting one are the same.
-        buffer: frames that a track coasts.
-        cost: of a track and a detection.
-        certain_score: a detection left over begins a track that is confirmed at once from here on.
-        least_speed: pixels a frame over the ground below which a track is not said to be confirmed.
-        classes_apart: whether tracks and detections of different classes never match. Where they do, a track
-            has the class that it was seen as most, by score.
+        high_score: score above which detections are matched in the first round.
+        low_score: score below which detections are ignored.
+        new_score: score from which an unmatched detection begins a track. Higher delays tracks and avoids
+            false ones.
+        first_limit: cost limit of the first round, for detections of high score.
+        second_limit: cost limit of the second round, for detections of low score.
+        tentative_limit: cost limit for tracks that were detected once.
+        duplicate_overlap: extended IoU above which a detected and a coasting track are one.
+        max_coasting_frames: frames that a track coasts before it is removed. Higher bridges longer occlusions
+            and may switch identities.
+        cost: cost of matching a track with a detection.
+        certain_score: score from which an unmatched detection begins a track that is confirmed at once.
+            Infinity disables it.
+        min_speed: speed over the ground, in pixels a frame, below which a track is not confirmed. 0 disables
+            it.
+        is_class_aware: whether tracks and detections of different classes are never matched. If false, a
+            track has the class of the highest total score.
     """
 
     high_score: float = 0.3
@@ -50,16 +61,29 @@ class AssociationSettings:
     second_limit: float = 0.5
     tentative_limit: float = 0.7
     duplicate_overlap: float = 0.85
-    buffer: int = 20
-    cost: Cost = gta_cost
+    max_coasting_frames: int = 20
+    cost: CostFunction = compute_gta_cost
     certain_score: float = float("inf")
-    least_speed: float = 0.0
-    classes_apart: bool = True
+    min_speed: float = 0.0
+    is_class_aware: bool = True
 
 
 @dataclass(frozen=True)
-class _Table:
-    """All tracks as parallel arrays."""
+class _TrackTable:
+    """All tracks as parallel arrays.
+
+    Attributes:
+        mean: means of the Kalman states.
+        covariance: covariances of the Kalman states.
+        ids: ids ``(n,)``.
+        class_ids: class ids ``(n,)``.
+        class_weights: lead ``(n,)`` of the class over all others in the vote.
+        scores: scores ``(n,)`` of the last detections.
+        states: values ``(n,)`` of `TrackState`, without regard to speed.
+        first_frames: number ``(n,)`` of the frame with the first detection.
+        last_frames: number ``(n,)`` of the frame with the last detection.
+        history: ground positions.
+    """
 
     mean: NDArray[np.float64]
     covariance: NDArray[np.float64]
@@ -70,65 +94,76 @@ class _Table:
     states: NDArray[np.uint8]
     first_frames: NDArray[np.int64]
     last_frames: NDArray[np.int64]
-    ways: Ways
+    history: PositionHistory
 
     @property
-    def beliefs(self) -> kalman.Beliefs:
-        return kalman.Beliefs(self.mean, self.covariance)
+    def kalman_states(self) -> kalman.GaussianStates:
+        return kalman.GaussianStates(self.mean, self.covariance)
 
-    def take(self, index: NDArray[np.bool_] | Indices) -> _Table:
-        return _Table(*(getattr(self, field.name)[index] for field in fields(self)))
+    def select(self, index: NDArray[np.bool_] | Indices) -> _TrackTable:
+        return _TrackTable(*(getattr(self, field.name)[index] for field in fields(self)))
 
-    def join(self, other: _Table) -> _Table:
-        return _Table(
-            *(
-                np.concatenate([getattr(self, field.name), getattr(other, field.name)])
-                for field in fields(self)
-            )
-        )
+    def append(self, other: _TrackTable) -> _TrackTable:
+        columns = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return _TrackTable(*(np.concatenate(pair) for pair in columns))
 
-    def believe(self, index: Indices, beliefs: kalman.Beliefs) -> None:
-        self.mean[index], self.covariance[index] = beliefs.mean, beliefs.covariance
+    def set_kalman_states(self, index: Indices, states: kalman.GaussianStates) -> None:
+        self.mean[index] = states.mean
+        self.covariance[index] = states.covariance
 
-    def vote(self, index: Indices, class_ids: NDArray[np.uint8], scores: NDArray[np.float32]) -> None:
-        """Majority vote in one pass (Boyer and Moore), weighed by scores."""
+    def vote_classes(self, index: Indices, class_ids: NDArray[np.uint8], scores: NDArray[np.float32]) -> None:
+        """Count one vote of each track for a class: Boyer and Moore's majority vote, weighted by score."""
         weights = self.class_weights[index] + np.where(self.class_ids[index] == class_ids, scores, -scores)
         self.class_ids[index] = np.where(weights < 0, class_ids, self.class_ids[index])
         self.class_weights[index] = np.abs(weights)
 
 
 @dataclass(frozen=True)
-class _Detections:
+class _ValidDetections:
+    """Detections of one frame whose boxes are finite and have a size."""
+
     boxes: Boxes
     scores: NDArray[np.float32]
     class_ids: NDArray[np.uint8]
 
-    def take(self, index: NDArray[np.bool_] | Indices) -> _Detections:
-        return _Detections(self.boxes[index], self.scores[index], self.class_ids[index])
+    def select(self, index: NDArray[np.bool_] | Indices) -> _ValidDetections:
+        return _ValidDetections(self.boxes[index], self.scores[index], self.class_ids[index])
 
 
-def _empty_table() -> _Table:
+def _make_empty_table() -> _TrackTable:
     none = np.zeros(0, np.int64)
-    return _Table(
-        np.zeros((0, 4, 2)), np.zeros((0, 4, 2, 2)), none, np.zeros(0, np.uint8), np.zeros(0, np.float32),
-        np.zeros(0, np.float32), np.zeros(0, np.uint8), none, none, begin_ways(np.zeros((0, 2))),
-    )  # fmt: skip
+    return _TrackTable(
+        mean=np.zeros((0, 4, 2)),
+        covariance=np.zeros((0, 4, 2, 2)),
+        ids=none,
+        class_ids=np.zeros(0, np.uint8),
+        class_weights=np.zeros(0, np.float32),
+        scores=np.zeros(0, np.float32),
+        states=np.zeros(0, np.uint8),
+        first_frames=none,
+        last_frames=none,
+        history=start_history(np.zeros((0, 2))),
+    )
 
 
 class GaussianTracker:
-    """Gives detections their identity, frame after frame. Call ``update`` for empty frames too."""
+    """Tracks from the detections of consecutive frames. Call `update` for frames without detections too.
+
+    Args:
+        settings: settings of the association; None: the published ones.
+    """
 
     def __init__(self, settings: AssociationSettings | None = None) -> None:
         self._settings = settings or AssociationSettings()
         self.reset()
 
     def reset(self) -> None:
-        """Forget every track; ids begin anew."""
-        self._table = _empty_table()
+        """Delete all tracks; ids count from 1 again."""
+        self._table = _make_empty_table()
         self._frame = 0
         self._next_id = 1
         self._stamp_ns: int | None = None
-        self._intervals_ns: deque[int] = deque(maxlen=9)
+        self._intervals_ns: deque[int] = deque(maxlen=INTERVAL_FRAMES)
 
     def update(
         self,
@@ -138,138 +173,166 @@ class GaussianTracker:
         stamp_ns: int | None = None,
         camera_motion: NDArray[np.float64] | None = None,
     ) -> Tracks:
-        """Tracks after a frame.
+        """Match the detections of one frame with the tracks and return all tracks.
 
         Args:
-            boxes: ``(n, 4)`` x, y, width, height in pixels; those without size or not finite are ignored.
-            scores: ``(n,)`` 0..1.
-            class_ids: ``(n,)``, by default all the same.
-            stamp_ns: of the frame; without it frames are a second apart and none is ever missing. Where the
-                interval shows that frames were dropped, tracks move on by as many.
-            camera_motion: ``(2, 3)`` from the previous frame's pixels to this one's.
+            boxes: boxes ``(n, 4)``: x, y, width, height in pixels. Boxes without size or with values that are
+                not finite are ignored.
+            scores: scores ``(n,)``, 0 to 1.
+            class_ids: class ids ``(n,)``; None: all 0.
+            stamp_ns: time stamp of the frame in nanoseconds. Tracks are predicted over frames that are
+                missing by the stamps. None: no frame is missing, and frames are one second apart.
+            camera_motion: transform ``(2, 3)`` from the previous frame's pixels to this frame's; None: none.
         """
         self._frame += 1
-        detections = self._usable(boxes, scores, class_ids)
-        self._move_on(self._elapsed_frames(stamp_ns), camera_motion)
-        self._match(detections)
-        self._forget()
-        return self._tracks()
+        detections = self._select_valid(boxes, scores, class_ids)
+        self._predict(self._update_interval(stamp_ns), camera_motion)
+        self._match_detections(detections)
+        self._remove_tracks()
+        return self._make_tracks()
 
     @staticmethod
-    def _usable(boxes: ArrayLike, scores: ArrayLike, class_ids: ArrayLike | None) -> _Detections:
+    def _select_valid(boxes: ArrayLike, scores: ArrayLike, class_ids: ArrayLike | None) -> _ValidDetections:
         box_array = as_boxes(boxes)
         score_array = np.asarray(scores, np.float32).reshape(-1)
         classes = np.zeros(len(box_array)) if class_ids is None else class_ids
-        good = np.flatnonzero(np.isfinite(box_array).all(axis=1) & (box_array[:, 2:] > 0).all(axis=1))
-        return _Detections(box_array, score_array, np.asarray(classes, np.uint8).reshape(-1)).take(good)
+        valid = np.flatnonzero(np.isfinite(box_array).all(axis=1) & (box_array[:, 2:] > 0).all(axis=1))
+        return _ValidDetections(box_array, score_array, np.asarray(classes, np.uint8).reshape(-1)).select(
+            valid
+        )
 
-    def _elapsed_frames(self, stamp_ns: int | None) -> int:
+    def _update_interval(self, stamp_ns: int | None) -> int:
+        """Update the frame interval; return the frames since the previous one, at least 1."""
         if stamp_ns is None:
             return 1
         previous, self._stamp_ns = self._stamp_ns, stamp_ns
         if previous is None or stamp_ns <= previous:
             return 1
         self._intervals_ns.append(stamp_ns - previous)
-        usual = np.median(self._intervals_ns)
-        return int(np.clip(round((stamp_ns - previous) / usual), 1, self._settings.buffer))
+        interval_ns = np.median(self._intervals_ns)
+        return int(np.clip(round((stamp_ns - previous) / interval_ns), 1, self._settings.max_coasting_frames))
 
-    def _move_on(self, frames: int, camera_motion: NDArray[np.float64] | None) -> None:
+    def _predict(self, num_frames: int, camera_motion: NDArray[np.float64] | None) -> None:
+        """Predict the confirmed and coasting tracks, after compensation of the camera's motion."""
         table = self._table
         if camera_motion is not None:
-            everyone = np.arange(len(table.ids))
-            table.believe(everyone, kalman.carry(table.beliefs, camera_motion))
-            table.ways[:] = carry_ways(table.ways, camera_motion)
-        pool = np.flatnonzero(table.states != TrackState.TENTATIVE)
+            all_tracks = np.arange(len(table.ids))
+            table.set_kalman_states(
+                all_tracks, kalman.apply_camera_motion(table.kalman_states, camera_motion)
+            )
+            table.history[:] = transform_history(table.history, camera_motion)
+        predicted = np.flatnonzero(table.states != TrackState.TENTATIVE)
         coasting = np.flatnonzero(table.states == TrackState.COASTING)
-        for _ in range(frames):
-            table.mean[coasting, HEIGHT, 1] = 0
-            table.believe(pool, kalman.predict(table.take(pool).beliefs))
+        for _ in range(num_frames):
+            table.mean[coasting, HEIGHT_INDEX, 1] = 0
+            table.set_kalman_states(predicted, kalman.predict(table.select(predicted).kalman_states))
 
-    def _match(self, detections: _Detections) -> None:
+    def _match_detections(self, detections: _ValidDetections) -> None:
         settings, table = self._settings, self._table
-        high = detections.take(detections.scores > settings.high_score)
-        low = detections.take(
+        high = detections.select(detections.scores > settings.high_score)
+        low = detections.select(
             (detections.scores > settings.low_score) & (detections.scores < settings.high_score)
         )
-        pool = np.flatnonzero(table.states != TrackState.TENTATIVE)
+        established = np.flatnonzero(table.states != TrackState.TENTATIVE)
         tentative = np.flatnonzero(table.states == TrackState.TENTATIVE)
 
-        seen, left = self._round(pool, high, settings.first_limit)
-        unseen = np.setdiff1d(pool, seen)
-        missing = unseen[table.states[unseen] == TrackState.CONFIRMED]
-        table.states[seen] = TrackState.CONFIRMED
-        seen, _ = self._round(missing, low, settings.second_limit)
-        table.states[np.setdiff1d(missing, seen)] = TrackState.COASTING
+        # Step 1: detections of high score with confirmed and coasting tracks.
+        matched, unmatched_detections = self._match_round(established, high, settings.first_limit)
+        unmatched = np.setdiff1d(established, matched)
+        missed = unmatched[table.states[unmatched] == TrackState.CONFIRMED]
+        table.states[matched] = TrackState.CONFIRMED
 
-        high = high.take(left)
-        seen, left = self._round(tentative, high, settings.tentative_limit)
-        table.states[seen] = TrackState.CONFIRMED
-        kept = np.ones(len(table.ids), bool)
-        kept[np.setdiff1d(tentative, seen)] = False
-        old = table.take(kept)
-        old.ways[:] = extend_ways(old.ways, centres(old.beliefs.boxes()))
-        self._table = old.join(self._begin(high.take(left)))
+        # Step 2: detections of low score with the confirmed tracks left over.
+        matched, _ = self._match_round(missed, low, settings.second_limit)
+        table.states[np.setdiff1d(missed, matched)] = TrackState.COASTING
 
-    def _round(self, tracks: Indices, detections: _Detections, limit: float) -> tuple[Indices, Indices]:
-        """Match and correct these tracks; which were seen, and which detections are left over."""
-        table = self._table.take(tracks)
-        track_boxes = table.beliefs.boxes()
-        rows, columns = near_pairs(track_boxes, detections.boxes)
-        if self._settings.classes_apart:
-            same = table.class_ids[rows] == detections.class_ids[columns]
-            rows, columns = rows[same], columns[same]
+        # Step 3: the remaining detections of high score with tentative tracks; the others are removed.
+        high = high.select(unmatched_detections)
+        matched, unmatched_detections = self._match_round(tentative, high, settings.tentative_limit)
+        table.states[matched] = TrackState.CONFIRMED
+        is_kept = np.ones(len(table.ids), bool)
+        is_kept[np.setdiff1d(tentative, matched)] = False
+
+        # Step 4: new tracks.
+        kept = table.select(is_kept)
+        kept.history[:] = extend_history(kept.history, compute_centers(kept.kalman_states.to_boxes()))
+        self._table = kept.append(self._start_tracks(high.select(unmatched_detections)))
+
+    def _match_round(
+        self, tracks: Indices, detections: _ValidDetections, cost_limit: float
+    ) -> tuple[Indices, Indices]:
+        """Match and update these tracks; return the matched tracks and the unmatched detections."""
+        table = self._table.select(tracks)
+        track_boxes = table.kalman_states.to_boxes()
+        rows, columns = find_near_pairs(track_boxes, detections.boxes)
+        if self._settings.is_class_aware:
+            is_same_class = table.class_ids[rows] == detections.class_ids[columns]
+            rows, columns = rows[is_same_class], columns[is_same_class]
         costs = self._settings.cost(track_boxes[rows], detections.boxes[columns], detections.scores[columns])
-        rows, columns = assign(rows, columns, costs, limit)
-        seen = tracks[rows]
-        self._table.believe(seen, kalman.correct(table.take(rows).beliefs, detections.boxes[columns]))
-        self._table.vote(seen, detections.class_ids[columns], detections.scores[columns])
-        self._table.scores[seen] = detections.scores[columns]
-        self._table.last_frames[seen] = self._frame
-        return seen, np.setdiff1d(np.arange(len(detections.scores)), columns)
+        rows, columns = solve_assignment(rows, columns, costs, cost_limit)
+        matched = tracks[rows]
+        self._table.set_kalman_states(
+            matched, kalman.update(table.select(rows).kalman_states, detections.boxes[columns])
+        )
+        self._table.vote_classes(matched, detections.class_ids[columns], detections.scores[columns])
+        self._table.scores[matched] = detections.scores[columns]
+        self._table.last_frames[matched] = self._frame
+        return matched, np.setdiff1d(np.arange(len(detections.scores)), columns)
 
-    def _begin(self, detections: _Detections) -> _Table:
-        new = detections.take(detections.scores >= self._settings.new_score)
-        count = len(new.scores)
-        beliefs = kalman.begin(new.boxes)
-        ids = np.arange(self._next_id, self._next_id + count)
-        self._next_id += count
-        certain = (new.scores >= self._settings.certain_score) | (self._frame == 1)
-        states = np.where(certain, TrackState.CONFIRMED, TrackState.TENTATIVE).astype(np.uint8)
-        frames = np.full(count, self._frame)
-        return _Table(
-            beliefs.mean, beliefs.covariance, ids, new.class_ids, new.scores.copy(), new.scores, states,
-            frames, frames.copy(), begin_ways(centres(new.boxes)),
-        )  # fmt: skip
+    def _start_tracks(self, detections: _ValidDetections) -> _TrackTable:
+        new = detections.select(detections.scores >= self._settings.new_score)
+        num_new = len(new.scores)
+        kalman_states = kalman.initiate(new.boxes)
+        ids = np.arange(self._next_id, self._next_id + num_new)
+        self._next_id += num_new
+        is_confirmed = (new.scores >= self._settings.certain_score) | (self._frame == 1)
+        states = np.where(is_confirmed, TrackState.CONFIRMED, TrackState.TENTATIVE).astype(np.uint8)
+        frames = np.full(num_new, self._frame)
+        return _TrackTable(
+            mean=kalman_states.mean,
+            covariance=kalman_states.covariance,
+            ids=ids,
+            class_ids=new.class_ids,
+            class_weights=new.scores.copy(),
+            scores=new.scores,
+            states=states,
+            first_frames=frames,
+            last_frames=frames.copy(),
+            history=start_history(compute_centers(new.boxes)),
+        )
 
-    def _forget(self) -> None:
+    def _remove_tracks(self) -> None:
+        """Remove the tracks that coasted too long, and the younger of two tracks of one object."""
         table = self._table
-        table = table.take(self._frame - table.last_frames <= self._settings.buffer + 1)
-        boxes = table.beliefs.boxes()
+        table = table.select(self._frame - table.last_frames <= self._settings.max_coasting_frames + 1)
+        boxes = table.kalman_states.to_boxes()
         coasting = np.flatnonzero(table.states == TrackState.COASTING)
-        present = np.flatnonzero(table.states != TrackState.COASTING)
-        rows, columns = near_pairs(boxes[present], boxes[coasting])
-        rows, columns = present[rows], coasting[columns]
-        same = extended_iou(boxes[rows], boxes[columns]) > self._settings.duplicate_overlap
-        if self._settings.classes_apart:
-            same &= table.class_ids[rows] == table.class_ids[columns]
-        rows, columns = rows[same], columns[same]
-        seen_for = table.last_frames - table.first_frames
-        present_is_older = seen_for[rows] > seen_for[columns]
-        kept = np.ones(len(table.ids), bool)
-        kept[columns[present_is_older]] = False
-        kept[rows[~present_is_older]] = False
-        self._table = table.take(kept)
+        detected = np.flatnonzero(table.states != TrackState.COASTING)
+        rows, columns = find_near_pairs(boxes[detected], boxes[coasting])
+        rows, columns = detected[rows], coasting[columns]
+        is_duplicate = compute_extended_iou(boxes[rows], boxes[columns]) > self._settings.duplicate_overlap
+        if self._settings.is_class_aware:
+            is_duplicate &= table.class_ids[rows] == table.class_ids[columns]
+        rows, columns = rows[is_duplicate], columns[is_duplicate]
+        lifetime = table.last_frames - table.first_frames
+        is_detected_older = lifetime[rows] > lifetime[columns]
+        is_kept = np.ones(len(table.ids), bool)
+        is_kept[columns[is_detected_older]] = False
+        is_kept[rows[~is_detected_older]] = False
+        self._table = table.select(is_kept)
 
-    def _tracks(self) -> Tracks:
+    def _make_tracks(self) -> Tracks:
         table = self._table
         frames_per_second = 1e9 / float(np.median(self._intervals_ns)) if self._intervals_ns else 1.0
-        still = (table.states == TrackState.CONFIRMED) & ~is_moving(table.ways, self._settings.least_speed)
+        is_still = (table.states == TrackState.CONFIRMED) & ~is_moving(
+            table.history, self._settings.min_speed
+        )
         return Tracks(
             ids=table.ids,
             class_ids=table.class_ids.copy(),
             scores=table.scores.copy(),
-            boxes=table.beliefs.boxes(),
+            boxes=table.kalman_states.to_boxes(),
             velocities=table.mean[:, :2, 1] * frames_per_second,
-            states=np.where(still, TrackState.TENTATIVE, table.states).astype(np.uint8),
+            states=np.where(is_still, TrackState.TENTATIVE, table.states).astype(np.uint8),
             ages=(self._frame - table.first_frames).astype(np.int32),
         )

@@ -1,4 +1,4 @@
-"""What association gives: tracks as parallel arrays."""
+"""Result of association: tracks as parallel arrays."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from tracking_runtime.boxes import Boxes, clip_to_image
 
 
 class TrackState(IntEnum):
-    """Values as in TrackArray.msg.
+    """State of a track, with the values of TrackArray.msg.
 
-    TENTATIVE is seen once so far, or seen and not known to move; COASTING is not seen in this frame.
+    TENTATIVE: detected once so far, or not known to move. CONFIRMED: detected in this frame and moving.
+    COASTING: not detected in this frame.
     """
 
     TENTATIVE = 1
@@ -27,13 +28,13 @@ class Tracks:
     """Every track after one frame, as parallel arrays.
 
     Attributes:
-        ids: ``(n,)`` from 1, in the order in which the tracks began.
-        class_ids: ``(n,)``.
-        scores: ``(n,)`` of the last detection, 0..1.
-        boxes: ``(n, 4)`` x, y, width, height in pixels of this frame, filtered.
-        velocities: ``(n, 2)`` pixels per second over the ground, in this frame's axes.
-        states: ``(n,)`` of TrackState.
-        ages: ``(n,)`` frames since the track began.
+        ids: ids ``(n,)`` from 1, in the order in which the tracks began.
+        class_ids: class ids ``(n,)``.
+        scores: scores ``(n,)`` of the tracks' last detections, 0 to 1.
+        boxes: filtered boxes ``(n, 4)``: x, y, width, height in pixels of this frame.
+        velocities: velocities over the ground ``(n, 2)`` in pixels per second, in this frame's axes.
+        states: values ``(n,)`` of `TrackState`.
+        ages: frames ``(n,)`` since the track began.
     """
 
     ids: NDArray[np.int64]
@@ -47,8 +48,8 @@ class Tracks:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def within(self, width: int, height: int) -> Tracks:
-        """The tracks of which anything is inside an image, and their boxes as far as they are inside."""
-        cut = replace(self, boxes=clip_to_image(self.boxes, width, height))
-        inside = (cut.boxes[:, 2:] > 0).all(axis=1)
-        return Tracks(*(getattr(cut, field.name)[inside] for field in fields(cut)))
+    def clip_to_image(self, width: int, height: int) -> Tracks:
+        """Return the tracks that reach into the image, with their boxes clipped to it."""
+        clipped = replace(self, boxes=clip_to_image(self.boxes, width, height))
+        is_inside = (clipped.boxes[:, 2:] > 0).all(axis=1)
+        return Tracks(*(getattr(clipped, field.name)[is_inside] for field in fields(clipped)))

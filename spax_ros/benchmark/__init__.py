@@ -1,1 +1,1 @@
-"""``rstrack bench satellite``: what each part of SPAX is worth, on the same clips."""
+"""`rstrack bench satellite` and `bench sparsity`: SPAX with one part exchanged at a time."""

@@ -1,4 +1,4 @@
-"""Moving object detection as it is done without learning: differences of registered frames."""
+"""Moving object detection without learning: frame differencing and background subtraction."""
 
 from __future__ import annotations
 
@@ -9,104 +9,129 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
-from spax_ros.decoding import Detections, no_detections
-from spax_ros.motion.background import IDENTITY, GrayImage, compose
-from spax_ros.motion.mask import register
-from spax_ros.preprocessing import as_uint8, brightness
+from spax_ros.decoding import Detections, make_empty_detections
+from spax_ros.motion.background import IDENTITY, GrayImage, compose_transforms
+from spax_ros.motion.registration import register_frames
+from spax_ros.preprocessing import to_gray, to_uint8
 
-SMALLEST_AREA, LARGEST_AREA = 6, 4000  # in pixels, of what is taken for an object
-SURE = 0.9  # the score of every detection: these methods have none
-DEVIATIONS = 4.0  # of a difference, above its mean, from which it is motion
-GAP = 3  # frames between the two that are compared
-ASSOCIATION = AssociationSettings(least_speed=0.2, classes_apart=False)
+MIN_AREA_PX = 6  # smallest area of an object
+MAX_AREA_PX = 4000  # largest area of an object
+DETECTION_SCORE = 0.9  # score of every detection; the methods compute none
+MOTION_DEVIATIONS = 4.0  # standard deviations above the mean from which a difference is motion
+FRAME_GAP = 3  # frames between two compared frames, and warm-up frames of the background model
+ASSOCIATION = AssociationSettings(min_speed=0.2, is_class_aware=False)
 
 
-class MovingPixels(Protocol):
-    """Says which pixels moved."""
+class MotionDetector(Protocol):
+    """Detector of moving pixels in a sequence of frames."""
 
     def __call__(self, gray: GrayImage, camera_motion: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """``(height, width)`` 255 where something moved; motion is from the last frame's pixels to these."""
+        """Return a mask of the moving pixels of the next frame, (H, W): 255 for motion, else 0.
+
+        Args:
+            gray: the frame, (H, W).
+            camera_motion: transform from pixels of the last frame to pixels of this one, (2, 3).
+        """
 
 
 class FrameDifference:
-    """What differs from the frames before, both from the last but two and from the last but five."""
+    """Motion detector that compares a frame with both the third and the sixth frame before."""
 
     def __init__(self) -> None:
-        self._earlier: list[tuple[GrayImage, NDArray[np.float64]]] = []
+        self._earlier_frames: list[tuple[GrayImage, NDArray[np.float64]]] = []
 
     def __call__(self, gray: GrayImage, camera_motion: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """See :class:`MovingPixels`."""
-        self._earlier = [(image, compose(camera_motion, motion)) for image, motion in self._earlier]
-        compared = self._earlier[-GAP::-GAP][:2]
-        self._earlier = [*self._earlier, (gray, IDENTITY)][-2 * GAP :]
-        if not compared:
+        """Return a mask of the moving pixels of the next frame. See `MotionDetector`."""
+        # Step 1: update the transforms from the earlier frames to this frame.
+        self._earlier_frames = [
+            (image, compose_transforms(camera_motion, transform)) for image, transform in self._earlier_frames
+        ]
+        compared_frames = self._earlier_frames[-FRAME_GAP::-FRAME_GAP][:2]
+        self._earlier_frames = [*self._earlier_frames, (gray, IDENTITY)][-2 * FRAME_GAP :]
+        if not compared_frames:
             return np.zeros(gray.shape, np.uint8)
+
+        # Step 2: compute the differences from the registered earlier frames.
         size = gray.shape[::-1]
         differences = [
             cv2.absdiff(
-                gray, cv2.warpAffine(image, motion, size, dst=gray.copy(), borderMode=cv2.BORDER_TRANSPARENT)
+                gray,
+                cv2.warpAffine(image, transform, size, dst=gray.copy(), borderMode=cv2.BORDER_TRANSPARENT),
             )
-            for image, motion in compared
+            for image, transform in compared_frames
         ]
-        least = np.minimum.reduce(differences)
-        least = cv2.GaussianBlur(least, (3, 3), 0)
-        return (least > least.mean() + DEVIATIONS * least.std()).astype(np.uint8) * 255
+
+        # Step 3: keep the pixels that differ from all of them by more than the noise.
+        difference = cv2.GaussianBlur(np.minimum.reduce(differences), (3, 3), 0)
+        threshold = difference.mean() + MOTION_DEVIATIONS * difference.std()
+        return (difference > threshold).astype(np.uint8) * 255
 
 
 class MixtureOfGaussians:
-    """OpenCV's MOG2 over frames in the axes of the first one."""
+    """Motion detector by OpenCV's MOG2, over frames registered to the first one."""
 
     def __init__(self) -> None:
         self._model = cv2.createBackgroundSubtractorMOG2(history=60, varThreshold=25, detectShadows=False)
         self._to_first = IDENTITY
-        self._frames = 0
+        self._num_frames = 0
 
     def __call__(self, gray: GrayImage, camera_motion: NDArray[np.float64]) -> NDArray[np.uint8]:
-        """See :class:`MovingPixels`."""
-        self._to_first = compose(self._to_first, _inverse(camera_motion))
+        """Return a mask of the moving pixels of the next frame. See `MotionDetector`."""
+        self._to_first = compose_transforms(self._to_first, _invert_transform(camera_motion))
         size = gray.shape[::-1]
-        seen = cv2.warpAffine(np.ones_like(gray), self._to_first, size)
-        aligned = cv2.warpAffine(gray, self._to_first, size, borderMode=cv2.BORDER_REPLICATE)
-        moving = self._model.apply(aligned) * seen
-        self._frames += 1
-        if self._frames <= GAP:
+        is_covered = cv2.warpAffine(np.ones_like(gray), self._to_first, size)
+        registered = cv2.warpAffine(gray, self._to_first, size, borderMode=cv2.BORDER_REPLICATE)
+        motion_mask = self._model.apply(registered) * is_covered
+        self._num_frames += 1
+        if self._num_frames <= FRAME_GAP:
             return np.zeros(gray.shape, np.uint8)
-        back = _inverse(self._to_first)
-        return np.asarray(cv2.warpAffine(moving, back, size, flags=cv2.INTER_NEAREST), np.uint8)
+        from_first = _invert_transform(self._to_first)
+        return np.asarray(cv2.warpAffine(motion_mask, from_first, size, flags=cv2.INTER_NEAREST), np.uint8)
 
 
 class ClassicalTracker:
-    """Moving pixels, cleaned and grouped, followed as SPAX's detections are."""
+    """Tracker of regions of moving pixels, with the association of SPAX.
 
-    def __init__(self, moving: MovingPixels, settings: AssociationSettings = ASSOCIATION) -> None:
-        self._moving = moving
+    Args:
+        detect_motion: detector of the moving pixels.
+        settings: settings of the association.
+    """
+
+    def __init__(self, detect_motion: MotionDetector, settings: AssociationSettings = ASSOCIATION) -> None:
+        self._detect_motion = detect_motion
         self._association = GaussianTracker(settings)
-        self._previous: GrayImage | None = None
+        self._previous_image: GrayImage | None = None
 
     def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
-        """Every track after this frame, as of ``SpaxTracker.track``."""
-        gray = brightness(as_uint8(image))
-        motion = IDENTITY if self._previous is None else register(self._previous, gray)
-        self._previous = gray
-        found = grouped(self._moving(gray, motion))
-        tracks = self._association.update(
-            found.boxes, found.scores, found.class_ids, stamp_ns, camera_motion=motion
+        """Return all tracks after the next frame. See `SpaxTracker.track`."""
+        gray = to_gray(to_uint8(image))
+        camera_motion = (
+            IDENTITY if self._previous_image is None else register_frames(self._previous_image, gray)
         )
-        return tracks.within(gray.shape[1], gray.shape[0])
+        self._previous_image = gray
+        detections = find_regions(self._detect_motion(gray, camera_motion))
+        tracks = self._association.update(
+            detections.boxes,
+            detections.scores,
+            detections.class_ids,
+            stamp_ns,
+            camera_motion=camera_motion,
+        )
+        return tracks.clip_to_image(gray.shape[1], gray.shape[0])
 
 
-def grouped(moving: NDArray[np.uint8]) -> Detections:
-    """The connected regions of a mask that have an object's size."""
-    closed = cv2.morphologyEx(moving, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    clean = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
-    _, _, regions, _ = cv2.connectedComponentsWithStats(clean, connectivity=8)
+def find_regions(motion_mask: NDArray[np.uint8]) -> Detections:
+    """Return the connected regions of a motion mask that have the size of an object, as detections."""
+    closed = cv2.morphologyEx(motion_mask, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    opened = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    _, _, regions, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
     areas = regions[1:, cv2.CC_STAT_AREA]
-    kept = regions[1:][(areas >= SMALLEST_AREA) & (areas <= LARGEST_AREA)]
-    if not len(kept):
-        return no_detections()
-    scores = np.full(len(kept), SURE, np.float32)
-    return Detections(kept[:, :4].astype(np.float64), scores, np.zeros(len(kept), np.uint8))
+    objects = regions[1:][(areas >= MIN_AREA_PX) & (areas <= MAX_AREA_PX)]
+    if not len(objects):
+        return make_empty_detections()
+    scores = np.full(len(objects), DETECTION_SCORE, np.float32)
+    return Detections(objects[:, :4].astype(np.float64), scores, np.zeros(len(objects), np.uint8))
 
 
-def _inverse(transform: NDArray[np.float64]) -> NDArray[np.float64]:
+def _invert_transform(transform: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(cv2.invertAffineTransform(transform), np.float64)

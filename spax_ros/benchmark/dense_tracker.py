@@ -1,4 +1,4 @@
-"""The same network on whole images, to see what the active pixels save and cost."""
+"""SPAX with the same network on whole images, for comparison with active pixels."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from spax_ros.decoding import Detections
 from spax_ros.motion.mask import NEVER_HALVED, MotionSettings
-from spax_ros.network.grid import DenseGrid, shift_at
-from spax_ros.network.memory import memory_of
-from spax_ros.network.network import SpaxNetwork, Step
-from spax_ros.tracker import SpaxTracker, TrackerSettings
-from spax_ros.weights import SpaxModel
+from spax_ros.network.grid import DenseGrid, compute_center_shift
+from spax_ros.network.memory import make_memory
+from spax_ros.network.network import SpaxNetwork, StepOutput
+from spax_ros.tracker import NetworkDetections, SpaxTracker, TrackerSettings
+from spax_ros.weights import LoadedModel
 
 
 class DenseTracker(SpaxTracker):
-    """Tracks with every pixel computed.
+    """SPAX's tracker with a network that computes every pixel.
 
     Args:
-        model: as of ``SpaxTracker``.
-        masked: whether what is inactive counts as zero, as it does on active pixels.
+        model: model of SPAX.
+        is_masked: whether inactive pixels count as zero, so that the results equal those on active pixels.
     """
 
-    def __init__(self, model: SpaxModel, *, masked: bool) -> None:
-        everywhere = MotionSettings(halved_side_px=NEVER_HALVED)
-        super().__init__(model, TrackerSettings() if masked else TrackerSettings(motion=everywhere))
-        self._masked = masked
+    def __init__(self, model: LoadedModel, *, is_masked: bool) -> None:
+        full_resolution = MotionSettings(min_halved_side_px=NEVER_HALVED)
+        super().__init__(model, TrackerSettings() if is_masked else TrackerSettings(motion=full_resolution))
+        self._is_masked = is_masked
 
     def reset(self) -> None:
-        """Forget everything seen; the next frame may have another size."""
+        """Reset all state. The next frame may have another size."""
         super().reset()
-        self._memory = memory_of(self.model.network)
+        self._memory = make_memory(self.model.network)
 
     @torch.inference_mode()
     def _detect(
@@ -43,60 +43,79 @@ class DenseTracker(SpaxTracker):
         residual: NDArray[np.float32],
         mask: NDArray[np.bool_],
         transform: NDArray[np.float64],
-    ) -> Detections:
+    ) -> NetworkDetections:
         network, settings = self.model.network, self._settings
         height, width = mask.shape
-        multiple = network.config.multiple
-        below, right = -height % multiple, -width % multiple
-        channels = self.model.inputs.channels(image, residual, np.arange(mask.size))
+
+        # Step 1: pad the image to a size that the network accepts.
+        multiple = network.config.size_multiple
+        bottom_padding = -height % multiple
+        right_padding = -width % multiple
+        channels = self.model.pixel_encoder.encode_pixels(image, residual, np.arange(mask.size))
         x = torch.from_numpy(channels.reshape(1, height, width, -1)).permute(0, 3, 1, 2)
-        frame = F.pad(x, (0, right, 0, below))
-        active = F.pad(torch.from_numpy(mask)[None], (0, right, 0, below))
-        grid = DenseGrid.masked(active, network.config.levels)
-        if not self._masked:
-            grid, active, self.active_share = DenseGrid(grid.shape), torch.ones_like(active), 1.0
+        padding = (0, right_padding, 0, bottom_padding)
+        frame = F.pad(x, padding)
+        active = F.pad(torch.from_numpy(mask)[None], padding)
+        grid = DenseGrid.masked(active, network.config.num_levels)
+        if not self._is_masked:
+            grid = DenseGrid(grid.shape)
+            active = torch.ones_like(active)
+
+        # Step 2: run the network, count its operations and decode the detections.
         with FlopCounterMode(display=False) as counter:
             step = self._memory.step(
                 lambda _, shift: frame.roll((-int(shift[0, 0]), -int(shift[0, 1])), (2, 3)),
                 grid,
-                shift_at(transform, height, width)[None],
+                compute_center_shift(transform, height, width)[None],
             )
-            found = decode_dense(
+            detections = decode_dense(
                 network,
                 step,
                 grid,
                 active[0],
-                most=settings.most_detections,
-                least_score=settings.least_score,
+                max_peaks=settings.max_detections,
+                min_score=settings.min_score,
             )
-        self.operations = counter.get_total_flops() // 2
-        self._heat = (step.state.mask[0, 0] * active[0]).numpy()[:height, :width]
-        return found
+        return NetworkDetections(
+            detections=detections,
+            heat_map=(step.state.mask[0, 0] * active[0]).numpy()[:height, :width],
+            operations=counter.get_total_flops() // 2,
+            active_fraction=np.count_nonzero(mask) / mask.size if self._is_masked else 1.0,
+        )
 
 
 def decode_dense(
-    network: SpaxNetwork, step: Step, grid: DenseGrid, active: Tensor, *, most: int, least_score: float
+    network: SpaxNetwork,
+    step: StepOutput,
+    grid: DenseGrid,
+    active: Tensor,
+    *,
+    max_peaks: int,
+    min_score: float,
 ) -> Detections:
-    """As ``spax_ros.decoding.best_peaks``, of whole images: heads at every pixel, peaks at those active.
+    """Decode the detections of a whole image. Counterpart of `find_peaks` and `decode_peaks` of `decoding`.
+
+    The heads run on every pixel. Only active pixels can be peaks.
 
     Args:
-        network: what made the step.
-        step: of one image.
-        grid: its pixels.
-        active: ``(H, W)`` bool.
-        most: peaks kept at most.
-        least_score: below which nothing is a peak.
+        network: network that computed the step.
+        step: output of the network for one image.
+        grid: pixels of the image.
+        active: mask of the active pixels, (H, W), bool.
+        max_peaks: largest number of detections.
+        min_score: lowest score of a detection, 0..1.
     """
     heat, sizes, offsets = (network.head(name)(step.features, grid)[0] for name in ("hm", "wh", "reg"))
     scores, classes = (torch.sigmoid(heat) * active).max(dim=0)
-    around = F.max_pool2d(scores[None, None], 3, 1, 1)[0, 0]
-    rows, columns = torch.nonzero((scores >= around) & (scores >= least_score) & active, as_tuple=True)
-    best = torch.argsort(scores[rows, columns], descending=True, stable=True)[:most]
+    neighborhood_max = F.max_pool2d(scores[None, None], 3, 1, 1)[0, 0]
+    is_peak = (scores >= neighborhood_max) & (scores >= min_score) & active
+    rows, columns = torch.nonzero(is_peak, as_tuple=True)
+    best = torch.argsort(scores[rows, columns], descending=True, stable=True)[:max_peaks]
     rows, columns = rows[best], columns[best]
-    size = sizes[:, rows, columns].T.double().numpy().clip(min=1.0)
-    centre = torch.stack([columns, rows], dim=1).numpy() + offsets[:, rows, columns].T.double().numpy()
+    box_sizes = sizes[:, rows, columns].T.double().numpy().clip(min=1.0)
+    centers = torch.stack([columns, rows], dim=1).numpy() + offsets[:, rows, columns].T.double().numpy()
     return Detections(
-        boxes=np.concatenate([centre - size / 2, size], axis=1),
+        boxes=np.concatenate([centers - box_sizes / 2, box_sizes], axis=1),
         scores=scores[rows, columns].numpy(),
         class_ids=classes[rows, columns].numpy().astype(np.uint8),
     )

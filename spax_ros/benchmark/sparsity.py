@@ -1,7 +1,7 @@
-"""What active pixels save: networks with random weights on whole images and on active pixels, same engine.
+"""Operations and time saved by active pixels: networks on whole images and on active pixels, same engine.
 
-Time and operations do not depend on the weights, so that every published variant can be measured.
-Both carry their state, and neither computes the displacement head, which tracking does not use.
+Time and operations do not depend on the weights. Every published variant is measured with random weights.
+Both networks carry their state, and neither computes the displacement head, which tracking does not use.
 """
 
 from __future__ import annotations
@@ -22,205 +22,267 @@ from rich.table import Table
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from spax_ros.benchmark.cost_line import fit_cost_line
 from spax_ros.benchmark.dense_tracker import decode_dense
-from spax_ros.decoding import MOST_PEAKS, best_peaks, peaks_to_detections
+from spax_ros.decoding import MAX_PEAKS, decode_peaks, find_peaks
 from spax_ros.motion.published_mask import SATMTB, SATVIDEODT
 from spax_ros.network.config import VARIANTS
 from spax_ros.network.grid import DenseGrid
 from spax_ros.network.network import SpaxNetwork
-from spax_ros.tracker import packed_grid
-from tracking_runtime.reports.plots import PALETTE, plot_style
-from tracking_runtime.system_info import this_machine
+from spax_ros.tracker import make_sparse_grid
+from tracking_runtime.reports.plots import PALETTE, use_plot_style
+from tracking_runtime.system_info import describe_machine
 
-SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
-"""Of the pixels that are active, for the time against active pixels."""
+ACTIVE_FRACTIONS = (0.01, 0.02, 0.05, 0.1, 0.2)
+"""Fractions of active pixels at which the time is measured."""
 
-CLAIMS = {"satvideodt": (0.884, 2.7), "satmtb": (0.932, 3.1)}
-"""Published for SPAX-Base: share of the operations saved, and times as fast as dense, by data set."""
+PUBLISHED_SAVINGS = {"satvideodt": (0.884, 2.7), "satmtb": (0.932, 3.1)}
+"""Published savings of SPAX-Base by data set: fraction of the operations saved, and speed-up."""
 
-_LEAST_SCORE = 0.1
+_MIN_SCORE = 0.1  # lowest score of a detection
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Of one frame: pairs of a multiplication and an addition, and the median time."""
+class NetworkCost:
+    """Cost of one frame.
+
+    Attributes:
+        operations: multiply-accumulate operations of the network.
+        milliseconds: median time.
+    """
 
     operations: int
     milliseconds: float
 
 
 @dataclass(frozen=True)
-class Saving:
-    """A variant on whole images and on active pixels.
+class SparsitySaving:
+    """Costs of a network on whole images and on active pixels.
 
     Attributes:
-        variant: of ``spax_ros.network.config.VARIANTS``.
-        size: side of the image in pixels.
-        active_share: share of the pixels that are active.
-        dense: on whole images.
-        packed: on active pixels, tables included.
+        variant: name in `spax_ros.network.config.VARIANTS`.
+        size: side length of the image in pixels.
+        active_share: fraction of active pixels, 0..1.
+        dense: cost on whole images.
+        packed: cost on active pixels, with their gather tables.
     """
 
     variant: str
     size: int
     active_share: float
-    dense: Cost
-    packed: Cost
+    dense: NetworkCost
+    packed: NetworkCost
 
     @property
-    def saved(self) -> float:
-        """Share of the operations that active pixels save."""
+    def saved_fraction(self) -> float:
+        """Fraction of the operations that active pixels save."""
         return 1 - self.packed.operations / self.dense.operations
 
     @property
     def speedup(self) -> float:
-        """How many times as fast active pixels are."""
+        """Ratio of the time on whole images to the time on active pixels."""
         return self.dense.milliseconds / self.packed.milliseconds
 
 
 @dataclass(frozen=True)
-class Point:
-    """The packed network's time at a number of active pixels of an image of some size."""
+class TimePoint:
+    """Time of a frame on active pixels.
+
+    Attributes:
+        size: width of the image in pixels.
+        active_pixels: number of active pixels.
+        milliseconds: median time.
+    """
 
     size: int
     active_pixels: int
     milliseconds: float
 
 
-def published_mask(size: int, share: float, radius: int, seed: int = 0) -> NDArray[np.bool_]:
-    """``(size, size)`` squares around points, as the published mask has them around movers, to a share."""
+def make_square_mask(size: int, active_fraction: float, radius: int, seed: int = 0) -> NDArray[np.bool_]:
+    """Return a random mask of squares, as the published motion mask has around moving objects.
+
+    Args:
+        size: side length of the mask in pixels.
+        active_fraction: fraction of active pixels to reach, 0..1.
+        radius: half of the squares' side length in pixels.
+        seed: random seed.
+
+    Returns:
+        Mask of the active pixels, (size, size).
+    """
     rng = np.random.default_rng(seed)
-    side = 2 * radius + 1
+    side_px = 2 * radius + 1
     mask = np.zeros((size, size), np.uint8)
-    while mask.mean() < share:
+    while mask.mean() < active_fraction:
         x, y = (int(value) for value in rng.integers(0, size, 2))
-        cv2.rectangle(mask, (x - radius, y - radius), (x - radius + side - 1, y - radius + side - 1), 1, -1)
+        cv2.rectangle(
+            mask, (x - radius, y - radius), (x - radius + side_px - 1, y - radius + side_px - 1), 1, -1
+        )
     return mask.astype(bool)
 
 
-def random_network(variant: str) -> SpaxNetwork:
-    """A variant with random weights, ready for inference."""
+def make_random_network(variant: str) -> SpaxNetwork:
+    """Return a variant with random weights, ready for inference."""
     torch.manual_seed(0)
     return SpaxNetwork(VARIANTS[variant]).requires_grad_(False).fold()
 
 
-def packed_cost(network: SpaxNetwork, mask: NDArray[np.bool_], repeats: int = 5) -> Cost:
-    """A frame on the active pixels of a mask, its state that of the frame before."""
-    still = np.zeros((1, 2), np.int64)
-    grid = packed_grid(mask, network.config)
-    x = torch.zeros(grid.rows(0), network.config.input_channels)
+def measure_sparse(network: SpaxNetwork, mask: NDArray[np.bool_], num_repeats: int = 5) -> NetworkCost:
+    """Measure the cost of a frame on active pixels, with the state of a previous frame.
+
+    Args:
+        network: network to measure.
+        mask: mask of the active pixels, (H, W).
+        num_repeats: number of measured frames.
+    """
+    no_shift = np.zeros((1, 2), np.int64)
+    grid = make_sparse_grid(mask, network.config)
+    x = torch.zeros(grid.num_rows(0), network.config.input_channels)
     operations = [0]
 
-    def frame() -> None:
-        grid = packed_grid(mask, network.config)
-        step = network.step(x, grid, state.at(grid, still))
-        peaks = best_peaks(network, step.features, grid, grid.levels[0].active, MOST_PEAKS)
-        peaks_to_detections(peaks, grid, _LEAST_SCORE)
+    def run_frame() -> None:
+        grid = make_sparse_grid(mask, network.config)
+        step = network.step(x, grid, state.warp_to(grid, no_shift))
+        peaks = find_peaks(network, step.features, grid, grid.levels[0].active, MAX_PEAKS)
+        decode_peaks(peaks, grid, _MIN_SCORE)
         operations[0] = grid.operations
 
     with torch.inference_mode():
         state = network.step(x, grid, None).state
-        milliseconds = _median_time(frame, repeats, warm_up=1)
-    return Cost(operations[0], milliseconds)
+        milliseconds = _measure_median_ms(run_frame, num_repeats, num_warm_up=1)
+    return NetworkCost(operations[0], milliseconds)
 
 
-def dense_cost(network: SpaxNetwork, size: int, repeats: int = 2) -> Cost:
-    """A frame on every pixel of an image, its state that of the frame before."""
+def measure_dense(network: SpaxNetwork, size: int, num_repeats: int = 2) -> NetworkCost:
+    """Measure the cost of a frame on a whole image, with the state of a previous frame.
+
+    Args:
+        network: network to measure.
+        size: side length of the image in pixels.
+        num_repeats: number of measured frames.
+    """
     x: Tensor = torch.zeros(1, network.config.input_channels, size, size)
     grid = DenseGrid((1, size, size))
-    everywhere = torch.ones(size, size, dtype=torch.bool)
+    all_pixels = torch.ones(size, size, dtype=torch.bool)
     with torch.inference_mode():
         state = network.step(x, grid, None).state
 
-        def frame() -> None:
+        def run_frame() -> None:
             step = network.step(x, grid, state)
-            decode_dense(network, step, grid, everywhere, most=MOST_PEAKS, least_score=_LEAST_SCORE)
+            decode_dense(network, step, grid, all_pixels, max_peaks=MAX_PEAKS, min_score=_MIN_SCORE)
 
         with FlopCounterMode(display=False) as counter:
-            frame()
-        return Cost(counter.get_total_flops() // 2, _median_time(frame, repeats, warm_up=0))
-
-
-def measure(variant: str, size: int, share: float) -> Saving:
-    """Both costs of a variant at the same share of active pixels."""
-    network = random_network(variant)
-    radius = SATMTB.radius if "satmtb" in variant else SATVIDEODT.radius
-    mask = published_mask(size, share, radius)
-    return Saving(variant, size, float(mask.mean()), dense_cost(network, size), packed_cost(network, mask))
-
-
-def growth(variant: str, size: int) -> Iterator[Point]:
-    """Time against active pixels, at ``SHARES`` of an image and as many pixels of one of twice its area."""
-    network = random_network(variant)
-    for share in SHARES:
-        small = published_mask(size, share, SATVIDEODT.radius)
-        large = np.zeros((size, 2 * size), bool)
-        large[:, size // 2 : size // 2 + size] = small
-        for mask in (small, large):
-            yield Point(mask.shape[1], int(mask.sum()), packed_cost(network, mask).milliseconds)
-
-
-def table(savings: Sequence[Saving]) -> Table:
-    """One line for each variant; in brackets what was published."""
-    title = "Whole images and active pixels (published)"
-    lines = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    lines.add_column("", no_wrap=True)
-    for column in ("pixels", "GMAC", "saved", "ms", "times as fast"):
-        lines.add_column(column, justify="right", no_wrap=True)
-    for each in savings:
-        claim = CLAIMS.get(each.variant.rpartition("_")[2])
-        dense, packed = each.dense, each.packed
-        lines.add_row(
-            each.variant,
-            f"{each.active_share:.1%} of {each.size}^2",
-            f"{dense.operations / 1e9:.1f} > {packed.operations / 1e9:.2f}",
-            f"{each.saved:.1%}" + (f" ({claim[0]:.1%})" if claim else ""),
-            f"{dense.milliseconds:.0f} > {packed.milliseconds:.0f}",
-            f"{each.speedup:.1f}" + (f" ({claim[1]:.1f})" if claim else ""),
+            run_frame()
+        return NetworkCost(
+            counter.get_total_flops() // 2, _measure_median_ms(run_frame, num_repeats, num_warm_up=0)
         )
-    return lines
 
 
-def line(points: Sequence[Point]) -> tuple[float, float]:
-    """Milliseconds for no active pixel, and for each."""
-    slope, constant = np.polyfit(
-        [point.active_pixels for point in points], [point.milliseconds for point in points], 1
+def measure_saving(variant: str, size: int, active_fraction: float) -> SparsitySaving:
+    """Measure a variant on whole images and on active pixels.
+
+    Args:
+        variant: name in `spax_ros.network.config.VARIANTS`.
+        size: side length of the image in pixels.
+        active_fraction: fraction of active pixels, 0..1.
+    """
+    network = make_random_network(variant)
+    radius = SATMTB.radius if "satmtb" in variant else SATVIDEODT.radius
+    mask = make_square_mask(size, active_fraction, radius)
+    return SparsitySaving(
+        variant, size, float(mask.mean()), measure_dense(network, size), measure_sparse(network, mask)
     )
-    return float(constant), float(slope)
 
 
-def write(folder: Path, savings: Sequence[Saving], points: Sequence[Point]) -> None:
-    """Write ``sparsity.json``, and where growth was measured ``sparsity.png``."""
+def measure_growth(variant: str, size: int) -> Iterator[TimePoint]:
+    """Measure the time by active pixels, in an image and in one of twice its area.
+
+    Args:
+        variant: name in `spax_ros.network.config.VARIANTS`.
+        size: side length of the small image in pixels.
+    """
+    network = make_random_network(variant)
+    for active_fraction in ACTIVE_FRACTIONS:
+        square_mask = make_square_mask(size, active_fraction, SATVIDEODT.radius)
+        wide_mask = np.zeros((size, 2 * size), bool)
+        wide_mask[:, size // 2 : size // 2 + size] = square_mask
+        for mask in (square_mask, wide_mask):
+            yield TimePoint(mask.shape[1], int(mask.sum()), measure_sparse(network, mask).milliseconds)
+
+
+def make_table(savings: Sequence[SparsitySaving]) -> Table:
+    """Return a table with one row per variant. The published values are in parentheses."""
+    title = "Whole images and active pixels (published)"
+    table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", no_wrap=True)
+    for column in ("pixels", "GMAC", "saved", "ms", "speed-up"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for saving in savings:
+        published = PUBLISHED_SAVINGS.get(saving.variant.rpartition("_")[2])
+        dense = saving.dense
+        packed = saving.packed
+        table.add_row(
+            saving.variant,
+            f"{saving.active_share:.1%} of {saving.size}^2",
+            f"{dense.operations / 1e9:.1f} > {packed.operations / 1e9:.2f}",
+            f"{saving.saved_fraction:.1%}" + (f" ({published[0]:.1%})" if published else ""),
+            f"{dense.milliseconds:.0f} > {packed.milliseconds:.0f}",
+            f"{saving.speedup:.1f}" + (f" ({published[1]:.1f})" if published else ""),
+        )
+    return table
+
+
+def fit_line(points: Sequence[TimePoint]) -> tuple[float, float]:
+    """Return the milliseconds without active pixels and the milliseconds per active pixel."""
+    return fit_cost_line([point.active_pixels for point in points], [point.milliseconds for point in points])
+
+
+def write_report(folder: Path, savings: Sequence[SparsitySaving], points: Sequence[TimePoint]) -> None:
+    """Write `sparsity.json`, and `sparsity.png` if there are points.
+
+    Args:
+        folder: folder of the report, created if missing.
+        savings: savings by variant.
+        points: times by active pixels; empty if not measured.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     content = {
-        "machine": asdict(this_machine()),
-        "savings": [{**asdict(each), "saved": each.saved, "times_as_fast": each.speedup} for each in savings],
+        "machine": asdict(describe_machine()),
+        "savings": [
+            {**asdict(saving), "saved": saving.saved_fraction, "times_as_fast": saving.speedup}
+            for saving in savings
+        ],
         "growth": [asdict(point) for point in points],
     }
     (folder / "sparsity.json").write_text(json.dumps(content, indent=2) + "\n")
-    if not points:
-        return
-    with plot_style("#222222"):
+    if points:
+        _draw_growth(folder / "sparsity.png", points)
+
+
+def _draw_growth(path: Path, points: Sequence[TimePoint]) -> None:
+    """Draw the time over the number of active pixels, with a line per image size."""
+    with use_plot_style("#222222"):
         figure = Figure(figsize=(5.5, 4.2), layout="constrained")
         axes = figure.subplots()
-        for number, width in enumerate(sorted({point.size for point in points})):
-            at = [point for point in points if point.size == width]
-            constant, slope = line(at)
-            pixels = [point.active_pixels for point in at]
+        for color, width in zip(PALETTE, sorted({point.size for point in points}), strict=False):
+            size_points = [point for point in points if point.size == width]
+            constant, slope = fit_line(size_points)
+            pixels = [point.active_pixels for point in size_points]
             label = f"{width} px wide: {constant:.0f} ms + {1000 * slope:.2f} ms / 1000 px"
-            axes.plot(pixels, [point.milliseconds for point in at], "o", color=PALETTE[number], label=label)
-            ends = np.array([0, max(pixels)])
-            axes.plot(ends, constant + slope * ends, color=PALETTE[number])
-        axes.set(xlabel="active pixels", ylabel="milliseconds a frame", title="Cost follows what moves")
+            axes.plot(pixels, [point.milliseconds for point in size_points], "o", color=color, label=label)
+            line_x = np.array([0, max(pixels)])
+            axes.plot(line_x, constant + slope * line_x, color=color)
+        axes.set(xlabel="active pixels", ylabel="milliseconds per frame", title="Time by active pixels")
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper left")
-        figure.savefig(folder / "sparsity.png", dpi=120)
+        figure.savefig(path, dpi=120)
 
 
-def _median_time(frame: Callable[[], None], repeats: int, warm_up: int) -> float:
-    times = []
-    for _ in range(warm_up + repeats):
-        begin = time.perf_counter_ns()
-        frame()
-        times.append((time.perf_counter_ns() - begin) / 1e6)
-    return float(np.median(times[warm_up:]))
+def _measure_median_ms(run_frame: Callable[[], None], num_repeats: int, num_warm_up: int) -> float:
+    times_ms = []
+    for _ in range(num_warm_up + num_repeats):
+        start_ns = time.perf_counter_ns()
+        run_frame()
+        times_ms.append((time.perf_counter_ns() - start_ns) / 1e6)
+    return float(np.median(times_ms[num_warm_up:]))

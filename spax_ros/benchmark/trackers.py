@@ -1,4 +1,4 @@
-"""Who runs over the clips: the same tracker with one part exchanged."""
+"""Trackers that the benchmark compares: SPAX with one part exchanged at a time."""
 
 from __future__ import annotations
 
@@ -10,79 +10,87 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, Tracks
-from spax_ros.association.cost import iou_cost, scored_iou_cost
+from spax_ros.association.cost import compute_iou_cost, compute_scored_iou_cost
 from spax_ros.benchmark.classical import ClassicalTracker, FrameDifference, MixtureOfGaussians
 from spax_ros.benchmark.dense_tracker import DenseTracker
-from spax_ros.tracker import SpaxTracker, TrackerSettings
-from spax_ros.weights import SpaxModel
+from spax_ros.tracker import SpaxTracker, TrackerSettings, TrackingResult
+from spax_ros.weights import LoadedModel
 
-REFERENCE = "SPAX"
+REFERENCE = "SPAX"  # name of the tracker without an exchanged part
 
 
-class Tracker(Protocol):
-    """Makes tracks of frames."""
+class ImageTracker(Protocol):
+    """Tracker of all moving objects."""
 
-    def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks:
-        """Every track after this frame."""
+    def track(self, image: NDArray[Any], stamp_ns: int) -> Tracks | TrackingResult:
+        """Return the tracks of the next frame, alone or as a part of the result."""
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A tracker to measure.
+class BenchmarkTracker:
+    """A tracker that takes part in the benchmark.
 
     Attributes:
-        name: in tables and plots.
-        exchanged: which part of ``REFERENCE`` is another here.
-        start: a fresh tracker, for each clip.
+        name: name of the tracker in tables and plots.
+        exchanged: part of the reference that is exchanged: `execution`, `memory`, `association` or
+            `detector`; empty for the reference.
+        make_tracker: factory, called once per clip.
     """
 
     name: str
     exchanged: str
-    start: Callable[[], Tracker]
+    make_tracker: Callable[[], ImageTracker]
 
 
-def association_contenders() -> dict[str, AssociationSettings]:
-    """How the same detections are associated, by name: costs with the limits that belong to them.
+def make_association_settings() -> dict[str, AssociationSettings]:
+    """Return the settings of the compared associations by name: costs with matching limits.
 
-    SORT is as published (overlaps from 0.3, forgotten after a frame, one round), but for our compensation of
-    the platform's motion; SORT's cost has our life cycle.
+    "SORT" is as published (IoU from 0.3, one round, tracks removed after one missed frame), with SPAX's
+    compensation of the camera motion added. "SORT's cost" keeps the track management of SPAX.
     """
-    ours = TrackerSettings().association
+    default = TrackerSettings().association
     return {
         "GTA as published": AssociationSettings(),
-        "ByteTrack's cost": replace(ours, cost=scored_iou_cost, first_limit=0.8),
+        "ByteTrack's cost": replace(default, cost=compute_scored_iou_cost, first_limit=0.8),
         "SORT": replace(
-            ours,
-            cost=iou_cost,
+            default,
+            cost=compute_iou_cost,
             first_limit=0.7,
             tentative_limit=0.7,
-            buffer=1,
-            low_score=ours.high_score,
-            new_score=ours.high_score,
+            max_coasting_frames=1,
+            low_score=default.high_score,
+            new_score=default.high_score,
             certain_score=float("inf"),
         ),
-        "SORT's cost": replace(ours, cost=iou_cost, first_limit=0.9, low_score=ours.high_score),
+        "SORT's cost": replace(default, cost=compute_iou_cost, first_limit=0.9, low_score=default.high_score),
     }
 
 
-def contenders(model: SpaxModel) -> list[Contender]:
-    """Everyone who sees the frames; the first is ``REFERENCE``."""
-    carried = model.network.config.memory == "carried"
-    other = with_memory(model, "window" if carried else "carried")
+def make_benchmark_trackers(model: LoadedModel) -> list[BenchmarkTracker]:
+    """Return the trackers that run over the frames. The first is the reference."""
+    is_carried = model.network.config.memory == "carried"
+    other_memory_model = replace_memory(model, "window" if is_carried else "carried")
     return [
-        Contender(REFERENCE, "", lambda: SpaxTracker(model)),
-        Contender("masked dense network", "execution", lambda: DenseTracker(model, masked=True)),
-        Contender("whole dense network", "execution", lambda: DenseTracker(model, masked=False)),
-        Contender(
-            "window, as published" if carried else "carried state", "memory", lambda: SpaxTracker(other)
+        BenchmarkTracker(REFERENCE, "", lambda: SpaxTracker(model)),
+        BenchmarkTracker("masked dense network", "execution", lambda: DenseTracker(model, is_masked=True)),
+        BenchmarkTracker("whole dense network", "execution", lambda: DenseTracker(model, is_masked=False)),
+        BenchmarkTracker(
+            "window, as published" if is_carried else "carried state",
+            "memory",
+            lambda: SpaxTracker(other_memory_model),
         ),
-        Contender("frame differencing", "detector", lambda: ClassicalTracker(FrameDifference())),
-        Contender("MOG2", "detector", lambda: ClassicalTracker(MixtureOfGaussians())),
+        BenchmarkTracker("frame differencing", "detector", lambda: ClassicalTracker(FrameDifference())),
+        BenchmarkTracker("MOG2", "detector", lambda: ClassicalTracker(MixtureOfGaussians())),
     ]
 
 
-def with_memory(model: SpaxModel, memory: str) -> SpaxModel:
-    """A model of the same weights that remembers in another way."""
+def replace_memory(model: LoadedModel, memory_kind: str) -> LoadedModel:
+    """Return a model with the same weights and another kind of memory.
+
+    Args:
+        model: model of SPAX.
+        memory_kind: `carried` (recurrent state) or `window` (several frames in each step).
+    """
     network = copy.copy(model.network)
-    network.config = replace(network.config, memory=memory)  # type: ignore[arg-type]
+    network.config = replace(network.config, memory=memory_kind)  # type: ignore[arg-type]
     return replace(model, network=network)

@@ -1,4 +1,4 @@
-"""What stands still under a moving platform: the median of earlier frames, at the newest one's pixels."""
+"""Background under a moving camera: the median of earlier frames, in the newest frame's pixels."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ GrayImage = NDArray[Any]
 Transform = NDArray[np.float64]  # (2, 3) from the pixels of one frame to those of another
 
 IDENTITY: Transform = np.eye(2, 3)
-SAMPLES = 7
-_STRIP_ROWS = 64
+NUM_SAMPLES = 7  # frames whose median is the background
+_STRIP_ROWS = 64  # rows whose intermediate values fit into the processor's cache
 
-# Exchanges after which the middle of seven values is their median (Devillard, "Fast median search", 1998).
+# Exchanges after which the middle one of seven values is their median (Devillard, "Fast median search",
+# 1998).
 _MEDIAN_OF_7 = (
     (0, 5),
     (0, 3),
@@ -34,13 +35,13 @@ _MEDIAN_OF_7 = (
 )
 
 
-def compose(second: Transform, first: Transform) -> Transform:
-    """The transform that does ``first`` and then ``second``."""
+def compose_transforms(second: Transform, first: Transform) -> Transform:
+    """Return the transform that applies `first`, then `second`."""
     return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
 
 
-def median_of_seven(images: list[GrayImage]) -> GrayImage:
-    """The median of seven images by pixel; in strips, so that all values in between stay in the cache."""
+def compute_median_of_seven(images: list[GrayImage]) -> GrayImage:
+    """Return the median of seven images in each pixel."""
     median = np.empty_like(images[0])
     for top in range(0, len(median), _STRIP_ROWS):
         values = [image[top : top + _STRIP_ROWS] for image in images]
@@ -51,95 +52,104 @@ def median_of_seven(images: list[GrayImage]) -> GrayImage:
 
 
 @dataclass(frozen=True)
-class _View:
-    """An image, how many frames ago it was the newest, and the way from its pixels to the newest frame's."""
+class _Sample:
+    """An earlier frame.
+
+    Attributes:
+        image: image of the frame.
+        age: frames since this one was the newest.
+        to_newest: transform from this frame's pixels to the newest frame's.
+    """
 
     image: GrayImage
     age: int
     to_newest: Transform
 
-    def moved(self, transform: Transform) -> _View:
-        return replace(self, age=self.age + 1, to_newest=compose(transform, self.to_newest))
+    def advance(self, transform: Transform) -> _Sample:
+        return replace(self, age=self.age + 1, to_newest=compose_transforms(transform, self.to_newest))
 
-    def warped_onto(self, gray: GrayImage) -> GrayImage:
-        """What of the newest frame it shows; the newest frame itself elsewhere."""
+    def warp_onto(self, gray: GrayImage) -> GrayImage:
+        """Return the sample in the newest frame's pixels, with `gray` where the sample does not reach."""
         height, width = gray.shape
         return cv2.warpAffine(
             self.image, self.to_newest, (width, height), dst=gray.copy(),
             flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT,
         )  # fmt: skip
 
-    def seen_at(self, x: NDArray[np.float32], y: NDArray[np.float32], otherwise: GrayImage) -> GrayImage:
-        """Its values at places of the newest frame; those given otherwise where it does not show them."""
+    def sample_at(self, x: NDArray[np.float32], y: NDArray[np.float32], fallback: GrayImage) -> GrayImage:
+        """Return the values at positions of the newest frame, `fallback` where the sample does not reach."""
         (a, b, right), (c, d, down) = cv2.invertAffineTransform(self.to_newest).astype(np.float32)
         return cv2.remap(
             self.image, a * x + b * y + right, c * x + d * y + down, cv2.INTER_LINEAR,
-            dst=otherwise.copy(), borderMode=cv2.BORDER_TRANSPARENT,
+            dst=fallback.copy(), borderMode=cv2.BORDER_TRANSPARENT,
         )  # fmt: skip
 
 
 class Background:
-    """Seven frames spread over a window, and their median.
+    """Median of seven frames spread over a window.
 
-    While there are fewer than seven, every frame is one of them; then each ``window / 7``-th takes the place
-    of one that is too old or stands closest to its neighbours. Only then is the median made anew: in between,
-    it is moved on with the platform, a seventh of the work.
+    The first seven frames are all samples. Later, one frame in ``window / 7`` replaces the sample that is too
+    old or closest in time to its neighbors. The median is computed only then. In between the last median is
+    warped with the camera's motion, which takes a seventh of the time.
 
     Args:
-        window: frames after which one is too old.
+        window: age in frames above which a sample is replaced first.
     """
 
     def __init__(self, window: int) -> None:
-        self._window, self._spacing = window, max(1, round(window / SAMPLES))
-        self._samples: list[_View] = []
-        self._median: _View | None = None
+        self._window = window
+        self._spacing = max(1, round(window / NUM_SAMPLES))
+        self._samples: list[_Sample] = []
+        self._median: _Sample | None = None
 
-    def clear(self) -> None:
-        """Forget every frame."""
-        self._samples, self._median = [], None
+    def reset(self) -> None:
+        """Delete all samples."""
+        self._samples = []
+        self._median = None
 
-    def move_on(self, transform: Transform) -> None:
-        """A new frame is there; ``transform`` takes the last one's pixels to its."""
-        self._samples = [sample.moved(transform) for sample in self._samples]
-        self._median = self._median and self._median.moved(transform)
+    def advance(self, transform: Transform) -> None:
+        """Begin a frame; `transform` leads from the previous frame's pixels to its."""
+        self._samples = [sample.advance(transform) for sample in self._samples]
+        self._median = self._median and self._median.advance(transform)
 
-    def at(self, gray: GrayImage) -> GrayImage:
-        """The background of the newest frame; the frame itself where nothing else was seen so far."""
+    def estimate(self, gray: GrayImage) -> GrayImage:
+        """Return the background of the newest frame, and the frame itself where no sample reaches."""
         if not self._samples:
             return gray
         if self._median is None:
-            median = self._median_of([sample.warped_onto(gray) for sample in self._samples])
-            self._median = _View(median, 0, IDENTITY)
+            median = self._compute_median([sample.warp_onto(gray) for sample in self._samples])
+            self._median = _Sample(median, 0, IDENTITY)
             return self._median.image
-        return self._median.warped_onto(gray)
+        return self._median.warp_onto(gray)
 
-    def at_places(self, x: NDArray[np.float32], y: NDArray[np.float32], newest: GrayImage) -> GrayImage:
-        """The background at some places of the newest frame alone, from every sample, by what is there now.
+    def estimate_at(self, x: NDArray[np.float32], y: NDArray[np.float32], newest: GrayImage) -> GrayImage:
+        """Return the median of all samples at some positions of the newest frame.
 
         Args:
-            x: of the places, with two axes.
-            y: like it.
-            newest: the frame's values there.
+            x: columns of the positions, an array with two axes.
+            y: rows of the positions, of the same shape.
+            newest: values of the newest frame there.
         """
         if not self._samples:
             return newest
-        return self._median_of([sample.seen_at(x, y, newest) for sample in self._samples])
+        return self._compute_median([sample.sample_at(x, y, newest) for sample in self._samples])
 
     @staticmethod
-    def _median_of(aligned: list[GrayImage]) -> GrayImage:
-        """The median of up to seven images, spread evenly over seven where there are fewer."""
-        chosen = np.linspace(0, len(aligned) - 1, SAMPLES).round().astype(int)
-        return median_of_seven([aligned[index] for index in chosen])
+    def _compute_median(aligned_images: list[GrayImage]) -> GrayImage:
+        """Return the median of up to seven images; fewer are repeated evenly."""
+        chosen = np.linspace(0, len(aligned_images) - 1, NUM_SAMPLES).round().astype(int)
+        return compute_median_of_seven([aligned_images[index] for index in chosen])
 
-    def take_in(self, gray: GrayImage) -> None:
-        """Let the newest frame count from the next one on, if it is its turn."""
-        if len(self._samples) == SAMPLES:
+    def add_frame(self, gray: GrayImage) -> None:
+        """Make the newest frame a sample if one is due."""
+        if len(self._samples) == NUM_SAMPLES:
             if self._samples[-1].age < self._spacing:
                 return
-            del self._samples[self._superfluous()]
-        self._samples.append(_View(gray, 0, IDENTITY))
+            del self._samples[self._find_replaced_sample()]
+        self._samples.append(_Sample(gray, 0, IDENTITY))
         self._median = None
 
-    def _superfluous(self) -> int:
+    def _find_replaced_sample(self) -> int:
+        """Return the index of the sample that is too old, or closest in time to its neighbors."""
         ages = np.array([sample.age for sample in self._samples])
         return 0 if ages[0] > self._window else 1 + int(np.argmin(ages[:-2] - ages[2:]))

@@ -1,4 +1,4 @@
-"""How much a frame differs from its background, in units of the difference's own noise."""
+"""Contrast of a frame: its difference from the background in units of the local noise."""
 
 from __future__ import annotations
 
@@ -13,173 +13,196 @@ from numpy.typing import NDArray
 from spax_ros.motion.background import GrayImage
 
 FloatImage = NDArray[np.float32]
-BackgroundAt = Callable[[FloatImage, FloatImage, GrayImage], GrayImage]
-"""As ``spax_ros.motion.background.Background.at_places``."""
+BackgroundSampler = Callable[[FloatImage, FloatImage, GrayImage], GrayImage]
+"""Function with the arguments and result of `spax_ros.motion.background.Background.estimate_at`."""
 
-CELLS_AT_ONCE = 4096  # of which the difference is taken; OpenCV takes no more than 32767
+MAX_CELLS_PER_CALL = 4096  # OpenCV takes images of at most 32767 rows
 
-_BLOCKS = 5  # on the side of a square that a pixel is weighed against
-_NEIGHBOURS = np.ones((3, 3), np.uint8)
-_HALO = 2  # pixels around a cell that its contrast depends on
+_BLOCKS_PER_WINDOW = 5  # blocks per side of the window of the local noise
+_NEIGHBORHOOD = np.ones((3, 3), np.uint8)
+_HALO_PX = 2  # pixels around a cell that its contrast depends on
+_SIGMA_OF_MEDIAN = 1.4826  # standard deviation of a normal distribution, in median absolute deviations
+_MIN_NOISE = 1.0  # gray levels
+_MAX_DEVIATION = 4  # in units of the image's noise; larger distances are motion, not noise
+_DEVIATION_FACTOR = np.float32(1.25)  # standard deviation of a normal distribution, in mean deviations
 
 
 @dataclass(frozen=True)
-class Scratch:
-    """Images to be written over for every frame: fresh ones would be paged in each time."""
+class ScratchBuffers:
+    """Images that every frame overwrites. Fresh memory would be paged in for each frame."""
 
     floats: tuple[FloatImage, FloatImage]
     grays: tuple[GrayImage, GrayImage]
 
     @classmethod
-    def like(cls, gray: GrayImage) -> Scratch:
-        """Of an image's size."""
+    def for_image(cls, gray: GrayImage) -> ScratchBuffers:
+        """Allocate buffers of an image's size."""
         floats = np.empty(gray.shape, np.float32), np.empty(gray.shape, np.float32)
         return cls(floats, (np.empty_like(gray), np.empty_like(gray)))
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What a pixel's difference is weighed against, in square blocks, and what noise there is in all.
+class LocalNoise:
+    """Local statistics of the difference between a frame and its background, in square blocks.
 
     Attributes:
-        change: ``(rows, columns)`` mean difference around the middle of each block, in levels of brightness.
-        unrest: ``(rows, columns)`` how much is usual there.
-        noise: of the image as a whole.
+        mean_difference: mean difference around each block's center ``(rows, columns)``, in gray levels.
+        local_deviation: noise around each block's center ``(rows, columns)``, in gray levels.
+        image_noise: noise of the whole image, in gray levels.
     """
 
-    change: FloatImage
-    unrest: FloatImage
-    noise: float
+    mean_difference: FloatImage
+    local_deviation: FloatImage
+    image_noise: float
 
 
-def contrast(
-    gray: GrayImage, background: GrayImage, side: int, edge_tolerance_px: float, scratch: Scratch, smooth: int
-) -> tuple[FloatImage, Surroundings]:
-    """The difference without what changes slowly across the image (clouds, shadows, light).
+def compute_contrast(
+    gray: GrayImage,
+    background: GrayImage,
+    window_px: int,
+    edge_tolerance_px: float,
+    scratch: ScratchBuffers,
+    smoothing_px: int,
+) -> tuple[FloatImage, LocalNoise]:
+    """Return the contrast without slow changes across the image (clouds, shadows, light), and the noise.
 
     Args:
-        gray: ``(height, width)``.
-        background: like it.
-        side: of the square whose mean change and unrest a pixel is weighed against.
-        edge_tolerance_px: registration error that an edge is forgiven.
-        scratch: of the image's size.
-        smooth: side of the square over which the difference is a mean.
+        gray: frame ``(height, width)``.
+        background: background of the frame, ``(height, width)``.
+        window_px: side of the square that mean difference and local noise are taken from.
+        edge_tolerance_px: registration error that is tolerated at edges. Higher suppresses more of them.
+        scratch: buffers of the frame's size.
+        smoothing_px: side of the square over which the difference is averaged.
     """
     size = gray.shape[::-1]
-    one, two = scratch.floats
-    cv2.subtract(gray, background, dst=one, dtype=cv2.CV_32F)
-    difference = cv2.blur(one, (smooth, smooth), dst=two)
-    change = block_means(difference, side)
-    around = cv2.resize(change, size, dst=one, interpolation=cv2.INTER_LINEAR)
-    distance = cv2.absdiff(difference, around, dst=two)
-    noise = max(1.0, 1.4826 * float(np.median(_sampled(distance))))
-    _, calm = cv2.threshold(distance, 4 * noise, 0, cv2.THRESH_TRUNC, dst=one)
-    unrest = np.maximum(np.float32(1.25) * block_means(calm, side), np.float32(noise))
-    unit = cv2.resize(unrest, size, dst=one, interpolation=cv2.INTER_LINEAR)
-    edges = _edges(background, *scratch.grays)
+    buffer_a, buffer_b = scratch.floats
+
+    # Step 1: the difference from the background, relative to its local mean.
+    cv2.subtract(gray, background, dst=buffer_a, dtype=cv2.CV_32F)
+    difference = cv2.blur(buffer_a, (smoothing_px, smoothing_px), dst=buffer_b)
+    mean_difference = compute_block_means(difference, window_px)
+    local_mean = cv2.resize(mean_difference, size, dst=buffer_a, interpolation=cv2.INTER_LINEAR)
+    distance = cv2.absdiff(difference, local_mean, dst=buffer_b)
+
+    # Step 2: its noise in the whole image and locally.
+    image_noise = max(_MIN_NOISE, _SIGMA_OF_MEDIAN * float(np.median(_subsample(distance))))
+    _, truncated = cv2.threshold(distance, _MAX_DEVIATION * image_noise, 0, cv2.THRESH_TRUNC, dst=buffer_a)
+    local_deviation = np.maximum(
+        _DEVIATION_FACTOR * compute_block_means(truncated, window_px), np.float32(image_noise)
+    )
+
+    # Step 3: the difference in units of local noise plus tolerated edges.
+    unit = cv2.resize(local_deviation, size, dst=buffer_a, interpolation=cv2.INTER_LINEAR)
+    edges = _compute_edges(background, *scratch.grays)
     cv2.addWeighted(unit, 1, edges, edge_tolerance_px, 0, dst=unit, dtype=cv2.CV_32F)
-    return np.asarray(cv2.divide(distance, unit), np.float32), Surroundings(change, unrest, noise)
+    contrast = np.asarray(cv2.divide(distance, unit), np.float32)
+    return contrast, LocalNoise(mean_difference, local_deviation, image_noise)
 
 
-class CloseUp:
-    """The contrast of a frame in those of its square cells that are looked at, 0 elsewhere.
+class FullResolutionContrast:
+    """Contrast of a frame in the square cells that were evaluated, 0 in all others.
 
     Args:
-        gray: ``(height, width)``.
-        background_at: of the frame.
-        surroundings: of the frame, perhaps from a smaller one.
+        gray: frame ``(height, width)``.
+        sample_background: function that returns the background at positions of the frame.
+        local_noise: local noise of the frame, at any resolution.
         cell_px: side of a cell.
-        edge_tolerance_px: registration error that an edge is forgiven.
+        edge_tolerance_px: registration error that is tolerated at edges.
 
     Attributes:
-        maxima: ``(rows, columns)`` float32, the largest in each cell.
+        maxima: highest contrast in each cell, ``(rows, columns)`` float32.
     """
 
     def __init__(
         self,
         gray: GrayImage,
-        background_at: BackgroundAt,
-        surroundings: Surroundings,
+        sample_background: BackgroundSampler,
+        local_noise: LocalNoise,
         *,
         cell_px: int,
         edge_tolerance_px: float,
     ) -> None:
-        self._gray, self._background_at, self._surroundings = gray, background_at, surroundings
-        self._cell_px, self._edge_tolerance_px = cell_px, edge_tolerance_px
+        self._gray = gray
+        self._sample_background = sample_background
+        self._local_noise = local_noise
+        self._cell_px = cell_px
+        self._edge_tolerance_px = edge_tolerance_px
         rows, columns = (-(-side // cell_px) for side in gray.shape)
         self._values = np.zeros((rows, cell_px, columns, cell_px), np.float32)
-        self._seen = np.zeros((rows, columns), bool)
+        self._is_evaluated = np.zeros((rows, columns), bool)
         self.maxima: FloatImage = np.zeros((rows, columns), np.float32)
 
     @property
     def contrast(self) -> FloatImage:
-        """``(height, width)``."""
+        """Contrast ``(height, width)``."""
         height, width = self._gray.shape
         return self._values.reshape(len(self._values) * self._cell_px, -1)[:height, :width]
 
-    def look_at(self, cells: NDArray[Any]) -> None:
-        """Take the contrast of cells, ``(rows, columns)`` true, that have not been looked at so far."""
-        places = np.argwhere((cells > 0) & ~self._seen)
-        for first in range(0, len(places), CELLS_AT_ONCE):
-            rows, columns = places[first : first + CELLS_AT_ONCE].T
-            found = self._contrast_of(rows, columns)
-            self._values[rows, :, columns] = found
-            self.maxima[rows, columns] = found.max(axis=(1, 2))
-            self._seen[rows, columns] = True
+    def evaluate_cells(self, cells: NDArray[Any]) -> None:
+        """Compute the contrast of the cells ``(rows, columns)`` that are true and not evaluated yet."""
+        positions = np.argwhere((cells > 0) & ~self._is_evaluated)
+        for first in range(0, len(positions), MAX_CELLS_PER_CALL):
+            rows, columns = positions[first : first + MAX_CELLS_PER_CALL].T
+            contrasts = self._compute_cells(rows, columns)
+            self._values[rows, :, columns] = contrasts
+            self.maxima[rows, columns] = contrasts.max(axis=(1, 2))
+            self._is_evaluated[rows, columns] = True
 
-    def _contrast_of(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> FloatImage:
-        """``(n, cell, cell)`` as ``contrast`` would have it there."""
-        side = self._cell_px + 2 * _HALO
-        pixel_x, pixel_y = _places(rows, columns, self._cell_px, self._gray.shape)
+    def _compute_cells(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> FloatImage:
+        """Return the values ``(n, cell, cell)`` that `compute_contrast` gives in some cells."""
+        side = self._cell_px + 2 * _HALO_PX
+        pixel_x, pixel_y = _find_cell_pixels(rows, columns, self._cell_px, self._gray.shape)
         newest = self._gray[pixel_y, pixel_x]
         x, y = pixel_x.astype(np.float32), pixel_y.astype(np.float32)
-        background = self._background_at(x, y, newest)
+        background = self._sample_background(x, y, newest)
 
-        # One under the other: what reaches from one cell's surroundings into another's stays outside them.
-        newest, below = newest.reshape(-1, side), background.reshape(-1, side)
-        difference = cv2.blur(cv2.subtract(newest, below, dtype=cv2.CV_32F), (2, 2))
-        change, unrest = (
-            self._of_blocks(values, x, y).reshape(-1, side)
-            for values in (self._surroundings.change, self._surroundings.unrest)
+        # The cells with their halos lie one below the other in one image. The filters mix neighboring cells
+        # only in the halos.
+        newest, background = newest.reshape(-1, side), background.reshape(-1, side)
+        difference = cv2.blur(cv2.subtract(newest, background, dtype=cv2.CV_32F), (2, 2))
+        mean_difference, local_deviation = (
+            self._interpolate_blocks(values, x, y).reshape(-1, side)
+            for values in (self._local_noise.mean_difference, self._local_noise.local_deviation)
         )
-        edges = _edges(below, np.empty_like(below), np.empty_like(below))
-        unit = unrest + np.float32(self._edge_tolerance_px) * edges
-        return (cv2.absdiff(difference, change) / unit).reshape(-1, side, side)[:, _HALO:-_HALO, _HALO:-_HALO]
+        edges = _compute_edges(background, np.empty_like(background), np.empty_like(background))
+        unit = local_deviation + np.float32(self._edge_tolerance_px) * edges
+        contrast = (cv2.absdiff(difference, mean_difference) / unit).reshape(-1, side, side)
+        return contrast[:, _HALO_PX:-_HALO_PX, _HALO_PX:-_HALO_PX]
 
-    def _of_blocks(self, values: FloatImage, x: FloatImage, y: FloatImage) -> NDArray[Any]:
-        """Values of blocks at some pixels."""
+    def _interpolate_blocks(self, values: FloatImage, x: FloatImage, y: FloatImage) -> NDArray[Any]:
+        """Interpolate values of blocks at some pixels."""
         (rows, columns), (height, width) = values.shape, self._gray.shape
-        across, down = np.float32(columns / width), np.float32(rows / height)
-        in_blocks = (x + 0.5) * across - 0.5, (y + 0.5) * down - 0.5
-        return cv2.remap(values, *in_blocks, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        scale_x, scale_y = np.float32(columns / width), np.float32(rows / height)
+        block_x, block_y = (x + 0.5) * scale_x - 0.5, (y + 0.5) * scale_y - 0.5
+        return cv2.remap(values, block_x, block_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _places(
+def _find_cell_pixels(
     rows: NDArray[np.int64], columns: NDArray[np.int64], cell_px: int, shape: tuple[int, ...]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """``(n, pixels)`` x and y of the pixels of cells and around them, within an image of some shape."""
-    steps = np.arange(-_HALO, cell_px + _HALO)
+    """Return x and y ``(n, pixels)`` of the pixels of cells with their halos, clipped to the image."""
+    steps = np.arange(-_HALO_PX, cell_px + _HALO_PX)
     y = np.clip(rows[:, None] * cell_px + steps, 0, shape[0] - 1)
     x = np.clip(columns[:, None] * cell_px + steps, 0, shape[1] - 1)
     return np.tile(x, len(steps)), np.repeat(y, len(steps), axis=1)
 
 
-def block_means(values: NDArray[Any], side: int) -> FloatImage:
-    """Means of the squares of this side around the middle of each block of a fifth of it."""
-    block = max(1, side // _BLOCKS)
+def compute_block_means(values: NDArray[Any], window_px: int) -> FloatImage:
+    """Return the means of the square windows around the centers of blocks, which are a fifth as large."""
+    block = max(1, window_px // _BLOCKS_PER_WINDOW)
     height, width = values.shape
     blocks = cv2.resize(values, (-(-width // block), -(-height // block)), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.blur(blocks, (_BLOCKS, _BLOCKS)), np.float32)
+    return np.asarray(cv2.blur(blocks, (_BLOCKS_PER_WINDOW, _BLOCKS_PER_WINDOW)), np.float32)
 
 
-def _edges(gray: GrayImage, one: GrayImage, two: GrayImage) -> GrayImage:
-    """How much a smoothed image varies from each pixel to its neighbours; the others are written over."""
-    smooth = cv2.blur(gray, (3, 3), dst=one)
-    highest = cv2.dilate(smooth, _NEIGHBOURS, dst=two)
-    return cv2.subtract(highest, cv2.erode(smooth, _NEIGHBOURS, dst=one), dst=two)
+def _compute_edges(gray: GrayImage, buffer_a: GrayImage, buffer_b: GrayImage) -> GrayImage:
+    """Return the range of the smoothed image in each 3x3 neighborhood; the result is in `buffer_b`."""
+    smooth = cv2.blur(gray, (3, 3), dst=buffer_a)
+    highest = cv2.dilate(smooth, _NEIGHBORHOOD, dst=buffer_b)
+    return cv2.subtract(highest, cv2.erode(smooth, _NEIGHBORHOOD, dst=buffer_a), dst=buffer_b)
 
 
-def _sampled(values: NDArray[Any]) -> NDArray[Any]:
-    """Pixels spread over an image, as many as say how noisy it is."""
+def _subsample(values: NDArray[Any]) -> NDArray[Any]:
+    """Return evenly spread pixels, enough to estimate the noise."""
     step = max(4, min(values.shape) // 256)
     return values[::step, ::step]

@@ -1,6 +1,6 @@
-"""The motion mask as SPAX published it, for comparison: it takes the camera to stand still.
+"""Motion mask as SPAX published it, for comparison: it assumes a camera that stands still.
 
-Unlike the published one it never looks ahead: at the start of a sequence the window holds fewer frames.
+Unlike the published mask it is causal: at the start of a sequence the window has fewer frames.
 """
 
 from __future__ import annotations
@@ -14,24 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.motion.background import IDENTITY, GrayImage
-from spax_ros.motion.mask import MotionFrame, check_same_size
+from spax_ros.motion.mask import MotionResult, check_same_size
+
+_MIN_DEVIATION = 1e-6  # gray levels, for images without noise
+_SAMPLE_STEP = 3  # the background is the median of every third frame
 
 
 @dataclass(frozen=True)
 class PublishedMotionSettings:
-    """The published constants.
+    """Settings of the published mask.
 
     Attributes:
-        alpha: standard deviations above the mean from which a difference is motion.
-        radius: by how many pixels the mask grows.
-        window: frames, this one included; the background is the median of every third.
-        heat: previous heat from which a pixel stays active.
+        alpha: threshold of the difference, in standard deviations above the mean. Lower finds fainter motion.
+        radius: pixels by which the mask is dilated.
+        window: frames in the window, this one included; the background is the median of every third.
+        min_heat: value of the previous heat map from which a pixel stays active.
     """
 
     alpha: float
     radius: int
     window: int = 20
-    heat: float = 0.2
+    min_heat: float = 0.2
 
 
 SATVIDEODT = PublishedMotionSettings(alpha=1, radius=20)
@@ -39,45 +42,56 @@ SATMTB = PublishedMotionSettings(alpha=3, radius=30)
 
 
 class PublishedMotionMask:
-    """A drop-in replacement for ``MotionMask``."""
+    """Drop-in replacement for `MotionMask`.
+
+    Args:
+        settings: settings of the mask.
+    """
 
     def __init__(self, settings: PublishedMotionSettings = SATVIDEODT) -> None:
         self._settings = settings
         self._window: deque[GrayImage] = deque(maxlen=settings.window)
 
     def reset(self) -> None:
-        """Forget every frame."""
+        """Delete all frames of the window."""
         self._window.clear()
 
-    def update(self, gray: GrayImage, previous_heat: NDArray[Any] | None = None) -> MotionFrame:
-        """The mask of a frame; its residual is the difference in standard deviations above the mean.
+    def update(self, gray: GrayImage, previous_heat: NDArray[Any] | None = None) -> MotionResult:
+        """Compute the mask of the next frame; its residual is in standard deviations above the mean.
 
         Args:
-            gray: ``(height, width)``.
-            previous_heat: ``(height, width)`` of 0..1, where the network saw objects in the previous frame.
+            gray: frame ``(height, width)``.
+            previous_heat: heat map of the previous frame, ``(height, width)``, 0 to 1; None: none.
 
         Raises:
-            ValueError: the frame has another size than the one before.
+            ValueError: the frame differs in size from the one before.
         """
         if self._window:
             check_same_size(self._window[-1].shape, gray)
         self._window.append(gray)
-        chosen = np.stack(list(self._window)[::3])
-        middle = (len(chosen) - 1) // 2
-        background = np.partition(chosen, middle, axis=0)[middle]
+
+        # Step 1: difference from the median of the window.
+        samples = np.stack(list(self._window)[::_SAMPLE_STEP])
+        middle = (len(samples) - 1) // 2
+        background = np.partition(samples, middle, axis=0)[middle]
         difference = cv2.absdiff(gray, background).astype(np.float32)
-        mean, spread = float(difference.mean()), max(float(difference.std(ddof=1)), 1e-6)
-        moving = (difference > mean + self._settings.alpha * spread).astype(np.uint8)
-        core = _eroded(moving)
+
+        # Step 2: threshold, erosion against noise, previous objects.
+        mean = float(difference.mean())
+        deviation = max(float(difference.std(ddof=1)), _MIN_DEVIATION)
+        is_moving = (difference > mean + self._settings.alpha * deviation).astype(np.uint8)
+        core = _erode(is_moving)
         if previous_heat is not None:
-            core |= previous_heat >= self._settings.heat
+            core |= previous_heat >= self._settings.min_heat
+
+        # Step 3: dilation.
         side = 2 * self._settings.radius + 1
         mask = cv2.dilate(core, np.ones((side, side), np.uint8)).astype(bool)
-        residual = (difference - np.float32(mean)) / np.float32(spread)
-        return MotionFrame(mask, residual, IDENTITY, float(mask.mean()), saturated=False)
+        residual = (difference - np.float32(mean)) / np.float32(deviation)
+        return MotionResult(mask, residual, IDENTITY, float(mask.mean()), is_saturated=False)
 
 
-def _eroded(moving: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What moves together with its neighbours above and to the left."""
-    padded = np.pad(moving, ((1, 0), (1, 0)))
+def _erode(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the pixels that are set together with their neighbors above and to the left."""
+    padded = np.pad(mask, ((1, 0), (1, 0)))
     return padded[1:, 1:] & padded[:-1, 1:] & padded[1:, :-1] & padded[:-1, :-1]

@@ -1,4 +1,4 @@
-"""Deep layer aggregation: the backbone's trees and the way they are merged (Yu et al., CVPR 2018)."""
+"""Deep layer aggregation: the backbone's trees and their fusion (Yu et al., CVPR 2018)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spax_ros.network.layers import ConvNorm, Upsample
 
 
 class Block(nn.Module):
-    """Two 3x3 convolutions and a residual."""
+    """Two 3x3 convolutions with a residual connection."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -22,35 +22,53 @@ class Block(nn.Module):
         self.second = ConvNorm(outputs, outputs, relu=False)
 
     def forward(self, x: Tensor, residual: Tensor, grid: Grid, level: int) -> Tensor:
-        """``level`` is that of ``x``; the result and ``residual`` are one coarser with stride 2."""
+        """Return features at the level of `residual`: `level` with stride 1, ``level + 1`` with stride 2."""
         y = self.first(x, grid, level)
         return F.relu(self.second(y, grid, level + self.stride // 2) + residual)
 
 
 class Tree(nn.Module):
-    """A tree of blocks of some depth whose root sees all its children, from ``level`` to ``level + 1``."""
+    """Tree of blocks whose root fuses the outputs of all its children.
+
+    Args:
+        depth: depth of the tree; a tree of depth 1 has two blocks.
+        inputs: channels of the input.
+        outputs: channels of the output.
+        stride: 2 for an output one level coarser, else 1.
+        root: input channels of the root, without the tree's own input; 0: those of the two blocks.
+        has_input_child: whether the downsampled input is a child too.
+    """
 
     def __init__(
-        self, depth: int, inputs: int, outputs: int, *, stride: int = 2, root: int = 0, keep: bool = False
+        self,
+        depth: int,
+        inputs: int,
+        outputs: int,
+        *,
+        stride: int = 2,
+        root: int = 0,
+        has_input_child: bool = False,
     ):
         super().__init__()
-        self.stride, self.keep = stride, keep
-        root = (root or 2 * outputs) + (inputs if keep else 0)
+        self.stride = stride
+        self.has_input_child = has_input_child
+        root_inputs = (root or 2 * outputs) + (inputs if has_input_child else 0)
         self.first: Tree | Block
         self.second: Tree | Block
         if depth == 1:
-            self.first, self.second = Block(inputs, outputs, stride), Block(outputs, outputs, 1)
+            self.first = Block(inputs, outputs, stride)
+            self.second = Block(outputs, outputs, 1)
             self.project = ConvNorm(inputs, outputs, 1, relu=False) if inputs != outputs else None
-            self.root = ConvNorm(root, outputs, 1)
+            self.root = ConvNorm(root_inputs, outputs, 1)
         else:
             self.first = Tree(depth - 1, inputs, outputs, stride=stride)
-            self.second = Tree(depth - 1, outputs, outputs, stride=1, root=root + outputs)
+            self.second = Tree(depth - 1, outputs, outputs, stride=1, root=root_inputs + outputs)
 
     def forward(self, x: Tensor, grid: Grid, level: int, children: Sequence[Tensor] = ()) -> Tensor:
-        """Features one level coarser, or at the same level with stride 1."""
+        """Return features at `level` with stride 1, one level coarser with stride 2."""
         out = level + self.stride // 2
         bottom = grid.max_pool(x, level, 2) if self.stride == 2 else x
-        if self.keep:
+        if self.has_input_child:
             children = [*children, bottom]
         if isinstance(self.first, Tree) and isinstance(self.second, Tree):
             first = self.first(x, grid, level)
@@ -62,7 +80,14 @@ class Tree(nn.Module):
 
 
 class Backbone(nn.Module):
-    """DLA-34's levels, the features of another branch added after its first convolution."""
+    """Levels of DLA-34. The features of another branch are added after the first convolution.
+
+    Args:
+        inputs: channels of a frame.
+        widths: channels of each level.
+        depths: depth of the tree of each level; levels 0 and 1 are plain convolutions.
+        kernel: kernel size of the first convolution.
+    """
 
     def __init__(self, inputs: int, widths: Sequence[int], depths: Sequence[int], kernel: int) -> None:
         super().__init__()
@@ -70,11 +95,11 @@ class Backbone(nn.Module):
         self.level0 = ConvNorm(widths[0], widths[0])
         self.level1 = ConvNorm(widths[0], widths[1], stride=2)
         self.trees = nn.ModuleList(
-            Tree(depths[i], widths[i - 1], widths[i], keep=i > 2) for i in range(2, len(widths))
+            Tree(depths[i], widths[i - 1], widths[i], has_input_child=i > 2) for i in range(2, len(widths))
         )
 
     def forward(self, x: Tensor, added: Tensor, grid: Grid) -> list[Tensor]:
-        """Features at levels 0, 1, 2, ..."""
+        """Return features at levels 0, 1, 2, ..."""
         levels = [self.level0(self.base(x, grid, 0) + added, grid, 0)]
         levels.append(self.level1(levels[0], grid, 0))
         for level, tree in enumerate(self.trees, start=1):
@@ -83,7 +108,7 @@ class Backbone(nn.Module):
 
 
 class Aggregation(nn.Module):
-    """Intra-frame multi-scale fusion: coarse features merged into fine ones again and again (DLAUp)."""
+    """Intra-frame fusion: coarse features are repeatedly merged into finer ones (DLAUp)."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
@@ -95,7 +120,7 @@ class Aggregation(nn.Module):
             finest_inputs[target + 1 :] = [width] * len(finest_inputs[target + 1 :])
 
     def forward(self, levels: Sequence[Tensor], grid: Grid) -> list[Tensor]:
-        """Features at the same levels."""
+        """Return fused features at the same levels."""
         layers = list(levels)
         merged = [layers[-1]]
         for step, target in zip(self.steps, range(len(layers) - 2, -1, -1), strict=True):
@@ -105,7 +130,7 @@ class Aggregation(nn.Module):
 
 
 class _Merge(nn.Module):
-    """Brings layers of one level to the next finer one, each merged with the one before."""
+    """Upsampling of layers by one level, each merged with the one before."""
 
     def __init__(self, width: int, inputs: Sequence[int]) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a SPAX network is built from; the manifest of a model carries it."""
+"""Configuration of a SPAX network, as in a model's manifest."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from tracking_runtime.errors import ModelError
 SATVIDEODT_CLASSES = ("car", "airplane", "ship", "train")
 SATMTB_CLASSES = ("car", "airplane", "ship")
 
+_ATTENTION_MULTIPLE = 8 * 4  # windows of 8 pixels at stride 4
+
 
 @dataclass(frozen=True)
 class SpaxConfig:
     """Structure and widths of a network; the defaults are SPAX-Base for SatVideoDT.
 
     Attributes:
-        classes: what it tells apart, by class id.
-        inputs: ``bgr``: the frame; ``gray_residual``: its brightness and how far that is from the background.
+        classes: names of the classes, by class id.
+        inputs: channels of a frame. ``bgr``: blue, green, red. ``gray_residual``: gray level and difference
+            from the background.
         fusion: ``full`` (Base: aggregation, mask propagation, attention) or ``light``.
         widths: channels at strides 1, 2, 4, ...
         depths: depth of the backbone's tree at each stride; the first two levels are plain convolutions.
-        decode_from: level at which the way back up begins: 3 for SatVideoDT, 4 for SatMTB.
+        decode_from: level at which upsampling begins: 3 for SatVideoDT, 4 for SatMTB.
         head_width: channels inside the heads.
         head_depth: 3x3 convolutions in each head.
-        stem_kernel: of the first convolution of the recurrent branch.
-        backbone_kernel: of the first convolution of the backbone.
-        memory: ``carried``: the state goes from frame to frame. ``window``: as published, the gated units run
-            over the last ``window`` frames at every step; only for weights that were trained so.
-        window: frames seen at once with the memory ``window``.
+        stem_kernel: kernel size of the first convolution of the recurrent branch.
+        backbone_kernel: kernel size of the first convolution of the backbone.
+        memory: ``carried``: each frame's state is the next frame's input. ``window``: as published, the gated
+            units run over the last `window` frames in every step. The weights must be trained with it.
+        window: frames in the window of the memory ``window``.
     """
 
     classes: tuple[str, ...] = SATVIDEODT_CLASSES
@@ -49,38 +52,41 @@ class SpaxConfig:
 
     def __post_init__(self) -> None:
         if len(self.widths) != len(self.depths):
-            raise ValueError(f"{len(self.widths)} widths but {len(self.depths)} depths")
+            raise ValueError(
+                f"widths and depths must have one entry per level: got {len(self.widths)} widths, "
+                f"{len(self.depths)} depths"
+            )
         if not 2 <= self.decode_from < len(self.widths):
             raise ValueError(
-                f"decode_from is {self.decode_from}, widths has levels 0 to {len(self.widths) - 1}"
+                f"decode_from must be a level from 2 to {len(self.widths) - 1}: got {self.decode_from}"
             )
 
     @property
     def input_channels(self) -> int:
-        """Channels of a frame as the network takes it."""
+        """Channels of a frame as network input."""
         return 3 if self.inputs == "bgr" else 2
 
     @property
-    def levels(self) -> int:
-        """Resolutions that the network works at: strides 1, 2, ..., ``2 ** (levels - 1)``."""
+    def num_levels(self) -> int:
+        """Number of resolutions: strides 1, 2, ..., ``2 ** (num_levels - 1)``."""
         return len(self.widths)
 
     @property
-    def multiple(self) -> int:
-        """Height and width are multiples of this: whole pixels at every level, whole attention windows."""
-        attention = 8 * 4 if self.fusion == "full" else 1
-        return max(2 ** (self.levels - 1), attention)
+    def size_multiple(self) -> int:
+        """Number that height and width must be multiples of: whole pixels and windows at every level."""
+        attention_multiple = _ATTENTION_MULTIPLE if self.fusion == "full" else 1
+        return max(2 ** (self.num_levels - 1), attention_multiple)
 
-    def as_parameters(self) -> dict[str, Any]:
-        """As the manifest keeps it."""
+    def to_parameters(self) -> dict[str, Any]:
+        """Return the parameters for a manifest."""
         return {key: list(v) if isinstance(v, tuple) else v for key, v in asdict(self).items()}
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, Any]) -> SpaxConfig:
-        """Read what a manifest says.
+        """Read the parameters of a manifest.
 
         Raises:
-            ModelError: a field is unknown, of the wrong type, or does not fit the others.
+            ModelError: a parameter is unknown, of the wrong type, or contradicts another.
         """
         try:
             return dacite.from_dict(cls, parameters, dacite.Config(cast=[tuple], strict=True))

@@ -1,4 +1,4 @@
-"""Simulated satellite video: traffic on land, water and in the air, under a drifting platform, with truth."""
+"""Simulated satellite video with exact ground truth: traffic on land, water and in the air."""
 
 from spax_ros.simulation.scene import BENCHMARK_SEEDS, CLASS_NAMES, TRAINING_SEEDS, SatelliteScene
 

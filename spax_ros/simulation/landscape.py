@@ -1,4 +1,4 @@
-"""The ground as the satellite sees it, with everything on it that does not move."""
+"""The static ground as seen by the satellite."""
 
 from __future__ import annotations
 
@@ -8,16 +8,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.simulation.noise_fields import Image, Points, fill, hull, noise_field, rectangle, stroke
+from spax_ros.simulation.noise_fields import (
+    Image,
+    Points,
+    compute_convex_hull,
+    draw_polyline,
+    fill_polygon,
+    make_noise_field,
+    make_rectangle,
+)
 from spax_ros.simulation.roads import RoadNetwork
-from spax_ros.simulation.traffic import vehicle_colour, vehicle_size
+from spax_ros.simulation.traffic import choose_vehicle_color, choose_vehicle_size
 
-Colour = tuple[float, float, float]
+Color = tuple[float, float, float]
 
-_SOIL: tuple[Colour, ...] = ((108, 118, 126), (126, 136, 144), (92, 100, 108), (150, 156, 162))
-_GREEN: tuple[Colour, ...] = ((60, 78, 72), (70, 90, 86), (52, 64, 60), (88, 106, 104))
-_PAVED: tuple[Colour, ...] = ((62, 62, 64), (104, 104, 104), (140, 142, 142), (172, 174, 174))
-_ROOFS: tuple[Colour, ...] = (
+_SOIL: tuple[Color, ...] = ((108, 118, 126), (126, 136, 144), (92, 100, 108), (150, 156, 162))
+_GREEN: tuple[Color, ...] = ((60, 78, 72), (70, 90, 86), (52, 64, 60), (88, 106, 104))
+_PAVED: tuple[Color, ...] = ((62, 62, 64), (104, 104, 104), (140, 142, 142), (172, 174, 174))
+_ROOFS: tuple[Color, ...] = (
     (212, 212, 210),
     (236, 236, 236),
     (168, 170, 172),
@@ -31,30 +39,30 @@ _TALL_M = 12.0  # buildings from this height on are drawn frame by frame
 
 @dataclass(frozen=True)
 class Building:
-    """A building tall enough for its top to shift against its foot.
+    """A building with visible parallax between its top and its foot.
 
     Attributes:
-        foot: ``(4, 2)`` outline on the ground map.
-        height: in pixels.
+        foot: outline on the ground map, `(4, 2)`.
+        height: height in pixels.
     """
 
     foot: Points
     height: float
-    roof: Colour
-    wall: Colour
+    roof: Color
+    wall: Color
 
 
 @dataclass(frozen=True)
 class Landscape:
-    """What lies still, in pixels of the ground map.
+    """The static ground in pixels of the ground map.
 
     Attributes:
-        ground: ``(rows, columns, 3)`` blue, green, red.
-        shade: ``(rows, columns)`` 255 in full sun, darker in the shadow of buildings.
-        bridges: ``(rows, columns)`` 255 where a deck hides the ground level.
-        water: ``(rows, columns)`` 255 on water.
-        track: ``(n, 2)`` the railway, a point per pixel; empty without one.
-        sun: by how many pixels a shadow falls, per pixel of height.
+        ground: blue, green, red, `(rows, columns, 3)`.
+        shade: 255 in full sun, darker in the shadow of buildings, `(rows, columns)`.
+        bridges: 255 under a bridge deck, `(rows, columns)`.
+        water: 255 on water, `(rows, columns)`.
+        track: railway with a point per pixel, `(n, 2)`; empty without a railway.
+        sun: shift of a shadow in pixels per pixel of height.
     """
 
     ground: Image
@@ -69,11 +77,11 @@ class Landscape:
 
 @dataclass(frozen=True)
 class _Site:
-    """What is built upon: the maps are drawn on, the buildings added to.
+    """The maps that buildings are drawn on.
 
     Attributes:
-        closed: ``(rows, columns)`` not 0 where nothing is built.
-        scale: pixels per metre.
+        closed: nonzero where nothing can be built, `(rows, columns)`.
+        scale: pixels per meter.
     """
 
     rng: np.random.Generator
@@ -85,87 +93,103 @@ class _Site:
     buildings: list[Building]
 
 
-def make_landscape(rng: np.random.Generator, extent: tuple[int, int], pixels_per_metre: float) -> Landscape:
-    """A landscape: town, industry, fields, sometimes a coast or a railway; roads everywhere."""
+def make_landscape(rng: np.random.Generator, extent: tuple[int, int], pixels_per_meter: float) -> Landscape:
+    """Return a landscape: town, industry, fields, roads, sometimes a coast or a railway."""
     shape = (extent[1], extent[0])
-    roads = RoadNetwork(rng, extent, pixels_per_metre)
+    roads = RoadNetwork(rng, extent, pixels_per_meter)
     bearing = rng.uniform(0, 2 * np.pi)
     sun = rng.uniform(0.3, 1.1) * np.array([np.cos(bearing), np.sin(bearing)])
     urban = rng.uniform(0.1, 0.95)
     ground: Image = np.empty((*shape, 3), np.uint8)
     ground[:] = _SOIL[rng.integers(len(_SOIL))]
     shade: Image = np.full(shape, 255, np.uint8)
-    water = _coast(rng, shape) if rng.random() < 0.35 else np.zeros(shape, np.uint8)
+    water = _make_water(rng, shape) if rng.random() < 0.35 else np.zeros(shape, np.uint8)
 
-    roads.leave_out(water)
-    blocks = list(_blocks(roads, extent))
-    uses = rng.choice(5, len(blocks), p=_land_use(urban))
-    for block, use in zip(blocks, uses, strict=True):
-        palette = (_PAVED, _PAVED, _GREEN, _SOIL, _PAVED)[use] if rng.random() < 0.75 else _SOIL
-        fill(ground, block, _vary(rng, palette[rng.integers(len(palette))], 14))
-    ground = cv2.GaussianBlur(ground, (0, 0), 1.5)
-    ground = _textured(rng, ground)
-    ground[water > 0] = np.array(_vary(rng, (74, 66, 52), 14))
-    track = _railway(rng, extent, ground, pixels_per_metre) if rng.random() < 0.3 else np.zeros((0, 2))
+    # Step 1: land use of the blocks between the roads.
+    roads.remove_roads_in_water(water)
+    blocks = list(_list_blocks(roads, extent))
+    uses = rng.choice(5, len(blocks), p=_choose_land_use(urban))
+    ground = _draw_land(rng, ground, blocks, uses)
+    ground[water > 0] = np.array(_vary_color(rng, (74, 66, 52), 14))
+
+    # Step 2: railway and roads.
+    has_railway = rng.random() < 0.3
+    track = _draw_railway(rng, extent, ground, pixels_per_meter) if has_railway else np.zeros((0, 2))
     bridges = _draw_roads(rng, ground, roads)
     closed = water.copy()
-    stroke(closed, track[::8], (255,), int(22 * pixels_per_metre))
+    draw_polyline(closed, track[::8], (255,), int(22 * pixels_per_meter))
 
-    site = _Site(rng, ground, shade, closed, sun, pixels_per_metre, [])
-    for block, use in zip(blocks, uses, strict=True):
-        if use in (0, 1, 3):
-            _clutter(site, block)
-        if use == 0:
-            _houses(site, block)
-        elif use == 1:
-            _halls(site, block)
-        elif use == 2:
-            _trees(site, block)
-        elif use == 4:
-            _car_park(site, block, roads.heading)
-    _parked_cars(rng, roads, ground, pixels_per_metre)
+    # Step 3: everything on the ground, and its shadows.
+    site = _Site(rng, ground, shade, closed, sun, pixels_per_meter, [])
+    _build_on_blocks(site, blocks, uses, roads.heading)
+    _draw_parked_cars(rng, roads, ground, pixels_per_meter)
     shade = cv2.GaussianBlur(shade, (0, 0), 0.8)
     lit = cv2.multiply(ground, cv2.cvtColor(shade, cv2.COLOR_GRAY2BGR), scale=1 / 255)
     return Landscape(lit, shade, bridges, water, site.buildings, roads, track, sun)
 
 
-def _land_use(urban: float) -> NDArray[np.float64]:
-    """Shares of houses, halls, green, bare and car parks."""
+def _draw_land(
+    rng: np.random.Generator, ground: Image, blocks: list[Points], uses: NDArray[np.int64]
+) -> Image:
+    """Return the ground with the color of each block's use, blurred and textured."""
+    for block, use in zip(blocks, uses, strict=True):
+        palette = (_PAVED, _PAVED, _GREEN, _SOIL, _PAVED)[use] if rng.random() < 0.75 else _SOIL
+        fill_polygon(ground, block, _vary_color(rng, palette[rng.integers(len(palette))], 14))
+    return _add_texture(rng, cv2.GaussianBlur(ground, (0, 0), 1.5))
+
+
+def _build_on_blocks(site: _Site, blocks: list[Points], uses: NDArray[np.int64], heading: float) -> None:
+    """Draw clutter, houses, halls, trees and parking lots by the use of each block."""
+    for block, use in zip(blocks, uses, strict=True):
+        if use in (0, 1, 3):
+            _draw_clutter(site, block)
+        if use == 0:
+            _draw_houses(site, block)
+        elif use == 1:
+            _draw_halls(site, block)
+        elif use == 2:
+            _draw_trees(site, block)
+        elif use == 4:
+            _draw_parking_lot(site, block, heading)
+
+
+def _choose_land_use(urban: float) -> NDArray[np.float64]:
+    """Return the fractions of houses, halls, green, bare ground and parking lots."""
     shares = np.array(
         [0.45 * urban, 0.4 * urban, 0.15 + 0.5 * (1 - urban), 0.1 + 0.4 * (1 - urban), 0.12 * urban]
     )
     return shares / shares.sum()
 
 
-def _vary(rng: np.random.Generator, colour: Colour, amount: float) -> Colour:
+def _vary_color(rng: np.random.Generator, color: Color, amount: float) -> Color:
     common = rng.normal(0, amount)
-    blue, green, red = (float(np.clip(c + common + rng.normal(0, amount / 4), 0, 255)) for c in colour)
+    blue, green, red = (float(np.clip(c + common + rng.normal(0, amount / 4), 0, 255)) for c in color)
     return blue, green, red
 
 
-def _textured(rng: np.random.Generator, ground: Image) -> Image:
+def _add_texture(rng: np.random.Generator, ground: Image) -> Image:
     shape = (ground.shape[0], ground.shape[1])
-    coarse = noise_field(rng, shape, 160, 4) * rng.uniform(0.08, 0.2)
-    fine = noise_field(rng, shape, 8, 3) * rng.uniform(0.03, 0.14)
-    tint = noise_field(rng, shape, 60, 2) * 0.02
+    coarse = make_noise_field(rng, shape, 160, 4) * rng.uniform(0.08, 0.2)
+    fine = make_noise_field(rng, shape, 8, 3) * rng.uniform(0.03, 0.14)
+    tint = make_noise_field(rng, shape, 60, 2) * 0.02
     factor = cv2.merge([coarse + fine - tint, coarse + fine, coarse + fine + tint])
     return cv2.multiply(ground, np.float32(1.0) + factor, dtype=cv2.CV_8U)
 
 
-def _coast(rng: np.random.Generator, shape: tuple[int, int]) -> Image:
-    """Water on one side of a ragged shore, or a river."""
+def _make_water(rng: np.random.Generator, shape: tuple[int, int]) -> Image:
+    """Return the mask of water on one side of a ragged shore, or of a river."""
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     size = float(np.hypot(*shape))
     distance = np.cos(angle) * (columns - shape[1] / 2) + np.sin(angle) * (rows - shape[0] / 2)
-    distance += noise_field(rng, shape, size / 4, 4) * size / 25
+    distance += make_noise_field(rng, shape, size / 4, 4) * size / 25
     if rng.random() < 0.4:
         return np.where(np.abs(distance) < rng.uniform(0.05, 0.12) * size, 255, 0).astype(np.uint8)
     return np.where(distance > rng.uniform(-0.25, 0.2) * size, 255, 0).astype(np.uint8)
 
 
-def _railway(
-    rng: np.random.Generator, extent: tuple[int, int], ground: Image, pixels_per_metre: float
+def _draw_railway(
+    rng: np.random.Generator, extent: tuple[int, int], ground: Image, pixels_per_meter: float
 ) -> Points:
     angle = rng.uniform(0, np.pi)
     reach = np.hypot(*extent) / 2 + 200
@@ -174,20 +198,20 @@ def _railway(
     cosine, sine = np.cos(angle), np.sin(angle)
     middle = np.array(extent) * rng.uniform(0.25, 0.75, 2)
     track = middle + np.stack([cosine * along - sine * bend, sine * along + cosine * bend], axis=1)
-    stroke(ground, track[::8], (86, 94, 104), int(14 * pixels_per_metre))
+    draw_polyline(ground, track[::8], (86, 94, 104), int(14 * pixels_per_meter))
     across = np.array([-sine, cosine])
-    for offset in np.arange(-2, 2.1, 1) * 2.6 * pixels_per_metre:
-        stroke(ground, track[::8] + offset * across, (66, 70, 78), 1)
+    for offset in np.arange(-2, 2.1, 1) * 2.6 * pixels_per_meter:
+        draw_polyline(ground, track[::8] + offset * across, (66, 70, 78), 1)
     return track
 
 
-def _blocks(roads: RoadNetwork, extent: tuple[int, int]) -> list[Points]:
-    """Corners of the blocks between the roads, as far as they lie on the map."""
+def _list_blocks(roads: RoadNetwork, extent: tuple[int, int]) -> list[Points]:
+    """Return the corners of the blocks between the roads, as far as they are on the map."""
     rows, columns = roads.cells
     i, j = (a.ravel() for a in np.mgrid[:rows, :columns])
     inset = 0.08
     corner = [
-        roads.locate(i + a, j + b)
+        roads.to_ground(i + a, j + b)
         for a, b in ((inset, inset), (1 - inset, inset), (1 - inset, 1 - inset), (inset, 1 - inset))
     ]
     blocks = np.stack(corner, axis=1)
@@ -196,20 +220,20 @@ def _blocks(roads: RoadNetwork, extent: tuple[int, int]) -> list[Points]:
 
 
 def _draw_roads(rng: np.random.Generator, ground: Image, roads: RoadNetwork) -> Image:
-    """Draw the roads; now and then a deck crosses above one: those are returned as a mask."""
-    asphalt = _vary(rng, (84, 84, 86), 16)
-    kerb = _vary(rng, (140, 142, 144), 12)
+    """Draw the roads. Return the mask of bridge decks that cross above some of them."""
+    asphalt = _vary_color(rng, (84, 84, 86), 16)
+    curb = _vary_color(rng, (140, 142, 144), 12)
     for road in roads.roads.values():
-        stroke(ground, road.path, kerb, round(road.width * 1.25) + 1)
+        draw_polyline(ground, road.path, curb, round(road.width * 1.25) + 1)
     bridges = np.zeros(ground.shape[:2], np.uint8)
     for arterial in (False, True):
         for road in roads.roads.values():
-            if road.arterial == arterial:
-                stroke(ground, road.path, _vary(rng, asphalt, 2), max(round(road.width), 2))
+            if road.is_arterial == arterial:
+                draw_polyline(ground, road.path, _vary_color(rng, asphalt, 2), max(round(road.width), 2))
     marking = tuple(min(c + 55, 255) for c in asphalt)
     for road in roads.roads.values():
-        if road.arterial:
-            stroke(ground, road.path, marking, 1)
+        if road.is_arterial:
+            draw_polyline(ground, road.path, marking, 1)
         if rng.random() < 0.04:
             _overpass(rng, road.path, road.width, ground, bridges)
     return bridges
@@ -219,14 +243,14 @@ def _overpass(rng: np.random.Generator, path: Points, width: float, ground: Imag
     middle = path[len(path) // 2]
     along = path[len(path) // 2] - path[len(path) // 2 - 1]
     heading = np.arctan2(along[1], along[0]) + np.pi / 2
-    deck = rectangle(middle, width * 2.2, rng.uniform(6, 18), float(heading))
-    grey = rng.uniform(110, 190)
-    fill(ground, deck, (grey, grey, grey))
-    fill(bridges, deck, (255,))
+    deck = make_rectangle(middle, width * 2.2, rng.uniform(6, 18), float(heading))
+    gray = rng.uniform(110, 190)
+    fill_polygon(ground, deck, (gray, gray, gray))
+    fill_polygon(bridges, deck, (255,))
 
 
-def _inside(closed: Image, place: Points) -> bool:
-    """Whether something may stand at a place, on the map or just beside it: not in water, not on rails."""
+def _can_build(closed: Image, place: Points) -> bool:
+    """Return whether a position is free: on the map or just beside it, not in water, not on rails."""
     column, row = int(place[0]), int(place[1])
     if not (0 <= column < closed.shape[1] and 0 <= row < closed.shape[0]):
         return -40 < column < closed.shape[1] + 40 and -40 < row < closed.shape[0] + 40
@@ -237,24 +261,28 @@ def _in_block(block: Points, s: float, t: float) -> Points:
     return (1 - t) * ((1 - s) * block[0] + s * block[1]) + t * ((1 - s) * block[3] + s * block[2])
 
 
-def _raise(site: _Site, foot: Points, height: float) -> None:
-    """Draw a building's shadow, and the building itself unless it is tall: those are drawn frame by frame."""
+def _add_building(site: _Site, foot: Points, height: float) -> None:
+    """Draw a building's shadow, and the building unless it is tall. Tall buildings are drawn in
+    each frame.
+    """
     rng, ground, shade = site.rng, site.ground, site.shade
-    fill(shade, hull(np.concatenate([foot, foot + height * site.sun])), (rng.uniform(105, 155),))
-    fill(shade, foot, (255,))
-    roof = _vary(rng, _ROOFS[rng.integers(len(_ROOFS))], 12)
-    fill(ground, foot, roof)
+    fill_polygon(
+        shade, compute_convex_hull(np.concatenate([foot, foot + height * site.sun])), (rng.uniform(105, 155),)
+    )
+    fill_polygon(shade, foot, (255,))
+    roof = _vary_color(rng, _ROOFS[rng.integers(len(_ROOFS))], 12)
+    fill_polygon(ground, foot, roof)
     if height > _TALL_M * site.scale:
-        wall = _vary(rng, (112, 114, 118), 16)
+        wall = _vary_color(rng, (112, 114, 118), 16)
         site.buildings.append(Building(foot, height, roof, wall))
         return
     if rng.random() < 0.5:
         ridge = np.stack([foot[:2].mean(axis=0), foot[2:].mean(axis=0)])
         half = np.stack([foot[0], ridge[0], ridge[1], foot[3]])
-        fill(ground, half, tuple(0.8 * c for c in roof))
+        fill_polygon(ground, half, tuple(0.8 * c for c in roof))
 
 
-def _houses(site: _Site, block: Points) -> None:
+def _draw_houses(site: _Site, block: Points) -> None:
     rng, scale = site.rng, site.scale
     sides = np.hypot(*(block[1] - block[0])), np.hypot(*(block[3] - block[0]))
     heading = float(np.arctan2(*(block[1] - block[0])[::-1]))
@@ -265,55 +293,55 @@ def _houses(site: _Site, block: Points) -> None:
     across, down = (max(int(side / pitch), 1) for side in sides)
     for s in (np.arange(across) + 0.5) / across:
         for t in (np.arange(down) + 0.5) / down:
-            centre = _in_block(block, s, t) + rng.normal(0, 1.5, 2)
-            if rng.random() < 0.2 or not _inside(site.closed, centre):
+            center = _in_block(block, s, t) + rng.normal(0, 1.5, 2)
+            if rng.random() < 0.2 or not _can_build(site.closed, center):
                 continue
             length, width = pitch * rng.uniform(0.45, 0.75, 2)
-            foot = rectangle(centre, length, width, heading + np.pi / 2 * rng.integers(2))
+            foot = make_rectangle(center, length, width, heading + np.pi / 2 * rng.integers(2))
             height = (rng.uniform(20, 70) if high_rise else rng.uniform(4, 9)) * scale
-            _raise(site, foot, height)
+            _add_building(site, foot, height)
 
 
-def _halls(site: _Site, block: Points) -> None:
+def _draw_halls(site: _Site, block: Points) -> None:
     rng, scale = site.rng, site.scale
     heading = float(np.arctan2(*(block[1] - block[0])[::-1]))
     side = np.hypot(*(block[1] - block[0])), np.hypot(*(block[3] - block[0]))
     for _ in range(rng.integers(1, 5)):
         s, t = rng.uniform(0.2, 0.8, 2)
-        centre = _in_block(block, s, t)
-        if not _inside(site.closed, centre):
+        center = _in_block(block, s, t)
+        if not _can_build(site.closed, center):
             continue
         length, width = side[0] * rng.uniform(0.15, 0.55), side[1] * rng.uniform(0.1, 0.4)
-        foot = rectangle(centre, length, width, heading)
-        _raise(site, foot, rng.uniform(6, 22) * scale)
+        foot = make_rectangle(center, length, width, heading)
+        _add_building(site, foot, rng.uniform(6, 22) * scale)
 
 
-def _clutter(site: _Site, block: Points) -> None:
-    """Containers, sheds, rubble and tracks: small things of every brightness which never move."""
+def _draw_clutter(site: _Site, block: Points) -> None:
+    """Draw containers, sheds, rubble and tracks: small static things of all brightnesses."""
     rng, scale = site.rng, site.scale
     heading = float(np.arctan2(*(block[1] - block[0])[::-1]))
     for s, t in rng.uniform(0.02, 0.98, (rng.integers(0, 60), 2)):
         place = _in_block(block, s, t)
-        if _inside(site.closed, place):
+        if _can_build(site.closed, place):
             along = heading + (np.pi / 2 * rng.integers(2) if rng.random() < 0.7 else rng.uniform(0, np.pi))
-            box = rectangle(place, rng.uniform(1.5, 9) * scale, rng.uniform(1, 2.8) * scale, along)
-            fill(site.ground, box, _vary(rng, _ROOFS[rng.integers(len(_ROOFS))], 25))
+            box = make_rectangle(place, rng.uniform(1.5, 9) * scale, rng.uniform(1, 2.8) * scale, along)
+            fill_polygon(site.ground, box, _vary_color(rng, _ROOFS[rng.integers(len(_ROOFS))], 25))
 
 
-def _trees(site: _Site, block: Points) -> None:
+def _draw_trees(site: _Site, block: Points) -> None:
     rng, scale = site.rng, site.scale
     area = np.hypot(*(block[1] - block[0])) * np.hypot(*(block[3] - block[0]))
     for s, t in rng.uniform(0.02, 0.98, (int(area * rng.uniform(0, 0.004)), 2)):
         place = _in_block(block, s, t)
-        if not _inside(site.closed, place):
+        if not _can_build(site.closed, place):
             continue
         radius = rng.uniform(1.5, 4.0) * scale
-        crown = rectangle(place, radius * 2, radius * 1.6, rng.uniform(0, np.pi))
-        fill(site.shade, crown + site.sun * radius * 1.5, (130,))
-        fill(site.ground, crown, _vary(rng, _GREEN[rng.integers(len(_GREEN))], 8))
+        crown = make_rectangle(place, radius * 2, radius * 1.6, rng.uniform(0, np.pi))
+        fill_polygon(site.shade, crown + site.sun * radius * 1.5, (130,))
+        fill_polygon(site.ground, crown, _vary_color(rng, _GREEN[rng.integers(len(_GREEN))], 8))
 
 
-def _car_park(site: _Site, block: Points, heading: float) -> None:
+def _draw_parking_lot(site: _Site, block: Points, heading: float) -> None:
     rng, scale = site.rng, site.scale
     sides = np.hypot(*(block[1] - block[0])), np.hypot(*(block[3] - block[0]))
     across, down = (
@@ -323,19 +351,19 @@ def _car_park(site: _Site, block: Points, heading: float) -> None:
     for s in (np.arange(across) + 0.5) / across:
         for t in (np.arange(down) + 0.5) / down:
             place = _in_block(block, s, t)
-            if rng.random() < filled and _inside(site.closed, place):
-                length, width = vehicle_size(rng, scale)
-                fill(
+            if rng.random() < filled and _can_build(site.closed, place):
+                length, width = choose_vehicle_size(rng, scale)
+                fill_polygon(
                     site.ground,
-                    rectangle(place, min(length, 6 * scale), width, heading + np.pi / 2),
-                    vehicle_colour(rng),
+                    make_rectangle(place, min(length, 6 * scale), width, heading + np.pi / 2),
+                    choose_vehicle_color(rng),
                 )
 
 
-def _parked_cars(rng: np.random.Generator, roads: RoadNetwork, ground: Image, scale: float) -> None:
-    """Cars that never move, along the kerbs of streets: look-alikes which are not in the truth."""
+def _draw_parked_cars(rng: np.random.Generator, roads: RoadNetwork, ground: Image, scale: float) -> None:
+    """Draw parked cars along streets: static look-alikes that are not in the ground truth."""
     for road in roads.roads.values():
-        if road.arterial:
+        if road.is_arterial:
             continue
         for _ in range(rng.poisson(2.5)):
             k = rng.integers(len(road.path) - 1)
@@ -343,5 +371,5 @@ def _parked_cars(rng: np.random.Generator, roads: RoadNetwork, ground: Image, sc
             heading = float(np.arctan2(along[1], along[0]))
             side = rng.choice([-0.5, 0.5]) * road.width
             place = road.path[k] + rng.random() * along + side * np.array([-np.sin(heading), np.cos(heading)])
-            length, width = vehicle_size(rng, scale)
-            fill(ground, rectangle(place, length, width, heading), vehicle_colour(rng))
+            length, width = choose_vehicle_size(rng, scale)
+            fill_polygon(ground, make_rectangle(place, length, width, heading), choose_vehicle_color(rng))

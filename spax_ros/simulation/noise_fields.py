@@ -1,4 +1,4 @@
-"""Random fields and polygons from which landscapes are made."""
+"""Random fields and polygons of landscapes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ Image = NDArray[Any]  # uint8; the type that OpenCV's annotations allow
 _SUBPIXEL_BITS = 4
 
 
-def noise_field(
+def make_noise_field(
     rng: np.random.Generator, shape: tuple[int, int], coarsest: float, octaves: int
 ) -> NDArray[np.float32]:
-    """Smooth noise of about zero mean and unit spread, each octave half as coarse and 0.6 times as strong.
+    """Return smooth noise of about zero mean and unit spread. Octaves halve in size, with 0.6 of the
+    amplitude.
 
     Args:
-        rng: source of chance.
+        rng: random generator.
         shape: rows and columns.
-        coarsest: size in pixels of the largest structures.
-        octaves: how many sizes of structure are laid over each other.
+        coarsest: size of the largest structures in pixels.
+        octaves: number of octaves.
     """
     rows, columns = shape
     field = np.zeros(shape, np.float32)
@@ -37,26 +38,26 @@ def noise_field(
     return field / np.float32(np.sqrt(variance))
 
 
-def rectangle(centre: Points, length: float, width: float, heading: float) -> Points:
-    """``(4, 2)`` corners of a rectangle whose length points along ``heading`` (radians)."""
+def make_rectangle(center: Points, length: float, width: float, heading: float) -> Points:
+    """Return the corners `(4, 2)` of a rectangle whose length points along `heading` (radians)."""
     along = np.array([np.cos(heading), np.sin(heading)])
     across = np.array([-along[1], along[0]])
     half = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]]) / 2
-    return centre + half[:, :1] * length * along + half[:, 1:] * width * across
+    return center + half[:, :1] * length * along + half[:, 1:] * width * across
 
 
-def fill(image: Image, polygon: Points, colour: tuple[float, ...]) -> None:
-    """Draw a convex polygon, given in this project's pixel coordinates, antialiased."""
+def fill_polygon(image: Image, polygon: Points, color: tuple[float, ...]) -> None:
+    """Draw a convex polygon in this project's pixel coordinates, antialiased."""
     fixed = np.round((polygon - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
-    cv2.fillConvexPoly(image, fixed, colour, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.fillConvexPoly(image, fixed, color, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def stroke(image: Image, path: Points, colour: tuple[float, ...], thickness: int) -> None:
-    """Draw an open line, given in this project's pixel coordinates, antialiased."""
+def draw_polyline(image: Image, path: Points, color: tuple[float, ...], thickness: int) -> None:
+    """Draw an open line in this project's pixel coordinates, antialiased."""
     fixed = np.round((path - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)
-    cv2.polylines(image, [fixed.reshape(-1, 1, 2)], False, colour, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
+    cv2.polylines(image, [fixed.reshape(-1, 1, 2)], False, color, thickness, cv2.LINE_AA, _SUBPIXEL_BITS)
 
 
-def hull(points: Points) -> Points:
-    """Convex hull of points, as a polygon."""
+def compute_convex_hull(points: Points) -> Points:
+    """Return the convex hull of points as a polygon."""
     return cv2.convexHull(points.astype(np.float32))[:, 0].astype(np.float64)

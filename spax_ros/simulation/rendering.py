@@ -1,4 +1,4 @@
-"""From movers and a landscape to pixels: shapes, weather, optics and sensor."""
+"""Rendering of movers and landscape: shapes, weather, optics and sensor."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.simulation.landscape import Building
-from spax_ros.simulation.noise_fields import Image, Points, fill, hull, noise_field
+from spax_ros.simulation.noise_fields import (
+    Image,
+    Points,
+    compute_convex_hull,
+    fill_polygon,
+    make_noise_field,
+)
 from spax_ros.simulation.traffic import ObjectClass
 
 Array = NDArray[np.float64]
@@ -21,18 +27,19 @@ Shape = Callable[
 
 
 @dataclass(frozen=True)
-class Sensor:
-    """What optics and electronics do to the scene.
+class ImagingSensor:
+    """The optics and electronics of the camera.
 
     Attributes:
-        blur: spread of the point-spread function, pixels.
-        read_noise: digital numbers.
+        blur: standard deviation of the point spread function in pixels.
+        read_noise: standard deviation in digital numbers.
         shot_noise: variance per digital number.
-        noise_blur: spread in pixels over which noise is correlated (resampled video), 0: white.
-        pattern: spread of the fixed pattern, digital numbers.
-        gain, offset: contrast and haze.
-        flicker: amplitude of slow changes of brightness, a share.
-        jpeg_quality: None without compression.
+        noise_blur: correlation length of the noise in pixels (resampled video); 0: white noise.
+        pattern: standard deviation of the fixed pattern in digital numbers.
+        gain: contrast.
+        offset: haze in digital numbers.
+        flicker: amplitude of slow changes of brightness, as a fraction.
+        jpeg_quality: JPEG quality; None: no compression.
     """
 
     blur: float
@@ -46,11 +53,11 @@ class Sensor:
     jpeg_quality: int | None
 
 
-def random_sensor(rng: np.random.Generator) -> Sensor:
-    """A sensor and its processing, from clean to worse than the real clips seen."""
+def make_random_sensor(rng: np.random.Generator) -> ImagingSensor:
+    """Return a random sensor and its processing, from clean to worse than real clips."""
     haze = rng.choice([rng.uniform(0, 10), rng.uniform(10, 60)], p=[0.7, 0.3])
     gain = float(rng.uniform(0.9, 1.5) * (1 - haze / 150))
-    return Sensor(
+    return ImagingSensor(
         blur=rng.uniform(0.5, 0.95),
         read_noise=rng.uniform(0.5, 3.0),
         shot_noise=rng.uniform(0.005, 0.06),
@@ -64,11 +71,11 @@ def random_sensor(rng: np.random.Generator) -> Sensor:
 
 
 class Exposure:
-    """Turns a scene's radiance into an image; its noise depends on the frame's number alone."""
+    """The conversion of a scene's radiance to an image. The noise depends only on the frame number."""
 
     _POOL_MARGIN = 96
 
-    def __init__(self, rng: np.random.Generator, sensor: Sensor, size: tuple[int, int]) -> None:
+    def __init__(self, rng: np.random.Generator, sensor: ImagingSensor, size: tuple[int, int]) -> None:
         self._sensor = sensor
         self._size = size
         width, height = size
@@ -106,7 +113,7 @@ class Exposure:
 
 
 class Clouds:
-    """A sheet of clouds that the wind carries over the scene."""
+    """A layer of clouds that moves over the scene."""
 
     _COARSE = 4
 
@@ -119,15 +126,15 @@ class Clouds:
         self._travel = travel
         width, height = size
         shape = (int((height + travel) / self._COARSE) + 3, int((width + travel) / self._COARSE) + 3)
-        field = noise_field(rng, shape, 200 / self._COARSE, 5)
+        field = make_noise_field(rng, shape, 200 / self._COARSE, 5)
         cover = rng.uniform(1.0, 2.2)
         self._opacity = np.clip((field - cover) * rng.uniform(0.6, 1.6), 0, rng.uniform(0.5, 1.0)).astype(
             np.float32
         )
         self._brightness = float(rng.uniform(200, 250))
 
-    def opacity(self, frame: int) -> NDArray[Any]:
-        """``(height, width)`` how much of the light from the ground is lost, 0 to 1."""
+    def compute_opacity(self, frame: int) -> NDArray[Any]:
+        """Return the fraction of light from the ground that is lost, `(height, width)` in 0..1."""
         start = np.where(self._wind < 0, self._travel, 0)
         shift = (start + np.fmod(self._wind * frame, self._travel)) / self._COARSE
         to_sheet = np.array([[1 / self._COARSE, 0, shift[0]], [0, 1 / self._COARSE, shift[1]]])
@@ -142,43 +149,45 @@ class Clouds:
 
 
 def draw_building(image: Image, hidden: Image, building: Building, foot: Points, rise: Points) -> None:
-    """Draw a building whose top is shifted by ``rise`` pixels, and mark what it hides."""
+    """Draw a building whose top is shifted by `rise` pixels, and mark the pixels that it hides."""
     top = foot + rise
-    outline = hull(np.concatenate([foot, top]))
-    fill(image, outline, building.wall)
-    fill(image, top, building.roof)
+    outline = compute_convex_hull(np.concatenate([foot, top]))
+    fill_polygon(image, outline, building.wall)
+    fill_polygon(image, top, building.roof)
     middle = top.mean(axis=0)
-    fill(
+    fill_polygon(
         image, middle + 0.35 * (top - middle) + 0.3 * (top[0] - middle), tuple(0.8 * c for c in building.roof)
     )
-    fill(
+    fill_polygon(
         image, middle + 0.2 * (top - middle) + 0.4 * (top[2] - middle), tuple(0.65 * c for c in building.roof)
     )
-    fill(hidden, outline, (255,))
+    fill_polygon(hidden, outline, (255,))
 
 
-def draw_rigid(
+def draw_rigid_body(
     image: Image,
     object_class: ObjectClass,
-    place: Points,
+    position: Points,
     heading: float,
     length: float,
     width: float,
-    colour: Array,
+    color: Array,
 ) -> None:
-    """Blend one rigid body into the image, antialiased, its centre exact to a fraction of a pixel."""
-    _blend(image, _SHAPES[object_class], place, heading, length, width, colour)
+    """Blend a rigid body into the image, antialiased, with subpixel position."""
+    _blend(image, _SHAPES[object_class], position, heading, length, width, color)
 
 
-def draw_wake(image: Image, place: Points, heading: float, length: float, width: float, speed: float) -> None:
-    """Blend the foam that a ship leaves behind it into the water."""
+def draw_wake(
+    image: Image, position: Points, heading: float, length: float, width: float, speed: float
+) -> None:
+    """Blend the wake of a ship into the water."""
     trail = length * (0.6 + 1.2 * speed)
-    centre = place - 0.5 * (length + trail) * np.array([np.cos(heading), np.sin(heading)])
-    _blend(image, _foam, centre, heading, trail, width * 1.3, np.full(3, 165.0))
+    center = position - 0.5 * (length + trail) * np.array([np.cos(heading), np.sin(heading)])
+    _blend(image, _foam, center, heading, trail, width * 1.3, np.full(3, 165.0))
 
 
 def _blend(
-    image: Image, shape: Shape, place: Points, heading: float, length: float, width: float, colour: Array
+    image: Image, shape: Shape, place: Points, heading: float, length: float, width: float, color: Array
 ) -> None:
     reach = int(np.ceil(np.hypot(length, width) / 2 + 2))
     column, row = int(np.floor(place[0])) - reach, int(np.floor(place[1])) - reach
@@ -192,46 +201,53 @@ def _blend(
     along, across = cosine * x + sine * y, cosine * y - sine * x
     cover, tone = shape(along, across, length, width)
     patch = image[top:bottom, left:right]
-    painted = patch + cover[..., None] * (tone[..., None] * colour - patch)
+    painted = patch + cover[..., None] * (tone[..., None] * color - patch)
     patch[:] = np.clip(painted + 0.5, 0, 255).astype(np.uint8)
 
 
-def _coverage(excess: Array) -> Array:
-    """Share of a pixel inside, of its centre's distance beyond an edge."""
+def _compute_coverage(excess: Array) -> Array:
+    """Return the covered fraction of a pixel from the distance of its center beyond an edge."""
     return np.clip(0.5 - excess, 0.0, 1.0)
 
 
 def _vehicle(along: Array, across: Array, length: float, width: float) -> tuple[Array, Array]:
-    cover = _coverage(np.abs(along) - length / 2) * _coverage(np.abs(across) - width / 2)
-    windscreen = _coverage(np.abs(along - 0.18 * length) - 0.07 * length)
+    cover = _compute_coverage(np.abs(along) - length / 2) * _compute_coverage(np.abs(across) - width / 2)
+    windscreen = _compute_coverage(np.abs(along - 0.18 * length) - 0.07 * length)
     return cover, 1 - 0.45 * windscreen
 
 
 def _ship(along: Array, across: Array, length: float, width: float) -> tuple[Array, Array]:
     bow = np.clip(along / (length / 2), 0, 1)
     half = width / 2 * (1 - bow**2)
-    cover = _coverage(np.abs(along) - length / 2) * _coverage(np.abs(across) - half)
-    bridge = _coverage(np.abs(along + 0.25 * length) - 0.1 * length)
+    cover = _compute_coverage(np.abs(along) - length / 2) * _compute_coverage(np.abs(across) - half)
+    bridge = _compute_coverage(np.abs(along + 0.25 * length) - 0.1 * length)
     return cover, 0.85 + 0.15 * bridge
 
 
 def _aeroplane(along: Array, across: Array, length: float, span: float) -> tuple[Array, Array]:
-    fuselage = _coverage(np.abs(along) - length / 2) * _coverage(np.abs(across) - length * 0.06)
+    fuselage = _compute_coverage(np.abs(along) - length / 2) * _compute_coverage(
+        np.abs(across) - length * 0.06
+    )
     swept = along + 0.5 * np.abs(across) - 0.12 * length
-    wings = _coverage(np.abs(swept) - 0.07 * length) * _coverage(np.abs(across) - span / 2)
-    tail = _coverage(np.abs(along + 0.43 * length) - 0.05 * length) * _coverage(np.abs(across) - span * 0.17)
+    wings = _compute_coverage(np.abs(swept) - 0.07 * length) * _compute_coverage(np.abs(across) - span / 2)
+    tail = _compute_coverage(np.abs(along + 0.43 * length) - 0.05 * length) * _compute_coverage(
+        np.abs(across) - span * 0.17
+    )
     return np.maximum(np.maximum(fuselage, wings), tail), np.ones_like(fuselage)
 
 
 def _carriage(along: Array, across: Array, length: float, width: float) -> tuple[Array, Array]:
-    cover = _coverage(np.abs(along) - length / 2) * _coverage(np.abs(across) - width / 2)
+    cover = _compute_coverage(np.abs(along) - length / 2) * _compute_coverage(np.abs(across) - width / 2)
     return cover, np.ones_like(cover)
 
 
 def _foam(along: Array, across: Array, length: float, width: float) -> tuple[Array, Array]:
     ahead = np.clip(along / length + 0.5, 0, 1)
     spread = width / 2 * (1.6 - ahead)
-    ends, sides = _coverage(np.abs(along) - length / 2), _coverage((np.abs(across) - spread) / 2)
+    ends, sides = (
+        _compute_coverage(np.abs(along) - length / 2),
+        _compute_coverage((np.abs(across) - spread) / 2),
+    )
     cover = 0.7 * ahead**1.5 * ends * sides
     return cover, np.ones_like(cover)
 

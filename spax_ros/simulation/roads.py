@@ -1,4 +1,4 @@
-"""A network of roads: a bent lattice of arterials and streets."""
+"""A road network: a bent lattice of arterials and streets."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ _POINTS_PER_EDGE = 8
 
 @dataclass(frozen=True)
 class Road:
-    """One straight-through line of the lattice between two neighbouring junctions.
+    """One line of the lattice between two neighboring junctions.
 
     Attributes:
-        path: ``(n, 2)`` centre line, from the junction of lower index to the higher.
-        width: of the carriageway, pixels.
-        arterial: two lanes and faster traffic; otherwise one lane each way.
+        path: center line from the junction of lower index to that of higher index, `(n, 2)`.
+        width: width of the carriageway in pixels.
+        is_arterial: whether the road has two lanes and faster traffic, else one lane each way.
     """
 
     path: Points
     width: float
-    arterial: bool
+    is_arterial: bool
 
 
 class RoadNetwork:
-    """Roads between the junctions of a bent lattice which covers the ground map and a little more."""
+    """Roads between the junctions of a bent lattice that covers the ground map and its surroundings."""
 
-    def __init__(self, rng: np.random.Generator, extent: tuple[int, int], pixels_per_metre: float) -> None:
+    def __init__(self, rng: np.random.Generator, extent: tuple[int, int], pixels_per_meter: float) -> None:
         self._extent = np.array(extent, np.float64)
-        self._centre = self._extent / 2
+        self._center = self._extent / 2
         self.heading = float(rng.uniform(0, np.pi / 2))
         reach = np.hypot(*extent) / 2 + 60
-        spacing = rng.uniform(60, 130) * pixels_per_metre
+        spacing = rng.uniform(60, 130) * pixels_per_meter
         self._u = _graduations(rng, reach, spacing)
         self._v = _graduations(rng, reach, spacing * rng.uniform(0.7, 1.6))
         self._bend = rng.uniform(0, 30, 2)
         self._wave = rng.uniform(0.5, 1.5, 2) * 2 * np.pi / 900
         self._phase = rng.uniform(0, 2 * np.pi, 2)
-        lane = 3.6 * pixels_per_metre
+        lane = 3.6 * pixels_per_meter
         self.lane_width = lane
         arterial = [rng.random(len(self._u)) < 0.35, rng.random(len(self._v)) < 0.35]
         self.roads: dict[tuple[Junction, Junction], Road] = {}
@@ -53,23 +53,23 @@ class RoadNetwork:
             if not is_arterial and rng.random() < 0.25:
                 continue
             fractions = np.linspace(0, 1, _POINTS_PER_EDGE)
-            path = self.locate(i + di * fractions, j + dj * fractions)
+            path = self.to_ground(i + di * fractions, j + dj * fractions)
             if self._near(path):
                 width = lane * (4.4 if is_arterial else 2.4)
                 self.roads[(i, j), (i + di, j + dj)] = Road(path, width, is_arterial)
 
     @property
     def junctions(self) -> list[Junction]:
-        """Where roads begin, meet or end."""
+        """Junctions at which roads start, meet or end."""
         return sorted({junction for link in self.roads for junction in link})
 
     @property
     def cells(self) -> tuple[int, int]:
-        """How many blocks lie between the lattice's lines, each way."""
+        """Number of blocks between the lattice's lines in both directions."""
         return len(self._u) - 1, len(self._v) - 1
 
-    def locate(self, i: NDArray[np.float64] | float, j: NDArray[np.float64] | float) -> Points:
-        """``(..., 2)`` pixels on the ground map of (fractional) lattice coordinates."""
+    def to_ground(self, i: NDArray[np.float64] | float, j: NDArray[np.float64] | float) -> Points:
+        """Convert fractional lattice coordinates to pixels on the ground map, `(..., 2)`."""
         u = np.interp(i, np.arange(len(self._u)), self._u)
         v = np.interp(j, np.arange(len(self._v)), self._v)
         u, v = (
@@ -77,13 +77,13 @@ class RoadNetwork:
             v + self._bend[1] * np.sin(self._wave[1] * u + self._phase[1]),
         )
         cosine, sine = np.cos(self.heading), np.sin(self.heading)
-        return self._centre + np.stack([cosine * u - sine * v, sine * u + cosine * v], axis=-1)
+        return self._center + np.stack([cosine * u - sine * v, sine * u + cosine * v], axis=-1)
 
-    def road(self, start: Junction, end: Junction) -> Road | None:
-        """The road between neighbouring junctions, whichever way it runs."""
+    def find_road(self, start: Junction, end: Junction) -> Road | None:
+        """Return the road between neighboring junctions in either direction."""
         return self.roads.get((min(start, end), max(start, end)))
 
-    def leave_out(self, water: NDArray[np.uint8]) -> None:
+    def remove_roads_in_water(self, water: NDArray[np.uint8]) -> None:
         """Remove the roads that lead into water, given as a mask of the ground map."""
         bounds = np.array([water.shape[1], water.shape[0]]) - 1
 
@@ -93,10 +93,10 @@ class RoadNetwork:
 
         self.roads = {link: road for link, road in self.roads.items() if not wet(road)}
 
-    def route(
+    def choose_route(
         self, rng: np.random.Generator, start: Junction, length: float
     ) -> tuple[list[Road], list[Junction]]:
-        """Where a driver goes from a junction: mostly straight on, never straight back."""
+        """Choose a route from a junction: mostly straight ahead, never back."""
         place = start
         roads: list[Road] = []
         places = [place]
@@ -107,10 +107,10 @@ class RoadNetwork:
             for candidate in _STEPS:
                 if step is not None and candidate == (-step[0], -step[1]):
                     continue
-                road = self.road(place, (place[0] + candidate[0], place[1] + candidate[1]))
+                road = self.find_road(place, (place[0] + candidate[0], place[1] + candidate[1]))
                 if road is not None:
                     choices.append((candidate, road))
-                    weights.append((4.0 if candidate == step else 1.0) * (2.0 if road.arterial else 1.0))
+                    weights.append((4.0 if candidate == step else 1.0) * (2.0 if road.is_arterial else 1.0))
             if not choices:
                 break
             chosen = rng.choice(len(choices), p=np.array(weights) / sum(weights))

@@ -1,4 +1,4 @@
-"""Satellite video with exact ground truth, made from a seed."""
+"""Simulated satellite video with exact ground truth."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.simulation.camera_motion import fly
+from spax_ros.simulation.camera_motion import simulate_camera_motion
 from spax_ros.simulation.landscape import make_landscape
 from spax_ros.simulation.noise_fields import Image
 from spax_ros.simulation.rendering import (
     Clouds,
     Exposure,
     draw_building,
-    draw_rigid,
+    draw_rigid_body,
     draw_wake,
-    random_sensor,
+    make_random_sensor,
 )
-from spax_ros.simulation.traffic import Level, Mover, ObjectClass, aircraft, road_vehicles, ships, trains
+from spax_ros.simulation.traffic import (
+    Mover,
+    ObjectClass,
+    OcclusionLevel,
+    make_aircraft,
+    make_road_vehicles,
+    make_ships,
+    make_trains,
+)
 from tracking_runtime.boxes import clip_to_image, from_corners
 from tracking_runtime.frames import Frame, GroundTruth
 
@@ -28,27 +36,27 @@ BENCHMARK_SEEDS = range(1_000_000, 2_000_000)
 CLASS_NAMES = ("car", "airplane", "ship", "train")
 
 _MOVING_PX_PER_FRAME = 0.2
-_REMEMBERED_FRAMES = 20
-_VISIBLE_SHARE = 0.4
+_BACKGROUND_WINDOW_FRAMES = 20
+_MIN_VISIBLE_FRACTION = 0.4
 
 
 class SatelliteScene:
-    """A FrameSource of simulated satellite video.
+    """A `FrameSource` of simulated satellite video.
 
-    The truth holds *moving* objects, as SatVideoDT does: an object enters once it moves by 0.2 pixels a
-    frame over the ground, stays while it waits for up to 20 frames (a background window; after that it is
-    part of the ground) and comes back under the same identity. Parked vehicles are never in it. Boxes are the
-    axis-aligned extent of the body widened by one spread of the optics' blur on each side, cut to the image;
-    an object is left out while less than 40 % of it can be seen (image border, bridges, buildings, clouds).
+    The ground truth has *moving* objects, as SatVideoDT: an object enters when it moves by 0.2 pixels per
+    frame over the ground, stays while it waits for up to 20 frames (a background window), and returns with
+    the same id. Parked vehicles are never in it. A box is the axis-aligned extent of the body plus one
+    standard deviation of the blur on each side, clipped to the image. An object is omitted while less than 40
+    % of it is visible (image border, bridges, buildings, clouds).
 
     Args:
-        seed: everything follows from it. ``TRAINING_SEEDS`` for training, ``BENCHMARK_SEEDS`` for measuring.
-        frames: length of the sequence.
-        size: image width and height, or one number for both. Smaller scenes have the same density of objects.
-        rate_hz: frames a second; speeds are per frame and do not depend on it.
+        seed: seed of the scene: `TRAINING_SEEDS` for training, `BENCHMARK_SEEDS` for benchmarks.
+        frames: number of frames.
+        size: image width and height, or one number for both. The density of objects does not depend on it.
+        rate_hz: frame rate in Hz. Speeds are per frame and do not depend on it.
         color: bgr8 images; otherwise mono8.
-        density: vehicles per megapixel; None: random, 15 to 110.
-        first_stamp_ns: of the first frame.
+        density: number of vehicles per megapixel; None: random, 15 to 110.
+        first_stamp_ns: stamp of the first frame in nanoseconds.
     """
 
     spectral_info = None
@@ -75,28 +83,28 @@ class SatelliteScene:
         self.size = (int(width), int(height))
         self._seed, self._frames, self._color, self._first_stamp_ns = seed, frames, color, first_stamp_ns
         rng = np.random.default_rng(seed)
-        self._platform = fly(rng, frames, self.size)
+        self._platform = simulate_camera_motion(rng, frames, self.size)
         margin = self._platform.margin
         extent = (width + 2 * margin, height + 2 * margin)
         scale = float(rng.uniform(0.95, 1.6))
         self._landscape = make_landscape(rng, extent, scale)
         crowd = density if density is not None else float(np.exp(rng.uniform(np.log(15), np.log(110))))
         self._movers = self._populate(rng, extent, scale, crowd)
-        self._sensor = random_sensor(rng)
+        self._sensor = make_random_sensor(rng)
         self._exposure = Exposure(rng, self._sensor, self.size)
         self._clouds = Clouds(rng, self.size, frames) if rng.random() < 0.35 else None
-        self._expected = [_in_truth(mover) for mover in self._movers]
+        self._expected = [_find_truth_frames(mover) for mover in self._movers]
 
     def __len__(self) -> int:
         return self._frames
 
     def __iter__(self) -> Iterator[Frame]:
-        return (self.frame(index) for index in range(self._frames))
+        return (self.make_frame(index) for index in range(self._frames))
 
-    def frame(self, index: int) -> Frame:
-        """One frame, the same whichever frames were made before it."""
+    def make_frame(self, index: int) -> Frame:
+        """Return the frame of an index. Frames can be made in any order."""
         if not 0 <= index < self._frames:
-            raise IndexError(f"{self.name} has frames 0 to {self._frames - 1}, not {index}")
+            raise IndexError(f"frame index of {self.name} must be 0 to {self._frames - 1}: got {index}")
         rng = np.random.default_rng((self._seed, index))
         radiance, truth = self._render(index)
         image = self._exposure(radiance, index, rng)
@@ -105,8 +113,10 @@ class SatelliteScene:
             return Frame(stamp, cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), "mono8", "satellite", truth)
         return Frame(stamp, image, "bgr8", "satellite", truth)
 
-    def camera_motion(self, index: int) -> NDArray[np.float64]:
-        """``(2, 3)`` true affine map of the ground from frame ``index - 1`` to frame ``index``, pixels."""
+    def compute_camera_motion(self, index: int) -> NDArray[np.float64]:
+        """Return the true affine transform of the ground from frame `index - 1` to `index` in pixels, `(2,
+        3)`.
+        """
         before, after = (
             np.vstack([self._platform.to_image[k], [0, 0, 1]]) for k in (max(index - 1, 0), index)
         )
@@ -117,13 +127,13 @@ class SatelliteScene:
     ) -> list[Mover]:
         megapixels = self.size[0] * self.size[1] / 1e6
         land = self._landscape
-        movers = road_vehicles(rng, land.roads, self._frames, per_megapixel, extent, scale)
+        movers = make_road_vehicles(rng, land.roads, self._frames, per_megapixel, extent, scale)
         if len(land.track):
-            movers += trains(rng, land.track, self._frames, scale, int(rng.integers(1, 3)))
+            movers += make_trains(rng, land.track, self._frames, scale, int(rng.integers(1, 3)))
         if land.water.any():
-            movers += ships(rng, land.water, self._frames, scale, 1 + rng.poisson(15 * megapixels))
+            movers += make_ships(rng, land.water, self._frames, scale, 1 + rng.poisson(15 * megapixels))
         if rng.random() < 0.25:
-            movers += aircraft(rng, extent, self._frames, scale, 1 + rng.poisson(0.5))
+            movers += make_aircraft(rng, extent, self._frames, scale, 1 + rng.poisson(0.5))
         return movers
 
     def _render(self, index: int) -> tuple[Image, GroundTruth]:
@@ -132,7 +142,7 @@ class SatelliteScene:
         bridges = _warp(self._landscape.bridges, to_image, self.size, cv2.INTER_NEAREST)
         radiance = ground.copy()
         for mover in self._movers:
-            if mover.level is Level.GROUND:
+            if mover.level is OcclusionLevel.GROUND:
                 self._draw(radiance, mover, index)
         cv2.copyTo(ground, bridges, radiance)
         hidden = bridges
@@ -141,40 +151,40 @@ class SatelliteScene:
             foot = building.foot @ to_image[:, :2].T + to_image[:, 2]
             draw_building(radiance, hidden, building, foot, building.height * lean)
         for mover in self._movers:
-            if mover.level is Level.AIR:
+            if mover.level is OcclusionLevel.AIR:
                 self._draw(radiance, mover, index)
         opacity = np.zeros(hidden.shape, np.float32)
         if self._clouds is not None:
-            opacity = self._clouds.opacity(index)
+            opacity = self._clouds.compute_opacity(index)
             radiance = self._clouds.cover(radiance, opacity)
         return radiance, self._truth(index, hidden, opacity)
 
     def _draw(self, image: Image, mover: Mover, index: int) -> None:
-        if not mover.present[index]:
+        if not mover.is_present[index]:
             return
         to_image = self._platform.to_image[index]
         scale, turn = np.hypot(to_image[0, 0], to_image[1, 0]), np.arctan2(to_image[1, 0], to_image[0, 0])
-        for ground_place, heading in zip(mover.places[index], mover.headings[index], strict=True):
+        for ground_place, heading in zip(mover.positions[index], mover.headings[index], strict=True):
             place = to_image[:, :2] @ ground_place + to_image[:, 2]
             length, width = mover.length * scale, mover.width * scale
             if not np.all((place > -length) & (place < np.add(self.size, length))):
                 continue
-            light = self._light(mover, ground_place)
+            light = self._compute_sunlight(mover, ground_place)
             if mover.object_class is ObjectClass.SHIP:
                 draw_wake(image, place, heading + turn, length, width, float(mover.speeds[index]))
-            draw_rigid(
+            draw_rigid_body(
                 image,
                 mover.object_class,
                 place,
                 heading + turn,
                 length,
                 width,
-                light * np.array(mover.colour),
+                light * np.array(mover.color),
             )
 
-    def _light(self, mover: Mover, place: NDArray[np.float64]) -> float:
-        """How much sun reaches a place, 0 to 1."""
-        if mover.level is Level.AIR:
+    def _compute_sunlight(self, mover: Mover, place: NDArray[np.float64]) -> float:
+        """Return the fraction of sunlight at a position, 0..1."""
+        if mover.level is OcclusionLevel.AIR:
             return 1.0
         shade = self._landscape.shade
         column = int(np.clip(place[0], 0, shade.shape[1] - 1))
@@ -186,11 +196,13 @@ class SatelliteScene:
         for number, (mover, expected) in enumerate(zip(self._movers, self._expected, strict=True), start=1):
             if not expected[index]:
                 continue
-            corners = self._outline(mover, index)
+            corners = self._compute_outline(mover, index)
             if not np.any(np.all((corners > 0) & (corners < self.size), axis=-1)):
                 continue
-            seen = _visible_share(corners, hidden, opacity, under_roofs=mover.level is not Level.AIR)
-            if seen < _VISIBLE_SHARE:
+            seen = _compute_visible_fraction(
+                corners, hidden, opacity, under_roofs=mover.level is not OcclusionLevel.AIR
+            )
+            if seen < _MIN_VISIBLE_FRACTION:
                 continue
             low, high = corners.reshape(-1, 2).min(axis=0), corners.reshape(-1, 2).max(axis=0)
             blur = self._sensor.blur
@@ -202,39 +214,39 @@ class SatelliteScene:
         cut = clip_to_image(from_corners(np.array(boxes)), *self.size)
         return GroundTruth(np.array(ids, np.int64), np.array(class_ids, np.uint8), cut)
 
-    def _outline(self, mover: Mover, index: int) -> NDArray[np.float64]:
-        """``(parts, 4, 2)`` corners of the body's parts in the image."""
+    def _compute_outline(self, mover: Mover, index: int) -> NDArray[np.float64]:
+        """Return the corners of the body's parts in the image, `(parts, 4, 2)`."""
         to_image = self._platform.to_image[index]
         heading = mover.headings[index]
         along = np.stack([np.cos(heading), np.sin(heading)], axis=-1)[:, None] * mover.length / 2
         across = np.stack([-np.sin(heading), np.cos(heading)], axis=-1)[:, None] * mover.width / 2
         signs = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
-        corners = mover.places[index][:, None] + signs[:, :1] * along + signs[:, 1:] * across
+        corners = mover.positions[index][:, None] + signs[:, :1] * along + signs[:, 1:] * across
         return corners @ to_image[:, :2].T + to_image[:, 2]
 
 
-def _in_truth(mover: Mover) -> NDArray[np.bool_]:
-    """Frames in which a mover counts as moving: it moves, or did within the background window."""
-    moving = mover.present & (np.abs(mover.speeds) >= _MOVING_PX_PER_FRAME)
-    last = np.maximum.accumulate(np.where(moving, np.arange(len(moving)), -_REMEMBERED_FRAMES - 1))
-    return mover.present & (np.arange(len(moving)) - last <= _REMEMBERED_FRAMES)
+def _find_truth_frames(mover: Mover) -> NDArray[np.bool_]:
+    """Return the frames in which a mover counts as moving: now, or within the background window."""
+    moving = mover.is_present & (np.abs(mover.speeds) >= _MOVING_PX_PER_FRAME)
+    last = np.maximum.accumulate(np.where(moving, np.arange(len(moving)), -_BACKGROUND_WINDOW_FRAMES - 1))
+    return mover.is_present & (np.arange(len(moving)) - last <= _BACKGROUND_WINDOW_FRAMES)
 
 
 def _warp(image: Image, to_image: NDArray[np.float64], size: tuple[int, int], how: int) -> Image:
-    """Warp between images whose pixel centres lie at integers + 0.5 (OpenCV's lie at integers)."""
+    """Warp between images with pixel centers at integers + 0.5 (OpenCV has them at integers)."""
     shifted = to_image.copy()
     shifted[:, 2] += to_image[:, :2] @ [0.5, 0.5] - 0.5
     return cv2.warpAffine(image, shifted, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _visible_share(
+def _compute_visible_fraction(
     corners: NDArray[np.float64],
     hidden: Image,
     opacity: NDArray[np.float32],
     *,
     under_roofs: bool,
 ) -> float:
-    """Share of a body's parts inside the image and not hidden, by sampling."""
+    """Return the fraction of a body's parts that is inside the image and not hidden, by sampling."""
     grid = np.linspace(0.1, 0.9, 4)
     s, t = (a.ravel()[:, None] for a in np.meshgrid(grid, grid))
     first, second, third, fourth = (corners[:, k, None] for k in range(4))

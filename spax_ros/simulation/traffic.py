@@ -1,4 +1,4 @@
-"""Everything that moves: where each object is on the ground map, frame by frame."""
+"""The moving objects: position of each on the ground map in each frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 
 class ObjectClass(IntEnum):
-    """The classes of SatVideoDT, in the order of the json files that the official SPAX trains on."""
+    """The classes of SatVideoDT, in the order of the official SPAX's training files."""
 
     CAR = 0
     AIRPLANE = 1
@@ -25,8 +25,8 @@ class ObjectClass(IntEnum):
     TRAIN = 3
 
 
-class Level(IntEnum):
-    """What can hide an object: a vehicle under a bridge, nothing but clouds an aircraft."""
+class OcclusionLevel(IntEnum):
+    """The things that can hide an object: bridges hide vehicles, only clouds hide aircraft."""
 
     GROUND = 0
     BRIDGE = 1
@@ -38,33 +38,35 @@ class Mover:
     """One object through the whole sequence.
 
     Attributes:
-        places: ``(frames, parts, 2)`` centre of each rigid part on the ground map; trains have several parts.
-        headings: ``(frames, parts)`` radians, x towards y.
-        speeds: ``(frames,)`` pixels a frame over the ground.
-        present: ``(frames,)`` whether it is on the map at all.
-        length, width: of a part, pixels.
-        colour: blue, green, red, 0 to 255.
+        positions: center of each rigid part on the ground map, `(frames, parts, 2)`. Trains have several
+            parts.
+        headings: heading in radians, x towards y, `(frames, parts)`.
+        speeds: speed over the ground in pixels per frame, `(frames,)`.
+        is_present: whether the object is on the map, `(frames,)`.
+        length: length of a part in pixels.
+        width: width of a part in pixels.
+        color: blue, green, red in 0..255.
     """
 
     object_class: ObjectClass
-    level: Level
-    places: Array
+    level: OcclusionLevel
+    positions: Array
     headings: Array
     speeds: Array
-    present: NDArray[np.bool_]
+    is_present: NDArray[np.bool_]
     length: float
     width: float
-    colour: tuple[float, float, float]
+    color: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Journey:
-    """A path, travelled from ``start_frame`` on.
+    """A path and its stops, started at `start_frame`.
 
     Attributes:
-        path: ``(n, 2)`` a point per pixel of its length.
-        stops: distances along the path at which it waits, ascending.
-        waits: for how many frames, at each.
+        path: the path with a point per pixel of its length, `(n, 2)`.
+        stops: ascending distances along the path at which the object stops.
+        waits: number of frames at each stop.
     """
 
     path: Points
@@ -74,42 +76,42 @@ class Journey:
     waits: tuple[int, ...] = ()
 
 
-def vehicle_colour(rng: np.random.Generator) -> tuple[float, float, float]:
-    """Mostly white, silver and black, as vehicles are; some red, blue or yellow."""
+def choose_vehicle_color(rng: np.random.Generator) -> tuple[float, float, float]:
+    """Choose a vehicle's color: mostly white, silver and black, sometimes red, blue or yellow."""
     kind = rng.choice(4, p=[0.58, 0.17, 0.12, 0.13])
     if kind == 0:
-        colour = np.full(3, rng.uniform(195, 255)) + rng.normal(0, 4, 3)
+        color = np.full(3, rng.uniform(195, 255)) + rng.normal(0, 4, 3)
     elif kind == 1:
-        colour = np.full(3, rng.uniform(155, 195)) + rng.normal(0, 5, 3)
+        color = np.full(3, rng.uniform(155, 195)) + rng.normal(0, 5, 3)
     elif kind == 2:
-        colour = np.full(3, rng.uniform(5, 35)) + rng.normal(0, 4, 3)
+        color = np.full(3, rng.uniform(5, 35)) + rng.normal(0, 4, 3)
     else:
-        colour = np.array([[80, 40, 20], [60, 200, 235], [70, 70, 235], [230, 190, 150]])[rng.integers(4)]
-        colour = colour * rng.uniform(0.9, 1.15)
-    blue, green, red = np.clip(colour, 0, 255)
+        color = np.array([[80, 40, 20], [60, 200, 235], [70, 70, 235], [230, 190, 150]])[rng.integers(4)]
+        color = color * rng.uniform(0.9, 1.15)
+    blue, green, red = np.clip(color, 0, 255)
     return float(blue), float(green), float(red)
 
 
-def vehicle_size(rng: np.random.Generator, pixels_per_metre: float) -> tuple[float, float]:
-    """Length and width of a car, van, lorry or bus, in pixels."""
+def choose_vehicle_size(rng: np.random.Generator, pixels_per_meter: float) -> tuple[float, float]:
+    """Choose the length and width of a car, van, truck or bus in pixels."""
     length, width = (
         (rng.uniform(4.0, 5.0), rng.uniform(1.8, 2.1))
         if rng.random() < 0.78
         else (rng.uniform(6.0, 11.0), rng.uniform(2.2, 2.7))
     )
-    return length * pixels_per_metre, width * pixels_per_metre
+    return length * pixels_per_meter, width * pixels_per_meter
 
 
-def road_vehicles(
+def make_road_vehicles(
     rng: np.random.Generator,
     roads: RoadNetwork,
     frames: int,
     per_megapixel: float,
     extent: tuple[int, int],
-    pixels_per_metre: float,
-    level: Level = Level.GROUND,
+    pixels_per_meter: float,
+    level: OcclusionLevel = OcclusionLevel.GROUND,
 ) -> list[Mover]:
-    """Vehicles that drive along the roads, turn, stop at lights and leave the map."""
+    """Return vehicles that drive along the roads, turn, stop at lights and leave the map."""
     junctions = roads.junctions
     if not junctions:
         return []
@@ -119,12 +121,12 @@ def road_vehicles(
     renewals = at_start * frames * mean_speed / (0.7 * (extent[0] + extent[1]))
     journeys, sizes = [], []
     for number in range(rng.poisson(at_start) + rng.poisson(renewals)):
-        length, width = vehicle_size(rng, pixels_per_metre)
-        hurry = float(np.clip(rng.lognormal(np.log(1.25 * pixels_per_metre), 0.45), 0.5, 6.0))
-        legs, places = roads.route(rng, junctions[rng.integers(len(junctions))], hurry * frames + 400)
+        length, width = choose_vehicle_size(rng, pixels_per_meter)
+        hurry = float(np.clip(rng.lognormal(np.log(1.25 * pixels_per_meter), 0.45), 0.5, 6.0))
+        legs, places = roads.choose_route(rng, junctions[rng.integers(len(junctions))], hurry * frames + 400)
         if not legs:
             continue
-        path, junction_at = _lane(legs, places, roads.lane_width, rng)
+        path, junction_at = _make_lane(legs, places, roads.lane_width, rng)
         stops = tuple(
             float(s) for s in junction_at[1:-1] - roads.lane_width * 1.5 if s > 5 and rng.random() < 0.15
         )
@@ -132,41 +134,51 @@ def road_vehicles(
         start = 0 if number < at_start else int(rng.integers(frames))
         journeys.append(Journey(path, hurry, start, stops, waits))
         sizes.append((length, width))
-    travelled = _drive(journeys, frames)
+    travelled = _simulate_driving(journeys, frames)
     movers = []
     for journey, (length, width), distance in zip(journeys, sizes, travelled, strict=True):
-        mover = _mover(ObjectClass.CAR, level, journey, distance[:, None], length, width, vehicle_colour(rng))
+        mover = _make_mover(
+            ObjectClass.CAR, level, journey, distance[:, None], length, width, choose_vehicle_color(rng)
+        )
         movers.append(mover)
-    return _without_collisions(movers)
+    return _drop_colliding(movers)
 
 
-def trains(
-    rng: np.random.Generator, track: Points, frames: int, pixels_per_metre: float, number: int
+def make_trains(
+    rng: np.random.Generator, track: Points, frames: int, pixels_per_meter: float, number: int
 ) -> list[Mover]:
-    """Trains of several carriages on one track, a point per pixel."""
-    length, width = 19 * pixels_per_metre, 2.9 * pixels_per_metre
+    """Return trains of several cars on one track with a point per pixel."""
+    length, width = 19 * pixels_per_meter, 2.9 * pixels_per_meter
     movers = []
     for index in range(number):
         carriages = int(rng.integers(2, 7))
         speed = float(rng.uniform(0.8, 4.0))
         path = track if rng.random() < 0.5 else track[::-1]
         side = width * (0.8 + 1.2 * index)
-        path = path + side * _normals(path)
+        path = path + side * _compute_normals(path)
         journey = Journey(path, speed, 0)
-        head = rng.uniform(0, len(path)) + _drive([journey], frames)[0]
-        behind = np.arange(carriages) * (length + 0.8 * pixels_per_metre)
-        grey = rng.uniform(120, 245)
-        colour = (grey, grey * rng.uniform(0.9, 1.05), grey * rng.uniform(0.8, 1.05))
+        head = rng.uniform(0, len(path)) + _simulate_driving([journey], frames)[0]
+        behind = np.arange(carriages) * (length + 0.8 * pixels_per_meter)
+        gray = rng.uniform(120, 245)
+        color = (gray, gray * rng.uniform(0.9, 1.05), gray * rng.uniform(0.8, 1.05))
         movers.append(
-            _mover(ObjectClass.TRAIN, Level.GROUND, journey, head[:, None] - behind, length, width, colour)
+            _make_mover(
+                ObjectClass.TRAIN,
+                OcclusionLevel.GROUND,
+                journey,
+                head[:, None] - behind,
+                length,
+                width,
+                color,
+            )
         )
     return movers
 
 
-def ships(
-    rng: np.random.Generator, water: NDArray[np.uint8], frames: int, pixels_per_metre: float, number: int
+def make_ships(
+    rng: np.random.Generator, water: NDArray[np.uint8], frames: int, pixels_per_meter: float, number: int
 ) -> list[Mover]:
-    """Ships on straight or gently bending courses that stay on the water."""
+    """Return ships on straight or slightly bent courses on the water."""
     clear = cv2.distanceTransform(water, cv2.DIST_L2, 3)
     rows, columns = np.nonzero(clear > 12)
     movers: list[Mover] = []
@@ -186,21 +198,23 @@ def ships(
         if not np.all(clear[row[inside], column[inside]] > 6):
             continue
         length = (
-            float(rng.choice([rng.uniform(7, 18), rng.uniform(18, 40)], p=[0.75, 0.25])) * pixels_per_metre
+            float(rng.choice([rng.uniform(7, 18), rng.uniform(18, 40)], p=[0.75, 0.25])) * pixels_per_meter
         )
         width = max(length * rng.uniform(0.2, 0.33), 2.5)
-        grey = rng.uniform(150, 250)
+        gray = rng.uniform(150, 250)
         journey = Journey(path, speed, 0)
-        distance = _drive([journey], frames)[0][:, None]
-        colour = (grey, grey, grey * rng.uniform(0.85, 1.0))
-        movers.append(_mover(ObjectClass.SHIP, Level.GROUND, journey, distance, length, width, colour))
-    return _without_collisions(movers)
+        distance = _simulate_driving([journey], frames)[0][:, None]
+        color = (gray, gray, gray * rng.uniform(0.85, 1.0))
+        movers.append(
+            _make_mover(ObjectClass.SHIP, OcclusionLevel.GROUND, journey, distance, length, width, color)
+        )
+    return _drop_colliding(movers)
 
 
-def aircraft(
-    rng: np.random.Generator, extent: tuple[int, int], frames: int, pixels_per_metre: float, number: int
+def make_aircraft(
+    rng: np.random.Generator, extent: tuple[int, int], frames: int, pixels_per_meter: float, number: int
 ) -> list[Mover]:
-    """Aircraft in straight flight above everything."""
+    """Return aircraft in straight flight above everything."""
     movers = []
     for _ in range(number):
         speed = float(rng.uniform(2.0, 8.0))
@@ -210,34 +224,34 @@ def aircraft(
         closest = rng.uniform(0, frames)
         along = np.arange(int(speed * frames) + 2)
         path = passing + (along - closest * speed)[:, None] * direction
-        length = float(rng.uniform(20, 45)) * pixels_per_metre
-        grey = rng.uniform(190, 255)
+        length = float(rng.uniform(20, 45)) * pixels_per_meter
+        gray = rng.uniform(190, 255)
         journey = Journey(path, speed, 0)
-        distance = _drive([journey], frames)[0][:, None]
+        distance = _simulate_driving([journey], frames)[0][:, None]
         movers.append(
-            _mover(
+            _make_mover(
                 ObjectClass.AIRPLANE,
-                Level.AIR,
+                OcclusionLevel.AIR,
                 journey,
                 distance,
                 length,
                 length * rng.uniform(0.85, 1.0),
-                (grey, grey, grey),
+                (gray, gray, gray),
             )
         )
     return movers
 
 
-def _lane(
+def _make_lane(
     roads: list[Road], places: list[Junction], lane_width: float, rng: np.random.Generator
 ) -> tuple[Points, Array]:
-    """The driven line, a point per pixel, and how far along it each junction lies."""
+    """Return the driven line with a point per pixel, and the distance along it of each junction."""
     pieces, junctions = [], [0.0]
     lane = rng.integers(2)
     for road, here, there in zip(roads, places, places[1:], strict=False):
-        centre_line = road.path if here < there else road.path[::-1]
-        offset = lane_width * ((0.55 + lane) if road.arterial else 0.55)
-        line = centre_line + offset * _normals(centre_line)
+        center_line = road.path if here < there else road.path[::-1]
+        offset = lane_width * ((0.55 + lane) if road.is_arterial else 0.55)
+        line = center_line + offset * _compute_normals(center_line)
         steps = np.hypot(*np.diff(line, axis=0).T)
         at = np.concatenate([[0.0], np.cumsum(steps)])
         fine = np.arange(0.0, at[-1])
@@ -251,15 +265,15 @@ def _lane(
     return path, np.array(junctions)
 
 
-def _normals(path: Points) -> Points:
-    """Unit vectors to the right of a path (y points down)."""
+def _compute_normals(path: Points) -> Points:
+    """Return unit vectors to the right of a path (y points down)."""
     tangent = np.gradient(path, axis=0)
     tangent /= np.maximum(np.hypot(*tangent.T)[:, None], 1e-9)
     return np.stack([-tangent[:, 1], tangent[:, 0]], axis=1)
 
 
-def _drive(journeys: list[Journey], frames: int) -> list[Array]:
-    """How far along its path each is at every frame: braking for stops, waiting, accelerating again."""
+def _simulate_driving(journeys: list[Journey], frames: int) -> list[Array]:
+    """Return the distance of each journey in each frame: braking for stops, waiting, accelerating."""
     count = len(journeys)
     most = max((len(journey.stops) for journey in journeys), default=0) + 1
     stops = np.full((count, most + 1), np.inf)
@@ -286,14 +300,14 @@ def _drive(journeys: list[Journey], frames: int) -> list[Array]:
     return list(travelled.T)
 
 
-def _mover(
+def _make_mover(
     object_class: ObjectClass,
-    level: Level,
+    level: OcclusionLevel,
     journey: Journey,
     distance: Array,
     length: float,
     width: float,
-    colour: tuple[float, float, float],
+    color: tuple[float, float, float],
 ) -> Mover:
     index = np.arange(len(journey.path))
     tangent = np.gradient(journey.path, axis=0)
@@ -311,18 +325,18 @@ def _mover(
         present,
         length,
         width,
-        colour,
+        color,
     )
 
 
-def _without_collisions(movers: list[Mover], tolerated_frames: int = 4) -> list[Mover]:
-    """Drop movers that would drive through another one for more than a moment (crossing paths)."""
+def _drop_colliding(movers: list[Mover], tolerated_frames: int = 4) -> list[Mover]:
+    """Drop movers that would overlap another mover for more than a moment at crossing paths."""
     kept: list[Mover] = []
     for mover in movers:
-        place = mover.places[:, 0]
-        others = np.stack([other.places[:, 0] for other in kept]) if kept else np.zeros((0, *place.shape))
+        place = mover.positions[:, 0]
+        others = np.stack([other.positions[:, 0] for other in kept]) if kept else np.zeros((0, *place.shape))
         both = (
-            mover.present & np.stack([other.present for other in kept])
+            mover.is_present & np.stack([other.is_present for other in kept])
             if kept
             else np.zeros((0, len(place)), bool)
         )

@@ -1,1 +1,1 @@
-"""SPAX on active pixels only."""
+"""Sparse execution of SPAX on active pixels."""

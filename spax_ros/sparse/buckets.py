@@ -1,25 +1,25 @@
-"""One frame on active pixels as a graph of static shapes, one for each bucket of tiles.
+"""Graphs of one frame on active pixels, with static shapes, one for each bucket of tiles.
 
-What an engine runs is a frame's network with its peaks; what depends on the number of active pixels is among
-its inputs: the frame by rows, the tables of its mask, and the last frame's state at this frame's rows. To run
-a stream, with ``x`` ``(rows, C)`` as of ``PackedGrid.pack`` or ``PackedGrid.spread``:
+An engine runs the network of one frame with its peaks. Everything that depends on the number of active pixels
+is among the inputs: the rows of the frame, the tables of its mask, and the last frame's state at this frame's
+rows. To run a stream, with ``x`` ``(rows, C)`` from `SparseGrid.pack` or `SparseGrid.scatter_active`:
 
->>> graph = bucket_graph(network, tiles=768)    # module, example inputs, names of inputs and outputs
->>> ports = Ports.of(network)                   # the same for every bucket
->>> grid = PackedGrid(mask[None], levels, TILE, lambda _: 768)  # ValueError with more active tiles
->>> state = last.at(grid, shift)                # fetched outside of the graph: buckets may differ
->>> outputs = engine.run(*ports.inputs(x, grid, state))
->>> peaks, last = ports.read(outputs, grid)
->>> found = peaks_to_detections(peaks, grid, least_score)
+>>> graph = make_bucket_graph(network, num_tiles=768)  # module, example inputs, names of inputs and outputs
+>>> ports = GraphPorts.for_network(network)            # the same for every bucket
+>>> grid = SparseGrid(mask[None], num_levels, TILE_PX, lambda _: 768)  # ValueError with more active tiles
+>>> state = last.warp_to(grid, shift)                  # outside of the graph: buckets may differ
+>>> outputs = engine.run(*ports.pack_inputs(x, grid, state))
+>>> peaks, last = ports.unpack_outputs(outputs, grid)
+>>> detections = decode_peaks(peaks, grid, min_score)
 
-Outside of the graph stay the mask and its tables (``PackedGrid``), the state's way to the next frame
-(``State.at``: fetches), and after it ``peaks_to_detections``: dropping peaks below the least score, rows to
-places, boxes. A stream's first frame has no state, and what has more tiles than the largest bucket has no
-graph: both run on ``SpaxNetwork.step`` and ``spax_ros.decoding.best_peaks``, with a ``PackedGrid`` of its
-own size (``spax_ros.inference`` does all this). The graph has one top-k, of a constant number of peaks (450;
-TensorRT takes 3840 at most), integer fetches, convolutions, products of matrices and arithmetic; nothing in
-it depends on data, and the program is the same for every bucket: what is made of it once, an OpenVINO or ONNX
-file, is given the shapes of the others (``Graph.pattern``).
+Three steps are outside of the graph: the mask with its tables (`SparseGrid`), the warp of the state
+(`NetworkState.warp_to`), and the conversion of peaks to boxes (`decode_peaks`). A stream's first frame has no
+state, and a frame with more tiles than the largest bucket has no graph. Both run on `SpaxNetwork.step` and
+`spax_ros.decoding.find_peaks`, with a `SparseGrid` of their own size. `spax_ros.inference` does all this.
+
+The graph has one top-k with a constant number of peaks (450; TensorRT permits 3840), integer gathers,
+convolutions, matrix products and arithmetic. Nothing depends on data, and all buckets have the same program.
+An OpenVINO or ONNX file of one bucket is therefore given the shapes of the others (`Graph.shape_template`).
 """
 
 from __future__ import annotations
@@ -32,213 +32,242 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spax_ros.decoding import MOST_PEAKS, Peaks, best_peaks
+from spax_ros.decoding import MAX_PEAKS, Peaks, find_peaks
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift
-from spax_ros.network.network import SpaxNetwork, State
-from spax_ros.sparse.gather_tables import Table
-from spax_ros.sparse.grid import TILE, PackedGrid
-from spax_ros.sparse.operations import Key, TableGrid
-from spax_ros.sparse.tile_budget import bucket, bucket_sizes
+from spax_ros.network.network import NetworkState, SpaxNetwork
+from spax_ros.sparse.gather_tables import GatherTable
+from spax_ros.sparse.grid import TILE_PX, SparseGrid
+from spax_ros.sparse.operations import TableGrid, TableKey
+from spax_ros.sparse.tile_budget import list_bucket_sizes, round_to_bucket
 from spax_ros.weights import load_spax
 from tracking_runtime.engines.base import Graph
 from tracking_runtime.errors import ModelError
 
-PEAKS = ("scores", "classes", "rows", "sizes", "offsets")
-"""What a graph says of the best peaks, each with ``MOST_PEAKS`` rows; see ``spax_ros.decoding.Peaks``."""
+PEAK_FIELDS = ("scores", "classes", "rows", "sizes", "offsets")
+"""Names of the outputs of the best peaks, each with `MAX_PEAKS` rows; see `spax_ros.decoding.Peaks`."""
 
-
-NO_INT8 = (
-    "SPAX gains nothing by int8, its layers have too few channels: on AVX-512 with VNNI it takes 0.96 to "
-    "1.07 of float32's time, where bfloat16 takes 0.68 to 0.89, and it loses 0.02 of MOTA; take bfloat16"
+NO_INT8_REASON = (
+    "int8 does not accelerate SPAX because its layers have too few channels (0.96 to 1.07 of float32's time "
+    "on AVX-512 with VNNI), and it lowers MOTA by 0.02; use bfloat16 (0.68 to 0.89 of float32's time)"
 )
-"""Measured on 128 and 640 tiles of both models, calibrated by NNCF with convolutions and products alone in
-int8 and the whole range of what they see; with NNCF's own choice of ranges nothing is found any more."""
+"""Measured on 128 and 640 tiles of both models. NNCF quantized convolutions and matrix products only, with
+the full range of their inputs. With NNCF's own choice of ranges, no object is detected."""
 
 
 class BucketGrid(TableGrid):
-    """The grid of a graph: its tables are tensors given from outside.
+    """Grid of a graph, whose tables are inputs of the graph.
 
     Args:
-        tiles: of the bucket.
-        levels: of the network.
-        tables: by key.
-        active: ``(rows,)`` 1 for the active pixels of level 0, 0 for the others.
-        share: ``(rows of level 1,)`` share in the mean over the image.
+        num_tiles: tiles of the bucket.
+        num_levels: levels of the network.
+        tables: tables by key.
+        active: activity of the rows of level 0, ``(rows,)``: 1 for active pixels, 0 for all others.
+        mean_weight: weight of each row of level 1 in the mean over the image, ``(rows,)``.
     """
 
     def __init__(
-        self, tiles: int, levels: int, tables: Mapping[Key, Table], active: Tensor, share: Tensor
+        self,
+        num_tiles: int,
+        num_levels: int,
+        tables: Mapping[TableKey, GatherTable],
+        active: Tensor,
+        mean_weight: Tensor,
     ) -> None:
-        self.sides = tuple(max(TILE >> level, 1) for level in range(levels))
-        self._tiles_given, self._tables = tiles, tables
-        self.active, self._share = active, share
+        self.sides = tuple(max(TILE_PX >> level, 1) for level in range(num_levels))
+        self.active = active
+        self._num_tiles = num_tiles
+        self._tables = tables
+        self._mean_weight = mean_weight
 
-    def rows(self, level: int) -> int:
-        return self._tiles_given * self.sides[level] ** 2
+    def num_rows(self, level: int) -> int:
+        return self._num_tiles * self.sides[level] ** 2
 
-    def table(self, key: Key) -> Table:
+    def get_table(self, key: TableKey) -> GatherTable:
         return self._tables[key]
 
     def mean(self, x: Tensor, level: int) -> Tensor:
         assert level == 1
-        return (x * self._share[:, None]).sum(dim=0, keepdim=True)
+        return (x * self._mean_weight[:, None]).sum(dim=0, keepdim=True)
 
-    def carry(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
-        raise NotImplementedError("features are carried outside of the graph")
+    def warp(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
+        raise NotImplementedError("features are warped outside of the graph")
 
-    def where_seen(
+    def apply_where(
         self,
-        seen: Tensor,
-        make: Callable[[Tensor, Tensor], Tensor],
+        is_selected: Tensor,
+        function: Callable[[Tensor, Tensor], Tensor],
         a: Tensor,
         b: Tensor,
         operations: int,
     ) -> Tensor:
-        return make(a, b) * seen[:, None, None].to(a.dtype)
+        return function(a, b) * is_selected[:, None, None].to(a.dtype)
 
 
 @dataclass(frozen=True)
-class Ports:
-    """What the graphs of a network take and give, whatever their bucket.
+class GraphPorts:
+    """Inputs and outputs of a network's graphs, the same for every bucket.
 
     Attributes:
-        features: parts of the state that the next frame uses.
-        keys: of the tables that a frame's network asks for.
+        features: names of the state's features that the next frame uses.
+        table_keys: keys of the tables that the network uses.
     """
 
     features: tuple[str, ...]
-    keys: tuple[Key, ...]
+    table_keys: tuple[TableKey, ...]
 
     @classmethod
-    def of(cls, network: SpaxNetwork) -> Ports:
-        """Those of a network, found out by a run on a single tile."""
-        grid = _example_grid(network.config, 1)
+    def for_network(cls, network: SpaxNetwork) -> GraphPorts:
+        """Find the ports of a network by a run on a single tile."""
+        grid = _make_example_grid(network.config, 1)
         with torch.inference_mode():
-            x = torch.zeros(grid.rows(0), network.config.input_channels)
+            x = torch.zeros(grid.num_rows(0), network.config.input_channels)
             step = network.step(x, grid, network.step(x, grid, None).state)
-            best_peaks(network, step.features, grid, grid.levels[0].active, 1)
-        return cls(network.remembered, grid.made)
+            find_peaks(network, step.features, grid, grid.levels[0].active, 1)
+        return cls(network.carried_features, grid.table_keys)
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """In the order of ``inputs``."""
-        return ("x", "active", "share", *self.features, *(key.name for key in self.keys))
+        """Names of the inputs, in the order of `pack_inputs`."""
+        return ("x", "active", "share", *self.features, *(key.name for key in self.table_keys))
 
     @property
     def output_names(self) -> tuple[str, ...]:
-        """Peaks, the mask's probabilities, and the other features of the new state."""
-        return (*PEAKS, "mask_after", *(f"{name}_after" for name in self._kept))
+        """Names of the outputs: peaks, mask, and the other features of the new state."""
+        return (*PEAK_FIELDS, "mask_after", *(f"{name}_after" for name in self._state_outputs))
 
-    def inputs(self, x: Tensor, grid: PackedGrid, state: State) -> tuple[Tensor, ...]:
-        """What a graph is given for a frame.
+    def pack_inputs(self, x: Tensor, grid: SparseGrid, state: NetworkState) -> tuple[Tensor, ...]:
+        """Return the inputs of a graph for one frame.
 
         Args:
-            x: ``(rows, C)`` the frame on ``grid``.
-            grid: one image's, with room for the graph's tiles.
-            state: the last frame's, at the pixels of ``grid``.
+            x: frame as network input, ``(rows, C)`` on `grid`.
+            grid: pixels of one image, with the capacity of the graph.
+            state: state of the last frame at the pixels of `grid`.
         """
-        features, level = state.features(), grid.levels[1]
+        features, level = state.to_features(), grid.levels[1]
         _, height, width = level.shape
         return (
             x,
             grid.levels[0].active,
             level.active / (height * width),
             *(features[name] for name in self.features),
-            *(grid.table(key).numbers for key in self.keys),
+            *(grid.get_table(key).indices for key in self.table_keys),
         )
 
-    def outputs(self, peaks: Peaks, state: State) -> tuple[Tensor, ...]:
-        """What a graph gives."""
-        features = state.features()
-        return (*(getattr(peaks, name) for name in PEAKS), state.mask, *(features[k] for k in self._kept))
+    def pack_outputs(self, peaks: Peaks, state: NetworkState) -> tuple[Tensor, ...]:
+        """Return the outputs of a graph, in the order of `output_names`."""
+        features = state.to_features()
+        peak_outputs = (getattr(peaks, name) for name in PEAK_FIELDS)
+        return (*peak_outputs, state.mask, *(features[name] for name in self._state_outputs))
 
-    def read(self, outputs: Sequence[Tensor], grid: PackedGrid) -> tuple[Peaks, State]:
-        """Peaks and state from a graph's outputs for a frame on ``grid``."""
-        features = dict(zip(("mask", *self._kept), outputs[len(PEAKS) :], strict=True))
-        return Peaks(*outputs[: len(PEAKS)]), State.of(grid, features)
+    def unpack_outputs(self, outputs: Sequence[Tensor], grid: SparseGrid) -> tuple[Peaks, NetworkState]:
+        """Return peaks and state from a graph's outputs for a frame on `grid`."""
+        features = dict(zip(("mask", *self._state_outputs), outputs[len(PEAK_FIELDS) :], strict=True))
+        return Peaks(*outputs[: len(PEAK_FIELDS)]), NetworkState.from_features(grid, features)
 
     @property
-    def _kept(self) -> tuple[str, ...]:
+    def _state_outputs(self) -> tuple[str, ...]:
         return tuple(name for name in self.features if name != "mask")
 
 
 class BucketStep(nn.Module):
-    """A frame's network for a number of tiles: ``Ports.inputs`` to ``Ports.outputs``.
+    """Network of one frame for a number of tiles: `GraphPorts.pack_inputs` to `GraphPorts.pack_outputs`.
 
     Args:
-        network: of any variant; it must have been trained with its state carried.
-        tiles: of the bucket.
+        network: network of any variant that was trained with a carried state.
+        num_tiles: tiles of the bucket.
     """
 
-    def __init__(self, network: SpaxNetwork, tiles: int) -> None:
+    def __init__(self, network: SpaxNetwork, num_tiles: int) -> None:
         super().__init__()
-        self.network, self.tiles, self.ports = network, tiles, Ports.of(network)
+        self.network = network
+        self.num_tiles = num_tiles
+        self.ports = GraphPorts.for_network(network)
 
     def forward(self, x: Tensor, active: Tensor, share: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
-        """Peaks, the mask's probabilities ``(rows, 1)``, and the features of the new state."""
-        levels, features, keys = self.network.config.levels, self.ports.features, self.ports.keys
-        state, tables = others[: len(features)], others[len(features) :]
-        given = {key: Table(numbers) for key, numbers in zip(keys, tables, strict=True)}
-        grid = BucketGrid(self.tiles, levels, given, active, share)
-        last = State.of(grid, dict(zip(features, state, strict=True)))
-        step = self.network.step(x, grid, last)
-        peaks = best_peaks(self.network, step.features, grid, active, MOST_PEAKS)
-        return self.ports.outputs(peaks, step.state)
+        """Return the graph's outputs; the arguments are those of `GraphPorts.pack_inputs`."""
+        num_levels = self.network.config.num_levels
+        features, keys = self.ports.features, self.ports.table_keys
+        state_inputs, table_inputs = others[: len(features)], others[len(features) :]
+        tables = {key: GatherTable(indices) for key, indices in zip(keys, table_inputs, strict=True)}
+        grid = BucketGrid(self.num_tiles, num_levels, tables, active, share)
+        previous = NetworkState.from_features(grid, dict(zip(features, state_inputs, strict=True)))
+        step = self.network.step(x, grid, previous)
+        peaks = find_peaks(self.network, step.features, grid, active, MAX_PEAKS)
+        return self.ports.pack_outputs(peaks, step.state)
 
 
-def bucket_graph(network: SpaxNetwork, tiles: int, name: str = "spax") -> Graph:
-    """The graph for a bucket: its module, examples of its inputs, and their names.
+def make_bucket_graph(network: SpaxNetwork, num_tiles: int, name: str = "spax") -> Graph:
+    """Make the graph of a bucket.
 
     Args:
-        network: of any variant, normalisations folded or not.
-        tiles: of the bucket, of 8 x 8 pixels; one of ``spax_ros.sparse.tile_budget.bucket``'s sizes.
-        name: of the model.
+        network: network of any variant, with normalizations folded or not.
+        num_tiles: tiles of the bucket, a size of `spax_ros.sparse.tile_budget.round_to_bucket`.
+        name: name of the model.
 
     Raises:
-        ModelError: the network runs over a window of frames: its state is not carried.
+        ModelError: the network runs over a window of frames, without a carried state.
     """
     if network.config.memory != "carried":
-        raise ModelError(f"{name} runs over a window of frames; graphs are for memory: carried")
-    pattern = None if tiles == bucket(1) else _graph(network, bucket(1), f"{name} tiles")
-    return replace(_graph(network, tiles, f"{name} {tiles} tiles"), pattern=pattern)
+        raise ModelError(
+            f"model {name} runs over a window of frames, but engines need memory: carried; "
+            "use engine: pytorch"
+        )
+    smallest = round_to_bucket(1)
+    template = None if num_tiles == smallest else _make_graph(network, smallest, f"{name} tiles")
+    return replace(_make_graph(network, num_tiles, f"{name} {num_tiles} tiles"), shape_template=template)
 
 
-def _graph(network: SpaxNetwork, tiles: int, name: str) -> Graph:
-    module, grid = BucketStep(network.eval(), tiles), _example_grid(network.config, tiles)
-    x = torch.zeros(grid.rows(0), network.config.input_channels)
+def _make_graph(network: SpaxNetwork, num_tiles: int, name: str) -> Graph:
+    module = BucketStep(network.eval(), num_tiles)
     ports = module.ports
-    examples = tuple(tensor.clone() for tensor in ports.inputs(x, grid, _example_state(network, grid, tiles)))
-    return Graph(name, module, examples, ports.input_names, ports.output_names, no_int8=NO_INT8)
+    grid = _make_example_grid(network.config, num_tiles)
+    x = torch.zeros(grid.num_rows(0), network.config.input_channels)
+    inputs = ports.pack_inputs(x, grid, _make_example_state(network, grid, num_tiles))
+    return Graph(
+        name,
+        module,
+        tuple(tensor.clone() for tensor in inputs),
+        ports.input_names,
+        ports.output_names,
+        int8_unavailable_reason=NO_INT8_REASON,
+    )
 
 
 @torch.no_grad()
-def _example_state(network: SpaxNetwork, grid: PackedGrid, tiles: int) -> State:
-    """What is left by a single tile without anything, for each of so many tiles."""
-    one = _example_grid(network.config, 1)
-    features = network.step(
-        torch.zeros(one.rows(0), network.config.input_channels), one, None
-    ).state.features()
-    return State.of(grid, {name: feature.repeat(tiles, 1) for name, feature in features.items()})
+def _make_example_state(network: SpaxNetwork, grid: SparseGrid, num_tiles: int) -> NetworkState:
+    """Return the state after a single tile of zeros, repeated for all tiles."""
+    single = _make_example_grid(network.config, 1)
+    x = torch.zeros(single.num_rows(0), network.config.input_channels)
+    features = network.step(x, single, None).state.to_features()
+    repeated = {name: feature.repeat(num_tiles, 1) for name, feature in features.items()}
+    return NetworkState.from_features(grid, repeated)
 
 
 def model_graphs(
     model: str,
     batches: Sequence[int] = (128, 768, 3072),
-    camera: str = "",
+    camera: str = "",  # noqa: ARG001
 ) -> list[Graph]:
-    """The graphs of a model, by name or path, one for each number of tiles in ``batches``; none: all buckets.
+    """Make the graphs of a model.
+
+    Args:
+        model: name or path of the model.
+        batches: number of tiles of each graph; empty: all buckets.
+        camera: ignored.
 
     Raises:
-        ModelError: there is no such model, or it runs over a window.
+        ModelError: the model cannot be loaded, or runs over a window of frames.
     """
     loaded = load_spax(model)
-    return [bucket_graph(loaded.network, tiles, loaded.name) for tiles in batches or bucket_sizes()]
+    sizes = batches or list_bucket_sizes()
+    return [make_bucket_graph(loaded.network, num_tiles, loaded.name) for num_tiles in sizes]
 
 
-def _example_grid(config: SpaxConfig, tiles: int) -> PackedGrid:
-    """An image's in which all tiles move that there is room for."""
-    multiple = max(config.multiple // TILE, 1)
-    side = -(-ceil(sqrt(tiles)) // multiple) * multiple
-    cells = np.arange(side**2).reshape(1, side, side) < tiles
-    return PackedGrid(cells.repeat(TILE, 1).repeat(TILE, 2), config.levels, TILE, lambda _: tiles)
+def _make_example_grid(config: SpaxConfig, num_tiles: int) -> SparseGrid:
+    """Return the grid of an image in which exactly `num_tiles` tiles are active."""
+    multiple = max(config.size_multiple // TILE_PX, 1)
+    side = -(-ceil(sqrt(num_tiles)) // multiple) * multiple
+    cells = np.arange(side**2).reshape(1, side, side) < num_tiles
+    mask = cells.repeat(TILE_PX, 1).repeat(TILE_PX, 2)
+    return SparseGrid(mask, config.num_levels, TILE_PX, lambda _: num_tiles)

@@ -1,6 +1,6 @@
-"""Features as matrices of the active pixels of images: the tables of a mask, made once per frame.
+"""Sparse grid: features as matrices of active pixels, with tables that are built once per frame.
 
-All layers of a level share its tables. An inactive pixel is a row of zeros.
+All layers of a level share its tables. An inactive pixel is read as zeros.
 """
 
 from __future__ import annotations
@@ -12,187 +12,212 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from spax_ros.network.grid import Grid, Shift, at_level
-from spax_ros.sparse.gather_tables import Table, rows_at
-from spax_ros.sparse.levels import Level, Tiles
-from spax_ros.sparse.operations import Key, TableGrid
+from spax_ros.network.grid import Grid, Shift, scale_shift
+from spax_ros.sparse.gather_tables import GatherTable, gather_rows
+from spax_ros.sparse.levels import ActiveTiles, SparseLevel
+from spax_ros.sparse.operations import TableGrid, TableKey
 
-TILE = 8
-"""Side of the tiles at level 0 that is fastest; the motion mask is made of cells of this size."""
+TILE_PX = 8
+"""Side of the tiles at level 0, the fastest one; equal to the side of the motion mask's cells."""
 
 
-class PackedGrid(TableGrid):
-    """The active pixels of a batch of images at every level.
+class SparseGrid(TableGrid):
+    """Active pixels of a batch of images at every level.
 
     Args:
-        mask: ``(B, H, W)`` bool at level 0; sides multiples of ``2 ** (levels - 1)`` and of ``tile``.
-        levels: how many; a coarser pixel is active if any pixel under it is.
-        tile: side of the tiles at level 0, a power of 2; half of it at each further level, 1 at least.
-        room: how many tiles, at every level, features have room for, by how many are active at level 0 (see
-            ``spax_ros.sparse.tile_budget.bucket``); None: for no more than are active.
-        device: of the tables, and so of the features.
+        mask: active pixels ``(B, H, W)`` bool at level 0. The sides are multiples of `tile_px` and of
+            ``2 ** (num_levels - 1)``.
+        num_levels: number of levels. A coarser pixel is active if any pixel under it is.
+        tile_px: side of the tiles at level 0, a power of 2; halved at each further level, at least 1.
+        choose_capacity: function from the number of active tiles to the number of tiles that have rows, at
+            every level; None: only active tiles have rows.
+        device: device of the tables and of the features.
+
+    Attributes:
+        levels: active pixels of each level.
 
     Raises:
-        ValueError: there are more tiles than room.
+        ValueError: more tiles are active than the capacity.
     """
 
     def __init__(
         self,
         mask: NDArray[np.bool_],
-        levels: int,
-        tile: int = 1,
-        room: Callable[[int], int] | None = None,
+        num_levels: int,
+        tile_px: int = 1,
+        choose_capacity: Callable[[int], int] | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
-        pyramid = [mask]
-        for _ in range(max(levels - 1, tile.bit_length() - 1)):
-            fine = pyramid[-1]
-            rows = fine[:, 0::2] | fine[:, 1::2]
-            pyramid.append(rows[:, :, 0::2] | rows[:, :, 1::2])
-        self.sides = tuple(max(tile >> level, 1) for level in range(levels))
-        self.levels: list[Level] = []
+        pyramid = _build_mask_pyramid(mask, max(num_levels, tile_px.bit_length()))
+        self.sides = tuple(max(tile_px >> level, 1) for level in range(num_levels))
+        self.levels: list[SparseLevel] = []
         capacity = None
         for level, side in enumerate(self.sides):
-            first = level == 0 or self.sides[level - 1] == side
-            tiles = Tiles.occupied(pyramid[level + side.bit_length() - 1]) if first else self.levels[-1].tiles
-            if room is not None and capacity is None:
-                capacity = room(len(tiles))
+            # A level of half the side has the tiles of the level before.
+            has_own_tiles = level == 0 or self.sides[level - 1] == side
+            if has_own_tiles:
+                tiles = ActiveTiles.from_cells(pyramid[level + side.bit_length() - 1])
+            else:
+                tiles = self.levels[-1].tiles
+            if choose_capacity is not None and capacity is None:
+                capacity = choose_capacity(len(tiles))
             if capacity is not None and len(tiles) > capacity:
-                raise ValueError(f"{len(tiles)} active tiles, room for {capacity}")
-            most = len(tiles) if capacity is None else capacity
-            self.levels.append(Level(pyramid[level], tiles, side, most, torch.device(device)))
-        self._static = room is not None
-        self._tables: dict[Key, Table] = {}
-        self._carried: dict[tuple[int, int, bytes], Table] = {}
+                raise ValueError(
+                    f"active tiles must not exceed the capacity: got {len(tiles)}, capacity {capacity}"
+                )
+            level_capacity = len(tiles) if capacity is None else capacity
+            self.levels.append(SparseLevel(pyramid[level], tiles, side, level_capacity, torch.device(device)))
+        self._has_fixed_capacity = choose_capacity is not None
+        self._tables: dict[TableKey, GatherTable] = {}
+        self._warp_tables: dict[tuple[int, int, bytes], GatherTable] = {}
 
-    def count(self, level: int) -> int:
-        """How many pixels are active."""
-        return self.levels[level].count
+    def count_active(self, level: int) -> int:
+        """Return the number of active pixels of a level."""
+        return self.levels[level].num_active
 
     @property
-    def active(self) -> NDArray[np.int64]:
-        """Rows of the active pixels of level 0, in the order of ``positions``."""
-        return self.levels[0].numbers
+    def active_rows(self) -> NDArray[np.int64]:
+        """Rows of the active pixels of level 0, in the order of `positions`."""
+        return self.levels[0].active_rows
 
     @property
     def positions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and columns at level 0 of the active pixels."""
+        """Positions y and x of the active pixels of level 0."""
         return self.levels[0].y, self.levels[0].x
 
     def pack(self, images: Tensor) -> Tensor:
-        """``(rows, C)`` of images ``(B, C, H, W)``, wherever they are, at level 0."""
+        """Return the rows ``(rows, C)`` of images ``(B, C, H, W)`` at level 0, from any device."""
         level = self.levels[0]
-        return self.spread(images[level.image, :, level.y, level.x].to(level.device))
+        return self.scatter_active(images[level.image, :, level.y, level.x].to(level.device))
 
-    def spread(self, values: Tensor) -> Tensor:
-        """``(rows, C)`` of values ``(n, C)`` of the active pixels of level 0."""
+    def scatter_active(self, values: Tensor) -> Tensor:
+        """Return the rows ``(rows, C)`` of values ``(n, C)`` of the active pixels of level 0."""
         level = self.levels[0]
-        if level.count == level.rows:
+        if level.num_active == level.num_rows:
             return values
-        return values.new_zeros(level.rows, values.shape[1]).index_copy(
-            0, level.tensor(level.numbers), values
-        )
+        rows = values.new_zeros(level.num_rows, values.shape[1])
+        return rows.index_copy(0, level.to_tensor(level.active_rows), values)
 
     def unpack(self, x: Tensor, level: int = 0) -> Tensor:
-        """``(B, C, H, W)`` with zeros at inactive pixels."""
-        at = self.levels[level]
-        images, height, width = at.shape
+        """Return features as images ``(B, C, H, W)``, with zeros at inactive pixels."""
+        sparse_level = self.levels[level]
+        images, height, width = sparse_level.shape
         dense = x.new_zeros(images, height, width, x.shape[1])
-        dense[at.image, at.y, at.x] = x[at.numbers]
+        dense[sparse_level.image, sparse_level.y, sparse_level.x] = x[sparse_level.active_rows]
         return dense.permute(0, 3, 1, 2)
 
-    def rows(self, level: int) -> int:
-        return self.levels[level].rows
+    def num_rows(self, level: int) -> int:
+        return self.levels[level].num_rows
 
-    def carry(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
-        """Features of an earlier frame; both grids stay as they are for as long as this one lives."""
-        assert isinstance(source, PackedGrid)
+    def warp(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
+        """Return an earlier frame's features; `source` must exist for as long as this grid."""
+        assert isinstance(source, SparseGrid)
         key = (level, id(source), shift.tobytes())
-        if key not in self._carried:
+        if key not in self._warp_tables:
             earlier = source.levels[level]
-            numbers = earlier.lookup(self.levels[level], at_level(shift, level))
-            self._carried[key] = Table(numbers, earlier.rows)
-        return rows_at(x, self._carried[key])
+            indices = earlier.find_shifted(self.levels[level], scale_shift(shift, level))
+            self._warp_tables[key] = GatherTable(indices, earlier.num_rows)
+        return gather_rows(x, self._warp_tables[key])
 
     def mean(self, x: Tensor, level: int) -> Tensor:
-        at = self.levels[level]
-        images, height, width = at.shape
-        sums = x.new_zeros(images, x.shape[1]).index_add(0, at.image_index, x * at.active[:, None])
+        sparse_level = self.levels[level]
+        images, height, width = sparse_level.shape
+        sums = x.new_zeros(images, x.shape[1])
+        sums = sums.index_add(0, sparse_level.image_index, x * sparse_level.active[:, None])
         means = sums / (height * width)
-        return means if images == 1 else means.index_select(0, at.image_index)
+        return means if images == 1 else means.index_select(0, sparse_level.image_index)
 
-    def where_seen(
+    def apply_where(
         self,
-        seen: Tensor,
-        make: Callable[[Tensor, Tensor], Tensor],
+        is_selected: Tensor,
+        function: Callable[[Tensor, Tensor], Tensor],
         a: Tensor,
         b: Tensor,
         operations: int,
     ) -> Tensor:
-        chosen = torch.nonzero(seen)[:, 0]
-        self.operations += len(chosen) * operations
-        return torch.zeros_like(a).index_copy(0, chosen, make(a[chosen], b[chosen]))
+        selected = torch.nonzero(is_selected)[:, 0]
+        self.operations += len(selected) * operations
+        return torch.zeros_like(a).index_copy(0, selected, function(a[selected], b[selected]))
 
     @property
-    def made(self) -> tuple[Key, ...]:
-        """Keys of the tables that were asked for so far."""
+    def table_keys(self) -> tuple[TableKey, ...]:
+        """Keys of the tables that were used so far."""
         return tuple(self._tables)
 
-    def table(self, key: Key) -> Table:
+    def get_table(self, key: TableKey) -> GatherTable:
         if key not in self._tables:
-            make = {
-                "patch": self._make_patches,
-                "children": self._make_children,
-                "reduce": self._make_reduction,
-                "windows": self._make_windows,
-                "places": self._make_windows,
+            build = {
+                "patch": self._build_patches,
+                "children": self._build_children,
+                "reduce": self._build_reduction,
+                "windows": self._build_windows,
+                "places": self._build_windows,
             }[key.kind]
-            make(key)
+            build(key)
         return self._tables[key]
 
-    def _make_patches(self, key: Key) -> None:
-        """What a kernel sees from each tile; kernels of even size begin at the pixel itself."""
+    def _build_patches(self, key: TableKey) -> None:
+        """Build the table of the pixels that a kernel reads for each tile.
+
+        A kernel of even size begins at the pixel itself.
+        """
         source, out = self.levels[key.level], self.levels[key.level + key.stride - 1]
-        before = key.size // 2 if key.size % 2 else 0
-        y, x = (place * out.side * key.stride - before for place in (out.tiles.row, out.tiles.column))
-        numbers = source.patches(out.tiles, y, x, key.stride * (out.side - 1) + key.size)
-        self._tables[key] = Table(source.padded(numbers, out), source.rows)
+        margin = key.size // 2 if key.size % 2 else 0
+        y, x = (position * out.side * key.stride - margin for position in (out.tiles.row, out.tiles.column))
+        rows = source.find_patches(out.tiles, y, x, key.stride * (out.side - 1) + key.size)
+        self._tables[key] = GatherTable(source.pad_to_capacity(rows, out), source.num_rows)
 
-    def _make_children(self, key: Key) -> None:
-        """Which child of which coarse pixel each fine one is, children being four to a row."""
+    def _build_children(self, key: TableKey) -> None:
+        """Build the table from each fine pixel to its place among the coarse pixels' children.
+
+        A coarse pixel has four children, which are consecutive rows.
+        """
         coarse, fine = self.levels[key.level], self.levels[key.level - 1]
-        parent = coarse.number(fine.tiles.image, fine.tiles.row // 2, fine.tiles.column // 2)
+        parent = coarse.find_rows(fine.tiles.image, fine.tiles.row // 2, fine.tiles.column // 2)
         child = parent * 4 + (fine.tiles.row % 2) * 2 + fine.tiles.column % 2
-        self._tables[key] = Table(coarse.padded(child.astype(np.int32), fine), 4 * coarse.rows)
+        rows = coarse.pad_to_capacity(child.astype(np.int32), fine)
+        self._tables[key] = GatherTable(rows, 4 * coarse.num_rows)
 
-    def _make_reduction(self, key: Key) -> None:
+    def _build_reduction(self, key: TableKey) -> None:
+        """Build the table of the four fine pixels around the center of each coarse pixel."""
         source, out, factor = self.levels[0], self.levels[key.size], 2**key.size
         steps = np.arange(out.side)
         y = (out.tiles.row[:, None] * out.side + steps) * factor + factor // 2 - 1
         x = (out.tiles.column[:, None] * out.side + steps) * factor + factor // 2 - 1
         pair = np.arange(2)
-        numbers = source.number(
+        rows = source.find_rows(
             out.tiles.image[:, None, None, None, None],
             y[:, :, None, None, None] + pair[:, None],
             x[:, None, :, None, None] + pair,
         )
-        self._tables[key] = Table(source.padded(numbers, out).view(-1, 4), source.rows)
+        self._tables[key] = GatherTable(source.pad_to_capacity(rows, out).view(-1, 4), source.num_rows)
 
-    def _make_windows(self, key: Key) -> None:
-        """Pixels of each window ``(windows, size * size)``, and where in them each pixel is ``(rows,)``."""
-        at, size = self.levels[key.level], key.size
-        _, height, width = at.shape
-        across, down = width // size, height // size
-        window = (at.image * down + at.y // size) * across + at.x // size
+    def _build_windows(self, key: TableKey) -> None:
+        """Build the table of each window's pixels, and that of each pixel's place in the windows."""
+        level, size = self.levels[key.level], key.size
+        _, height, width = level.shape
+        num_across, num_down = width // size, height // size
+        window = (level.image * num_down + level.y // size) * num_across + level.x // size
         present = np.unique(np.append(window, 0))
-        place = np.searchsorted(present, window) * size * size + (at.y % size) * size + at.x % size
-        # Every tile lies in one window, or has a single pixel: there are no more windows than room for tiles,
-        # but for the first, which is always there.
-        windows = at.capacity + 1 if self._static else len(present)
-        pixels = np.full(windows * size * size, at.rows, np.int32)
-        pixels[place] = at.numbers
-        places = np.full(at.rows, len(pixels), np.int32)
-        places[at.numbers] = place
-        windows_key, places_key = Key("windows", key.level, size), Key("places", key.level, size)
-        self._tables[windows_key] = Table(at.tensor(pixels.reshape(-1, size * size)), at.rows)
-        self._tables[places_key] = Table(at.tensor(places), len(pixels))
+        place = np.searchsorted(present, window) * size * size + (level.y % size) * size + level.x % size
+        # A tile lies in one window or is a single pixel. There are at most as many windows as tiles, and the
+        # first window, which is always present.
+        num_windows = level.capacity + 1 if self._has_fixed_capacity else len(present)
+        pixels = np.full(num_windows * size * size, level.num_rows, np.int32)
+        pixels[place] = level.active_rows
+        places = np.full(level.num_rows, len(pixels), np.int32)
+        places[level.active_rows] = place
+        windows_key, places_key = TableKey("windows", key.level, size), TableKey("places", key.level, size)
+        windows = level.to_tensor(pixels.reshape(-1, size * size))
+        self._tables[windows_key] = GatherTable(windows, level.num_rows)
+        self._tables[places_key] = GatherTable(level.to_tensor(places), len(pixels))
+
+
+def _build_mask_pyramid(mask: NDArray[np.bool_], num_levels: int) -> list[NDArray[np.bool_]]:
+    """Return the mask at each level; a coarser pixel is set if any pixel under it is."""
+    pyramid = [mask]
+    for _ in range(num_levels - 1):
+        fine = pyramid[-1]
+        rows = fine[:, 0::2] | fine[:, 1::2]
+        pyramid.append(rows[:, :, 0::2] | rows[:, :, 1::2])
+    return pyramid
