@@ -1,40 +1,69 @@
-"""What tests of nodes share: a ROS domain of their own, processes that surely end, waiting on conditions."""
+"""Fixtures of all tests: random seeds, an engine cache, a ROS domain, node processes."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+# Processes that run tests side by side share the cores. PyTorch reads these variables when it is imported.
+# Threads that wait for each other must sleep, as `tracking_runtime` sets it: spinning is 20 times slower here.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+_NUM_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+if _NUM_WORKERS > 1:
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // _NUM_WORKERS, 1)))
 
 import hypothesis
 import pytest
 import torch
 
 from tracking_runtime.ros import waiting
-from tracking_runtime.ros.processes import NodeProcess, free_domain, local_environment
+from tracking_runtime.ros.processes import NodeProcess, make_local_environment, reserve_domain
 
 if TYPE_CHECKING:
     from tracking_runtime.ros.session import RosSession
 
 
+_ROS_TESTS = Path(__file__).parent / "integration" / "ros"
+_NODE_TESTS = Path(__file__).parent / "integration" / "nodes"
+
 hypothesis.settings.register_profile(
-    "same examples", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "fixed examples", derandomize=True, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-hypothesis.settings.load_profile("same examples")
+hypothesis.settings.load_profile("fixed examples")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start nodes or need a ROS domain with `ros`."""
+    for item in items:
+        uses_domain = "ros_domain" in getattr(item, "fixturenames", ())
+        if uses_domain or item.path.is_relative_to(_ROS_TESTS) or item.path.is_relative_to(_NODE_TESTS):
+            item.add_marker(pytest.mark.ros)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Print a failure at once, so that a run that is cut still names its failed tests."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(
+            f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext}",
+            file=sys.__stderr__,
+            flush=True,
+        )
 
 
 @pytest.fixture(autouse=True)
-def same_numbers() -> None:
-    """Every test draws the same random weights and examples, whichever tests ran before it."""
+def seed_torch() -> None:
+    """Seed PyTorch, so that a test draws the same random weights whichever tests ran before."""
     torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def engine_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Engines made by these tests and their processes are kept for them alone."""
+    """Give the tests and their processes an engine cache of their own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RSTRACK_ENGINE_CACHE", str(tmp_path_factory.mktemp("engines")))
         yield
@@ -42,16 +71,21 @@ def engine_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def torchrun(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
-    """Arguments of Python that start so many processes of a module, which meet on the loopback interface."""
+    """Return a function from a number of processes to the arguments of Python that start a module in them."""
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    meeting = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
-    return lambda count: ["-m", "torch.distributed.run", *meeting, f"--nproc-per-node={count}"]
+    rendezvous = ["--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", "--local-addr=127.0.0.1"]
+    return lambda num_processes: [
+        "-m",
+        "torch.distributed.run",
+        *rendezvous,
+        f"--nproc-per-node={num_processes}",
+    ]
 
 
 @pytest.fixture
 def other_device() -> Iterator[str]:
-    """Name of a device that computes, but takes nothing that lies on the CPU: for what is to run on a GPU."""
+    """Yield the name of a device that, like a GPU, refuses tensors that are on the CPU."""
     spec = importlib.util.spec_from_file_location("other_device", Path(__file__).parent / "other_device.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -62,10 +96,10 @@ def other_device() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def ros_domain() -> Iterator[int]:
-    """A domain id that no other test run uses; this process and its children stay in it, on this machine."""
-    with free_domain() as domain_id:
+    """Yield a domain id that no other test process uses. This process and its children stay in it."""
+    with reserve_domain() as domain_id:
         before = dict(os.environ)
-        os.environ.update(local_environment(domain_id))
+        os.environ.update(make_local_environment(domain_id))
         yield domain_id
         os.environ.clear()
         os.environ.update(before)
@@ -73,7 +107,7 @@ def ros_domain() -> Iterator[int]:
 
 @pytest.fixture
 def ros(ros_domain: int) -> Iterator[RosSession]:
-    """A node of the test's own, spun by a thread: ``ros.node``, ``ros.listen``, ``ros.call``."""
+    """Yield a node that a thread spins: `ros.node`, `ros.listen`, `ros.call`."""
     pytest.importorskip("rclpy", reason="needs ROS 2")
     from tracking_runtime.ros.session import RosSession
 
@@ -83,12 +117,12 @@ def ros(ros_domain: int) -> Iterator[RosSession]:
 
 @pytest.fixture
 def node_process(ros_domain: int, tmp_path: Path) -> Iterator[Callable[..., NodeProcess]]:
-    """Start a node's process: ``node_process("hsi_tracker_ros.node", "hsi_tracker", parameters={...})``."""
+    """Yield a function that starts a node: `node_process("spax_ros.node", "spax_tracker")`."""
     pytest.importorskip("rclpy", reason="needs ROS 2")
     with ExitStack() as processes:
 
         def start(module: str, name: str, **options: Any) -> NodeProcess:
-            environment = local_environment(ros_domain) | options.pop("environment", {})
+            environment = make_local_environment(ros_domain) | options.pop("environment", {})
             process = NodeProcess(module, name, tmp_path, environment=environment, **options)
             return processes.enter_context(process)
 
@@ -97,5 +131,5 @@ def node_process(ros_domain: int, tmp_path: Path) -> Iterator[Callable[..., Node
 
 @pytest.fixture(scope="session")
 def wait_for() -> Callable[..., Any]:
-    """``wait_for(condition, timeout_s, what)``: the first true value of a condition."""
+    """Return `wait_for(condition, timeout_s, description)`, which returns the first true value."""
     return waiting.wait_for

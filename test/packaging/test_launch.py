@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from tracking_runtime.bags import BagReader, BagWriter
-from tracking_runtime.bags.source_recorder import SourceRecording
 from tracking_runtime.engines.selection import BACKENDS
+from tracking_runtime.io.source_recorder import SourceMessages
 from tracking_runtime.ros.launch import arguments
 
 FOLDER = Path(__file__).resolve().parents[2] / "launch"
@@ -119,12 +119,14 @@ class Launched:
 
 @pytest.fixture
 def launch(ros_domain: int, tmp_path: Path) -> Iterator[Any]:
-    from tracking_runtime.ros.processes import local_environment
+    from tracking_runtime.ros.processes import make_local_environment
 
     launched: list[Launched] = []
 
     def start(name: str, **arguments: str) -> Launched:
-        launched.append(Launched(name, tmp_path / "launch.log", local_environment(ros_domain), **arguments))
+        launched.append(
+            Launched(name, tmp_path / "launch.log", make_local_environment(ros_domain), **arguments)
+        )
         return launched[-1]
 
     yield start
@@ -151,7 +153,7 @@ def test_camera_is_tracked_shown_and_recorded_until_sigint(
         output=str(tmp_path / "bag"),
         visualize="overlay",
     )
-    tracks = ros.listen(TrackArray, "/sat/spax_tracker/tracks", qos.track())
+    tracks = ros.listen(TrackArray, "/sat/spax_tracker/tracks", qos.make_track_profile())
     overlays = ros.listen(Image, "/sat/visualizer/overlay")
     camera = ros.node.create_publisher(Image, "/camera/image_raw", 10)
     wait_for(lambda: camera.get_subscription_count() == 2, 120, "tracker and visualizer")
@@ -160,11 +162,11 @@ def test_camera_is_tracked_shown_and_recorded_until_sigint(
     for number, frame in enumerate(SatelliteScene(1_000_009, frames=5, size=(256, 256)), start=1):
         camera.publish(serialize_image(frame))
         wait_for(lambda number=number: len(tracks) == number, 60, f"tracks of frame {number}")
-    wait_for(lambda: overlays, what="an overlay")
+    wait_for(lambda: overlays, description="an overlay")
     assert run.interrupt() == 0
     assert "has died" not in run.log
     reader = BagReader(tmp_path / "bag")
-    assert reader.complete
+    assert reader.is_complete
     assert reader.counts["/sat/spax_tracker/tracks"] == 5
     assert "/camera/image_raw" not in reader.counts
 
@@ -177,13 +179,13 @@ def test_click_becomes_a_target(launch: Any, ros: Any, wait_for: Any) -> None:
     from std_msgs.msg import Header
 
     from hsi_tracker_ros.simulation import HyperspectralScene
-    from tracking_runtime.boxes import centres
+    from tracking_runtime.boxes import compute_centers
     from tracking_runtime.messages.conversion import serialize_image
     from tracking_runtime.ros.clients import LifecycleClient
     from tracking_runtime.ros.node import qos
 
     run = launch("hsi_tracker.launch.py", visualize="overlay", engine="pytorch")
-    tracks = ros.listen(TargetTrackArray, "/hsi_tracker/tracks", qos.track())
+    tracks = ros.listen(TargetTrackArray, "/hsi_tracker/tracks", qos.make_track_profile())
     camera = ros.node.create_publisher(Image, "/image", 10)
     clicks = ros.node.create_publisher(PointStamped, "/clicked_point", 10)
     wait_for(lambda: camera.get_subscription_count() and clicks.get_subscription_count(), 120, "the nodes")
@@ -202,7 +204,7 @@ def test_click_becomes_a_target(launch: Any, ros: Any, wait_for: Any) -> None:
         wait_for(lambda count=count: len(tracks) == count, 60, "the frame's tracks")
         told_ns = selector.diagnosis_stamp_ns
         wait_for(lambda told_ns=told_ns: selector.diagnosis_stamp_ns > told_ns, 30, "what the selector knows")
-    ((x, y),) = centres(shown.truth.boxes[:1]) * 0.01
+    ((x, y),) = compute_centers(shown.truth.boxes[:1]) * 0.01
     header = Header(frame_id="image", stamp=tracks[-1].header.stamp)
     clicks.publish(PointStamped(header=header, point=Point(x=x, y=-y)))
     wait_for(lambda: "target 1" in run.log, 30, "the choice")
@@ -240,12 +242,12 @@ def test_ground_station_has_a_tracker_per_camera_and_respawns_it(
 def test_recording_is_replayed_from_its_own_ground_truth(launch: Any, tmp_path: Path) -> None:
     from hsi_tracker_ros.simulation import HyperspectralScene
 
-    flight = SourceRecording(HyperspectralScene(1_000_003, frames=6, size=(160, 128)))
+    flight = SourceMessages(HyperspectralScene(1_000_003, frames=6, size=(160, 128)))
     with BagWriter(tmp_path / "flight") as writer:
         for topic in flight.topics:
-            writer.add(topic)
+            writer.add_topic(topic)
         for frame in flight:
-            for record in (*frame.ahead, *frame.records):
+            for record in (*frame.first_records, *frame.records):
                 writer.write(*record)
     run = launch(
         "replay.launch.py",
@@ -256,7 +258,7 @@ def test_recording_is_replayed_from_its_own_ground_truth(launch: Any, tmp_path: 
     )
     assert run.process.wait(150) == 0, run.log
     reader = BagReader(tmp_path / "tracked")
-    tracks = [message.tracks for _, message in reader.messages(["/hsi_tracker/tracks"])]
+    tracks = [message.tracks for _, message in reader.read_messages(["/hsi_tracker/tracks"])]
     assert [len(targets) for targets in tracks] == [1] * 6
     assert reader.counts["/ground_truth"] == 6
 
@@ -270,12 +272,12 @@ def test_only_what_the_ground_needs_goes_over_the_link(launch: Any, ros: Any, wa
     from tracking_runtime.messages.conversion import serialize_image
     from tracking_runtime.ros.clients import LifecycleClient
     from tracking_runtime.ros.node import qos
-    from tracking_runtime.ros.processes import free_domain
+    from tracking_runtime.ros.processes import reserve_domain
     from tracking_runtime.ros.session import RosSession
 
-    with free_domain() as domain, RosSession("ground", domain) as ground:
+    with reserve_domain() as domain, RosSession("ground", domain) as ground:
         run = launch("spax_tracker.launch.py", transport_profile="link", link_domain=str(domain))
-        tracks = ground.listen(TrackArray, "/spax_tracker/tracks", qos.track())
+        tracks = ground.listen(TrackArray, "/spax_tracker/tracks", qos.make_track_profile())
         previews = ground.listen(CompressedImage, "/visualizer/preview")
         link = LifecycleClient(ground, "/link")
         camera = ros.node.create_publisher(Image, "/image", 10)
@@ -314,7 +316,7 @@ def test_engines_are_built_and_nothing_more(launch: Any, tmp_path: Path) -> None
         ({"record": "snapshot"}, "record:=snapshot needs ros2bag"),
         ({"record": "some"}, 'provided value "some" is not valid'),
         ({"engine": "fast"}, 'provided value "fast" is not valid'),
-        ({"params_file": "/nowhere.yaml"}, "params_file:=/nowhere.yaml: there is no such file"),
+        ({"params_file": "/nowhere.yaml"}, "params_file:=/nowhere.yaml does not exist"),
     ],
 )
 def test_what_is_not_installed_or_known_is_said(launch: Any, arguments: dict[str, str], reason: str) -> None:

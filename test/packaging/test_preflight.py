@@ -1,4 +1,4 @@
-"""What a machine that lacks something is told."""
+"""Preflight names everything that a machine lacks, with the packages that fix it."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ runpy.run_path(script, run_name="__main__")
 """
 
 
-class Machine:
-    """A PATH with nothing on it but what is put there, and a folder on a disk to set up in."""
+class FakeMachine:
+    """A machine whose PATH contains only the added programs, with a folder to set up in."""
 
     def __init__(self, root: Path) -> None:
         self.path = root / "bin"
@@ -30,142 +30,165 @@ class Machine:
         self.path.mkdir()
         self.folder.mkdir()
 
-    def has(self, name: str, says: str = "") -> Machine:
-        """Add a program that prints something."""
+    def add_program(self, name: str, output: str = "") -> FakeMachine:
+        """Add a program that prints a text."""
         program = self.path / name
-        program.write_text(f"#!/bin/sh\necho '{says}'\n")
+        program.write_text(f"#!/bin/sh\necho '{output}'\n")
         program.chmod(0o755)
         return self
 
-    def has_python(self, version: str, *, venv: bool = True, headers: bool = True) -> Machine:
-        """Add an interpreter as it describes itself."""
+    def add_python(self, version: str, *, venv: bool = True, headers: bool = True) -> FakeMachine:
+        """Add an interpreter that prints its description."""
         include = self.folder.parent / f"include-{version}"
         include.mkdir()
         if headers:
             (include / "Python.h").touch()
         major, minor = version.split(".")
-        return self.has(f"python{version}", f"{major} {minor} {int(venv)} {include}")
+        return self.add_program(f"python{version}", f"{major} {minor} {int(venv)} {include}")
 
-    def complaints(self) -> str:
-        """What preflight prints; empty if it is content."""
-        done = subprocess.run(
+    def run_preflight(self) -> str:
+        """Run preflight and return the problems that it prints; empty if there are none."""
+        result = subprocess.run(
             [sys.executable, "-I", "-c", RUN_WITH_DISK, PREFLIGHT, str(self.free_gb)],
             cwd=self.folder, env={"PATH": str(self.path)}, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        assert done.returncode == (1 if done.stderr else 0), done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stderr
+        assert result.returncode == (1 if result.stderr else 0), result.stderr
+        assert "Traceback" not in result.stderr
+        return result.stderr
 
 
 @pytest.fixture
-def bare(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def bare_machine(tmp_path: Path) -> FakeMachine:
+    """Return a machine without any program."""
+    return FakeMachine(tmp_path)
 
 
 @pytest.fixture
-def machine(bare: Machine) -> Machine:
+def machine(bare_machine: FakeMachine) -> FakeMachine:
+    """Return a machine with all tools but Python."""
     for tool in TOOLS:
-        bare.has(tool, "cmake version 3.25.1")
-    return bare
+        bare_machine.add_program(tool, "cmake version 3.25.1")
+    return bare_machine
 
 
-def test_content_with_a_complete_machine(machine: Machine) -> None:
-    assert machine.has_python("3.11").complaints() == ""
+def test_complete_machine_has_no_problems(machine: FakeMachine) -> None:
+    machine.add_python("3.11")
+
+    assert machine.run_preflight() == ""
 
 
-def test_bare_machine_is_told_everything_at_once(bare: Machine) -> None:
-    complaints = bare.complaints()
-    assert "No supported Python: found none" in complaints
-    assert "No C compiler" in complaints
-    assert "No CMake" in complaints
-    assert "sudo apt-get install python3 python3-venv g++ cmake" in complaints
+def test_bare_machine_gets_all_problems_at_once(bare_machine: FakeMachine) -> None:
+    problems = bare_machine.run_preflight()
+
+    assert "No supported Python: found none" in problems
+    assert "No C compiler" in problems
+    assert "No CMake" in problems
+    assert "sudo apt-get install python3 python3-venv g++ cmake" in problems
 
 
-def test_c_compiler_alone_is_not_enough(machine: Machine) -> None:
+def test_c_compiler_without_cpp_compiler_is_a_problem(machine: FakeMachine) -> None:
+    machine.add_python("3.12")
     (machine.path / "c++").unlink()
-    complaints = machine.has_python("3.12").complaints()
-    assert "No C++ compiler" in complaints
-    assert "sudo apt-get install g++" in complaints
+
+    problems = machine.run_preflight()
+
+    assert "No C++ compiler" in problems
+    assert "sudo apt-get install g++" in problems
 
 
-def test_old_cmake(machine: Machine) -> None:
-    complaints = machine.has_python("3.12").has("cmake", "cmake version 3.16.3").complaints()
-    assert "is CMake 3.16; 3.20 or newer is needed" in complaints
+def test_old_cmake_is_a_problem(machine: FakeMachine) -> None:
+    machine.add_python("3.12").add_program("cmake", "cmake version 3.16.3")
+
+    assert "is CMake 3.16; 3.20 or newer is needed" in machine.run_preflight()
 
 
 @pytest.mark.parametrize("version", ["3.9", "3.14"])
-def test_unsupported_python_is_named_with_the_supported(machine: Machine, version: str) -> None:
-    machine.has_python(version)
+def test_unsupported_python_is_named_with_supported_ones(machine: FakeMachine, version: str) -> None:
+    machine.add_python(version)
     (machine.path / f"python{version}").rename(machine.path / "python3")
-    complaints = machine.complaints()
-    assert f"found python{version}" in complaints
-    assert "supported are 3.10, 3.11, 3.12, 3.13" in complaints
+
+    problems = machine.run_preflight()
+
+    assert f"found python{version}" in problems
+    assert "supported are 3.10, 3.11, 3.12, 3.13" in problems
 
 
-def test_missing_venv_names_the_package_of_that_python(machine: Machine) -> None:
-    complaints = machine.has_python("3.11", venv=False).complaints()
-    assert "cannot make virtual environments" in complaints
-    assert "sudo apt-get install python3.11-venv" in complaints
+def test_missing_venv_names_the_package_of_that_python(machine: FakeMachine) -> None:
+    machine.add_python("3.11", venv=False)
+
+    problems = machine.run_preflight()
+
+    assert "cannot make virtual environments" in problems
+    assert "sudo apt-get install python3.11-venv" in problems
 
 
-def test_python_without_venv_gives_way_to_one_with(machine: Machine) -> None:
-    assert machine.has_python("3.13", venv=False).has_python("3.10").complaints() == ""
+def test_python_with_venv_is_preferred(machine: FakeMachine) -> None:
+    machine.add_python("3.13", venv=False).add_python("3.10")
+
+    assert machine.run_preflight() == ""
 
 
-def test_missing_headers_matter_only_without_apt(machine: Machine) -> None:
-    machine.has_python("3.11", headers=False)
-    assert machine.complaints() == ""
+def test_missing_headers_are_a_problem_only_without_apt(machine: FakeMachine) -> None:
+    machine.add_python("3.11", headers=False)
+    assert machine.run_preflight() == ""
+
     (machine.path / "apt-get").unlink()
-    complaints = machine.complaints()
-    assert "No Python.h" in complaints
-    assert "python3.11-dev" in complaints
+    problems = machine.run_preflight()
+    assert "No Python.h" in problems
+    assert "python3.11-dev" in problems
 
 
-def test_broken_interpreter_is_passed_over(machine: Machine) -> None:
-    machine.has("python3.13", "command not found: python3.13").has_python("3.11")
-    assert machine.complaints() == ""
+def test_broken_interpreter_is_ignored(machine: FakeMachine) -> None:
+    machine.add_program("python3.13", "command not found: python3.13").add_python("3.11")
+
+    assert machine.run_preflight() == ""
 
 
-def test_folder_with_a_space(machine: Machine) -> None:
-    machine.has_python("3.11")
+def test_folder_with_a_space_is_a_problem(machine: FakeMachine) -> None:
+    machine.add_python("3.11")
     machine.folder = machine.folder.rename(machine.folder.parent / "my clone")
-    assert "has a space in it" in machine.complaints()
+
+    assert "has a space in it" in machine.run_preflight()
 
 
-def test_small_disk_is_told_both_figures(machine: Machine) -> None:
-    machine.has_python("3.11").free_gb = 3.7
-    assert "has 3.7 GB free, set-up needs 4 GB" in machine.complaints()
+def test_small_disk_is_named_with_free_and_needed_space(machine: FakeMachine) -> None:
+    machine.add_python("3.11").free_gb = 3.7
+
+    assert "has 3.7 GB free, set-up needs 4 GB" in machine.run_preflight()
 
 
 class TestPlatform:
-    """What cannot be staged, asked of the function itself."""
+    """Other platforms, which the tests cannot fake for a process."""
 
     @pytest.fixture(autouse=True)
-    def _import(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def _import_path(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.syspath_prepend(PREFLIGHT.parent)
 
     @pytest.mark.parametrize(("system", "machine"), [("Linux", "aarch64"), ("Darwin", "arm64")])
-    def test_other_platforms_are_sent_to_apt(self, system: str, machine: str) -> None:
+    def test_other_platform_gets_advice_to_use_apt(self, system: str, machine: str) -> None:
         import preflight
 
-        problem = preflight.platform_problem(system, machine)
+        problem = preflight.check_platform(system, machine)
+
         assert problem is not None
         assert f"This is {system} on {machine}" in problem.message
         assert "ROS 2 Jazzy from apt" in problem.message
 
-    def test_supported_platform(self) -> None:
+    def test_supported_platform_has_no_problem(self) -> None:
         import preflight
 
-        assert preflight.platform_problem("Linux", "x86_64") is None
+        assert preflight.check_platform("Linux", "x86_64") is None
 
 
-def test_make_names_the_packages_where_there_is_no_python() -> None:
+def test_make_setup_without_python_names_the_packages() -> None:
     make = shutil.which("make")
     if make is None:
         pytest.skip("make is not installed")
-    done = subprocess.run(
-        [make, "setup", "PYTHON=python-that-is-not-there"],
+
+    result = subprocess.run(
+        [make, "setup", "PYTHON=python-that-does-not-exist"],
         cwd=PREFLIGHT.parents[1], env=dict(os.environ), capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode != 0
-    assert "sudo apt-get install python3 python3-venv" in done.stderr
+
+    assert result.returncode != 0
+    assert "sudo apt-get install python3 python3-venv" in result.stderr

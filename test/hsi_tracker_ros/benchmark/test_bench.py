@@ -1,13 +1,14 @@
-"""``rstrack bench hsi``: what it measures, tells and keeps."""
+"""Tests of `rstrack bench hsi`: its trackers, its report and its reuse of results."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,35 +17,65 @@ from click.testing import CliRunner, Result
 
 pytest.importorskip("colour", reason="needs the extra `simulation`")
 
-from hsi_tracker_ros.benchmark.base import Shown
-from hsi_tracker_ros.benchmark.opencv import OpenCVTracker, missing_opencv_trackers, opencv_contenders
-from hsi_tracker_ros.benchmark.trackers import NOT_UPDATED, OUR_RULES, REFERENCE, SIAMBAN_RULES, Lineup
+from hsi_tracker_ros.benchmark.base import BenchmarkFrame
+from hsi_tracker_ros.benchmark.opencv import OpenCVTracker, find_missing_opencv_trackers, make_opencv_entries
+from hsi_tracker_ros.benchmark.trackers import (
+    NO_ONLINE_UPDATE,
+    REFERENCE,
+    RGB_DEFAULT_SETTINGS,
+    RGB_SIAMBAN_SETTINGS,
+    TrackerSuite,
+)
 from hsi_tracker_ros.benchmark.videos import SimulatedVideo
 from hsi_tracker_ros.hanet.weights import load_network, save_network
 from hsi_tracker_ros.simulation import HyperspectralScene
 from hsi_tracker_ros.tracker import TrackerSettings
-from tracking_runtime.bags.source_recorder import record
 from tracking_runtime.boxes import intersection_over_union
-from tracking_runtime.cli import main
+from tracking_runtime.cli import rstrack
 from tracking_runtime.evaluation.run import read_run
+from tracking_runtime.io.source_recorder import record_source
 
-ANY_CAMERA = ("--model", "hanet_edge_any")
-OURS = [REFERENCE, NOT_UPDATED, SIAMBAN_RULES, OUR_RULES]
+ANY_CAMERA_MODEL = ("--model", "hanet_edge_any")
+HANET_ENTRIES = [REFERENCE, NO_ONLINE_UPDATE, RGB_SIAMBAN_SETTINGS, RGB_DEFAULT_SETTINGS]
 
 
-def bench(*arguments: object) -> Result:
+@dataclass(frozen=True)
+class Benchmark:
+    """A finished benchmark.
+
+    Attributes:
+        dataset: folder of the recorded videos.
+        output: folder of the report.
+        result: result of the command.
+    """
+
+    dataset: Path
+    output: Path
+    result: Result
+
+
+def run_bench(*arguments: object) -> Result:
     return CliRunner().invoke(
-        main, ["bench", "hsi", "--engine", "pytorch", *map(str, arguments)], catch_exceptions=False
+        rstrack, ["bench", "hsi", "--engine", "pytorch", *map(str, arguments)], catch_exceptions=False
     )
 
 
-def hot_folder(root: Path, frames: int) -> Path:
-    """A simulated video laid out as HOT 2020, with its attributes."""
+def read_json(output: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((output / "hsi.json").read_text())
+    return content
+
+
+def list_opencv_names() -> list[str]:
+    return [entry.name for entry in make_opencv_entries()]
+
+
+def write_hot_dataset(root: Path, num_frames: int) -> Path:
+    """Write a simulated video in the layout of HOT 2020, with its attributes."""
     folder = root / "test" / "car" / "HSI"
     folder.mkdir(parents=True)
     rows = []
-    scene = HyperspectralScene(1_000_003, frames, kind="mosaic", size=(192, 128))
-    for number, frame in enumerate(scene, 1):
+    scene = HyperspectralScene(1_000_003, num_frames, kind="mosaic", size=(192, 128))
+    for number, frame in enumerate(scene, start=1):
         cv2.imwrite(str(folder / f"{number:04}.png"), frame.image)
         rows.append("\t".join(f"{value:g}" for value in frame.truth.boxes[0]) + "\t\n")
     (folder / "groundtruth_rect.txt").write_text("".join(rows))
@@ -52,206 +83,255 @@ def hot_folder(root: Path, frames: int) -> Path:
     return root / "test"
 
 
-@pytest.fixture(scope="module")
-def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Result]:
-    root = tmp_path_factory.mktemp("bench")
-    place, output = hot_folder(root, 4), root / "out"
-    rgb = save_network(root, "an_rgb_tracker", load_network("hanet_edge_vis16").rgb_alone())
-    arguments = place, *ANY_CAMERA, "--rgb-model", rgb, "--seeds", 1, "--frames", 5
-    result = bench(*arguments, "--speed", "--output", output)
-    return place, output, result
-
-
-def test_everyone_is_measured_on_simulated_videos_and_on_a_folder(
-    measured: tuple[Path, Path, Result],
-) -> None:
-    _, output, result = measured
-    assert result.exit_code == 0, result.output
-    content = json.loads((output / "hsi.json").read_text())
-    names = [each["name"] for each in content["results"]]
-    assert names == [*OURS, "an_rgb_tracker", *(each.name for each in opencv_contenders())]
-    assert "MIL" in names
-    for each in content["results"]:
-        assert each["failed"] == [] and each["videos"] == 2
-        assert set(each["by_video"]) == {"hyperspectral-1000000", "car"}
-        assert {"BC", "IPR", "DEF"} <= set(each["by_attribute"])
-        assert 0 < each["figures"]["success"] <= 1 and each["frames_per_second"] > 0
-        assert each["lost_and_found"]["present"] == 9
-    assert content["results"][0]["figures"]["success"] > 0.5
-    assert content["speed"]["milliseconds"] > 0 and content["speed"]["batch_milliseconds"] > 0
-    for text in ("precision", "By how much HA-Net's success", "Lost and found", "8 targets in a batch"):
-        assert text in result.output
-    page = (output / "report.html").read_text()
-    assert "Lost and found" in page and "without online update" in page
-    assert cv2.imread(str(output / "hsi.png")) is not None
-    assert len(read_run(output / "HA-Net").scored) == 2
-
-
-def test_of_an_ordinary_camera_everyone_sees_the_pictures(tmp_path: Path) -> None:
-    folder = tmp_path / "walk" / "img"
+def write_rgb_dataset(root: Path) -> None:
+    """Write a simulated video in false color, in the layout of OTB."""
+    folder = root / "walk" / "img"
     folder.mkdir(parents=True)
-    scene = list(HyperspectralScene(1_000_003, 6, size=(192, 128)))
+    scene = HyperspectralScene(1_000_003, 6, size=(192, 128))
+    camera = HyperspectralScene(1_000_003, 6).spectral_info
     rows = []
-    for number, frame in enumerate(scene, 1):
-        shown = Shown(frame.image, HyperspectralScene(1_000_003, 6).spectral_info, 0)
-        cv2.imwrite(str(folder / f"{number:04}.png"), shown.false_color)
+    for number, frame in enumerate(scene, start=1):
+        image = BenchmarkFrame(frame.image, camera, 0).false_color
+        cv2.imwrite(str(folder / f"{number:04}.png"), image)
         rows.append(",".join(f"{value:g}" for value in frame.truth.boxes[0]) + "\n")
     (folder.parent / "groundtruth_rect.txt").write_text("".join(rows))
-    result = bench(tmp_path, *ANY_CAMERA, "--seeds", 0, "--output", tmp_path / "out")
+
+
+def make_frames(scene: HyperspectralScene) -> list[BenchmarkFrame]:
+    return [BenchmarkFrame(frame.image, scene.spectral_info, frame.stamp_ns) for frame in scene]
+
+
+@pytest.fixture(scope="module")
+def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
+    root = tmp_path_factory.mktemp("bench")
+    dataset = write_hot_dataset(root, 4)
+    output = root / "out"
+    rgb_model = save_network(root, "an_rgb_tracker", load_network("hanet_edge_vis16").extract_rgb_network())
+    arguments = dataset, *ANY_CAMERA_MODEL, "--rgb-model", rgb_model, "--seeds", 1, "--frames", 5
+    result = run_bench(*arguments, "--speed", "--output", output)
+    return Benchmark(dataset, output, result)
+
+
+def test_bench_scores_all_trackers_on_all_videos(benchmark: Benchmark) -> None:
+    content = read_json(benchmark.output)
+    results = content["results"]
+
+    assert benchmark.result.exit_code == 0, benchmark.result.output
+    names = [result["name"] for result in results]
+    assert names == [*HANET_ENTRIES, "an_rgb_tracker", *list_opencv_names()]
+    assert "MIL" in names
+    for result in results:
+        assert result["failed"] == []
+        assert result["videos"] == 2
+        assert set(result["by_video"]) == {"hyperspectral-1000000", "car"}
+        assert {"BC", "IPR", "DEF"} <= set(result["by_attribute"])
+        assert 0 < result["figures"]["success"] <= 1
+        assert result["frames_per_second"] > 0
+        assert result["lost_and_found"]["present"] == 9
+    assert results[0]["figures"]["success"] > 0.5
+    assert content["speed"]["milliseconds"] > 0
+    assert content["speed"]["batch_milliseconds"] > 0
+
+
+def test_bench_writes_tables_page_and_charts(benchmark: Benchmark) -> None:
+    page = (benchmark.output / "report.html").read_text()
+
+    for text in ("precision", "Success of HA-Net minus", "Lost and found", "8 targets in a batch"):
+        assert text in benchmark.result.output
+    assert "Lost and found" in page
+    assert "without online update" in page
+    assert cv2.imread(str(benchmark.output / "hsi.png")) is not None
+    assert len(read_run(benchmark.output / "HA-Net").scored_videos) == 2
+
+
+def test_rgb_video_is_tracked_by_all_trackers(tmp_path: Path) -> None:
+    write_rgb_dataset(tmp_path)
+
+    result = run_bench(tmp_path, *ANY_CAMERA_MODEL, "--seeds", 0, "--output", tmp_path / "out")
+
     assert result.exit_code == 0, result.output
-    ours, not_updated, siamban, *_ = json.loads((tmp_path / "out" / "hsi.json").read_text())["results"]
-    assert ours["figures"]["success"] == not_updated["figures"]["success"] > 0.5
+    reference, no_online_update, siamban, *_ = read_json(tmp_path / "out")["results"]
+    assert reference["figures"]["success"] == no_online_update["figures"]["success"] > 0.5
     assert siamban["figures"]["success"] > 0.5
 
 
-def test_what_was_measured_is_not_measured_again(measured: tuple[Path, Path, Result]) -> None:
-    place, output, _ = measured
-    kept = output / "HA-Net" / "videos" / "car.json"
-    before, content = kept.stat().st_mtime_ns, json.loads((output / "hsi.json").read_text())
-    arguments = place, *ANY_CAMERA, "--engine", "pytorch", "--seeds", 1, "--frames", 5, "--output", output
-    command = [sys.executable, "-m", "tracking_runtime.cli", "bench", "hsi", *map(str, arguments)]
-    again = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
-    assert again.returncode == 0, again.stderr
-    assert kept.stat().st_mtime_ns == before
-    kept_results = {each["name"]: each for each in content["results"]}
-    results = json.loads((output / "hsi.json").read_text())["results"]
-    assert [each["name"] for each in results] == [*OURS, *(each.name for each in opencv_contenders())]
-    assert all(each == kept_results[each["name"]] for each in results)
+def test_finished_results_are_reused(benchmark: Benchmark) -> None:
+    video_file = benchmark.output / "HA-Net" / "videos" / "car.json"
+    written_ns = video_file.stat().st_mtime_ns
+    first_results = {result["name"]: result for result in read_json(benchmark.output)["results"]}
+    arguments = (benchmark.dataset, *ANY_CAMERA_MODEL, "--engine", "pytorch", "--seeds", 1, "--frames", 5)
+    options = (*arguments, "--output", benchmark.output)
+    command = [sys.executable, "-m", "tracking_runtime.cli", "bench", "hsi", *map(str, options)]
+
+    process = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+
+    assert process.returncode == 0, process.stderr
+    assert video_file.stat().st_mtime_ns == written_ns
+    results = read_json(benchmark.output)["results"]
+    assert [result["name"] for result in results] == [*HANET_ENTRIES, *list_opencv_names()]
+    assert all(result == first_results[result["name"]] for result in results)
 
 
-def test_a_video_that_cannot_be_read_stops_no_other(tmp_path: Path) -> None:
-    place = hot_folder(tmp_path, 3)
-    (place / "car" / "HSI" / "0002.png").write_bytes(b"nothing")
-    result = bench(place, "--only", "MIL", "--seeds", 1, "--frames", 3, "--output", tmp_path / "out")
-    content = json.loads((tmp_path / "out" / "hsi.json").read_text())
-    assert all("0002.png" in each["failed"][0] and each["videos"] == 1 for each in content["results"])
-    assert "0002.png" in result.output and result.exit_code == 1
+def test_unreadable_video_does_not_stop_others(tmp_path: Path) -> None:
+    dataset = write_hot_dataset(tmp_path, 3)
+    (dataset / "car" / "HSI" / "0002.png").write_bytes(b"nothing")
 
+    result = run_bench(dataset, "--only", "MIL", "--seeds", 1, "--frames", 3, "--output", tmp_path / "out")
 
-def test_a_frame_that_cannot_be_used_stops_no_other_video(tmp_path: Path) -> None:
-    place = hot_folder(tmp_path, 3)
-    frame = place / "car" / "HSI" / "0002.png"
-    cv2.imwrite(str(frame), cv2.imread(str(frame), cv2.IMREAD_UNCHANGED)[:-1])
-    result = bench(place, "--only", "MIL", "--seeds", 1, "--frames", 3, "--output", tmp_path / "out")
     assert result.exit_code == 1
-    (found,) = json.loads((tmp_path / "out" / "hsi.json").read_text())["results"]
-    assert set(found["by_video"]) == {"hyperspectral-1000000"}
-    (failure,) = found["failed"]
-    assert failure.startswith("car: SourceError: frame 2: ") and "4 x 4" in failure
+    assert "0002.png" in result.output
+    for tracker in read_json(tmp_path / "out")["results"]:
+        assert "0002.png" in tracker["failed"][0]
+        assert tracker["videos"] == 1
+
+
+def test_refused_frame_does_not_stop_other_videos(tmp_path: Path) -> None:
+    dataset = write_hot_dataset(tmp_path, 3)
+    path = dataset / "car" / "HSI" / "0002.png"
+    cv2.imwrite(str(path), cv2.imread(str(path), cv2.IMREAD_UNCHANGED)[:-1])
+
+    result = run_bench(dataset, "--only", "MIL", "--seeds", 1, "--frames", 3, "--output", tmp_path / "out")
+
+    assert result.exit_code == 1
+    (tracker,) = read_json(tmp_path / "out")["results"]
+    assert set(tracker["by_video"]) == {"hyperspectral-1000000"}
+    (failure,) = tracker["failed"]
+    assert failure.startswith("car: SourceError: frame 2: ")
+    assert "4 x 4" in failure
     assert failure[len("car: ") :] in unescape((tmp_path / "out" / "report.html").read_text())
     assert "MIL, car: SourceError: frame 2" in result.output
 
 
-def test_recordings_of_one_name_are_measured_apart(tmp_path: Path) -> None:
-    """As demos leave them, and one called like a simulated video."""
+def test_recordings_with_equal_names_get_own_results(tmp_path: Path) -> None:
+    # Two bags named as the demo names them, and one named like a simulated video.
     bags = [tmp_path / demo / "hyperspectral" / "bag" for demo in ("first", "second")]
     bags.append(tmp_path / "hyperspectral-1000000")
-    for seed, bag in enumerate(bags, 1_000_003):
+    for seed, bag in enumerate(bags, start=1_000_003):
         bag.parent.mkdir(parents=True, exist_ok=True)
         scene = HyperspectralScene(seed, 4, size=(192, 128))
-        assert list(record(scene, bag))
-    result = bench(*bags, "--only", "MIL", "--seeds", 1, "--frames", 4, "--output", tmp_path / "out")
+        assert list(record_source(scene, bag))
+
+    result = run_bench(*bags, "--only", "MIL", "--seeds", 1, "--frames", 4, "--output", tmp_path / "out")
+
     assert result.exit_code == 0, result.output
-    (found,) = json.loads((tmp_path / "out" / "hsi.json").read_text())["results"]
-    assert set(found["by_video"]) == {
+    (tracker,) = read_json(tmp_path / "out")["results"]
+    assert set(tracker["by_video"]) == {
         "simulated/hyperspectral-1000000",
         "hyperspectral-1000000/hyperspectral-1000000",
         "first/hyperspectral/bag",
         "second/hyperspectral/bag",
     }
-    followed = [path.read_text() for path in (tmp_path / "out" / "MIL" / "results").iterdir()]
-    assert len(followed) == len({boxes.splitlines()[0] for boxes in followed}) == 4, "each its own target"
+    result_files = [path.read_text() for path in (tmp_path / "out" / "MIL" / "results").iterdir()]
+    first_boxes = {text.splitlines()[0] for text in result_files}
+    assert len(result_files) == len(first_boxes) == 4
 
 
-def test_what_cannot_be_measured_is_said(tmp_path: Path) -> None:
-    nothing = bench("--seeds", 0, "--output", tmp_path)
-    assert nothing.exit_code == 2 and "nothing to measure" in nothing.output
-    trained = bench("--first-seed", 5, "--output", tmp_path)
-    assert trained.exit_code == 1 and "may have been trained on" in trained.output
-    nobody = bench("--only", "HA-Net", "--only", "somebody", "--output", tmp_path)
-    assert nobody.exit_code == 1 and "no contender somebody; there: HA-Net, without" in nobody.output
-    unknown = bench("--model", "nobody", "--output", tmp_path)
-    assert unknown.exit_code == 1 and "nobody" in unknown.output
-    rgb = save_network(tmp_path, "rgb", load_network("hanet_edge_vis16").rgb_alone())
-    no_spectra = bench("--model", rgb, "--output", tmp_path)
-    assert no_spectra.exit_code == 1 and "no spectral branch" in no_spectra.output
+def test_invalid_options_are_reported(tmp_path: Path) -> None:
+    rgb_model = save_network(tmp_path, "rgb", load_network("hanet_edge_vis16").extract_rgb_network())
+
+    no_videos = run_bench("--seeds", 0, "--output", tmp_path)
+    training_seed = run_bench("--first-seed", 5, "--output", tmp_path)
+    unknown_tracker = run_bench("--only", "HA-Net", "--only", "somebody", "--output", tmp_path)
+    unknown_model = run_bench("--model", "nobody", "--output", tmp_path)
+    rgb_only = run_bench("--model", rgb_model, "--output", tmp_path)
+
+    assert no_videos.exit_code == 2
+    assert "nothing to measure" in no_videos.output
+    assert training_seed.exit_code == 1
+    assert "may have been trained on" in training_seed.output
+    assert unknown_tracker.exit_code == 1
+    assert "got somebody; available: HA-Net, without" in unknown_tracker.output
+    assert unknown_model.exit_code == 1
+    assert "nobody" in unknown_model.output
+    assert rgb_only.exit_code == 1
+    assert "without a spectral branch" in rgb_only.output
 
 
-def test_a_network_with_random_weights_is_timed(tmp_path: Path) -> None:
+def test_speed_of_untrained_network_is_measured(tmp_path: Path) -> None:
     arguments = "--seeds", 0, "--speed", "--frames", 2, "--output", tmp_path
-    result = bench("--model", "untrained:hanet_edge", *arguments)
+
+    result = run_bench("--model", "untrained:hanet_edge", *arguments)
+
     assert result.exit_code == 0, result.output
-    assert json.loads((tmp_path / "hsi.json").read_text())["speed"]["bands"] == 16
+    assert read_json(tmp_path)["speed"]["bands"] == 16
 
 
-def test_the_rgb_branch_sees_no_spectra() -> None:
-    """Bands exchanged for others of the same false colour change nothing that it says."""
+def test_rgb_branch_ignores_invisible_band_changes() -> None:
+    # Another cube with the same false color must give the same boxes.
     scene = HyperspectralScene(1_000_031, 6, size=(256, 160))
     camera = scene.spectral_info
-    lineup = Lineup(engine="pytorch")
-    contenders = {each.name: each for each in lineup.contenders()}
+    entries = {entry.name: entry for entry in TrackerSuite(engine="pytorch").select_entries()}
     frames = list(scene)
-    box = frames[0].truth.boxes[0]
-    hidden = _invisible(camera.wavelengths_nm)
-    answers = []
-    for change in (0.0, 0.25):
-        tracker = contenders[SIAMBAN_RULES].make(camera)
-        said = []
+    invisible_spectrum = compute_invisible_spectrum(camera.wavelengths_nm)
+
+    boxes_by_strength = []
+    for strength in (0.0, 0.25):
+        tracker = entries[RGB_SIAMBAN_SETTINGS].make_tracker(camera)
+        boxes = []
         for index, frame in enumerate(frames):
             cube = frame.image.astype(np.float32)
-            cube += change * cube.mean(axis=2, keepdims=True) * hidden * (index > 0)
-            shown = Shown(cube, camera, frame.stamp_ns)
+            cube += strength * cube.mean(axis=2, keepdims=True) * invisible_spectrum * (index > 0)
+            benchmark_frame = BenchmarkFrame(cube, camera, frame.stamp_ns)
             if index == 0:
-                tracker.start(shown, box)
+                tracker.initialize(benchmark_frame, frame.truth.boxes[0])
             else:
-                said.append(tracker.track(shown).box)
-        answers.append(np.array(said))
-    np.testing.assert_allclose(answers[0], answers[1], atol=1.0)
+                boxes.append(tracker.track(benchmark_frame).box)
+        boxes_by_strength.append(np.array(boxes))
+
+    np.testing.assert_allclose(boxes_by_strength[0], boxes_by_strength[1], atol=1.0)
 
 
-def _invisible(wavelengths_nm: tuple[float, ...]) -> np.ndarray:
-    """``(bands,)`` that no colour matching function sees."""
-    from hsi_tracker_ros.cubes.false_color import false_color_matrix
+def compute_invisible_spectrum(wavelengths_nm: tuple[float, ...]) -> np.ndarray:
+    """Return a spectrum, (bands,), that no color matching function responds to."""
+    from hsi_tracker_ros.cubes.false_color import make_false_color_matrix
 
-    matrix = np.asarray(false_color_matrix(wavelengths_nm), np.float64)
+    matrix = np.asarray(make_false_color_matrix(wavelengths_nm), np.float64)
     *_, rows = np.linalg.svd(matrix.T)
     return (rows[-1] / np.abs(rows[-1]).max()).astype(np.float32)
 
 
-def test_opencv_trackers_follow_what_moves() -> None:
+def test_opencv_tracker_follows_moving_target() -> None:
     scene = HyperspectralScene(1_000_003, 8, size=(256, 160))
     tracker = OpenCVTracker(cv2.TrackerMIL_create)
-    answers = []
-    for index, frame in enumerate(scene):
-        shown = Shown(frame.image, scene.spectral_info, frame.stamp_ns)
-        if index == 0:
-            tracker.start(shown, frame.truth.boxes[0])
-        else:
-            answers.append(intersection_over_union(tracker.track(shown).box, frame.truth.boxes)[0, 0])
-    assert np.mean(answers) > 0.5
+    true_boxes = [frame.truth.boxes for frame in scene]
+    first_frame, *next_frames = make_frames(scene)
+
+    tracker.initialize(first_frame, true_boxes[0][0])
+    predicted_boxes = [tracker.track(frame).box for frame in next_frames]
+
+    overlaps = [
+        intersection_over_union(predicted, true)[0, 0]
+        for predicted, true in zip(predicted_boxes, true_boxes[1:], strict=True)
+    ]
+    assert np.mean(overlaps) > 0.5
 
 
-def test_a_box_over_the_border_starts_any_contender() -> None:
+def test_box_across_border_initializes_all_trackers() -> None:
     scene = HyperspectralScene(1_000_003, 2, size=(256, 160))
-    first, second = (Shown(frame.image, scene.spectral_info, frame.stamp_ns) for frame in scene)
-    for contender in Lineup(engine="pytorch").contenders():
-        tracker = contender.make(scene.spectral_info)
-        tracker.start(first, np.array([-6.5, -4.0, 20.0, 14.0]))
-        assert np.isfinite(tracker.track(second).box).all()
+    first_frame, second_frame = make_frames(scene)
+    box = np.array([-6.5, -4.0, 20.0, 14.0])
+
+    for entry in TrackerSuite(engine="pytorch").select_entries():
+        tracker = entry.make_tracker(scene.spectral_info)
+        tracker.initialize(first_frame, box)
+        assert np.isfinite(tracker.track(second_frame).box).all()
 
 
-def test_missing_trackers_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in missing_opencv_trackers():
-        assert name not in [each.name for each in opencv_contenders()]
+def test_missing_opencv_trackers_have_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in find_missing_opencv_trackers():
+        assert name not in list_opencv_names()
+
     monkeypatch.delattr(cv2, "TrackerMIL_create")
-    assert "MIL" in missing_opencv_trackers()
-    assert "MIL" not in [each.name for each in opencv_contenders()]
+
+    assert "MIL" in find_missing_opencv_trackers()
+    assert "MIL" not in list_opencv_names()
 
 
-def test_fingerprints_change_with_what_is_measured() -> None:
+def test_fingerprints_change_with_components() -> None:
     video = SimulatedVideo(1_000_000, 5)
+    components = {entry.name: entry.components for entry in TrackerSuite(engine="pytorch").select_entries()}
+
     assert repr(video) != repr(replace(video, frames=6))
-    ran = {each.name: each.ran for each in Lineup(engine="pytorch").contenders()}
-    assert len({tuple(sorted(ran[name].items())) for name in OURS}) == 4
-    assert "online_interval=0" in ran[NOT_UPDATED]["settings"]
-    assert repr(TrackerSettings()) == ran[REFERENCE]["settings"]
+    assert len({tuple(sorted(components[name].items())) for name in HANET_ENTRIES}) == 4
+    assert "online_interval=0" in components[NO_ONLINE_UPDATE]["settings"]
+    assert repr(TrackerSettings()) == components[REFERENCE]["settings"]

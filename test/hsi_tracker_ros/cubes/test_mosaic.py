@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsi_tracker_ros.cubes.mosaic import from_cube, to_cube
+from hsi_tracker_ros.cubes.mosaic import convert_cube_to_mosaic, convert_mosaic_to_cube
 from tracking_runtime.errors import FrameRefusedError
 from tracking_runtime.spectral_info import SpectralInfo
 
@@ -25,10 +25,10 @@ def mosaics(draw: st.DrawFn) -> tuple[np.ndarray, SpectralInfo]:
 
 
 @given(mosaics())
-def test_each_band_is_its_filter_in_every_period(mosaic: tuple[np.ndarray, SpectralInfo]) -> None:
+def test_band_is_its_filter_in_each_period(mosaic: tuple[np.ndarray, SpectralInfo]) -> None:
     raw, camera = mosaic
     p, q = camera.mosaic
-    cube = to_cube(raw, camera)
+    cube = convert_mosaic_to_cube(raw, camera)
     assert cube.shape == (raw.shape[0] // p, raw.shape[1] // q, len(camera.wavelengths_nm))
     assert cube.dtype == raw.dtype
     for band in range(cube.shape[2]):
@@ -37,29 +37,31 @@ def test_each_band_is_its_filter_in_every_period(mosaic: tuple[np.ndarray, Spect
 
 
 @given(mosaics())
-def test_a_cube_goes_to_a_mosaic_and_back_unchanged(mosaic: tuple[np.ndarray, SpectralInfo]) -> None:
+def test_cube_to_mosaic_and_back_is_exact(mosaic: tuple[np.ndarray, SpectralInfo]) -> None:
     raw, camera = mosaic
-    cube = to_cube(raw, camera)
-    again = from_cube(cube, camera)
-    np.testing.assert_array_equal(to_cube(again, camera), cube)
+    cube = convert_mosaic_to_cube(raw, camera)
+    again = convert_cube_to_mosaic(cube, camera)
+    np.testing.assert_array_equal(convert_mosaic_to_cube(again, camera), cube)
     if cube.shape[2] == camera.mosaic[0] * camera.mosaic[1]:
         np.testing.assert_array_equal(again, raw)
 
 
-def test_a_window_of_a_larger_image_is_decoded_as_its_copy() -> None:
+def test_view_of_larger_image_is_decoded_as_its_copy() -> None:
     sensor = np.arange(40 * 50, dtype=np.uint16).reshape(40, 50)
     camera = SpectralInfo(tuple(range(400, 416)), mosaic=(4, 4))
     window = sensor[3:35, 2:42]
-    np.testing.assert_array_equal(to_cube(window, camera), to_cube(window.copy(), camera))
+    np.testing.assert_array_equal(
+        convert_mosaic_to_cube(window, camera), convert_mosaic_to_cube(window.copy(), camera)
+    )
 
 
-def test_an_image_of_broken_periods_is_refused_with_its_size() -> None:
+def test_incomplete_mosaic_period_is_refused_with_size() -> None:
     camera = SpectralInfo(tuple(range(400, 416)), mosaic=(4, 4))
     with pytest.raises(FrameRefusedError, match=r"30 x 16 pixels .* 4 x 4"):
-        to_cube(np.zeros((16, 30), np.uint16), camera)
+        convert_mosaic_to_cube(np.zeros((16, 30), np.uint16), camera)
 
 
-def test_a_band_without_a_filter_is_refused() -> None:
+def test_band_without_filter_is_refused() -> None:
     camera = SpectralInfo((500.0, 510.0), mosaic=(1, 2), band_order=(0, 0))
     with pytest.raises(FrameRefusedError, match="band_order"):
-        to_cube(np.zeros((2, 2), np.uint8), camera)
+        convert_mosaic_to_cube(np.zeros((2, 2), np.uint8), camera)

@@ -1,5 +1,3 @@
-"""Published trackers become models that track, or are refused with everything that is wrong with them."""
-
 import importlib.util
 import subprocess
 import sys
@@ -11,8 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from hsi_tracker_ros.cubes.camera_presets import preset
-from hsi_tracker_ros.hanet.checkpoint_import import import_tracker, nanotrack, siamban, with_rgb_branch
+from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
+from hsi_tracker_ros.hanet.checkpoint_import import (
+    load_nanotrack,
+    load_siamban,
+    make_hanet_with_rgb_branch,
+    save_imported_tracker,
+)
 from hsi_tracker_ros.hanet.config import HANET_EDGE, SIAMBAN_R50
 from hsi_tracker_ros.hanet.nanotrack import NanoTrack
 from hsi_tracker_ros.hanet.network import SiamBAN, SiameseNetwork
@@ -45,7 +48,7 @@ def siamban_checkpoint(tmp_path_factory):
     return path
 
 
-def test_an_imported_siamban_is_the_published_network(siamban_checkpoint, tmp_path):
+def test_imported_siamban_equals_published_network(siamban_checkpoint, tmp_path):
     done = rstrack_import("siamban", siamban_checkpoint, "-o", "theirs", "--models", tmp_path)
     assert done.returncode == 0, done.stderr
     network = load_network(tmp_path / "theirs.yaml")
@@ -60,7 +63,7 @@ def test_an_imported_siamban_is_the_published_network(siamban_checkpoint, tmp_pa
     assert "exists" in again.stderr
 
 
-def test_what_is_no_siamban_is_refused_with_every_parameter(siamban_checkpoint, tmp_path):
+def test_invalid_siamban_error_lists_all_parameters(siamban_checkpoint, tmp_path):
     state = torch.load(siamban_checkpoint, weights_only=False)["state_dict"]
     state["module.head.stranger"] = torch.zeros(1)
     state["module.neck.downsample2.downsample.0.weight"] = torch.zeros(3, 3)
@@ -70,19 +73,19 @@ def test_what_is_no_siamban_is_refused_with_every_parameter(siamban_checkpoint, 
     assert done.returncode == 1
     assert "backbone.conv1.weight is missing" in done.stderr
     assert "head.stranger is unknown" in done.stderr
-    assert "neck.downsample2.downsample.0.weight is of shape (3, 3)" in done.stderr
+    assert "neck.downsample2.downsample.0.weight has shape (3, 3)" in done.stderr
     assert not (tmp_path / "models").exists()
 
 
-def test_a_checkpoint_that_would_run_code_is_refused(tmp_path):
+def test_checkpoint_with_code_is_refused(tmp_path):
     path = tmp_path / "bad.pth"
     torch.save({"state_dict": {"backbone.conv1.weight": subprocess.Popen}}, path)
     with pytest.raises(ModelError, match=r"bad\.pth"):
-        siamban(path)
+        load_siamban(path)
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
-def test_nanotracks_version_is_seen_in_its_weights(version, tmp_path):
+def test_nanotrack_version_is_found_from_weights(version, tmp_path):
     network = weights.filled(NanoTrack(version), salt=1)
     state = {**network.state_dict(), "neck.downsample.0.weight": torch.zeros(64, 64, 1, 1)}
     torch.save({"epoch": 3, "state_dict": state, "optimizer": {}}, tmp_path / "nano.pth")
@@ -97,7 +100,7 @@ def test_nanotracks_version_is_seen_in_its_weights(version, tmp_path):
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])
-def test_what_a_nanotrack_lacks_is_told_of_its_own_version(version, tmp_path):
+def test_missing_nanotrack_weights_are_listed_by_version(version, tmp_path):
     state = NanoTrack(version).state_dict()
     keys = [key for key in state if key.startswith("ban_head.") and not key.endswith("num_batches_tracked")]
     correlation = [key for key in keys if key.startswith("ban_head.corr_")]
@@ -106,17 +109,17 @@ def test_what_a_nanotrack_lacks_is_told_of_its_own_version(version, tmp_path):
         path = tmp_path / f"{count}.pth"
         torch.save(kept, path)
         with pytest.raises(ModelError) as told:
-            nanotrack(path)
+            load_nanotrack(path)
         first, *problems = str(told.value).split("\n  ")
-        assert f"{path} holds no nanotrack_v{version} tracker" in first
+        assert f"{path} is not a nanotrack_v{version} tracker" in first
         assert problems == [f"{key} is missing" for key in sorted(missing)]
 
 
 @pytest.mark.skipif(not BAG.is_dir(), reason=f"no sequence at {BAG}")
 @pytest.mark.parametrize(("version", "published"), [(1, 0.846), (2, 0.812), (3, 0.762)])
-def test_nanotrack_follows_a_real_sequence_as_published_or_better(version, published, tmp_path):
+def test_nanotrack_on_real_sequence_reaches_published_score(version, published, tmp_path):
     checkpoint = SHARED / "weights" / f"nanotrackv{version}.pth"
-    model = import_tracker(nanotrack(checkpoint), checkpoint, "its authors", tmp_path, "nano")
+    model = save_imported_tracker(load_nanotrack(checkpoint), checkpoint, "its authors", tmp_path, "nano")
     images = sorted(BAG.glob("*.jpg"))
     truth = [each.boxes[0] for each in read_ground_truth(BAG / "groundtruth.txt", len(images))]
     tracker = load_tracker(model, engine="pytorch")
@@ -133,12 +136,12 @@ def scene():
     return list(HyperspectralScene(900_001, frames=8))
 
 
-def test_the_rgb_branch_alone_follows_in_false_color_and_in_pictures(scene):
-    camera = preset("vis16")
+def test_rgb_branch_tracks_in_false_color_and_color(scene):
+    camera = find_camera_preset("vis16")
     on_cubes = load_rgb_tracker("hanet_edge_vis16", "pytorch", camera=camera)
     on_pictures = load_rgb_tracker("hanet_edge_vis16", "pytorch")
     for number, frame in enumerate(scene):
-        picture = on_cubes.false_color(frame.image)
+        picture = on_cubes.render_false_color(frame.image)
         if number == 0:
             on_cubes.set_target(frame.image, frame.truth.boxes[0])
             on_pictures.set_target(picture, frame.truth.boxes[0])
@@ -156,7 +159,7 @@ def test_the_rgb_branch_alone_follows_in_false_color_and_in_pictures(scene):
     "picture",
     [np.zeros((40, 40, 4), np.uint8), np.zeros((40, 40, 3), np.float32), np.zeros((0, 40, 3), np.uint8)],
 )
-def test_what_is_no_picture_is_refused(picture):
+def test_invalid_color_image_is_refused(picture):
     tracker = load_rgb_tracker("hanet_edge_vis16", "pytorch")
     tracker.set_target(np.full((64, 64, 3), 90, np.uint8), (20, 20, 20, 20))
     with pytest.raises(FrameRefusedError):
@@ -165,24 +168,24 @@ def test_what_is_no_picture_is_refused(picture):
 
 
 @pytest.mark.parametrize("version", [1, 3])
-def test_an_imported_tracker_is_the_rgb_branch_of_a_hanet(version, scene, tmp_path):
+def test_imported_tracker_is_rgb_branch_of_hanet(version, scene, tmp_path):
     rgb = SiameseNetwork(replace(SIAMBAN_R50, backbone=f"nanotrack_v{version}"))
     weights.filled(rgb.rgb, salt=2)
-    network = with_rgb_branch(HANET_EDGE, rgb).eval()
+    network = make_hanet_with_rgb_branch(HANET_EDGE, rgb).eval()
     image, cube = torch.rand(2, 3, 255, 255) * 255, torch.rand(2, 16, 127, 127)
-    nm = torch.tensor([preset("vis16").wavelengths_nm] * 2)
+    nm = torch.tensor([find_camera_preset("vis16").wavelengths_nm] * 2)
     with torch.inference_mode():
         responses = network(image[..., :127, :127], cube[..., :63, :63], image, cube, nm)
         wanted, _ = rgb.rgb(image[..., :127, :127], image)
     torch.testing.assert_close(responses.rgb, wanted)
     torch.testing.assert_close(responses.fused, wanted + responses.hsi)
     path = save_network(tmp_path, "both", network, precision=torch.float32)
-    tracker = load_tracker(path, engine="pytorch", bands=preset("vis16"))
+    tracker = load_tracker(path, engine="pytorch", bands=find_camera_preset("vis16"))
     tracker.set_target(scene[0].image, scene[0].truth.boxes[0])
     assert len(tracker.track(scene[1].image, 1)) == 1
 
 
-def test_settings_that_the_tracker_does_not_have_are_named(tmp_path):
+def test_unknown_tracker_settings_are_named(tmp_path):
     network = SiameseNetwork(replace(SIAMBAN_R50, backbone="nanotrack_v1", tracking={"patience": 3.0}))
     path = save_network(tmp_path, "odd", network)
     with pytest.raises(ModelError, match="patience"):

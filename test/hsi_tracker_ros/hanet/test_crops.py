@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsi_tracker_ros.hanet.crops import SquareCrop, cut, search_side, template_side
+from hsi_tracker_ros.hanet.crops import SquareCrop, compute_search_side, compute_template_side, cut_crop
 
 numbers = st.floats(-50, 300)
 
@@ -11,52 +11,54 @@ numbers = st.floats(-50, 300)
 @given(numbers, numbers, st.floats(10, 400), numbers, numbers, st.floats(1, 200), st.floats(1, 200))
 def test_box_to_crop_and_back(x, y, side, left, top, width, height):
     crop, box = SquareCrop(x, y, side), np.array([left, top, width, height])
-    corners = crop.corners_inside(box, 255)
+    corners = crop.compute_crop_corners(box, 255)
     back = (corners - 255 / 2) * side / 255 + [x, y, x, y]
     assert np.allclose(back, [left, top, left + width, top + height], atol=1e-6)
 
 
-def test_a_bright_square_is_where_the_crop_says():
+def test_crop_shows_square_at_expected_position():
     image = np.zeros((120, 200, 1), np.float32)
     image[40:60, 90:120] = 1
     crop = SquareCrop(100, 55, 50)
-    patch = cut(image, crop, 250, fill=0)
+    patch = cut_crop(image, crop, 250, fill=0)
     rows, columns = np.nonzero(patch[..., 0] > 0.5)
     found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-    assert np.abs(found - crop.corners_inside(np.array([90, 40, 30, 20]), 250)).max() <= 1
+    assert np.abs(found - crop.compute_crop_corners(np.array([90, 40, 30, 20]), 250)).max() <= 1
 
 
-def test_a_crop_at_native_scale_copies_pixels():
+def test_crop_at_native_scale_copies_pixels():
     image = np.random.default_rng(0).integers(0, 65535, (40, 40, 16)).astype(np.uint16)
-    patch = cut(image, SquareCrop(15.5, 20.5, 9), 9, fill=0)
+    patch = cut_crop(image, SquareCrop(15.5, 20.5, 9), 9, fill=0)
     assert np.array_equal(patch, image[16:25, 11:20])
 
 
 @pytest.mark.parametrize("bands", [1, 3, 4, 5, 16, 25, 256])
-def test_all_bands_are_cut_as_each_alone(bands):
+def test_crop_of_all_bands_equals_crop_of_each_band(bands):
     image = np.random.default_rng(0).random((30, 40, bands), np.float32)
     crop = SquareCrop(33.3, 11.1, 25.7)
-    patch = cut(image, crop, 50, fill=1.0)
-    alone = np.concatenate([cut(image[..., [band]], crop, 50, fill=1.0) for band in range(bands)], axis=2)
+    patch = cut_crop(image, crop, 50, fill=1.0)
+    alone = np.concatenate(
+        [cut_crop(image[..., [band]], crop, 50, fill=1.0) for band in range(bands)], axis=2
+    )
     assert patch.shape == (50, 50, bands)
     assert np.abs(patch - alone).max() < 0.05  # places are rounded to 1/32 of a pixel, or not
     assert (patch[:, 45:] == 1).all()
 
 
-def test_outside_the_image_every_channel_has_its_fill():
+def test_crop_outside_image_has_fill_of_each_channel():
     image = np.full((20, 20, 3), 60_000, np.uint16)
     fill = np.arange(3) * 10_000.0
-    patch = cut(image, SquareCrop(-30, 10, 20), 16, fill)
+    patch = cut_crop(image, SquareCrop(-30, 10, 20), 16, fill)
     assert (patch == fill).all()
 
 
 def test_window_is_empty_outside_the_image():
-    rows, columns = SquareCrop(-100, 400, 30).window(256, 512)
+    rows, columns = SquareCrop(-100, 400, 30).compute_window(256, 512)
     assert rows.start == rows.stop
     assert columns.start == columns.stop
 
 
-def test_sides_are_siambans():
+def test_crop_sides_equal_siamban():
     box = np.array([0, 0, 30.0, 10.0])
-    assert np.isclose(template_side(box), np.sqrt((30 + 20) * (10 + 20)))
-    assert np.isclose(search_side(box) / template_side(box), 255 / 127)
+    assert np.isclose(compute_template_side(box), np.sqrt((30 + 20) * (10 + 20)))
+    assert np.isclose(compute_search_side(box) / compute_template_side(box), 255 / 127)

@@ -26,7 +26,7 @@ def assert_same(given, wanted):
     assert np.abs(given.numpy() - wanted).max() <= 1e-4 * wanted.std()
 
 
-def test_state_dict_has_the_official_keys_and_shapes(siamban):
+def test_state_dict_has_official_keys_and_shapes(siamban):
     path = SHARED / "siamban_r50_l234_state_dict_shapes.json"
     if not path.exists():
         pytest.skip("the official shapes are not here")
@@ -34,7 +34,7 @@ def test_state_dict_has_the_official_keys_and_shapes(siamban):
     assert {key: list(value.shape) for key, value in siamban.state_dict().items()} == official
 
 
-def test_reproduces_the_official_outputs(siamban):
+def test_siamban_reproduces_official_outputs(siamban):
     path = SHARED / "siamban_r50_salt7.npz"
     if not path.exists():
         pytest.skip("the official outputs are not here")
@@ -45,7 +45,7 @@ def test_reproduces_the_official_outputs(siamban):
     assert_same(loc, golden["loc"])
 
 
-def test_reproduces_its_own_outputs(siamban):
+def test_siamban_reproduces_its_own_outputs(siamban):
     golden = np.load(HERE / "siamban_r50.npz")
     rng = np.random.default_rng(3)
     crops = [

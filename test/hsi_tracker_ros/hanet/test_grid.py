@@ -8,8 +8,12 @@ grids = st.builds(ResponseGrid, st.integers(5, 31), st.sampled_from([4, 8, 16]))
 
 
 @given(grids, grids, st.floats(-2, 2), st.floats(-5, 5))
-def test_interpolation_keeps_straight_lines_where_the_other_grid_has_values(grid, other, slope, level):
-    values = other.offsets().numpy() * slope + level
-    got = grid.interpolation(other).numpy() @ values
-    inside = np.clip(grid.offsets().numpy(), other.offsets().min().item(), other.offsets().max().item())
+def test_interpolation_keeps_linear_functions(grid, other, slope, level):
+    values = other.compute_offsets().numpy() * slope + level
+    got = grid.compute_interpolation(other).numpy() @ values
+    inside = np.clip(
+        grid.compute_offsets().numpy(),
+        other.compute_offsets().min().item(),
+        other.compute_offsets().max().item(),
+    )
     np.testing.assert_allclose(got, inside * slope + level, atol=1e-3)

@@ -6,12 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsi_tracker_ros.hanet.backbones import DilatedResNet50, SiamBANResNet50, StridedResNet50, plain_stem
+from hsi_tracker_ros.hanet.backbones import DilatedResNet50, SiamBANResNet50, StridedResNet50, make_plain_stem
 from hsi_tracker_ros.hanet.config import HANET_EDGE, PRESETS, HANetConfig
 from hsi_tracker_ros.hanet.head import correlate
 from hsi_tracker_ros.hanet.neck import Neck
 from hsi_tracker_ros.hanet.network import HANet
-from hsi_tracker_ros.hanet.spectral_stem import spectral_basis
+from hsi_tracker_ros.hanet.spectral_stem import compute_spectral_basis
 from hsi_tracker_ros.hanet.weights import load_network, save_network
 from tracking_runtime.errors import ModelError
 
@@ -36,7 +36,7 @@ def crops(batch, bands, seed=0):
     )
 
 
-def test_fusion_is_the_weighted_sum_of_both_responses(network):
+def test_fusion_is_weighted_sum_of_responses(network):
     with torch.no_grad():
         network.alpha.fill_(0.7)
         network.beta.fill_(1.9)
@@ -47,7 +47,7 @@ def test_fusion_is_the_weighted_sum_of_both_responses(network):
     assert torch.allclose(maps.fused, 0.7 * maps.rgb + 1.9 * maps.hsi, atol=1e-6)
 
 
-def test_regression_ignores_the_cube(network):
+def test_box_regression_ignores_the_cube(network):
     image, cube, search, search_cube = crops(1, len(BANDS))
     with torch.no_grad():
         one = network(image, cube, search, search_cube, torch.tensor([BANDS]))
@@ -56,7 +56,7 @@ def test_regression_ignores_the_cube(network):
     assert not torch.allclose(one.hsi, other.hsi)
 
 
-def test_split_search_is_the_whole_network(network):
+def test_split_search_equals_whole_network(network):
     baked = network.bake(BANDS)
     image, cube, search, search_cube = crops(2, len(BANDS))
     with torch.no_grad():
@@ -70,16 +70,16 @@ def test_split_search_is_the_whole_network(network):
 
 @settings(max_examples=10, deadline=None)
 @given(st.lists(st.floats(400, 1000), min_size=1, max_size=40))
-def test_baked_bands_do_as_the_conditioned_convolution(network, wavelengths):
+def test_baked_convolution_equals_conditioned_convolution(network, wavelengths):
     stem = network.spectral.backbone.conv1
     cube = torch.rand(1, len(wavelengths), 31, 31)
     with torch.no_grad():
         conditioned = stem(cube, torch.tensor([wavelengths]))
-        plain = torch.nn.functional.conv2d(cube, stem.baked_weight(wavelengths), stride=2)
+        plain = torch.nn.functional.conv2d(cube, stem.bake_weight(wavelengths), stride=2)
     assert torch.allclose(conditioned, plain, atol=1e-4)
 
 
-def test_order_of_bands_does_not_matter(network):
+def test_network_is_invariant_to_order_of_bands(network):
     image, cube, search, search_cube = crops(1, len(BANDS))
     order = [3, 0, 4, 2, 1]
     with torch.no_grad():
@@ -88,26 +88,28 @@ def test_order_of_bands_does_not_matter(network):
     assert torch.allclose(one.hsi, other.hsi, atol=1e-5)
 
 
-def test_padding_bands_count_for_nothing():
+def test_padding_bands_have_no_effect():
     padded = torch.tensor([*BANDS, 0.0, 0.0])
-    assert torch.equal(spectral_basis(padded)[:, : len(BANDS)], spectral_basis(torch.tensor(BANDS)))
-    assert not spectral_basis(padded)[:, len(BANDS) :].any()
+    assert torch.equal(
+        compute_spectral_basis(padded)[:, : len(BANDS)], compute_spectral_basis(torch.tensor(BANDS))
+    )
+    assert not compute_spectral_basis(padded)[:, len(BANDS) :].any()
 
 
-def test_correlation_is_each_samples_own():
+def test_correlation_uses_kernels_of_each_sample():
     features, kernels = torch.rand(3, 4, 9, 9), torch.rand(3, 4, 5, 5)
     windows = features.unfold(2, 5, 1).unfold(3, 5, 1)
     wanted = torch.einsum("bchwij,bcij->bchw", windows, kernels)
     assert torch.allclose(correlate(features, kernels), wanted, atol=1e-5)
 
 
-def test_a_network_bakes_only_once(network):
-    with pytest.raises(ValueError, match="already fixed"):
+def test_network_bakes_only_once(network):
+    with pytest.raises(ValueError, match="fixed already"):
         network.bake(BANDS).bake(BANDS)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_configurations_survive_a_manifest(name):
+def test_configuration_survives_a_manifest(name):
     assert HANetConfig.from_parameters(PRESETS[name].to_parameters()) == PRESETS[name]
 
 
@@ -116,14 +118,14 @@ def test_unknown_parameters_are_refused():
         HANetConfig.from_parameters({"backbones": "resnet50"})
 
 
-def test_saved_network_is_the_same_to_half_precision(network, tmp_path):
+def test_saved_network_equals_original_in_float16(network, tmp_path):
     path = save_network(tmp_path, "saved", network)
     loaded = load_network(path)
     for key, value in network.state_dict().items():
         assert torch.allclose(loaded.state_dict()[key].float(), value.float(), rtol=1e-3, atol=1e-6)
 
 
-def test_weights_of_another_network_are_refused_by_name(network, tmp_path):
+def test_weights_of_another_network_are_refused(network, tmp_path):
     path = save_network(tmp_path, "saved", network)
     other = HANet(replace(HANET_EDGE, channels=64))
     save_network(tmp_path, "other", other)
@@ -135,7 +137,7 @@ def test_weights_of_another_network_are_refused_by_name(network, tmp_path):
         load_network(path)
 
 
-def test_features_lie_on_the_grid_of_the_response():
+def test_features_are_on_the_response_grid():
     """A shift of the search crop by one stride moves all responses by one, borders aside."""
     torch.manual_seed(1)
     network = HANet(HANET_EDGE).eval().bake(BANDS)
@@ -150,10 +152,10 @@ def test_features_lie_on_the_grid_of_the_response():
 
 
 @pytest.mark.parametrize(("pixels", "features"), [(127, 15), (255, 31)])
-def test_a_shortcut_of_1x1_is_the_middle_of_one_of_3x3(pixels, features):
+def test_1x1_shortcut_equals_center_of_3x3_shortcut(pixels, features):
     torch.manual_seed(0)
-    narrow = DilatedResNet50(plain_stem(4), (2, 3)).eval()
-    wide = SiamBANResNet50(plain_stem(4), (2, 3)).eval()
+    narrow = DilatedResNet50(make_plain_stem(4), (2, 3)).eval()
+    wide = SiamBANResNet50(make_plain_stem(4), (2, 3)).eval()
     weights = narrow.state_dict()
     for name in ("layer2.0.downsample.0.weight", "layer3.0.downsample.0.weight"):
         weights[name] = torch.nn.functional.pad(weights[name], (1, 1, 1, 1))
@@ -168,7 +170,9 @@ def test_a_shortcut_of_1x1_is_the_middle_of_one_of_3x3(pixels, features):
 @pytest.mark.parametrize(("pixels", "features"), [(127, 15), (255, 31)])
 def test_only_stage_4_is_strided(pixels, features):
     torch.manual_seed(0)
-    strided, dilated = (kind(plain_stem(4), (2, 3, 4)).eval() for kind in (StridedResNet50, DilatedResNet50))
+    strided, dilated = (
+        kind(make_plain_stem(4), (2, 3, 4)).eval() for kind in (StridedResNet50, DilatedResNet50)
+    )
     dilated.load_state_dict(strided.state_dict())
     image = torch.rand(1, 4, pixels, pixels)
     with torch.no_grad():
@@ -178,7 +182,7 @@ def test_only_stage_4_is_strided(pixels, features):
     assert coarse.shape[2:] == ((features - 1) // 2,) * 2
 
 
-def test_the_neck_brings_levels_to_one_grid():
+def test_neck_outputs_are_on_one_grid():
     neck = Neck((3, 4), (1, 1), 1).eval()
     for name, weight in neck.state_dict().items():
         if name.endswith("0.weight"):
@@ -191,6 +195,6 @@ def test_the_neck_brings_levels_to_one_grid():
     torch.testing.assert_close(coarse_z, z)
 
 
-def test_one_level_between_the_responses_is_refused():
+def test_single_coarse_level_is_refused():
     with pytest.raises(ValueError, match="finer"):
-        StridedResNet50(plain_stem(4), (4,))
+        StridedResNet50(make_plain_stem(4), (4,))

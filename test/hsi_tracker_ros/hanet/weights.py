@@ -1,5 +1,3 @@
-"""Weights that depend only on a salt, the parameter's name and its shape: those of the golden outputs."""
-
 import zlib
 
 import numpy as np

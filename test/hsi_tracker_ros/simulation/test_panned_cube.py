@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from hsi_tracker_ros.cubes.camera_presets import preset
+from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
 from hsi_tracker_ros.cubes.decoder import Decoder
-from hsi_tracker_ros.cubes.mosaic import from_cube
+from hsi_tracker_ros.cubes.mosaic import convert_cube_to_mosaic
 from hsi_tracker_ros.simulation import PannedCube
 from tracking_runtime.errors import SourceError
 
@@ -41,7 +41,7 @@ def outside(shape: tuple[int, ...], box: np.ndarray, rim: int = 3) -> np.ndarray
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_every_sample_but_the_targets_is_a_real_one(cube: np.ndarray, cube_file: Path, seed: int) -> None:
+def test_samples_outside_target_are_real(cube: np.ndarray, cube_file: Path, seed: int) -> None:
     source = PannedCube(cube_file, seed=seed, frames=30)
     windows = set()
     for frame in source:
@@ -61,7 +61,7 @@ def test_every_sample_but_the_targets_is_a_real_one(cube: np.ndarray, cube_file:
     assert len(windows) > 5
 
 
-def test_the_target_moves_inside_the_window(cube_file: Path) -> None:
+def test_target_moves_inside_the_window(cube_file: Path) -> None:
     boxes = np.concatenate([frame.truth.boxes for frame in PannedCube(cube_file, seed=2, frames=80)])
     assert len(boxes) == 80
     assert (boxes[:, :2] >= 0).all()
@@ -69,9 +69,9 @@ def test_the_target_moves_inside_the_window(cube_file: Path) -> None:
     assert np.ptp(boxes[:, 0]) + np.ptp(boxes[:, 1]) > 10
 
 
-def test_a_raw_mosaic_stays_one(cube: np.ndarray, cube_file: Path, tmp_path: Path) -> None:
+def test_raw_mosaic_stays_a_mosaic(cube: np.ndarray, cube_file: Path, tmp_path: Path) -> None:
     path = tmp_path / "raw.png"
-    cv2.imwrite(str(path), from_cube(cube, preset("vis16")))
+    cv2.imwrite(str(path), convert_cube_to_mosaic(cube, find_camera_preset("vis16")))
     raw, whole = PannedCube(path, seed=1, frames=5), PannedCube(cube_file, seed=1, frames=5)
     assert raw.spectral_info.mosaic == (4, 4)
     for a, b in zip(raw, whole, strict=True):
@@ -80,7 +80,7 @@ def test_a_raw_mosaic_stays_one(cube: np.ndarray, cube_file: Path, tmp_path: Pat
         np.testing.assert_array_equal(a.truth.boxes, b.truth.boxes)
 
 
-def test_sixteen_bit_cubes_stay_sixteen_bit(cube: np.ndarray, tmp_path: Path) -> None:
+def test_16_bit_cubes_stay_16_bit(cube: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "deep.tif"
     tifffile.imwrite(path, cube.astype(np.uint16) * 4)
     source = PannedCube(path, frames=2)
@@ -90,7 +90,7 @@ def test_sixteen_bit_cubes_stay_sixteen_bit(cube: np.ndarray, tmp_path: Path) ->
     assert source.spectral_info.bit_depth == 10
 
 
-def test_a_camera_file_says_what_the_bands_are(cube: np.ndarray, tmp_path: Path) -> None:
+def test_camera_file_gives_the_bands(cube: np.ndarray, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "seven.tif", cube[..., :7])
     (tmp_path / "camera.yaml").write_text("wavelengths_nm: [450, 480, 510, 540, 570, 600, 630]")
     source = PannedCube(tmp_path / "seven.tif", frames=1, camera=str(tmp_path / "camera.yaml"))
@@ -101,29 +101,31 @@ def test_a_camera_file_says_what_the_bands_are(cube: np.ndarray, tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
-    [("none.tif", None, "none.tif"), ("a.tif", b"II", "no image"), ("a.png", b"PNG", "no image")],
+    [
+        ("none.tif", None, "none.tif"),
+        ("a.tif", b"II", "cannot be read as an image"),
+        ("a.png", b"PNG", "cannot be read as an image"),
+    ],
 )
-def test_a_file_that_cannot_be_read_is_named(
-    tmp_path: Path, name: str, content: bytes | None, reason: str
-) -> None:
+def test_unreadable_file_is_named(tmp_path: Path, name: str, content: bytes | None, reason: str) -> None:
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(SourceError, match=reason):
         PannedCube(tmp_path / name)
 
 
-def test_a_plain_photograph_is_no_mosaic(tmp_path: Path) -> None:
+def test_photograph_is_not_a_mosaic(tmp_path: Path) -> None:
     smooth = cv2.GaussianBlur(
         np.random.default_rng(0).uniform(0, 255, (240, 320)).astype(np.float32), (0, 0), 3
     )
-    cv2.imwrite(str(tmp_path / "grey.png"), smooth.astype(np.uint8))
+    cv2.imwrite(str(tmp_path / "gray.png"), smooth.astype(np.uint8))
     with pytest.raises(SourceError, match="mosaic=3x3"):
-        PannedCube(tmp_path / "grey.png")
+        PannedCube(tmp_path / "gray.png")
 
 
-def test_a_wrong_mosaic_is_refused(cube: np.ndarray, tmp_path: Path) -> None:
+def test_wrong_mosaic_is_refused(cube: np.ndarray, tmp_path: Path) -> None:
     path = tmp_path / "raw.png"
-    cv2.imwrite(str(path), from_cube(cube, preset("vis16")))
+    cv2.imwrite(str(path), convert_cube_to_mosaic(cube, find_camera_preset("vis16")))
     with pytest.raises(SourceError, match="3 rows"):
         PannedCube(path, mosaic="3 rows")
     with pytest.raises(SourceError, match="5x5"):
@@ -132,7 +134,7 @@ def test_a_wrong_mosaic_is_refused(cube: np.ndarray, tmp_path: Path) -> None:
 
 @needs_shared
 @pytest.mark.parametrize(("name", "bands"), [("vis_16band_256x512.tif", 16), ("nir_25band.tif", 25)])
-def test_real_cubes_are_panned(name: str, bands: int) -> None:
+def test_real_cube_is_panned(name: str, bands: int) -> None:
     source = PannedCube(SHARED / name, seed=3, frames=3)
     for frame in source:
         assert frame.image.shape[2] == bands
@@ -141,7 +143,7 @@ def test_real_cubes_are_panned(name: str, bands: int) -> None:
 
 @needs_shared
 @pytest.mark.parametrize("scene", [1, 2, 3, 4])
-def test_the_pattern_of_real_mosaics_is_found(scene: int) -> None:
+def test_pattern_of_real_mosaic_is_found(scene: int) -> None:
     source = PannedCube(SHARED / "cms_v_mosaic" / f"scene_{scene}.png", frames=2)
     assert source.spectral_info.mosaic == (3, 3)
     frame = next(iter(source))

@@ -5,15 +5,15 @@ import pytest
 
 pytest.importorskip("colour", reason="needs the extra `simulation`")
 
-from hsi_tracker_ros.cubes.camera_presets import preset
-from hsi_tracker_ros.cubes.false_color import false_color
-from hsi_tracker_ros.simulation import random_camera, spectra
-from hsi_tracker_ros.simulation.illumination import make_light
+from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
+from hsi_tracker_ros.cubes.false_color import render_false_color
+from hsi_tracker_ros.simulation import make_random_camera, spectra
+from hsi_tracker_ros.simulation.illumination import make_illumination
 from tracking_runtime.spectral_info import SpectralInfo
 
 
-def test_measured_reflectances_are_physical_over_the_whole_range() -> None:
-    measured = spectra.measured_reflectances()
+def test_measured_reflectances_are_physical() -> None:
+    measured = spectra.load_measured_reflectances()
     assert measured.shape[0] > 400
     assert measured.shape[1] == len(spectra.GRID_NM)
     assert measured.min() > 0
@@ -21,18 +21,18 @@ def test_measured_reflectances_are_physical_over_the_whole_range() -> None:
     assert np.abs(np.diff(measured, axis=1)).max() < 0.2
 
 
-def test_a_measured_reflectance_is_what_was_measured() -> None:
+def test_measured_reflectance_equals_measurement() -> None:
     import colour
 
     chart = next(iter(colour.SDS_COLOURCHECKERS.values()))
     first = next(iter(chart.values()))
     inside = (first.wavelengths >= 400) & (first.wavelengths <= 730)
-    ours = np.interp(first.wavelengths[inside], spectra.GRID_NM, spectra.measured_reflectances()[0])
+    ours = np.interp(first.wavelengths[inside], spectra.GRID_NM, spectra.load_measured_reflectances()[0])
     np.testing.assert_allclose(ours, first.values[inside], atol=0.01)
 
 
 def test_leaves_are_green_and_have_a_red_edge() -> None:
-    leaves = spectra.vegetation(np.random.default_rng(0), 50)
+    leaves = spectra.make_vegetation(np.random.default_rng(0), 50)
 
     def at(nm: float) -> np.ndarray:
         return leaves[:, int(np.argmin(np.abs(spectra.GRID_NM - nm)))]
@@ -42,46 +42,46 @@ def test_leaves_are_green_and_have_a_red_edge() -> None:
     assert (at(550) > at(670)).mean() > 0.8
 
 
-def test_band_responses_weigh_to_one_at_their_centres() -> None:
-    camera = preset("vis16")
-    responses = spectra.band_responses(camera)
+def test_band_responses_sum_to_one() -> None:
+    camera = find_camera_preset("vis16")
+    responses = spectra.compute_band_responses(camera)
     np.testing.assert_allclose(responses.sum(axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(responses @ spectra.GRID_NM, camera.wavelengths_nm, atol=2.6)
 
 
 @pytest.mark.parametrize("name", ["vis16", "hot16", "nir25"])
-def test_a_metamer_has_the_same_false_colour_and_another_spectrum(name: str) -> None:
-    camera = preset(name)
+def test_metamer_has_same_color_and_other_spectrum(name: str) -> None:
+    camera = find_camera_preset(name)
     changes = []
     for seed in range(20):
         rng = np.random.default_rng(seed)
-        light = make_light(rng, camera, 1, (8, 8), varies=False).pair[0]
-        surface = spectra.measured_reflectances()[rng.integers(400)]
-        twin = spectra.metamer(surface, light, camera, rng)
+        light = make_illumination(rng, camera, 1, (8, 8), varies=False).pair[0]
+        surface = spectra.load_measured_reflectances()[rng.integers(400)]
+        twin = spectra.make_metamer(surface, light, camera, rng)
         assert twin.min() >= 0
         assert twin.max() <= 1
-        pair = np.stack([surface, twin]) @ spectra.band_responses(camera).T * light
-        colours = false_color(pair[None], camera.wavelengths_nm, white=float(pair.max())).astype(int)
-        assert np.abs(colours[0, 0] - colours[0, 1]).max() <= 1
+        pair = np.stack([surface, twin]) @ spectra.compute_band_responses(camera).T * light
+        colors = render_false_color(pair[None], camera.wavelengths_nm, white=float(pair.max())).astype(int)
+        assert np.abs(colors[0, 0] - colors[0, 1]).max() <= 1
         changes.append(float(np.abs(pair[0] - pair[1]).mean() / pair[0].mean()))
     assert np.median(changes) > 0.2
 
 
-def test_light_is_the_same_for_every_camera_but_for_its_bands() -> None:
+def test_illumination_is_equal_for_all_cameras() -> None:
     lights = [
-        make_light(np.random.default_rng(3), camera, 20, (16, 12), varies=True)
-        for camera in (preset("vis16"), preset("nir25"))
+        make_illumination(np.random.default_rng(3), camera, 20, (16, 12), varies=True)
+        for camera in (find_camera_preset("vis16"), find_camera_preset("nir25"))
     ]
     np.testing.assert_array_equal(lights[0].level, lights[1].level)
     np.testing.assert_array_equal(lights[0].clouds, lights[1].clouds)
-    assert all(light.bands(7).min() > 0 for light in lights)
+    assert all(light.compute_bands(7).min() > 0 for light in lights)
 
 
-def test_random_cameras_are_cameras() -> None:
+def test_random_cameras_are_valid() -> None:
     rng = np.random.default_rng(0)
     counts = set()
     for _ in range(200):
-        camera, sample = random_camera(rng)
+        camera, sample = make_random_camera(rng)
         assert isinstance(camera, SpectralInfo)
         assert sample in ("uint8", "uint16", "float32")
         assert all(400 <= nm <= 1000 for nm in camera.wavelengths_nm)

@@ -1,73 +1,79 @@
 import numpy as np
 import pytest
 
-from hsi_tracker_ros.tracker.confidence import Presence
+from hsi_tracker_ros.tracker.confidence import TargetConfidence
 from hsi_tracker_ros.tracker.settings import TrackerSettings
 
-USUAL = 10.0
+REFERENCE_LOG_ODDS = 10.0
 SETTINGS = TrackerSettings()
 
 
 @pytest.fixture
 def lost():
-    presence = Presence()
+    confidence = TargetConfidence()
     for _ in range(30):
-        presence.see(USUAL, 0.0)
-    presence.lose()
-    return presence
+        confidence.confirm(REFERENCE_LOG_ODDS, 0.0)
+    confidence.mark_lost()
+    return confidence
 
 
-def at(x):
+def make_box(x):
     return np.array([x, 40.0, 20.0, 20.0])
 
 
-def weigh(presence, *evidence, x=60.0):
-    """A frame for each of the log odds, all of a box at the same place; what people are told in each."""
-    told = []
-    for log_odds in evidence:
-        presence.weigh(log_odds, at(x), SETTINGS)
-        told.append(presence.likely_box is not None)
-    return told
+def update(confidence, *log_odds, x=60.0):
+    """Update with one frame per value, and return whether a candidate is published after each."""
+    is_published = []
+    for value in log_odds:
+        confidence.update(value, make_box(x), SETTINGS)
+        is_published.append(confidence.published_box is not None)
+    return is_published
 
 
-def test_what_may_be_a_lost_target_is_not_lost_sight_of_while_it_is_seen_badly(lost):
-    assert weigh(lost, 4.0, 3.0, -2.0, -2.0, -2.0, 3.0) == [True] * 6
-    np.testing.assert_array_equal(lost.likely_box, at(60.0))
+def test_published_candidate_stays_while_it_is_weak(lost):
+    assert update(lost, 4.0, 3.0, -2.0, -2.0, -2.0, 3.0) == [True] * 6
+    np.testing.assert_array_equal(lost.published_box, make_box(60.0))
 
 
-def test_what_is_no_more_seen_as_a_lost_target_is_dismissed(lost):
-    assert weigh(lost, 4.0, *[-5.0] * 6) == [True] * 5 + [False] * 2
-    assert lost.suspect is None
+def test_published_candidate_that_disappears_is_given_up(lost):
+    assert update(lost, 4.0, *[-5.0] * 6) == [True] * 5 + [False] * 2
+    assert lost.candidate is None
 
 
-def test_what_little_speaks_against_is_looked_at_again_but_not_told_of(lost):
-    assert weigh(lost, -2.0) == [False]
-    assert lost.suspect is not None
-    assert weigh(lost, -2.0, -1.0, 2.0) == [False, False, True]
+def test_weak_candidate_is_searched_but_not_published(lost):
+    assert update(lost, -2.0) == [False]
+    assert lost.candidate is not None
+
+    assert update(lost, -2.0, -1.0, 2.0) == [False, False, True]
 
 
-def test_what_much_speaks_against_is_not_looked_at_again(lost):
-    assert weigh(lost, -4.0) == [False]
-    assert lost.suspect is None
+def test_candidate_with_low_log_odds_is_not_searched_again(lost):
+    assert update(lost, -4.0) == [False]
+    assert lost.candidate is None
 
 
-def test_what_is_seen_elsewhere_counts_from_nothing(lost):
-    weigh(lost, 4.0, 4.0)
-    assert weigh(lost, -1.0, x=300.0) == [False]
-    np.testing.assert_array_equal(lost.suspect.box, at(300.0))
+def test_candidate_at_another_position_starts_from_zero(lost):
+    update(lost, 4.0, 4.0)
+
+    assert update(lost, -1.0, x=300.0) == [False]
+    np.testing.assert_array_equal(lost.candidate.box, make_box(300.0))
 
 
-def test_confidence_in_a_lost_target_rises_faster_than_it_falls(lost):
-    weigh(lost, 8.0)
-    risen = lost.confidence
-    weigh(lost, 0.0)
+def test_confidence_of_candidate_rises_faster_than_it_falls(lost):
+    update(lost, 8.0)
+    risen = lost.value
+
+    update(lost, 0.0)
+
     assert risen == pytest.approx(SETTINGS.found_rate * 0.8)
-    assert lost.confidence == pytest.approx(risen * (1 - SETTINGS.fading_rate))
+    assert lost.value == pytest.approx(risen * (1 - SETTINGS.fading_rate))
 
 
-def test_a_lost_target_that_is_dismissed_starts_anew(lost):
-    weigh(lost, 6.0)
-    lost.dismiss()
-    assert lost.suspect is None
-    assert lost.likely_box is None
-    assert lost.confidence == 0
+def test_rejected_candidate_leaves_nothing(lost):
+    update(lost, 6.0)
+
+    lost.reject_candidate()
+
+    assert lost.candidate is None
+    assert lost.published_box is None
+    assert lost.value == 0

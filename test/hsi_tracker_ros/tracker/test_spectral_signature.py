@@ -1,80 +1,111 @@
 import numpy as np
 import pytest
 
-from hsi_tracker_ros.tracker.spectral_signature import Signature, core_spectra, frame_precision, likely_places
+from hsi_tracker_ros.tracker.spectral_signature import (
+    FrameStatistics,
+    SpectralSignature,
+    compute_core_spectra,
+    compute_inverse_covariance,
+    find_spectral_detections,
+)
 
-NO_CEILING = np.float32(np.inf)
+
+def make_statistics(means, inverse_covariance=None, *, black_level=0.0, saturation=np.inf):
+    means = np.asarray(means, np.float32)
+    if inverse_covariance is None:
+        inverse_covariance = np.eye(len(means))
+    return FrameStatistics(black_level, means, np.full(len(means), saturation), inverse_covariance)
 
 
-def alike(*spectrum):
-    """The signature of a thing that is the same all over."""
-    return Signature(np.tile(np.array(spectrum, np.float32), (5, 1)))
+def measure_statistics(cube):
+    """Measure the statistics of a cube with a mean of 100 in all bands."""
+    means = np.full(cube.shape[2], 100, np.float32)
+    return make_statistics(means, compute_inverse_covariance(cube[::2, ::2].reshape(-1, len(means)) / means))
 
 
-def test_a_core_is_relative_to_the_frame_and_of_the_part_inside():
+def make_signature(*spectrum):
+    """Make the signature of an object with the same spectrum in all parts."""
+    return SpectralSignature(np.tile(np.array(spectrum, np.float32), (5, 1)))
+
+
+def test_core_spectra_are_relative_and_of_part_inside():
     cube = np.zeros((20, 30, 2), np.uint16) + np.array([30, 50], np.uint16)
     cube[5:11, 0:6] = (110, 210)
-    means = np.array([20.0, 40.0], np.float32)
+    statistics = make_statistics([20.0, 40.0], black_level=10.0)
+
     for box in ((0, 5, 6, 6), (-4, 5, 10, 6)):
-        assert core_spectra(cube, np.array(box, float), 10.0, means)[0] == pytest.approx(np.array([5, 5]))
-    assert not core_spectra(cube, np.array([-40.0, 5, 10, 6]), 10.0, means).any()
+        spectra = compute_core_spectra(cube, np.array(box, float), statistics)
+        assert spectra[0] == pytest.approx(np.array([5, 5]))
+    assert not compute_core_spectra(cube, np.array([-40.0, 5, 10, 6]), statistics).any()
 
 
 @pytest.mark.parametrize("size", [(10.0, 8.0), (3.0, 40.0), (500.0, 400.0)])
-def test_likely_places_hold_what_has_the_spectrum(size):
+def test_best_detection_is_at_object_with_the_spectrum(size):
     rng = np.random.default_rng(0)
     cube = rng.integers(90, 110, (64, 96, 4)).astype(np.uint16)
     cube[40:56, 60:76] = (400, 100, 100, 50)
-    means = np.full(4, 100, np.float32)
-    signature = alike(4, 1, 1, 0.5)
-    precision = frame_precision(cube[::2, ::2].reshape(-1, 4) / means)
-    places = likely_places(cube, np.array(size), signature, 0.0, means, np.full(4, np.inf), precision, 5)
-    assert 1 <= len(places) <= 5
+    signature = make_signature(4, 1, 1, 0.5)
+
+    positions = find_spectral_detections(cube, np.array(size), signature, measure_statistics(cube), 5)
+
+    assert 1 <= len(positions) <= 5
     if max(size) < 64:
-        assert 60 <= places[0, 0] <= 76
-        assert 40 <= places[0, 1] <= 56
+        assert 60 <= positions[0, 0] <= 76
+        assert 40 <= positions[0, 1] <= 56
 
 
-@pytest.mark.parametrize("sample", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("sample_type", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("size", [(3, 12), (26, 9), (41, 33)])
-def test_the_likeliest_place_is_in_the_middle_of_the_target_wherever_it_lies(sample, size):
-    cube = np.random.default_rng(1).integers(90, 110, (64, 96, 150)).astype(sample)
+def test_best_detection_is_centered_on_target(sample_type, size):
+    cube = np.random.default_rng(1).integers(90, 110, (64, 96, 150)).astype(sample_type)
     (x, y), (width, height) = (37, 21), size
     cube[y : y + height, x : x + width, ::2] = 200
-    means = np.full(150, 100, np.float32)
-    signature = alike(*np.where(np.arange(150) % 2, 1, 2))
-    box, ceiling = np.array([x, y, width, height], float), np.full(150, np.inf)
-    precision = frame_precision(cube[::2, ::2].reshape(-1, 150) / means)
-    best = likely_places(cube, box[2:], signature, 0.0, means, ceiling, precision, 3)[0]
-    assert (np.abs(best - (box[:2] + box[2:] / 2)) <= np.maximum(box[2:] / 4, 1.5)).all()
+    signature = make_signature(*np.where(np.arange(150) % 2, 1, 2))
+    box = np.array([x, y, width, height], float)
+
+    best = find_spectral_detections(cube, box[2:], signature, measure_statistics(cube), 3)[0]
+
+    offset = np.abs(best - (box[:2] + box[2:] / 2))
+    assert (offset <= np.maximum(box[2:] / 4, 1.5)).all()
 
 
-def test_distances_count_less_where_the_frame_itself_varies():
+def test_distance_is_small_where_the_frame_varies():
     noise = np.random.default_rng(0).normal(0, [0.3, 0.02], (500, 2))
-    precision = frame_precision(np.exp(noise))
-    off_in_noisy, off_in_quiet = np.exp([0.2, 0.0]), np.exp([0.0, 0.2])
-    spectra = np.stack([off_in_noisy, off_in_quiet])
-    noisy, quiet = alike(1, 1).distances(spectra, NO_CEILING, precision)
-    assert quiet > 5 * noisy
-    twice = alike(2, 2).distances(2 * spectra, NO_CEILING, precision)
-    assert twice == pytest.approx([noisy, quiet])
+    statistics = make_statistics(np.ones(2), compute_inverse_covariance(np.exp(noise)))
+    spectra = np.exp([[0.2, 0.0], [0.0, 0.2]])
+
+    in_noisy_band, in_quiet_band = make_signature(1, 1).compute_distances(spectra, statistics)
+    at_double_brightness = make_signature(2, 2).compute_distances(2 * spectra, statistics)
+
+    assert in_quiet_band > 5 * in_noisy_band
+    assert at_double_brightness == pytest.approx([in_noisy_band, in_quiet_band])
 
 
-def test_what_saturates_is_no_other_spectrum():
-    bright, ceiling = np.array([4, 1, 1], np.float32), np.array([2, 2, 2], np.float32)
-    signature, seen = alike(*bright), np.minimum(bright, ceiling)
-    assert signature.distances(seen[None], ceiling, np.eye(3)) == pytest.approx(0, abs=1e-3)
-    assert signature.distances(bright[None], NO_CEILING, np.eye(3)) == pytest.approx(0, abs=1e-3)
+def test_saturated_target_has_no_distance():
+    bright = np.array([4, 1, 1], np.float32)
+    signature = make_signature(*bright)
+    saturated = make_statistics(np.ones(3), saturation=2)
+    unsaturated = make_statistics(np.ones(3))
+
+    clipped = np.minimum(bright, 2)
+
+    assert signature.compute_distances(clipped[None], saturated) == pytest.approx(0, abs=1e-3)
+    assert signature.compute_distances(bright[None], unsaturated) == pytest.approx(0, abs=1e-3)
 
 
-def test_a_target_half_covered_is_nearer_than_another():
-    cube, means, precision = np.full((40, 40, 3), 100.0), np.full(3, 100, np.float32), np.eye(3)
-    box = np.array([10.0, 10, 20, 20])
+def test_half_occluded_target_is_nearer_than_other_object():
+    cube = np.full((40, 40, 3), 100.0)
     cube[10:30, 10:30] = (200, 100, 50)
-    signature = Signature(core_spectra(cube, box, 0.0, means))
+    statistics = make_statistics(np.full(3, 100))
+    box = np.array([10.0, 10, 20, 20])
+    signature = SpectralSignature(compute_core_spectra(cube, box, statistics))
+
     distances = []
-    for covered in (0, 10, 20):
-        cube[10:30, 10 : 10 + covered] = (50, 100, 200)
-        distances.append(signature.distance(core_spectra(cube, box, 0.0, means), NO_CEILING, precision))
-    assert distances[0] == pytest.approx(0, abs=1e-3)
-    assert distances[1] < 0.3 * distances[2]
+    for occluded_width in (0, 10, 20):
+        cube[10:30, 10 : 10 + occluded_width] = (50, 100, 200)
+        spectra = compute_core_spectra(cube, box, statistics)
+        distances.append(signature.compute_distance(spectra, statistics))
+
+    visible, half_occluded, other_object = distances
+    assert visible == pytest.approx(0, abs=1e-3)
+    assert half_occluded < 0.3 * other_object

@@ -20,9 +20,9 @@ from geometry_msgs.msg import Point, PointStamped
 from remote_sensing_tracking.msg import TrackArray
 from sensor_msgs.msg import CompressedImage
 
-from tracking_runtime.ros.clients import LifecycleClient, RequestRefused, set_parameters
+from tracking_runtime.ros.clients import LifecycleClient, RequestRefusedError, set_parameters
 from tracking_runtime.ros.node import qos
-from tracking_runtime.ros.processes import free_domain
+from tracking_runtime.ros.processes import reserve_domain
 from tracking_runtime.ros.session import RosSession
 
 GROUND = """
@@ -40,7 +40,7 @@ with RosSession("ground") as session:
 
 @pytest.fixture
 def ground_domain(ros_domain: int) -> Iterator[int]:
-    with free_domain() as domain:
+    with reserve_domain() as domain:
         assert domain != ros_domain
         yield domain
 
@@ -61,16 +61,16 @@ def start(node_process: Any, domain: int, **parameters: Any) -> None:
     node_process("tracking_runtime.nodes.link", "link", parameters={**link, **parameters})
 
 
-def test_few_messages_go_down_and_clicks_come_up(
+def test_link_limits_rate_down_and_relays_clicks_up(
     ros: RosSession, ground: RosSession, ground_domain: int, node_process: Any, wait_for: Callable[..., Any]
 ) -> None:
     start(node_process, ground_domain, rate=0.01, diagnostics_rate=5.0)
     board = LifecycleClient(ros, "/link")
-    tracks = ros.node.create_publisher(TrackArray, "/tracks", qos.track())
+    tracks = ros.node.create_publisher(TrackArray, "/tracks", qos.make_track_profile())
     previews = ros.node.create_publisher(CompressedImage, "/preview", 5)
     images = ros.node.create_publisher(CompressedImage, "/image", 5)
-    heard = ground.listen(TrackArray, "/tracks", qos.track())
-    seen = ground.listen(CompressedImage, "/preview", qos.sensor())
+    heard = ground.listen(TrackArray, "/tracks", qos.make_track_profile())
+    seen = ground.listen(CompressedImage, "/preview", qos.make_sensor_profile())
     diagnoses = ground.listen(DiagnosticArray, "/diagnostics")
     wait_for(lambda: ground.node.count_publishers("/tracks") and ground.node.count_publishers("/preview"), 30)
     wait_for(lambda: tracks.get_subscription_count() and previews.get_subscription_count(), 30)
@@ -98,16 +98,16 @@ def test_few_messages_go_down_and_clicks_come_up(
     assert clicks[0].point.x == 3.0
 
 
-def test_link_into_its_own_domain_is_refused(ros: RosSession, ros_domain: int, node_process: Any) -> None:
+def test_link_to_own_domain_is_refused(ros: RosSession, ros_domain: int, node_process: Any) -> None:
     start(node_process, ros_domain, autostart=False)
     node = LifecycleClient(ros, "/link")
-    with pytest.raises(RequestRefused, match="which is the one on board"):
+    with pytest.raises(RequestRefusedError, match="must differ from the domain on board"):
         node.configure()
-    with pytest.raises(RequestRefused, match="both have tracks"):
+    with pytest.raises(RequestRefusedError, match="both have tracks"):
         set_parameters(ros, "/link", up=["tracks"])
 
 
-def test_discovery_server_brings_link_and_ground_together(
+def test_link_connects_by_discovery_server(
     ros: RosSession, ground_domain: int, node_process: Any, wait_for: Callable[..., Any]
 ) -> None:
     server = which("fast-discovery-server")
@@ -126,7 +126,7 @@ def test_discovery_server_brings_link_and_ground_together(
             stack.callback(process.wait)
             stack.callback(process.kill)
         start(node_process, ground_domain, discovery_server=address, rate=0.0)
-        tracks = ros.node.create_publisher(TrackArray, "/tracks", qos.track())
+        tracks = ros.node.create_publisher(TrackArray, "/tracks", qos.make_track_profile())
 
         def arrived() -> bool:
             tracks.publish(TrackArray(image_width=7))

@@ -24,8 +24,9 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import String, UInt8MultiArray
 
 from tracking_runtime.bags import BagReader
-from tracking_runtime.io.sources import BagSource, FolderSource
-from tracking_runtime.ros.clients import LifecycleClient, RequestRefused
+from tracking_runtime.io.bag_source import BagSource
+from tracking_runtime.io.image_folder import ImageFolderSource
+from tracking_runtime.ros.clients import LifecycleClient, RequestRefusedError
 from tracking_runtime.ros.node import qos
 from tracking_runtime.ros.session import RosSession
 
@@ -43,11 +44,11 @@ def diagnosed(client: LifecycleClient, key: str, value: str) -> bool:
 
 
 class TestTogether:
-    def test_recording_holds_exactly_what_was_played(self, ros, node_process, sequence, tmp_path, wait_for):
+    def test_recorder_records_all_played_messages(self, ros, node_process, sequence, tmp_path, wait_for):
         """In lock step with a consumer that answers each frame."""
-        answers = ros.node.create_publisher(TrackArray, "tracks", qos.track())
+        answers = ros.node.create_publisher(TrackArray, "tracks", qos.make_track_profile())
         ros.node.create_subscription(
-            Image, "image", lambda m: answers.publish(TrackArray(header=m.header)), qos.sensor()
+            Image, "image", lambda m: answers.publish(TrackArray(header=m.header)), qos.make_sensor_profile()
         )
         recorder = node_process(
             RECORDER,
@@ -59,7 +60,7 @@ class TestTogether:
             },
         )
         watched = LifecycleClient(ros, "/recorder")
-        wait_for(lambda: answers.get_subscription_count() == 1, what="recorder of the answers")
+        wait_for(lambda: answers.get_subscription_count() == 1, description="recorder of the answers")
         player = node_process(
             PLAYER,
             "player",
@@ -72,17 +73,17 @@ class TestTogether:
             },
         )
         assert player.wait(30) == 0
-        wait_for(lambda: diagnosed(watched, "written", str(3 * FRAMES + 1)), what="all written")
+        wait_for(lambda: diagnosed(watched, "written", str(3 * FRAMES + 1)), description="all written")
         assert recorder.stop() == 0
         reader = BagReader(tmp_path / "bag")
-        assert reader.complete
+        assert reader.is_complete
         assert reader.counts == {
             "/tracks": FRAMES,
             "/image": FRAMES,
             "/ground_truth": FRAMES,
             "/spectral_info": 1,
         }
-        recorded, original = BagSource(tmp_path / "bag"), FolderSource(sequence, rate=25)
+        recorded, original = BagSource(tmp_path / "bag"), ImageFolderSource(sequence, rate=25)
         assert recorded.spectral_info == original.spectral_info
         for one, other in zip(recorded, original, strict=True):
             assert (one.stamp_ns, one.encoding) == (other.stamp_ns, other.encoding)
@@ -103,93 +104,93 @@ class TestPlayer:
         defaults = {"autostart": True, "source": f"folder:{sequence}", "rate": 0.0}
         return node_process(PLAYER, "player", parameters={**defaults, **parameters})
 
-    def test_lock_step_waits_for_the_answer(self, ros, node_process, sequence, wait_for):
-        answers = ros.node.create_publisher(TrackArray, "tracks", qos.track())
-        images = ros.listen(Image, "image", qos.sensor())
-        truths = ros.listen(TrackArray, "ground_truth", qos.track())
+    def test_player_lock_step_waits_for_tracks(self, ros, node_process, sequence, wait_for):
+        answers = ros.node.create_publisher(TrackArray, "tracks", qos.make_track_profile())
+        images = ros.listen(Image, "image", qos.make_sensor_profile())
+        truths = ros.listen(TrackArray, "ground_truth", qos.make_track_profile())
         client = LifecycleClient(ros, "/player")
         self.play(node_process, sequence)
         for count in range(1, FRAMES + 1):
-            wait_for(lambda count=count: len(images) == count, what=f"image {count}")
+            wait_for(lambda count=count: len(images) == count, description=f"image {count}")
             if count == 3:
                 wait_for(lambda: diagnosed(client, "published", "3"))
                 assert len(images) == 3
             answers.publish(TrackArray(header=images[-1].header))
-        wait_for(lambda: diagnosed(client, "finished", "true"), what="end")
+        wait_for(lambda: diagnosed(client, "finished", "true"), description="end")
         assert client.diagnosis.values["published"] == str(FRAMES)
         assert client.diagnosis.values["unanswered"] == "0"
         wait_for(lambda: len(truths) == FRAMES)
         assert [len(truth.ids) for truth in truths] == [1] * 5 + [0] + [1] * 6
         assert [stamp(image) for image in images] == [i * 100_000_000 for i in range(1, FRAMES + 1)]
 
-    def test_consumer_that_does_not_answer_is_counted(self, ros, node_process, sequence, wait_for):
-        ros.node.create_publisher(TrackArray, "tracks", qos.track())
-        images = ros.listen(Image, "image", qos.sensor())
+    def test_player_lock_step_counts_missing_tracks(self, ros, node_process, sequence, wait_for):
+        ros.node.create_publisher(TrackArray, "tracks", qos.make_track_profile())
+        images = ros.listen(Image, "image", qos.make_sensor_profile())
         client = LifecycleClient(ros, "/player")
         self.play(node_process, sequence, patience=0.02)
-        wait_for(lambda: diagnosed(client, "finished", "true"), what="end")
+        wait_for(lambda: diagnosed(client, "finished", "true"), description="end")
         assert client.diagnosis.values["unanswered"] == str(FRAMES)
         assert "12 frames were not answered" in client.diagnosis.message
         wait_for(lambda: len(images) == FRAMES)
 
-    def test_waits_for_who_has_to_hear_the_tracks(self, ros, node_process, sequence, wait_for):
-        images = ros.listen(Image, "image", qos.sensor())
+    def test_player_waits_for_required_subscribers(self, ros, node_process, sequence, wait_for):
+        images = ros.listen(Image, "image", qos.make_sensor_profile())
         client = LifecycleClient(ros, "/player")
         self.play(node_process, sequence, rate=100.0, wait_for_nodes="recorder")
-        wait_for(lambda: diagnosed(client, "published", "0"), what="a player that waits")
+        wait_for(lambda: diagnosed(client, "published", "0"), description="a player that waits")
         with RosSession("recorder", ros.node.context.get_domain_id()) as recorder:
-            recorder.listen(TrackArray, "tracks", qos.track())
-            wait_for(lambda: len(images) == FRAMES, what="all images")
+            recorder.listen(TrackArray, "tracks", qos.make_track_profile())
+            wait_for(lambda: len(images) == FRAMES, description="all images")
 
-    def test_bands_are_there_for_who_comes_late(self, ros, node_process, sequence, wait_for):
+    def test_player_bands_reach_late_subscribers(self, ros, node_process, sequence, wait_for):
         client = LifecycleClient(ros, "/player")
         self.play(node_process, sequence, rate=200.0, wait_for_subscribers=0)
-        wait_for(lambda: diagnosed(client, "finished", "true"), what="end")
-        infos = ros.listen(SpectralInfo, "spectral_info", qos.info())
-        wait_for(lambda: infos, what="spectral_info")
+        wait_for(lambda: diagnosed(client, "finished", "true"), description="end")
+        infos = ros.listen(SpectralInfo, "spectral_info", qos.make_info_profile())
+        wait_for(lambda: infos, description="spectral_info")
         assert list(infos[0].wavelengths) == [500, 600, 700, 800]
         assert (infos[0].mosaic_rows, infos[0].mosaic_columns) == (2, 2)
 
-    def test_loops_with_stamps_of_now(self, ros, node_process, sequence, wait_for):
-        images = ros.listen(Image, "image", qos.sensor())
+    def test_player_loops_with_current_stamps(self, ros, node_process, sequence, wait_for):
+        images = ros.listen(Image, "image", qos.make_sensor_profile())
         before = time.time_ns()
         self.play(node_process, sequence, rate=100.0, loop=True, stamps="now")
-        wait_for(lambda: len(images) > 2 * FRAMES, what="third round")
+        wait_for(lambda: len(images) > 2 * FRAMES, description="third round")
         stamps = [stamp(image) for image in images]
         assert before < stamps[0]
         assert stamps == sorted(stamps)
         assert stamps[-1] < time.time_ns()
 
-    def test_keeps_its_rate(self, ros, node_process, sequence, wait_for):
+    def test_player_keeps_the_frame_rate(self, ros, node_process, sequence, wait_for):
         arrivals: list[float] = []
         ros.node.create_subscription(
             Image, "image", lambda _: arrivals.append(time.monotonic()), QoSProfile(depth=100)
         )
         self.play(node_process, sequence, rate=20.0)
-        wait_for(lambda: len(arrivals) == FRAMES, what="all images")
+        wait_for(lambda: len(arrivals) == FRAMES, description="all images")
         assert 0.045 < np.median(np.diff(arrivals)) < 0.055
 
-    def test_begins_anew_when_activated_again(self, ros, node_process, sequence, wait_for):
-        images = ros.listen(Image, "image", qos.sensor())
+    def test_player_restarts_at_activation(self, ros, node_process, sequence, wait_for):
+        images = ros.listen(Image, "image", qos.make_sensor_profile())
         client = LifecycleClient(ros, "/player")
         self.play(node_process, sequence, autostart=False, rate=5.0)
         client.start()
-        wait_for(lambda: len(images) >= 2, what="two images")
+        wait_for(lambda: len(images) >= 2, description="two images")
         client.deactivate()
         client.activate()
 
         def stamps() -> list[int]:
             return [stamp(image) for image in images]
 
-        wait_for(lambda: stamps().count(100_000_000) == 2, what="the first image again")
+        wait_for(lambda: stamps().count(100_000_000) == 2, description="the first image again")
         before = stamps().index(100_000_000, 1)
         assert before >= 2
         assert stamps()[:before] == [i * 100_000_000 for i in range(1, before + 1)]
 
-    def test_what_is_wrong_with_a_source_is_known_when_configured(self, ros, node_process, sequence):
+    def test_player_reports_source_errors_at_configuration(self, ros, node_process, sequence):
         client = LifecycleClient(ros, "/player")
         self.play(node_process, sequence, autostart=False, source="folder:/nowhere")
-        with pytest.raises(RequestRefused, match="no folder at /nowhere"):
+        with pytest.raises(RequestRefusedError, match="no folder at /nowhere"):
             client.configure()
         for source, reason in (
             ("scene:moon", "no scene named 'moon'"),
@@ -198,18 +199,18 @@ class TestPlayer:
             value = Parameter("source", value=source).to_parameter_msg()
             request = SetParameters.Request(parameters=[value])
             assert ros.call(SetParameters, "/player/set_parameters", request).results[0].successful
-            with pytest.raises(RequestRefused, match=reason):
+            with pytest.raises(RequestRefusedError, match=reason):
                 client.configure()
         assert client.state() == "unconfigured"
 
-    def test_damaged_frame_ends_the_playing_but_not_the_node(self, ros, node_process, sequence, wait_for):
+    def test_player_survives_a_damaged_frame(self, ros, node_process, sequence, wait_for):
         (sequence / "4.png").write_bytes(b"no image")
-        images = ros.listen(Image, "image", qos.sensor())
+        images = ros.listen(Image, "image", qos.make_sensor_profile())
         client = LifecycleClient(ros, "/player")
         process = self.play(node_process, sequence, rate=100.0)
-        wait_for(lambda: client.diagnosis and "4.png" in client.diagnosis.message, what="the reason")
-        wait_for(lambda: len(images) == 4, what="the frames before")
-        assert process.running
+        wait_for(lambda: client.diagnosis and "4.png" in client.diagnosis.message, description="the reason")
+        wait_for(lambda: len(images) == 4, description="the frames before")
+        assert process.is_running
 
 
 class TestRecorder:
@@ -217,83 +218,85 @@ class TestRecorder:
         defaults = {"autostart": True, "output": str(folder), "topics": ["chatter", "late"]}
         return node_process(RECORDER, "recorder", parameters={**defaults, **parameters})
 
-    def test_topics_of_any_type_and_quality_from_when_they_appear(
-        self, ros, node_process, tmp_path, wait_for
-    ):
+    def test_recorder_records_any_type_and_qos(self, ros, node_process, tmp_path, wait_for):
         client = LifecycleClient(ros, "/recorder")
-        latched = ros.node.create_publisher(String, "chatter", qos.info())
+        latched = ros.node.create_publisher(String, "chatter", qos.make_info_profile())
         latched.publish(String(data="before the recorder was there"))
         recorder = self.record(node_process, tmp_path / "bag", pattern="/by/.*")
-        wait_for(lambda: diagnosed(client, "written./chatter", "1"), what="the latched message")
+        wait_for(lambda: diagnosed(client, "written./chatter", "1"), description="the latched message")
         assert client.diagnosis.values["awaited"] == "/late"
         best_effort = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
         late = ros.node.create_publisher(UInt8MultiArray, "late", best_effort)
         other = ros.node.create_publisher(String, "/by/pattern", 10)
-        wait_for(lambda: late.get_subscription_count() and other.get_subscription_count(), what="taps")
+        wait_for(lambda: late.get_subscription_count() and other.get_subscription_count(), description="taps")
         late.publish(UInt8MultiArray(data=b"123"))
         other.publish(String(data="x"))
-        wait_for(lambda: diagnosed(client, "written", "3"), what="all written")
+        wait_for(lambda: diagnosed(client, "written", "3"), description="all written")
         assert recorder.stop() == 0
         reader = BagReader(tmp_path / "bag")
-        contents = {record.topic: message.data for record, message in reader.messages()}
+        contents = {record.topic: message.data for record, message in reader.read_messages()}
         assert contents["/chatter"] == "before the recorder was there"
         assert bytes(contents["/late"]) == b"123"
         assert contents["/by/pattern"] == "x"
         assert reader.topics["/late"].qos[0].reliability == "best_effort"
 
-    def test_killed_recorder_leaves_all_but_the_last_second(self, ros, node_process, tmp_path, wait_for):
+    def test_killed_recorder_loses_at_most_one_second(self, ros, node_process, tmp_path, wait_for):
         chatter = ros.node.create_publisher(String, "chatter", QoSProfile(depth=1000))
         client = LifecycleClient(ros, "/recorder")
         recorder = self.record(node_process, tmp_path / "bag")
-        wait_for(chatter.get_subscription_count, what="tap")
+        wait_for(chatter.get_subscription_count, description="tap")
         timer = ros.node.create_timer(0.01, lambda: chatter.publish(String(data=str(time.time_ns()))))
 
         def written() -> int:
             return int(client.diagnosis.values.get("written", 0)) if client.diagnosis else 0
 
-        wait_for(lambda: written() > 50, what="messages")
+        wait_for(lambda: written() > 50, description="messages")
         kept, second_later = written(), client.diagnosis_stamp_ns + 10**9
-        wait_for(lambda: client.diagnosis_stamp_ns >= second_later, what="a second on the recorder's clock")
+        wait_for(
+            lambda: client.diagnosis_stamp_ns >= second_later, description="a second on the recorder's clock"
+        )
         last = written() + 2
-        wait_for(lambda: written() >= last, what="a message that was written after that second")
+        wait_for(lambda: written() >= last, description="a message that was written after that second")
         os.kill(recorder.pid, signal.SIGKILL)
         recorder.wait(10)
         ros.run(timer.cancel)
         reader = BagReader(tmp_path / "bag")
-        assert not reader.complete
-        times = [int(message.data) for _, message in reader.messages()]
+        assert not reader.is_complete
+        times = [int(message.data) for _, message in reader.read_messages()]
         assert times == sorted(times)
         assert len(times) >= kept
 
-    def test_never_overwrites(self, ros, node_process, tmp_path):
+    def test_existing_bag_is_not_overwritten(self, ros, node_process, tmp_path):
         (tmp_path / "bag").mkdir()
         client = LifecycleClient(ros, "/recorder")
         self.record(node_process, tmp_path / "bag", autostart=False)
-        with pytest.raises(RequestRefused, match="bag exists already"):
+        with pytest.raises(RequestRefusedError, match="bag exists already"):
             client.configure()
 
-    def test_full_disk_is_said_and_the_node_lives(self, ros, node_process, tmp_path, wait_for):
+    def test_recorder_reports_a_full_disk_and_survives(self, ros, node_process, tmp_path, wait_for):
         chatter = ros.node.create_publisher(UInt8MultiArray, "chatter", 10)
         client = LifecycleClient(ros, "/recorder")
         recorder = self.record(node_process, tmp_path / "bag")
-        wait_for(chatter.get_subscription_count, what="tap")
+        wait_for(chatter.get_subscription_count, description="tap")
         resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
         timer = ros.node.create_timer(0.01, lambda: chatter.publish(UInt8MultiArray(data=bytes(100_000))))
-        wait_for(lambda: client.diagnosis and "cannot write" in client.diagnosis.message, what="the reason")
+        wait_for(
+            lambda: client.diagnosis and "cannot write" in client.diagnosis.message, description="the reason"
+        )
         ros.run(timer.cancel)
         assert client.diagnosis.level == 2
         client.deactivate()
-        assert recorder.running
-        written = list(BagReader(tmp_path / "bag").records())
+        assert recorder.is_running
+        written = list(BagReader(tmp_path / "bag").read_records())
         assert all(len(record.data) > 100_000 for record in written)
 
-    def test_message_that_finds_no_room_is_counted(self, ros, node_process, tmp_path, wait_for):
+    def test_recorder_counts_dropped_messages(self, ros, node_process, tmp_path, wait_for):
         chatter = ros.node.create_publisher(UInt8MultiArray, "chatter", 10)
         client = LifecycleClient(ros, "/recorder")
         self.record(node_process, tmp_path / "bag", queue=1)
-        wait_for(chatter.get_subscription_count, what="tap")
+        wait_for(chatter.get_subscription_count, description="tap")
         chatter.publish(UInt8MultiArray(data=bytes(2_000_000)))
         chatter.publish(UInt8MultiArray(data=b"x"))
-        wait_for(lambda: diagnosed(client, "dropped./chatter", "1"), what="the drop")
-        wait_for(lambda: diagnosed(client, "written./chatter", "1"), what="the other")
+        wait_for(lambda: diagnosed(client, "dropped./chatter", "1"), description="the drop")
+        wait_for(lambda: diagnosed(client, "written./chatter", "1"), description="the other")
         assert "too slow" in client.diagnosis.message

@@ -29,8 +29,8 @@ class Screen:
         self.ros, self.wait_for = ros, wait_for
         self.requests: list[SetTarget.Request] = []
         publish = ros.node.create_publisher
-        self.tracks = publish(TargetTrackArray, "/hsi_tracker/tracks", qos.track())
-        self.detections = publish(detections_type, "/detections", qos.track())
+        self.tracks = publish(TargetTrackArray, "/hsi_tracker/tracks", qos.make_track_profile())
+        self.detections = publish(detections_type, "/detections", qos.make_track_profile())
         self.points = publish(PointStamped, "/clicked_point", 10)
         self.boxes = publish(PolygonStamped, "/clicked_box", 10)
         self.client = LifecycleClient(ros, NODE)
@@ -44,7 +44,9 @@ class Screen:
 
     def serve(self) -> None:
         self.ros.node.create_service(SetTarget, "/hsi_tracker/set_target", self._answer)
-        self.wait_for(lambda: self.ros.node.count_clients("/hsi_tracker/set_target"), what="the client")
+        self.wait_for(
+            lambda: self.ros.node.count_clients("/hsi_tracker/set_target"), description="the client"
+        )
 
     def _answer(self, request, response):
         self.requests.append(request)
@@ -67,7 +69,9 @@ class Screen:
         self.points.publish(PointStamped(header=header, point=Point(x=float(x), y=float(y))))
 
     def request_at(self, stamp_ns: int) -> SetTarget.Request | None:
-        return next((each for each in self.requests if track_messages.stamp_ns(each.stamp) == stamp_ns), None)
+        return next(
+            (each for each in self.requests if track_messages.to_nanoseconds(each.stamp) == stamp_ns), None
+        )
 
 
 @pytest.fixture
@@ -77,37 +81,42 @@ def screen(ros, node_process, wait_for):
 
 def refused(scene: Screen, reason: str) -> None:
     scene.wait_for(
-        lambda: scene.client.diagnosis and reason in scene.client.diagnosis.message, what=f"refusal: {reason}"
+        lambda: scene.client.diagnosis and reason in scene.client.diagnosis.message,
+        description=f"refusal: {reason}",
     )
 
 
-def test_clicks_become_targets_in_the_frame_that_was_shown(screen) -> None:
+def test_click_sets_target_in_displayed_frame(screen) -> None:
     scene = screen()
     scene.click(5, 5)
-    refused(scene, "no frame yet on /hsi_tracker/tracks")
+    refused(scene, "no frame has arrived on /hsi_tracker/tracks yet")
     scene.show(SECOND)
     scene.show(2 * SECOND, (100, 50, 20, 10))
-    scene.wait_for(lambda: scene.client.diagnosis.values["frames"] == "2", what="both frames")
+    scene.wait_for(lambda: scene.client.diagnosis.values["frames"] == "2", description="both frames")
     scene.click(5, 5)
-    refused(scene, "no service /hsi_tracker/set_target")
+    refused(scene, "service /hsi_tracker/set_target is not available")
     scene.serve()
 
     def asked() -> bool:
         scene.click(112, 54)
         return bool(scene.requests)
 
-    scene.wait_for(asked, what="a request")
+    scene.wait_for(asked, description="a request")
     request = scene.requests[0]
-    assert (track_messages.stamp_ns(request.stamp), request.label, request.id) == (2 * SECOND, "ship", 0)
+    assert (track_messages.to_nanoseconds(request.stamp), request.label, request.id) == (
+        2 * SECOND,
+        "ship",
+        0,
+    )
     np.testing.assert_array_equal(track_messages.from_box(request.box), [100, 50, 20, 10])
     scene.click(2.0, -1.0, frame_id="image", stamp_ns=SECOND)
-    request = scene.wait_for(lambda: scene.request_at(SECOND), what="a request in the first frame")
+    request = scene.wait_for(lambda: scene.request_at(SECOND), description="a request in the first frame")
     np.testing.assert_array_equal(track_messages.from_box(request.box), [184, 84, 32, 32])
     scene.click(1, 1, frame_id="map")
-    refused(scene, "a click in frame map: known are image")
+    refused(scene, "the click is in frame map: expected image")
 
 
-def test_box_is_taken_as_drawn_and_a_refusal_is_shown(screen) -> None:
+def test_clicked_box_is_used_and_refusal_is_reported(screen) -> None:
     scene = screen(clicks="replace")
     scene.serve()
     scene.show(SECOND, (0, 0, 100, 100))
@@ -121,17 +130,17 @@ def test_box_is_taken_as_drawn_and_a_refusal_is_shown(screen) -> None:
         draw((30.0, 40.0), (10.0, 20.0))
         return bool(scene.requests)
 
-    scene.wait_for(drawn, what="a request")
+    scene.wait_for(drawn, description="a request")
     np.testing.assert_array_equal(track_messages.from_box(scene.requests[0].box), [10, 20, 20, 20])
-    scene.wait_for(lambda: scene.client.diagnosis.values["chosen"] != "0", what="the choice")
+    scene.wait_for(lambda: scene.client.diagnosis.values["chosen"] != "0", description="the choice")
     draw((-5.0, 1.0), (3.0, 3.0))
     refused(scene, "outside the image")
     assert scene.requests[-1].id == int(scene.client.diagnosis.values["last_target"])
     draw((1.0, 1.0))
-    refused(scene, "a box needs two corners")
+    refused(scene, "a clicked box must have at least 2 corners")
 
 
-def test_any_detector_of_vision_msgs_helps(screen, wait_for) -> None:
+def test_click_chooses_box_of_vision_msgs_detector(screen, wait_for) -> None:
     types = pytest.importorskip("vision_msgs.msg", reason="vision_msgs is not installed")
     scene = screen(detector="Detection2DArray", detections_type=types.Detection2DArray)
     scene.serve()
@@ -148,12 +157,12 @@ def test_any_detector_of_vision_msgs_helps(screen, wait_for) -> None:
         scene.click(45, 42)
         return next((each for each in scene.requests if each.label == "tank"), None)
 
-    request = wait_for(meant, what="a request for the tank")
+    request = wait_for(meant, description="a request for the tank")
     np.testing.assert_array_equal(track_messages.from_box(request.box), [40, 35, 20, 10])
 
 
 @pytest.mark.skipif(find_spec("vision_msgs") is not None, reason="vision_msgs is installed")
-def test_detector_that_is_not_installed_is_said(screen, ros) -> None:
+def test_missing_detector_package_is_reported(screen, ros) -> None:
     scene = screen()
     scene.client.deactivate()
     scene.client.cleanup()

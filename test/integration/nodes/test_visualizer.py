@@ -14,7 +14,7 @@ from std_msgs.msg import Header
 from visualization_msgs.msg import ImageMarker, Marker, MarkerArray
 
 from tracking_runtime.messages.conversion import read_image
-from tracking_runtime.overlay import color_of
+from tracking_runtime.overlay import compute_track_color
 from tracking_runtime.ros.clients import LifecycleClient
 from tracking_runtime.ros.conversions.image_messages import decompress
 from tracking_runtime.ros.node import qos
@@ -84,8 +84,8 @@ class Stage:
         self.ros = ros
         self.make = {"satellite": tracks, "hsi": targets}[tracker]
         self.images = ros.node.create_publisher(Image, "image", 5)
-        self.tracks = ros.node.create_publisher(kind, "tracks", qos.track())
-        self.truth = ros.node.create_publisher(TrackArray, "ground_truth", qos.track())
+        self.tracks = ros.node.create_publisher(kind, "tracks", qos.make_track_profile())
+        self.truth = ros.node.create_publisher(TrackArray, "ground_truth", qos.make_track_profile())
         self.client = LifecycleClient(ros, "/visualizer")
         self.process = node_process(
             "tracking_runtime.nodes.visualizer",
@@ -100,14 +100,14 @@ def stage(ros, node_process):
 
 
 @pytest.mark.parametrize("tracker", ["satellite", "hsi"])
-def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
+def test_visualizer_draws_tracks_in_overlay_and_markers(stage, ros, wait_for, tracker):
     scene = stage(tracker, scale=2)
     markers = ros.listen(MarkerArray, "/visualizer/markers", 10)
     annotations = ros.listen(ImageMarker, "/visualizer/annotations", 10)
     overlays = ros.listen(Image, "/visualizer/overlay", 10)
     compressed = ros.listen(CompressedImage, "/visualizer/overlay/compressed", 10)
     wait_for(lambda: ros.node.get_publishers_info_by_topic("/visualizer/overlay/compressed"))
-    wait_for(scene.images.get_subscription_count, what="wish for images")
+    wait_for(scene.images.get_subscription_count, description="wish for images")
     wait_for(scene.tracks.get_subscription_count)
     wait_for(scene.truth.get_subscription_count)
     wait_for(lambda: ros.node.get_publishers_info_by_topic("/visualizer/annotations"))
@@ -115,17 +115,19 @@ def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
     for frame in range(4):
         scene.images.publish(image(frame))
         scene.tracks.publish(scene.make(frame))
-    wait_for(lambda: len(overlays) == len(markers) == len(annotations) == 4, what="what there is to see")
+    wait_for(
+        lambda: len(overlays) == len(markers) == len(annotations) == 4, description="what there is to see"
+    )
 
     shown = read_image(overlays[-1])
     assert (overlays[-1].header.stamp, overlays[-1].header.frame_id) == (header(3).stamp, "camera")
     assert (shown.image.shape, shown.encoding) == ((240, 320, 3), "bgr8")
-    wait_for(lambda: len(compressed) == 4, what="the compressed overlays")
+    wait_for(lambda: len(compressed) == 4, description="the compressed overlays")
     jpeg, _ = decompress(compressed[-1])
     assert compressed[-1].header == overlays[-1].header
     assert np.abs(jpeg.astype(int) - shown.image).mean() < 8
     drawn = {tuple(pixel) for pixel in shown.image.reshape(-1, 3).tolist()}
-    assert {color_of(number) for number in (1, 2, 3)} <= drawn
+    assert {compute_track_color(number) for number in (1, 2, 3)} <= drawn
     truth = (shown.image[16:22, 230:300] == 255).all(axis=2)
     assert truth.any()
 
@@ -146,16 +148,16 @@ def test_overlay_and_markers_show_the_tracks(stage, ros, wait_for, tracker):
     assert (trail.points[0].x, trail.points[-1].x) == pytest.approx((0.25, 0.28))
 
 
-def test_new_epoch_clears_and_gone_tracks_are_taken_away(stage, ros, wait_for):
+def test_visualizer_deletes_markers_of_ended_tracks(stage, ros, wait_for):
     scene = stage("satellite")
     markers = ros.listen(MarkerArray, "/visualizer/markers", 10)
     ros.listen(Image, "/visualizer/overlay", 10)  # who is known to wish for it, is known to wish for markers
-    wait_for(scene.images.get_subscription_count, what="wish for images")
+    wait_for(scene.images.get_subscription_count, description="wish for images")
     wait_for(scene.tracks.get_subscription_count)
     scene.tracks.publish(tracks(0))
     scene.tracks.publish(tracks(1, boxes=BOXES[:2]))
     scene.tracks.publish(tracks(2, epoch=1))
-    wait_for(lambda: len(markers) == 4, what="markers")
+    wait_for(lambda: len(markers) == 4, description="markers")
     gone = [(m.ns, m.id) for m in markers[1].markers if m.action == Marker.DELETE]
     assert gone == [("trails", 3), ("labels", 3)]
     assert [m.action for m in markers[2].markers] == [Marker.DELETEALL]
@@ -163,38 +165,41 @@ def test_new_epoch_clears_and_gone_tracks_are_taken_away(stage, ros, wait_for):
     assert len({point.x for point in trail.points}) == 1
 
 
-def test_nothing_is_done_for_nobody(stage, ros, wait_for):
+def test_visualizer_without_subscribers_does_nothing(stage, ros, wait_for):
     scene = stage("satellite")
     wait_for(scene.tracks.get_subscription_count)
     scene.tracks.publish(tracks(0))
     assert scene.images.get_subscription_count() == 0
     overlay = ros.node.create_subscription(Image, "/visualizer/overlay", lambda _: None, 10)
-    wait_for(scene.images.get_subscription_count, what="wish for images")
+    wait_for(scene.images.get_subscription_count, description="wish for images")
     ros.run(lambda: ros.node.destroy_subscription(overlay))
-    wait_for(lambda: not scene.images.get_subscription_count(), what="end of the wish")
+    wait_for(lambda: not scene.images.get_subscription_count(), description="end of the wish")
 
 
-def test_frame_that_cannot_be_shown_is_refused_with_its_reason(stage, ros, wait_for):
+def test_visualizer_invalid_frame_is_refused_with_reason(stage, ros, wait_for):
     scene = stage("satellite")
     overlays = ros.listen(Image, "/visualizer/overlay", 10)
-    wait_for(scene.images.get_subscription_count, what="wish for images")
+    wait_for(scene.images.get_subscription_count, description="wish for images")
     scene.images.publish(image(0, encoding="yuv"))
-    wait_for(lambda: scene.client.diagnosis and "'yuv'" in scene.client.diagnosis.message, what="reason")
+    wait_for(
+        lambda: scene.client.diagnosis and "'yuv'" in scene.client.diagnosis.message, description="reason"
+    )
     scene.images.publish(image(1, np.uint16, "mono16"))
     scene.tracks.publish(tracks(1))
-    wait_for(lambda: len(overlays) == 1, what="overlay of the next frame")
+    wait_for(lambda: len(overlays) == 1, description="overlay of the next frame")
     assert scene.client.diagnosis.values["refused"] == "1"
     wait_for(scene.truth.get_subscription_count)
     scene.truth.publish(TrackArray(header=header(2), ids=[1]))
     wait_for(
-        lambda: scene.client.diagnosis.values["last_refusal"].startswith("ground_truth: "), what="reason"
+        lambda: scene.client.diagnosis.values["last_refusal"].startswith("ground_truth: "),
+        description="reason",
     )
 
 
-def test_preview_is_small_and_seldom(stage, ros, wait_for):
+def test_visualizer_preview_is_small_and_infrequent(stage, ros, wait_for):
     scene = stage("satellite", preview_side=80, preview_rate=0.01)
     previews = ros.listen(CompressedImage, "/visualizer/preview", 10)
-    wait_for(scene.images.get_subscription_count, what="wish for images")
+    wait_for(scene.images.get_subscription_count, description="wish for images")
     wait_for(scene.tracks.get_subscription_count)
     for frame in range(3):
         scene.images.publish(image(frame))
@@ -205,22 +210,22 @@ def test_preview_is_small_and_seldom(stage, ros, wait_for):
             and scene.client.diagnosis.values.get("stage.publish.count")
             and scene.client.diagnosis.values
         ),
-        what="a picture",
+        description="a picture",
     )
     assert (values["drawn"], values["unpaired"], len(previews)) == ("1", "0", 1)
     assert decompress(previews[0])[0].shape == (60, 80, 3)
 
 
-def test_frames_without_tracks_are_counted(stage, ros, wait_for):
+def test_visualizer_counts_frames_without_tracks(stage, ros, wait_for):
     scene = stage("satellite")
     overlays = ros.listen(Image, "/visualizer/overlay", 10)
-    wait_for(scene.images.get_subscription_count, what="wish for images")
+    wait_for(scene.images.get_subscription_count, description="wish for images")
     for frame in range(3):
         scene.images.publish(image(frame))
     scene.tracks.publish(tracks(2))
-    wait_for(lambda: len(overlays) == 1, what="overlay")
+    wait_for(lambda: len(overlays) == 1, description="overlay")
     scene.images.publish(image(3))
     scene.tracks.publish(tracks(3))
-    wait_for(lambda: len(overlays) == 2, what="next overlay")
+    wait_for(lambda: len(overlays) == 2, description="next overlay")
     wait_for(lambda: scene.client.diagnosis and scene.client.diagnosis.values["drawn"] == "2")
     assert scene.client.diagnosis.values["unpaired"] == "2"

@@ -1,4 +1,4 @@
-"""A camera to send frames with, and the brightness node as a process."""
+"""Fixtures of node tests: a camera that sends frames, and the brightness node as a process."""
 
 from __future__ import annotations
 
@@ -20,14 +20,19 @@ if TYPE_CHECKING:
 
     from tracking_runtime.ros.session import RosSession
 
-RELIABLE = {
+LOSSLESS = {
     "qos_overrides./image.subscription.reliability": "reliable",
     "qos_overrides./image.subscription.depth": 100,
 }
 
 
 class Camera:
-    """Publishes frames reliably and hears the tracks of one node."""
+    """Publisher of frames, reliable, with the tracks of one node.
+
+    Attributes:
+        tracks: messages of tracks received so far.
+        num_published: number of published frames.
+    """
 
     def __init__(self, session: RosSession, node: str, tracks_type: Any) -> None:
         from sensor_msgs.msg import Image
@@ -35,34 +40,36 @@ class Camera:
         from tracking_runtime.ros.node import qos
 
         self._publisher = session.node.create_publisher(Image, "/image", 100)
-        self.tracks = session.listen(tracks_type, f"{node}/tracks", qos.track())
-        self.published = 0
+        self.tracks = session.listen(tracks_type, f"{node}/tracks", qos.make_track_profile())
+        self.num_published = 0
 
     def wait_for_node(self) -> None:
         wait_for(self._publisher.get_subscription_count, 30, "a subscription of image")
 
-    def message(self, image: NDArray[Any], encoding: str, stamp_ns: int, frame_id: str = "camera") -> Image:
+    def make_message(
+        self, image: NDArray[Any], encoding: str, stamp_ns: int, frame_id: str = "camera"
+    ) -> Image:
         from std_msgs.msg import Header
 
         from tracking_runtime.ros.conversions import image_messages, track_messages
 
-        return image_messages.from_array(
-            image, encoding, Header(stamp=track_messages.to_time(stamp_ns), frame_id=frame_id)
-        )
+        header = Header(stamp=track_messages.to_time(stamp_ns), frame_id=frame_id)
+        return image_messages.make_image_message(image, encoding, header)
 
     def send(self, message: Image) -> None:
         self._publisher.publish(message)
-        self.published += 1
+        self.num_published += 1
 
-    def answer(self, message: Image, timeout_s: float = 30) -> Any:
-        """The tracks of a frame, sent now."""
-        before = len(self.tracks)
+    def track(self, message: Image, timeout_s: float = 30) -> Any:
+        """Send a frame, wait for its tracks and return them."""
+        num_tracks = len(self.tracks)
         self.send(message)
 
-        def find() -> Any:
-            return next((t for t in self.tracks[before:] if t.header.stamp == message.header.stamp), None)
+        def find_tracks() -> Any:
+            stamp = message.header.stamp
+            return next((t for t in self.tracks[num_tracks:] if t.header.stamp == stamp), None)
 
-        return wait_for(find, timeout_s, f"tracks of the frame at {message.header.stamp}")
+        return wait_for(find_tracks, timeout_s, f"tracks of the frame at {message.header.stamp}")
 
 
 @pytest.fixture
@@ -70,41 +77,41 @@ def make_camera(ros: RosSession) -> Callable[[str, Any], Camera]:
     return lambda node, tracks_type: Camera(ros, node, tracks_type)
 
 
+@pytest.fixture(scope="session")
+def camera_class() -> type[Camera]:
+    """Return the class Camera, for fixtures of a wider scope."""
+    return Camera
+
+
 @pytest.fixture
 def brightness(node_process: Callable[..., NodeProcess]) -> Callable[..., NodeProcess]:
-    """Start the brightness node with some parameters."""
-    here = Path(__file__).resolve().parent
-    path = os.pathsep.join([str(here), str(here.parents[1]), os.environ.get("PYTHONPATH", "")])
+    """Return a function that starts the brightness node with parameters."""
+    folder = Path(__file__).resolve().parent
+    path = os.pathsep.join([str(folder), str(folder.parents[1]), os.environ.get("PYTHONPATH", "")])
 
     def start(**parameters: Any) -> NodeProcess:
         return node_process(
-            "brightness", "brightness", parameters=RELIABLE | parameters, environment={"PYTHONPATH": path}
+            "brightness", "brightness", parameters=LOSSLESS | parameters, environment={"PYTHONPATH": path}
         )
 
     return start
 
 
-def spot(x: int, y: int, *, value: int = 200, size: tuple[int, int] = (24, 32)) -> NDArray[np.uint8]:
-    image = np.zeros(size, np.uint8)
-    image[y, x] = value
-    return image
-
-
-@pytest.fixture(name="spot")
-def spot_fixture() -> Callable[..., NDArray[np.uint8]]:
-    """An image that is black but for one pixel."""
-    return spot
-
-
 @pytest.fixture(scope="session")
-def camera_class() -> type[Camera]:
-    """The class Camera, for fixtures of a wider scope."""
-    return Camera
+def make_spot() -> Callable[..., NDArray[np.uint8]]:
+    """Return a function that makes a black image with one bright pixel."""
+
+    def make(x: int, y: int, *, value: int = 200, size: tuple[int, int] = (24, 32)) -> NDArray[np.uint8]:
+        image = np.zeros(size, np.uint8)
+        image[y, x] = value
+        return image
+
+    return make
 
 
 @pytest.fixture
 def damaged_model(tmp_path: Path) -> Callable[[str], Path]:
-    """The manifest of a copy of a model of which one bit of the weights is wrong."""
+    """Return a function that copies a model with one wrong bit in its weights."""
 
     def damage(name: str) -> Path:
         manifest = find_model(name)

@@ -1,4 +1,4 @@
-"""What a node says on /diagnostics while its engines are built."""
+"""Diagnostics of a node while it builds its engines."""
 
 from __future__ import annotations
 
@@ -17,32 +17,36 @@ from tracking_runtime.ros.node import diagnostics
 from tracking_runtime.ros.processes import NodeProcess
 from tracking_runtime.ros.session import RosSession
 
+pytestmark = pytest.mark.ros
 NODE = "/hsi_tracker"
 
 
-def test_stage_share_and_time_left_are_told_while_a_node_configures(
+def test_build_progress_is_in_diagnostics(
     ros: RosSession, node_process: Callable[..., NodeProcess], tmp_path: Path
 ) -> None:
-    environment = {"RSTRACK_ENGINE_CACHE": str(tmp_path / "engines")}
-    parameters = {"engine": "openvino", "model": "hanet_edge_vis16"}
-    heard = ros.listen(DiagnosticArray, diagnostics.TOPIC, 100)
+    messages = ros.listen(DiagnosticArray, diagnostics.TOPIC, 100)
     process = node_process(
-        "hsi_tracker_ros.node", "hsi_tracker", parameters=parameters, environment=environment
+        "hsi_tracker_ros.node",
+        "hsi_tracker",
+        parameters={"engine": "openvino", "model": "hanet_edge_vis16"},
+        environment={"RSTRACK_ENGINE_CACHE": str(tmp_path / "engines")},
     )
     node = LifecycleClient(ros, NODE, timeout_s=240)
+
     node.configure()
+
     assert node.state() == "inactive"
     assert node.diagnosis is not None
     assert "build.stage" not in node.diagnosis.values
     assert process.stop() == 0
-    diagnoses = [diagnostics.from_message(message, NODE) for message in heard]
-    told = [each for each in diagnoses if each is not None and "build.stage" in each.values]
-    assert {each.values["state"] for each in told} == {"configuring"}
-    shares = [float(each.values["build.share"]) for each in told]
+    diagnoses = [diagnostics.from_message(message, NODE) for message in messages]
+    builds = [diagnosis for diagnosis in diagnoses if diagnosis and "build.stage" in diagnosis.values]
+    assert {build.values["state"] for build in builds} == {"configuring"}
+    shares = [float(build.values["build.share"]) for build in builds]
     assert shares == sorted(shares)
     assert 0 <= shares[0] < shares[-1] < 1
-    stages = " ".join(str(each.values["build.stage"]) for each in told)
+    stages = " ".join(str(build.values["build.stage"]) for build in builds)
     assert "hanet_edge_vis16 search x1: converting for OpenVINO" in stages
-    last = told[-1]
+    last = builds[-1]
     assert float(last.values["build.left_s"]) >= 0
     assert last.message.startswith(f"building {last.values['build.stage']}, ")

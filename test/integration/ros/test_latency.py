@@ -1,4 +1,4 @@
-"""``rstrack bench latency`` over real DDS."""
+"""`rstrack bench latency` over DDS."""
 
 from __future__ import annotations
 
@@ -12,50 +12,55 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from click.testing import CliRunner
 
-from tracking_runtime.cli import main
-from tracking_runtime.ros.benchmarks.latency import to_and_fro
+from tracking_runtime.cli import rstrack
+from tracking_runtime.ros.benchmarks.latency import iterate_ping_pong
 
+pytestmark = pytest.mark.ros
 COMMAND = ["bench", "latency"]
 SCENE = "scene:satellite?seed=1000003&size=128&frames=5"
 
 
-def test_every_frame_is_timed_or_accounted_for(tmp_path: Path) -> None:
+def test_latency_counts_every_frame_and_writes_results(tmp_path: Path) -> None:
     arguments = ["spax_tracker", "--source", SCENE, "--frames", "12", "--idle", "0.5"]
-    done = CliRunner().invoke(main, [*COMMAND, *arguments, "--output", str(tmp_path)])
-    assert done.exit_code == 0, done.output
-    found = json.loads((tmp_path / "latency.json").read_text())
-    assert sum(found["fates"].values()) == found["published"] == 12
-    processed = found["fates"]["processed"]
-    assert found["latency"]["count"] == found["stages"]["total"]["count"] - 1 == processed - 1
-    inside = found["stages"]["besides_engine"]["p50"]
-    assert found["besides_engine_ms"][0] == pytest.approx(found["transport"]["p50"] + inside)
-    assert found["latency"]["p50"] > found["stages"]["engine"]["p50"] > 0
-    assert found["idle_cpu_percent"] > 0
-    assert found["start_s"] > found["stages"]["total"]["max"] / 1000 > 0
+
+    result = CliRunner().invoke(rstrack, [*COMMAND, *arguments, "--output", str(tmp_path)])
+
+    assert result.exit_code == 0, result.output
+    measured = json.loads((tmp_path / "latency.json").read_text())
+    assert sum(measured["fates"].values()) == measured["published"] == 12
+    processed = measured["fates"]["processed"]
+    assert measured["latency"]["count"] == measured["stages"]["total"]["count"] - 1 == processed - 1
+    besides_engine_ms = measured["stages"]["besides_engine"]["p50"]
+    assert measured["besides_engine_ms"][0] == pytest.approx(measured["transport"]["p50"] + besides_engine_ms)
+    assert measured["latency"]["p50"] > measured["stages"]["engine"]["p50"] > 0
+    assert measured["idle_cpu_percent"] > 0
+    assert measured["start_s"] > measured["stages"]["total"]["max"] / 1000 > 0
     assert (tmp_path / "latency.png").stat().st_size > 10_000
-    assert "all but the engine" in done.output
-    assert "start of the process to the first tracks" in done.output
+    assert "all but the engine" in result.output
+    assert "start of the process to the first tracks" in result.output
 
 
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["absent", "--source", SCENE], "no node absent; there are hsi_tracker"),
+        (["absent", "--source", SCENE], "node 'absent' is unknown; available: hsi_tracker"),
         (["spax_tracker", "--source", "scene:absent"], "absent"),
         (["spax_tracker"], "--source"),
         (
             ["spax_tracker", "--source", SCENE, "--kept", "3", "--set", "model=absent"],
             "no model named absent",
         ),
-        (["spax_tracker", "--source", SCENE, "--kept", "3", "--set", "model"], "given as NAME=VALUE"),
+        (["spax_tracker", "--source", SCENE, "--kept", "3", "--set", "model"], "must be NAME=VALUE"),
     ],
 )
-def test_what_cannot_be_timed_is_named(arguments: list[str], reason: str, tmp_path: Path) -> None:
-    done = CliRunner().invoke(main, [*COMMAND, *arguments, "--output", str(tmp_path)])
-    assert done.exit_code != 0
-    assert reason in done.output
+def test_latency_with_invalid_argument_names_it(arguments: list[str], reason: str, tmp_path: Path) -> None:
+    result = CliRunner().invoke(rstrack, [*COMMAND, *arguments, "--output", str(tmp_path)])
+
+    assert result.exit_code != 0
+    assert reason in result.output
 
 
-def test_frames_go_forwards_and_backwards() -> None:
-    frames = islice(to_and_fro([b"1", b"2", b"3"]), 8)
-    assert b"".join(frames) == b"12321232"
+def test_ping_pong_repeats_no_end_image() -> None:
+    images = islice(iterate_ping_pong([b"1", b"2", b"3"]), 8)
+
+    assert b"".join(images) == b"12321232"

@@ -6,99 +6,109 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from spax_ros.motion.background import IDENTITY, Background, compose, median_of_seven
+from spax_ros.motion.background import IDENTITY, Background, compose_transforms, compute_median_of_seven
 
 WINDOW = 20
 
 
-def shift(x: float, y: float) -> np.ndarray:
+def make_translation(x: float, y: float) -> np.ndarray:
     return np.array([[1.0, 0.0, x], [0.0, 1.0, y]])
 
 
-def test_transforms_compose_in_order() -> None:
+def test_composed_transform_applies_both_in_order() -> None:
     first, second = np.array([[0.0, -1, 3], [1, 0, 5]]), np.array([[2.0, 0, 1], [0, 2, -1]])
     point = np.array([4.0, 7.0])
-    once = first[:, :2] @ point + first[:, 2]
-    both = compose(second, first)
-    np.testing.assert_allclose(both[:, :2] @ point + both[:, 2], second[:, :2] @ once + second[:, 2])
+
+    composed = compose_transforms(second, first)
+
+    after_first = first[:, :2] @ point + first[:, 2]
+    expected = second[:, :2] @ after_first + second[:, 2]
+    np.testing.assert_allclose(composed[:, :2] @ point + composed[:, 2], expected)
 
 
 @settings(deadline=None)
 @given(arrays(np.uint8, (7, 3, 5)))
-def test_median_of_seven_images(images: np.ndarray) -> None:
-    np.testing.assert_array_equal(median_of_seven(list(images)), np.median(images, axis=0))
+def test_median_of_seven_equals_numpy(images: np.ndarray) -> None:
+    np.testing.assert_array_equal(compute_median_of_seven(list(images)), np.median(images, axis=0))
 
 
-def test_with_nothing_seen_before_a_frame_is_its_own_background() -> None:
+def test_background_of_first_frame_is_the_frame() -> None:
     image = np.arange(64, dtype=np.uint8).reshape(8, 8)
-    np.testing.assert_array_equal(Background(WINDOW).at(image), image)
+
+    np.testing.assert_array_equal(Background(WINDOW).estimate(image), image)
 
 
-def test_at_some_places_it_is_what_it_is_there() -> None:
+def test_background_at_positions_equals_the_whole_one() -> None:
     rng = np.random.default_rng(1)
     background = Background(WINDOW)
+
     for index in range(10):
-        background.move_on(shift(1, 2))
+        background.advance(make_translation(1, 2))
         frame = rng.integers(0, 255, (40, 48), np.uint8)
-        y, x = (places.astype(np.float32) for places in np.mgrid[0:40:3, 0:48:5])
-        found = background.at_places(x, y, frame[::3, ::5])
-        if index in (0, 3, 7):  # then the median is new, and not moved on
-            np.testing.assert_array_equal(found, background.at(frame)[::3, ::5])
-        background.take_in(frame)
+        y, x = (positions.astype(np.float32) for positions in np.mgrid[0:40:3, 0:48:5])
+        values = background.estimate_at(x, y, frame[::3, ::5])
+        if index in (0, 3, 7):  # frames in which the median is computed, not warped
+            np.testing.assert_array_equal(values, background.estimate(frame)[::3, ::5])
+        background.add_frame(frame)
 
 
-def test_what_crosses_the_ground_is_not_in_it() -> None:
+def test_moving_object_is_not_in_the_background() -> None:
     ground = np.random.default_rng(0).integers(0, 200, (32, 96), np.uint8)
     background = Background(WINDOW)
+
     for index in range(40):
         frame = ground.copy()
         frame[10:14, 2 * index : 2 * index + 4] = 255
-        background.move_on(IDENTITY)
+        background.advance(IDENTITY)
         if index >= 12:
-            np.testing.assert_array_equal(background.at(frame), ground)
-        background.take_in(frame)
+            np.testing.assert_array_equal(background.estimate(frame), ground)
+        background.add_frame(frame)
 
 
-def test_what_stays_becomes_ground_within_the_window() -> None:
+def test_parked_object_becomes_background_within_the_window() -> None:
     background, empty = Background(WINDOW), np.zeros((16, 16), np.uint8)
     parked = empty.copy()
     parked[4:8, 4:8] = 200
-    taken = []
+
+    values = []
     for index in range(60):
-        background.move_on(IDENTITY)
+        background.advance(IDENTITY)
         frame = parked if index >= 30 else empty
-        taken.append(int(background.at(frame)[5, 5]))
-        background.take_in(frame)
-    since = taken.index(200) - 30
-    assert WINDOW / 3 <= since <= WINDOW
+        values.append(int(background.estimate(frame)[5, 5]))
+        background.add_frame(frame)
+
+    num_frames = values.index(200) - 30
+    assert WINDOW / 3 <= num_frames <= WINDOW
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), min_size=1, max_size=30))
-def test_it_moves_with_the_platform(steps: list[tuple[int, int]]) -> None:
+def test_background_moves_with_the_camera(steps: list[tuple[int, int]]) -> None:
     wide = np.random.default_rng(0).integers(0, 255, (300, 300), np.uint8)
     background, left, top = Background(WINDOW), 120, 120
-    background.take_in(wide[top : top + 60, left : left + 60].copy())
+    background.add_frame(wide[top : top + 60, left : left + 60].copy())
+
     for x, y in steps:
         left, top = left - x, top - y
         frame = wide[top : top + 60, left : left + 60].copy()
-        background.move_on(shift(x, y))
-        np.testing.assert_array_equal(background.at(frame), frame)
-        background.take_in(frame)
+        background.advance(make_translation(x, y))
+        np.testing.assert_array_equal(background.estimate(frame), frame)
+        background.add_frame(frame)
 
 
-def test_a_drifting_turning_platform_leaves_the_ground_sharp() -> None:
+def test_background_of_a_turning_camera_is_sharp() -> None:
     rng = np.random.default_rng(3)
     wide = cv2.GaussianBlur(rng.integers(0, 255, (300, 300), np.uint8), (0, 0), 2)
-    turn = cv2.getRotationMatrix2D((50, 50), 0.2, 1.0)
-    step = compose(shift(0.7, -0.4), turn)
-    to_image = shift(-100, -100)
+    rotation = cv2.getRotationMatrix2D((50, 50), 0.2, 1.0)
+    step = compose_transforms(make_translation(0.7, -0.4), rotation)
+    to_image = make_translation(-100, -100)
     background = Background(WINDOW)
+
     for index in range(40):
         frame = cv2.warpAffine(wide, to_image, (100, 100), flags=cv2.INTER_CUBIC)
-        background.move_on(step)
+        background.advance(step)
         if index > 10:
-            error = cv2.absdiff(background.at(frame), frame)[10:-10, 10:-10]
+            error = cv2.absdiff(background.estimate(frame), frame)[10:-10, 10:-10]
             assert error.mean() < 1.5
-        background.take_in(frame)
-        to_image = compose(step, to_image)
+        background.add_frame(frame)
+        to_image = compose_transforms(step, to_image)

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from spax_ros.motion.published_mask import SATMTB, SATVIDEODT, PublishedMotionMask, PublishedMotionSettings
 
 
-def frames(seed: int, count: int = 24) -> np.ndarray:
+def make_frames(seed: int, num_frames: int = 24) -> np.ndarray:
+    """Return frames of noisy ground with one moving object."""
     rng = np.random.default_rng(seed)
-    images = np.repeat(rng.integers(60, 120, (1, 80, 96), dtype=np.uint8), count, axis=0)
+    images = np.repeat(rng.integers(60, 120, (1, 80, 96), dtype=np.uint8), num_frames, axis=0)
     images += rng.integers(0, 6, images.shape, dtype=np.uint8)
     for index, image in enumerate(images):
         image[30:36, 2 * index : 2 * index + 6] = 250
@@ -18,24 +19,28 @@ def frames(seed: int, count: int = 24) -> np.ndarray:
 
 
 @pytest.mark.parametrize("settings", [SATVIDEODT, SATMTB, PublishedMotionSettings(alpha=5, radius=3)])
-def test_it_is_the_formula_of_the_paper(settings: PublishedMotionSettings) -> None:
-    images = frames(0)
+def test_published_mask_follows_the_formula_of_the_paper(settings: PublishedMotionSettings) -> None:
+    images = make_frames(0)
     mask = PublishedMotionMask(settings)
+
     for image in images:
-        found = mask.update(image)
+        motion = mask.update(image)
+
     window = torch.from_numpy(images[-settings.window :].astype(np.float32))
     difference = (window[-1] - window[::3].median(dim=0).values).abs()
-    moving = (difference > difference.mean() + settings.alpha * difference.std()).float()[None]
-    eroded = -F.max_pool2d(-F.pad(moving, (1, 0, 1, 0)), 2, stride=1)
-    grown = F.max_pool2d(eroded, 2 * settings.radius + 1, stride=1, padding=settings.radius)
-    np.testing.assert_array_equal(found.mask, grown[0].numpy() > 0)
+    is_moving = (difference > difference.mean() + settings.alpha * difference.std()).float()[None]
+    eroded = -F.max_pool2d(-F.pad(is_moving, (1, 0, 1, 0)), 2, stride=1)
+    dilated = F.max_pool2d(eroded, 2 * settings.radius + 1, stride=1, padding=settings.radius)
+    np.testing.assert_array_equal(motion.mask, dilated[0].numpy() > 0)
 
 
-def test_heat_of_the_previous_frame_stays_active() -> None:
+def test_published_mask_keeps_previous_heat_active() -> None:
     mask = PublishedMotionMask(PublishedMotionSettings(alpha=5, radius=1))
     heat = np.zeros((80, 96), np.float32)
     heat[60, 70] = 0.2
-    found = mask.update(frames(1)[0], heat)
+
+    motion = mask.update(make_frames(1)[0], heat)
+
     expected = np.zeros((80, 96), bool)
     expected[59:62, 69:72] = True
-    np.testing.assert_array_equal(found.mask, expected)
+    np.testing.assert_array_equal(motion.mask, expected)

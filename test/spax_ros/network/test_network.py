@@ -1,4 +1,4 @@
-"""A small golden output of our own, and what configurations may be."""
+"""Golden outputs of small networks, and valid configurations."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from spax_ros.network.config import VARIANTS, SpaxConfig
-from spax_ros.network.grid import DenseGrid, shift_at
+from spax_ros.network.grid import DenseGrid, compute_center_shift
 from spax_ros.network.network import SpaxNetwork
 from tracking_runtime.errors import ModelError
 
-# Sums of the heads' outputs for weights and frames that follow from names, as the network gave them when it
-# agreed with the official one to the bit.
+# Mean and standard deviation of the heads' outputs for weights and frames that follow from names. Recorded
+# when the network equaled the official one to the bit.
 OWN_GOLDEN = {
     "base_satvideodt hm": (0.758502, 1.241633),
     "base_satvideodt wh": (1.47357, 1.941339),
@@ -34,7 +34,8 @@ OWN_GOLDEN = {
 }
 
 
-def named(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+def make_tensor(name: str, shape: tuple[int, ...]) -> torch.Tensor:
+    """Return random values that depend on a name only."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     if name.endswith(("running_var", "norm.weight")):
         return torch.from_numpy(rng.uniform(0.6, 1.4, shape).astype(np.float32))
@@ -42,18 +43,20 @@ def named(name: str, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy((rng.standard_normal(shape) / np.sqrt(fan)).astype(np.float32))
 
 
-def heads(variant: str) -> dict[str, tuple[float, float]]:
+def compute_head_outputs(variant: str) -> dict[str, tuple[float, float]]:
+    """Return mean and standard deviation of each head's output after two frames."""
     config = VARIANTS[variant]
     network = SpaxNetwork(config).requires_grad_(False).eval()
-    state = network.state_dict()
-    network.load_state_dict(
-        {k: v if k.endswith("tracked") else named(k, tuple(v.shape)) for k, v in state.items()}
-    )
-    grid, state_of_network = DenseGrid((1, 32, 64)), None
+    weights = {
+        name: value if name.endswith("tracked") else make_tensor(name, tuple(value.shape))
+        for name, value in network.state_dict().items()
+    }
+    network.load_state_dict(weights)
+    grid, state = DenseGrid((1, 32, 64)), None
     for index in range(2):
-        frame = named(f"frame {index}", (1, config.input_channels, 32, 64)) * 10
-        step = network.step(frame, grid, state_of_network)
-        state_of_network = step.state
+        frame = make_tensor(f"frame {index}", (1, config.input_channels, 32, 64)) * 10
+        step = network.step(frame, grid, state)
+        state = step.state
     outputs = {name: network.head(name)(step.features, grid) for name in ("hm", "wh", "reg")}
     return {name: (float(v.mean()), float(v.std())) for name, v in outputs.items()}
 
@@ -61,27 +64,31 @@ def heads(variant: str) -> dict[str, tuple[float, float]]:
 @pytest.mark.parametrize(
     "variant", ["base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb", "small"]
 )
-def test_outputs_are_what_they_were(variant: str) -> None:
-    for name, (mean, deviation) in heads(variant).items():
+def test_outputs_of_variant_equal_golden_ones(variant: str) -> None:
+    outputs = compute_head_outputs(variant)
+
+    for name, (mean, deviation) in outputs.items():
         expected = OWN_GOLDEN[f"{variant} {name}"]
         assert (mean, deviation) == pytest.approx(expected, rel=2e-3, abs=2e-3 * expected[1])
 
 
-def test_a_configuration_survives_its_manifest() -> None:
+def test_configuration_equals_that_of_its_manifest() -> None:
     for config in VARIANTS.values():
-        assert SpaxConfig.from_parameters(config.as_parameters()) == config
+        assert SpaxConfig.from_parameters(config.to_parameters()) == config
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"widths": [8, 16]}, {"decode_from": 9}, {"colour": "red"}, {"fusion": "none"}, {"head_width": "wide"}],
+    "parameters",
+    [{"widths": [8, 16]}, {"decode_from": 9}, {"color": "red"}, {"fusion": "none"}, {"head_width": "wide"}],
 )
-def test_parameters_that_fit_no_network_are_refused(wrong: dict[str, object]) -> None:
+def test_parameters_of_no_network_are_refused(parameters: dict[str, object]) -> None:
     with pytest.raises(ModelError, match="do not describe a SPAX network"):
-        SpaxConfig.from_parameters({**VARIANTS["small"].as_parameters(), **wrong})
+        SpaxConfig.from_parameters({**VARIANTS["small"].to_parameters(), **parameters})
 
 
-def test_the_shift_undoes_the_platforms_motion() -> None:
-    np.testing.assert_allclose(shift_at(np.array([[1.0, 0, 3], [0, 1, -2]]), 100, 200), [2, -3])
+def test_center_shift_inverts_the_camera_motion() -> None:
+    translation = np.array([[1.0, 0, 3], [0, 1, -2]])
     quarter_turn = np.array([[0.0, -1, 200], [1, 0, 0]])
-    np.testing.assert_allclose(shift_at(quarter_turn, 200, 200), [0, 0], atol=1e-9)
+
+    np.testing.assert_allclose(compute_center_shift(translation, 100, 200), [2, -3])
+    np.testing.assert_allclose(compute_center_shift(quarter_turn, 200, 200), [0, 0], atol=1e-9)

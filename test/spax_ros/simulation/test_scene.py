@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spax_ros.simulation import BENCHMARK_SEEDS, CLASS_NAMES, TRAINING_SEEDS, SatelliteScene
-from spax_ros.simulation.rendering import draw_rigid
+from spax_ros.simulation.rendering import draw_rigid_body
 from spax_ros.simulation.traffic import ObjectClass
 from tracking_runtime.frames import Frame, GroundTruth
 
@@ -26,28 +26,28 @@ def same(a: Frame, b: Frame) -> bool:
     )
 
 
-def test_a_seed_gives_the_same_frames_in_any_order() -> None:
+def test_equal_seeds_give_equal_frames() -> None:
     scene = SatelliteScene(5, 6, 160)
     frames = list(scene)
     assert len(frames) == len(scene) == 6
     assert all(same(a, b) for a, b in zip(frames, SatelliteScene(5, 6, 160), strict=True))
-    assert same(scene.frame(3), frames[3])
-    assert not np.array_equal(frames[0].image, SatelliteScene(6, 6, 160).frame(0).image)
+    assert same(scene.make_frame(3), frames[3])
+    assert not np.array_equal(frames[0].image, SatelliteScene(6, 6, 160).make_frame(0).image)
 
 
-def test_seeds_for_training_are_not_for_measuring() -> None:
+def test_training_and_benchmark_seeds_are_disjoint() -> None:
     assert not set(TRAINING_SEEDS[-3:]) & set(BENCHMARK_SEEDS[:3])
     assert max(TRAINING_SEEDS) < min(BENCHMARK_SEEDS)
 
 
-def test_frames_are_what_the_contract_says() -> None:
+def test_frames_have_size_stamp_and_encoding() -> None:
     scene = SatelliteScene(3, 3, (200, 120), rate_hz=4.0)
     frames = list(scene)
     assert frames[0].image.shape == (120, 200, 3)
     assert (frames[0].encoding, frames[0].image.dtype) == ("bgr8", np.uint8)
     assert frames[1].stamp_ns - frames[0].stamp_ns == 250_000_000
     assert scene.class_names == CLASS_NAMES == ("car", "airplane", "ship", "train")
-    gray = SatelliteScene(3, 3, (200, 120), color=False).frame(0)
+    gray = SatelliteScene(3, 3, (200, 120), color=False).make_frame(0)
     assert (gray.image.shape, gray.encoding) == ((120, 200), "mono8")
 
 
@@ -68,11 +68,11 @@ def test_truth_is_well_formed(seed: int) -> None:
     st.floats(20, 30), st.floats(20, 30), st.floats(0, 6.3), st.floats(4, 14), st.floats(2, 5),
     st.sampled_from([ObjectClass.TRAIN]),
 )  # fmt: skip
-def test_bodies_are_drawn_where_they_are(
+def test_bodies_are_drawn_at_true_positions(
     x: float, y: float, heading: float, length: float, width: float, kind: ObjectClass
 ) -> None:
     image = np.zeros((50, 50, 3), np.uint8)
-    draw_rigid(image, kind, np.array([x, y]), heading, length, width, np.full(3, 255.0))
+    draw_rigid_body(image, kind, np.array([x, y]), heading, length, width, np.full(3, 255.0))
     weight = image[..., 0] / 255.0
     rows, columns = np.indices(weight.shape) + 0.5
     centroid = (weight * columns).sum() / weight.sum(), (weight * rows).sum() / weight.sum()
@@ -80,7 +80,7 @@ def test_bodies_are_drawn_where_they_are(
     np.testing.assert_allclose(weight.sum(), length * width, rtol=0.1)
 
 
-def test_truth_lies_on_what_moves_to_a_fraction_of_a_pixel() -> None:
+def test_truth_is_on_movers_to_subpixel_accuracy() -> None:
     offsets = []
     for seed in (1001, 1004, 1009):
         scene = SatelliteScene(seed, 24, 384, density=120)
@@ -108,22 +108,22 @@ def to_first(scene: SatelliteScene, frame: Frame, index: int) -> np.ndarray:
     """A frame warped to where its ground lies in the first."""
     onward = np.eye(3)
     for k in range(1, index + 1):
-        onward = np.vstack([scene.camera_motion(k), [0, 0, 1]]) @ onward
+        onward = np.vstack([scene.compute_camera_motion(k), [0, 0, 1]]) @ onward
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     back = np.linalg.inv(half) @ np.linalg.inv(onward) @ half
     return cv2.warpAffine(frame.image, back[:2], scene.size, borderMode=cv2.BORDER_REPLICATE)
 
 
-def test_only_what_moves_is_in_the_truth() -> None:
+def test_truth_has_only_moving_objects() -> None:
     scene = SatelliteScene(8, 40, 320, density=120)
     first: dict[int, np.ndarray] = {}
     last: dict[int, np.ndarray] = {}
     to_now = np.eye(3)
     for index, frame in enumerate(scene):
-        to_now = np.vstack([scene.camera_motion(index), [0, 0, 1]]) @ to_now if index else to_now
+        to_now = np.vstack([scene.compute_camera_motion(index), [0, 0, 1]]) @ to_now if index else to_now
         truth = truth_of(frame)
-        centres = truth.boxes[:, :2] + truth.boxes[:, 2:] / 2
-        on_ground = (centres - to_now[:2, 2]) @ np.linalg.inv(to_now[:2, :2]).T
+        centers = truth.boxes[:, :2] + truth.boxes[:, 2:] / 2
+        on_ground = (centers - to_now[:2, 2]) @ np.linalg.inv(to_now[:2, :2]).T
         for number, place in zip(truth.ids.tolist(), on_ground, strict=True):
             first.setdefault(number, place)
             last[number] = place
@@ -132,18 +132,18 @@ def test_only_what_moves_is_in_the_truth() -> None:
     assert np.median(travelled) > 5
 
 
-def test_without_traffic_a_scene_may_be_empty_but_has_its_frames() -> None:
+def test_scene_without_traffic_has_frames() -> None:
     frames = list(SatelliteScene(12, 2, 128, density=0))
     assert len(frames) == 2
     assert truth_of(frames[0]).boxes.shape[1] == 4
 
 
 @pytest.mark.parametrize("options", [{"frames": 0}, {"size": 32}])
-def test_impossible_scenes_are_refused(options: dict) -> None:
+def test_invalid_scene_options_are_refused(options: dict) -> None:
     with pytest.raises(ValueError, match="64"):
         SatelliteScene(1, **options)
 
 
-def test_frames_beyond_the_end_are_refused() -> None:
+def test_frames_after_the_end_are_refused() -> None:
     with pytest.raises(IndexError, match="0 to 1"):
-        SatelliteScene(1, 2, 128).frame(2)
+        SatelliteScene(1, 2, 128).make_frame(2)

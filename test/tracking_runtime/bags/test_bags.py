@@ -24,11 +24,17 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
 
-from tracking_runtime.bags import BagReader, BagWriter, Qos, Record, Topic, repair
+from tracking_runtime.bags import BagReader, BagWriter, Qos, Record, Topic, repair_bag
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.messages.conversion import TRACKS, serialize_truth
-from tracking_runtime.messages.definitions import Interface, UnknownType, message_type, serialize, typestore
+from tracking_runtime.messages.definitions import (
+    Interface,
+    UnknownTypeError,
+    find_message_type,
+    load_typestore,
+    serialize,
+)
 
 ROOT = Path(__file__).parents[3]
 STRING = "std_msgs/msg/String"
@@ -40,19 +46,19 @@ recordings = st.lists(
 
 
 def string(text: str) -> bytes:
-    return serialize(message_type(STRING)(text))
+    return serialize(find_message_type(STRING)(text))
 
 
 def write(folder: Path, items: list[tuple[str, str, int]], **options: str) -> None:
     with BagWriter(folder, **options) as writer:  # type: ignore[arg-type]
         for topic in ("/a", "/b/c"):
-            writer.add_topic(topic, STRING, [Qos("best_effort", "transient_local", 7)])
+            writer.add_installed_topic(topic, STRING, [Qos("best_effort", "transient_local", 7)])
         for topic, text, time_ns in items:
             writer.write(topic, string(text), time_ns, time_ns // 2)
 
 
 def contents(reader: BagReader) -> list[tuple[str, str, int]]:
-    return [(record.topic, message.data, record.log_time_ns) for record, message in reader.messages()]
+    return [(record.topic, message.data, record.log_time_ns) for record, message in reader.read_messages()]
 
 
 @pytest.fixture
@@ -63,27 +69,29 @@ def folder():
 
 @given(recordings, st.sampled_from(["none", "zstd"]))
 @settings(max_examples=40, deadline=None)
-def test_reads_what_was_written(items, compression):
+def test_reader_returns_written_messages(items, compression):
     with TemporaryDirectory() as path:
         bag = Path(path) / "bag"
         write(bag, items, compression=compression)
         reader = BagReader(bag)
-        assert reader.complete
+        assert reader.is_complete
         assert contents(reader) == items
-        assert [record.publish_time_ns for record in reader.records()] == [
+        assert [record.publish_time_ns for record in reader.read_records()] == [
             time_ns // 2 for *_, time_ns in items
         ]
         assert reader.message_count == len(items)
         assert (reader.start_ns, reader.end_ns) == (items[0][2], items[-1][2])
         assert reader.topics["/a"].qos == (Qos("best_effort", "transient_local", 7),)
         only_a = [item for item in items if item[0] == "/a"]
-        assert [(r.topic, r.log_time_ns) for r in reader.records(["/a"])] == [(t, ns) for t, _, ns in only_a]
+        assert [(r.topic, r.log_time_ns) for r in reader.read_records(["/a"])] == [
+            (t, ns) for t, _, ns in only_a
+        ]
         assert reader.counts["/a"] == len(only_a)
 
 
 @given(recordings, st.sampled_from(["none", "zstd"]))
 @settings(max_examples=20, deadline=None)
-def test_opens_in_rosbags_as_folder_and_as_file(items, compression):
+def test_bag_opens_in_rosbags_as_folder_and_file(items, compression):
     with TemporaryDirectory() as path:
         bag = Path(path) / "bag"
         write(bag, items, compression=compression)
@@ -97,20 +105,20 @@ def test_opens_in_rosbags_as_folder_and_as_file(items, compression):
             assert read == items
 
 
-def test_own_messages_carry_their_definition(folder):
+def test_bag_contains_definitions_of_own_messages(folder):
     truth = GroundTruth(np.array([3, 5]), np.zeros(2, np.uint8), np.arange(8.0).reshape(2, 4))
     with BagWriter(folder / "bag") as writer:
-        writer.add_topic("/tracks", TRACKS)
+        writer.add_installed_topic("/tracks", TRACKS)
         writer.write("/tracks", serialize_truth(truth, 1, "camera", (10, 10), ["car"]), 1)
     with AnyReader([folder / "bag"]) as reader:
         ((connection, _, data),) = list(reader.messages())
         assert list(reader.deserialize(data, connection.msgtype).boxes) == list(range(8))
         assert "[px] x, y, width, height of each track" in connection.msgdef.data
-    ((_, read),) = BagReader(folder / "bag").messages()
+    ((_, read),) = BagReader(folder / "bag").read_messages()
     assert list(read.ids) == [3, 5]
 
 
-def test_file_is_whole_mcap_with_indices(folder):
+def test_bag_file_is_complete_mcap_with_index(folder):
     write(folder / "bag", [("/a", "x" * 5000, i) for i in range(500)])
     path = folder / "bag" / "bag_0.mcap"
     with path.open("rb") as file:
@@ -125,7 +133,7 @@ def test_file_is_whole_mcap_with_indices(folder):
     assert all(index.message_index_offsets for index in summary.chunk_indexes)
 
 
-def test_metadata_is_as_rosbag2_writes_it(folder):
+def test_metadata_equals_that_of_rosbag2(folder):
     write(folder / "bag", [("/a", "x", 10), ("/a", "y", 30)])
     information = yaml.safe_load((folder / "bag" / "metadata.yaml").read_text())[
         "rosbag2_bagfile_information"
@@ -140,33 +148,33 @@ def test_metadata_is_as_rosbag2_writes_it(folder):
     assert topic["offered_qos_profiles"][0]["durability"] == "transient_local"
 
 
-def test_never_overwrites(folder):
+def test_existing_bag_is_not_overwritten(folder):
     write(folder / "bag", [("/a", "x", 1)])
     with pytest.raises(SourceError, match="bag exists already"):
         BagWriter(folder / "bag")
 
 
-def test_unknown_type_is_named(folder):
-    with BagWriter(folder / "bag") as writer, pytest.raises(UnknownType, match="nowhere_msgs/msg/Thing"):
-        writer.add_topic("/a", "nowhere_msgs/msg/Thing")
+def test_unknown_type_is_named_in_error(folder):
+    with BagWriter(folder / "bag") as writer, pytest.raises(UnknownTypeError, match="nowhere_msgs/msg/Thing"):
+        writer.add_installed_topic("/a", "nowhere_msgs/msg/Thing")
 
 
-def test_type_without_definition_is_recorded_and_read_if_it_is_installed(folder):
+def test_type_without_definition_is_read_if_installed(folder):
     with BagWriter(folder / "bag") as writer:
-        writer.add(Topic("/a", Interface(STRING, "", "")))
-        writer.add(Topic("/b", Interface("nowhere_msgs/msg/Thing", "", "")))
+        writer.add_topic(Topic("/a", Interface(STRING, "", "")))
+        writer.add_topic(Topic("/b", Interface("nowhere_msgs/msg/Thing", "", "")))
         writer.write("/a", string("x"), 1)
         writer.write("/b", b"\0\1\0\0", 2)
     reader = BagReader(folder / "bag")
-    known, unknown = reader.records()
+    known, unknown = reader.read_records()
     assert reader.decode(known).data == "x"
-    with pytest.raises(UnknownType, match="nowhere_msgs"):
+    with pytest.raises(UnknownTypeError, match="nowhere_msgs"):
         reader.decode(unknown)
     with RosbagsReader(folder / "bag") as rosbags:
         assert len(list(rosbags.messages())) == 2
 
 
-def test_no_ros_is_needed(folder):
+def test_bag_writer_works_without_ros(folder):
     """Neither its Python packages nor its message definitions."""
     program = f"""
 import sys
@@ -178,7 +186,7 @@ from tracking_runtime.messages.conversion import TRACKS, serialize_truth
 from tracking_runtime.commands.bag import simulate
 from tracking_runtime.frames import GroundTruth
 with BagWriter({str(folder / "bag")!r}) as writer:
-    writer.add_topic("/ground_truth", TRACKS)
+    writer.add_installed_topic("/ground_truth", TRACKS)
     writer.write("/ground_truth", serialize_truth(GroundTruth(), 1, "camera", (8, 8), ["car"]), 1)
 """
     environment = {name: value for name, value in os.environ.items() if name != "AMENT_PREFIX_PATH"}
@@ -195,7 +203,7 @@ class TestUnfinished:
         bag = tmp_path_factory.mktemp("whole") / "bag"
         with BagWriter(bag) as writer:
             for topic in ("/a", "/b/c"):
-                writer.add_topic(topic, STRING)
+                writer.add_installed_topic(topic, STRING)
             for i, (topic, text, time_ns) in enumerate(self.items, start=1):
                 writer.write(topic, string(text), time_ns)
                 if i % 10 == 0:
@@ -212,7 +220,7 @@ class TestUnfinished:
             cut.write_bytes(content[:length])
             reader = BagReader(cut)
             read = contents(reader)
-            assert not reader.complete
+            assert not reader.is_complete
             assert read == self.items[: len(read)]
             assert len(read) % 10 == 0
             assert reader.message_count == len(read)
@@ -231,21 +239,21 @@ class TestUnfinished:
 
     @given(data=st.data())
     @settings(max_examples=15, deadline=None)
-    def test_repaired_bag_opens_everywhere(self, whole, data):
+    def test_repaired_bag_opens_in_rosbags(self, whole, data):
         with TemporaryDirectory() as path:
             bag = Path(path) / "bag"
             shutil.copytree(whole, bag)
             file = bag / "bag_0.mcap"
             os.truncate(file, data.draw(st.integers(0, file.stat().st_size - 1)))
             before = contents(BagReader(bag))
-            assert repair(bag) == len(before)
-            assert BagReader(bag).complete
+            assert repair_bag(bag) == len(before)
+            assert BagReader(bag).is_complete
             assert contents(BagReader(bag)) == before
             with AnyReader([bag]) as reader:
                 assert reader.message_count == len(before)
             assert [entry.name for entry in Path(path).iterdir()] == ["bag"]
 
-    def test_damaged_chunk_ends_the_reading(self, whole, folder):
+    def test_damaged_chunk_ends_reading(self, whole, folder):
         shutil.copytree(whole, folder / "bag")
         file = folder / "bag" / "bag_0.mcap"
         content = bytearray(file.read_bytes())
@@ -254,15 +262,15 @@ class TestUnfinished:
         file.write_bytes(content[: len(content) - 20])
         assert contents(BagReader(file)) == self.items[:20]
 
-    def test_killed_writer_leaves_all_but_the_last_second(self, folder):
+    def test_killed_writer_loses_at_most_one_second(self, folder):
         program = f"""
 import itertools, time
 from tracking_runtime.bags import BagWriter
-from tracking_runtime.messages.definitions import message_type, serialize
+from tracking_runtime.messages.definitions import find_message_type, serialize
 writer = BagWriter({str(folder / "bag")!r})
-writer.add_topic("/a", {STRING!r})
+writer.add_installed_topic("/a", {STRING!r})
 for i in itertools.count():
-    writer.write("/a", serialize(message_type({STRING!r})(str(i))), time.time_ns())
+    writer.write("/a", serialize(find_message_type({STRING!r})(str(i))), time.time_ns())
     print(time.time_ns(), flush=True)
     time.sleep(0.001)
 """
@@ -276,8 +284,8 @@ for i in itertools.count():
         process.send_signal(signal.SIGKILL)
         process.communicate()
         reader = BagReader(folder / "bag")
-        assert not reader.complete
-        numbers = [message.data for _, message in reader.messages()]
+        assert not reader.is_complete
+        numbers = [message.data for _, message in reader.read_messages()]
         assert numbers == [str(i) for i in range(len(numbers))]
         assert len(numbers) >= sum(time_ns < times[-1] - 1.05e9 for time_ns in times)
 
@@ -289,13 +297,13 @@ class TestOtherStorage:
         writer = RosbagsWriter(folder, version=9, storage_plugin=plugin)
         writer.set_compression(mode, CompressionFormat.ZSTD)
         with writer:
-            connection = writer.add_connection("/a", STRING, typestore=typestore())
+            connection = writer.add_connection("/a", STRING, typestore=load_typestore())
             for _, text, time_ns in self.items:
                 writer.write(connection, time_ns, string(text))
 
     @pytest.mark.parametrize("plugin", list(StoragePlugin))
     @pytest.mark.parametrize("mode", [CompressionMode.NONE, CompressionMode.FILE, CompressionMode.MESSAGE])
-    def test_reads_other_storages(self, folder, plugin, mode):
+    def test_reader_reads_other_storage_formats(self, folder, plugin, mode):
         self.write(folder / "bag", plugin, mode)
         reader = BagReader(folder / "bag")
         assert contents(reader) == self.items
@@ -303,8 +311,8 @@ class TestOtherStorage:
 
 
 class TestMalformed:
-    def test_nothing_there(self, folder):
-        with pytest.raises(SourceError, match="no recording at"):
+    def test_missing_bag_is_reported(self, folder):
+        with pytest.raises(SourceError, match="none does not exist"):
             BagReader(folder / "none")
 
     def test_folder_without_storage(self, folder):
@@ -318,18 +326,18 @@ class TestMalformed:
             BagReader(folder / "bag")
 
     @pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b"a: 1", b"[]", b""])
-    def test_metadata_of_something_else(self, folder, content):
+    def test_invalid_metadata_is_reported(self, folder, content):
         write(folder / "bag", self_items())
         (folder / "bag" / "metadata.yaml").write_bytes(content)
         with pytest.raises(SourceError, match=r"metadata\.yaml is not the metadata"):
             BagReader(folder / "bag")
 
-    def test_file_of_something_else(self, folder):
+    def test_invalid_file_is_reported(self, folder):
         (folder / "x.mcap").write_bytes(b"PNG" * 100)
         with pytest.raises(SourceError, match=r"x\.mcap is not a recording in MCAP format"):
             BagReader(folder / "x.mcap")
         (folder / "x.db3").write_bytes(b"PNG" * 100)
-        with pytest.raises(SourceError, match=r"x\.db3 is not a recording"):
+        with pytest.raises(SourceError, match=r"x\.db3 cannot be read as a recording"):
             BagReader(folder / "x.db3")
 
 
@@ -337,5 +345,5 @@ def self_items() -> list[tuple[str, str, int]]:
     return [("/a", "x", 1)]
 
 
-def test_record_is_plain_data():
+def test_record_is_a_named_tuple():
     assert Record("/a", b"", 1, 2) == ("/a", b"", 1, 2)

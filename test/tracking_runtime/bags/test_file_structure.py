@@ -24,8 +24,8 @@ from mcap.records import (
 )
 from mcap.stream_reader import StreamReader, breakup_chunk, get_chunk_data_stream
 
-from tracking_runtime.bags import BagWriter, repair
-from tracking_runtime.cli import main
+from tracking_runtime.bags import BagWriter, repair_bag
+from tracking_runtime.cli import rstrack
 
 FRAMES = 5
 
@@ -140,37 +140,37 @@ def recorded(tmp_path_factory) -> Path:
     """A simulated scene with truth, by the command."""
     path = tmp_path_factory.mktemp("bags") / "scene"
     arguments = ["simulate", f"satellite?seed=3&frames={FRAMES}&size=96", str(path)]
-    result = CliRunner().invoke(main, arguments)
+    result = CliRunner().invoke(rstrack, arguments)
     assert result.exit_code == 0, result.output
     return path
 
 
-def test_nothing_is_wrong_with_a_simulated_or_converted_bag(recorded, tmp_path):
+def test_simulated_and_converted_bags_have_no_faults(recorded, tmp_path):
     for compression in ("none", "zstd"):
         arguments = ["convert", str(recorded), str(tmp_path / compression), "--compression", compression]
-        result = CliRunner().invoke(main, arguments)
+        result = CliRunner().invoke(rstrack, arguments)
         assert result.exit_code == 0, result.output
     for path in (recorded, *tmp_path.glob("*/*")):
         assert [complaints(file) for file in path.glob("*.mcap")] == [[]], path
 
 
-def test_nothing_is_wrong_with_a_bag_flushed_often_or_repaired(tmp_path):
+def test_flushed_and_repaired_bags_have_no_faults(tmp_path):
     for name, finish in (("closed", BagWriter.close), ("torn", BagWriter.abandon)):
         writer = BagWriter(tmp_path / name)
         for topic in ("/a", "/never"):
-            writer.add_topic(topic, "std_msgs/msg/String")
+            writer.add_installed_topic(topic, "std_msgs/msg/String")
         for number in range(20):
             writer.write("/a", bytes(range(number + 8)), 10 + number // 2)
             writer.flush()
         finish(writer)
     with (tmp_path / "torn" / "torn_0.mcap").open("ab") as file:
         file.write(b"\x06\x99")
-    repair(tmp_path / "torn")
+    repair_bag(tmp_path / "torn")
     for path in (tmp_path / "closed", tmp_path / "torn"):
         assert [complaints(file) for file in path.glob("*.mcap")] == [[]], path
 
 
-def test_a_damaged_bag_is_complained_of(recorded, tmp_path):
+def test_damaged_bag_has_faults(recorded, tmp_path):
     (source,) = recorded.glob("*.mcap")
     content = source.read_bytes()
     with source.open("rb") as file:

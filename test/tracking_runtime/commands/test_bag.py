@@ -1,4 +1,4 @@
-"""Recordings made, looked at and mended from the command line."""
+"""`rstrack simulate`, `rstrack info` and `rstrack repair`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tracking_runtime.bags import BagReader
-from tracking_runtime.commands.bag import info, repair, simulate
-from tracking_runtime.io.sources import BagSource, FolderSource
+from tracking_runtime.cli import rstrack
+from tracking_runtime.io.bag_source import BagSource
+from tracking_runtime.io.image_folder import ImageFolderSource
 
 
 @pytest.fixture
-def frames(tmp_path) -> Path:
+def image_folder(tmp_path: Path) -> Path:
+    """Write five images with ground truth and bands."""
     folder = tmp_path / "frames"
     folder.mkdir()
     for number in range(1, 6):
@@ -26,43 +28,52 @@ def frames(tmp_path) -> Path:
     return folder
 
 
-def run(command, *arguments: object) -> Result:
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+def run_rstrack(*arguments: object) -> Result:
+    return CliRunner().invoke(rstrack, [str(argument) for argument in arguments])
 
 
-def test_source_becomes_a_bag_with_the_same_frames(frames, tmp_path):
-    result = run(
-        simulate, f"folder:{frames}?rate=25", tmp_path / "bag", "--namespace", "cam", "--compression", "zstd"
-    )
+def test_simulate_writes_a_bag_with_the_same_frames(image_folder, tmp_path):
+    bag = tmp_path / "bag"
+
+    options = ("--namespace", "cam", "--compression", "zstd")
+    result = run_rstrack("simulate", f"folder:{image_folder}?rate=25", bag, *options)
+
     assert result.exit_code == 0, result.output
-    assert list(BagReader(tmp_path / "bag").topics) == [
-        "/cam/spectral_info",
-        "/cam/image",
-        "/cam/ground_truth",
-    ]
-    recorded, original = BagSource(tmp_path / "bag"), FolderSource(frames, rate=25)
+    assert list(BagReader(bag).topics) == ["/cam/spectral_info", "/cam/image", "/cam/ground_truth"]
+    recorded = BagSource(bag)
+    original = ImageFolderSource(image_folder, rate=25)
     assert recorded.spectral_info == original.spectral_info
     assert recorded.rate_hz == pytest.approx(25)
-    for one, other in zip(recorded, original, strict=True):
-        assert (one.stamp_ns, one.encoding, one.frame_id) == (other.stamp_ns, other.encoding, other.frame_id)
-        np.testing.assert_array_equal(one.image, other.image)
-        np.testing.assert_array_equal(one.truth.boxes, other.truth.boxes)
+    for frame, expected in zip(recorded, original, strict=True):
+        assert frame.stamp_ns == expected.stamp_ns
+        assert frame.encoding == expected.encoding
+        assert frame.frame_id == expected.frame_id
+        np.testing.assert_array_equal(frame.image, expected.image)
+        np.testing.assert_array_equal(frame.truth.boxes, expected.truth.boxes)
 
 
-def test_info_lists_topics_and_repair_finishes(frames, tmp_path):
+def test_info_reports_an_unfinished_bag_until_repair(image_folder, tmp_path):
     bag = tmp_path / "bag"
-    assert run(simulate, f"folder:{frames}", bag).exit_code == 0
-    shown = run(info, bag)
-    assert "/ground_truth" in shown.output
-    assert "11 messages in 0.400 s" in shown.output
-    os.truncate(bag / "bag_0.mcap", (bag / "bag_0.mcap").stat().st_size - 10)
-    assert "was not finished" in run(info, bag).output
-    assert "11 messages" in run(repair, bag).output
-    assert "was not finished" not in run(info, bag).output
+    assert run_rstrack("simulate", f"folder:{image_folder}", bag).exit_code == 0
+
+    output = run_rstrack("info", bag).output
+    assert "/ground_truth" in output
+    assert "11 messages in 0.400 s" in output
+
+    storage_file = bag / "bag_0.mcap"
+    os.truncate(storage_file, storage_file.stat().st_size - 10)
+    assert "was not finished" in run_rstrack("info", bag).output
+    assert "11 messages" in run_rstrack("repair", bag).output
+    assert "was not finished" not in run_rstrack("info", bag).output
 
 
-def test_errors_are_one_line(frames, tmp_path):
-    assert run(simulate, "moon", tmp_path / "bag").output.startswith("Error: 'moon' is no source")
-    assert run(simulate, f"folder:{frames}", frames).output.startswith(f"Error: {frames} exists already")
-    assert run(info, frames).output.startswith(f"Error: {frames} is not a recording")
-    assert run(repair, frames).output.startswith(f"Error: {frames} is not a recording")
+def test_errors_are_printed_in_one_line(image_folder, tmp_path):
+    output = run_rstrack("simulate", "moon", tmp_path / "bag").output
+    assert output.startswith("Error: 'moon' is not a source")
+
+    output = run_rstrack("simulate", f"folder:{image_folder}", image_folder).output
+    assert output.startswith(f"Error: {image_folder} exists already")
+
+    for command in ("info", "repair"):
+        output = run_rstrack(command, image_folder).output
+        assert output.startswith(f"Error: {image_folder} is not a recording")

@@ -1,4 +1,4 @@
-"""Dataset to bag to dataset, and back to a bag: boxes, ids, classes, stamps and pixels stay as they are."""
+"""Conversion of datasets to bags and back: boxes, ids, classes, stamps and pixels stay unchanged."""
 
 from __future__ import annotations
 
@@ -9,32 +9,38 @@ from tempfile import TemporaryDirectory
 import cv2
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rosbags.highlevel import AnyReader
 
 from tracking_runtime.bags import BagReader
-from tracking_runtime.bags.source_recorder import record
-from tracking_runtime.commands.convert import convert
+from tracking_runtime.cli import rstrack
 from tracking_runtime.datasets.conversion import write_folder
 from tracking_runtime.datasets.factory import open_dataset
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
+from tracking_runtime.io.source_recorder import record_source
 from tracking_runtime.io.sources import open_source
 from tracking_runtime.messages.image_encodings import parse_encoding
 from tracking_runtime.spectral_info import SpectralInfo
 
-NAMES = ("car", "ship")
+CLASS_NAMES = ("car", "ship")
 
 
-class Made:
-    """A source of frames that are given."""
+class FakeSource:
+    """A source of given frames.
 
-    name, rate_hz, class_names = "made", 10.0, NAMES
+    Args:
+        frames: frames of the source.
+        spectral_info: bands of the camera.
+    """
 
-    def __init__(self, frames: list[Frame], info: SpectralInfo | None = None) -> None:
-        self._frames, self.spectral_info = frames, info
+    name, rate_hz, class_names = "fake", 10.0, CLASS_NAMES
+
+    def __init__(self, frames: list[Frame], spectral_info: SpectralInfo | None = None) -> None:
+        self._frames = frames
+        self.spectral_info = spectral_info
 
     def __len__(self) -> int:
         return len(self._frames)
@@ -52,61 +58,71 @@ encodings = st.sampled_from(
     ["mono8", "mono16", "bgr8", "rgb8", "8UC1", "8UC3", "8UC16", "16UC3", "16UC25", "32FC1", "32FC9"]
 )
 shapes = st.tuples(st.integers(2, 9), st.integers(2, 9))
-steps = st.lists(st.integers(1, 10**9), min_size=1, max_size=4)
+periods = st.lists(st.integers(1, 10**9), min_size=1, max_size=4)
 
 
 @st.composite
 def frames(draw) -> list[Frame]:
     encoding, shape = draw(encodings), draw(shapes)
-    dtype, channels = parse_encoding(encoding)
+    dtype, num_channels = parse_encoding(encoding)
+    image_shape = shape if num_channels == 1 else (*shape, num_channels)
     rng = np.random.default_rng(draw(st.integers(0, 99)))
-    made = []
-    for stamp in np.cumsum(draw(steps)):
-        shape_of_all = shape if channels == 1 else (*shape, channels)
-        image = (rng.random(shape_of_all) * 255).astype(dtype)
-        here = draw(st.none() | objects)
-        truth = here if here is None else GroundTruth(
-            np.array([number for number, _, _ in here], np.int64),
-            np.array([kind for _, kind, _ in here], np.uint8),
-            np.array([box for _, _, box in here], np.float64).reshape(-1, 4),
-        )  # fmt: skip
-        made.append(Frame(int(stamp), image, encoding, truth=truth))
-    return made
+    drawn = []
+    for stamp_ns in np.cumsum(draw(periods)):
+        image = (rng.random(image_shape) * 255).astype(dtype)
+        drawn.append(Frame(int(stamp_ns), image, encoding, truth=make_truth(draw(st.none() | objects))))
+    return drawn
 
 
-def assert_same(found: list[Frame], expected: list[Frame]) -> None:
-    assert [frame.stamp_ns for frame in found] == [frame.stamp_ns for frame in expected]
-    for one, other in zip(found, expected, strict=True):
-        assert one.encoding == other.encoding
-        np.testing.assert_array_equal(one.image, other.image)
-        assert (one.truth is None) == (other.truth is None)
-        if one.truth is not None and other.truth is not None:
+def make_truth(rows: list[tuple] | None) -> GroundTruth | None:
+    if rows is None:
+        return None
+    return GroundTruth(
+        np.array([identity for identity, _, _ in rows], np.int64),
+        np.array([class_id for _, class_id, _ in rows], np.uint8),
+        np.array([box for _, _, box in rows], np.float64).reshape(-1, 4),
+    )
+
+
+def assert_equal_frames(frames: list[Frame], expected: list[Frame]) -> None:
+    assert [frame.stamp_ns for frame in frames] == [frame.stamp_ns for frame in expected]
+    for frame, expected_frame in zip(frames, expected, strict=True):
+        assert frame.encoding == expected_frame.encoding
+        np.testing.assert_array_equal(frame.image, expected_frame.image)
+        assert (frame.truth is None) == (expected_frame.truth is None)
+        if frame.truth is not None and expected_frame.truth is not None:
             for name in ("ids", "class_ids", "boxes"):
-                np.testing.assert_array_equal(getattr(one.truth, name), getattr(other.truth, name))
+                np.testing.assert_array_equal(getattr(frame.truth, name), getattr(expected_frame.truth, name))
 
 
 @given(frames())
 @settings(max_examples=40, deadline=None)
-def test_folder_to_bag_to_folder_loses_nothing(made):
-    with TemporaryDirectory() as place:
-        root = Path(place)
-        list(write_folder(Made(made), root / "first"))
+def test_folder_to_bag_to_folder_is_lossless(original):
+    with TemporaryDirectory() as temporary:
+        root = Path(temporary)
+
+        # Frames to a folder
+        list(write_folder(FakeSource(original), root / "first"))
         (folder,) = open_dataset(root / "first")
-        assert_same(list(folder), made)
+        assert_equal_frames(list(folder), original)
         camera = open_source(f"folder:{root / 'first'}")
-        assert_same(list(camera), made)
-        assert (camera.rate_hz, camera.class_names) == (folder.rate_hz, NAMES)
-        list(record(folder, root / "bag"))
+        assert_equal_frames(list(camera), original)
+        assert (camera.rate_hz, camera.class_names) == (folder.rate_hz, CLASS_NAMES)
+
+        # Folder to a bag
+        list(record_source(folder, root / "bag"))
         (bag,) = open_dataset(root / "bag")
-        assert_same(list(bag), made)
+        assert_equal_frames(list(bag), original)
+
+        # Bag to a folder
         list(write_folder(bag, root / "second"))
-        (again,) = open_dataset(root / "second")
-        assert_same(list(again), made)
+        (second,) = open_dataset(root / "second")
+        assert_equal_frames(list(second), original)
 
 
 @pytest.fixture
 def benchmark(tmp_path) -> Path:
-    """Two mosaic videos as HOT 2020 has them."""
+    """Two mosaic videos in the layout of HOT 2020, in the folder `hot`."""
     for name in ("car", "coke"):
         folder = tmp_path / "hot" / name / "HSI"
         folder.mkdir(parents=True)
@@ -116,44 +132,67 @@ def benchmark(tmp_path) -> Path:
     return tmp_path
 
 
-def run(*arguments: object):
-    return CliRunner().invoke(convert, [str(argument) for argument in arguments])
+@pytest.fixture
+def converted_folder(tmp_path) -> Path:
+    """A folder of one frame, written by `write_folder`."""
+    list(write_folder(FakeSource([Frame(1, np.zeros((2, 2), np.uint8), "mono8")]), tmp_path / "new"))
+    return tmp_path / "new"
 
 
-def test_a_benchmark_becomes_bags_that_rosbags_opens_and_folders_again(benchmark):
-    result = run(benchmark / "hot", benchmark / "bags", "--compression", "zstd")
+def run_convert(*arguments: object) -> Result:
+    return CliRunner().invoke(rstrack, ["convert", *map(str, arguments)])
+
+
+def test_convert_writes_bags_that_rosbags_reads(benchmark):
+    result = run_convert(benchmark / "hot", benchmark / "bags", "--compression", "zstd")
+
     assert result.exit_code == 0, result.output
     with AnyReader([benchmark / "bags" / "car"]) as reader:
-        counts = {c.topic: c.msgcount for c in reader.connections}
-        assert counts == {"/spectral_info": 1, "/image": 3, "/ground_truth": 3}
-        messages = [reader.deserialize(data, c.msgtype) for c, _, data in reader.messages()]
-        assert sum(hasattr(message, "encoding") for message in messages) == 3
-    assert BagReader(benchmark / "bags" / "car").complete
-    car, _ = open_dataset(benchmark / "bags")
-    assert car.spectral_info.mosaic == (4, 4)
-    assert [truth.boxes.tolist() for truth in car.truth] == [[[0, 1, 2, 1]]] * 3
-    result = run(benchmark / "bags", benchmark / "folders", "--to", "folder")
-    assert result.exit_code == 0, result.output
+        counts = {connection.topic: connection.msgcount for connection in reader.connections}
+        messages = [reader.deserialize(data, connection.msgtype) for connection, _, data in reader.messages()]
+    assert counts == {"/spectral_info": 1, "/image": 3, "/ground_truth": 3}
+    assert sum(hasattr(message, "encoding") for message in messages) == 3
+    assert BagReader(benchmark / "bags" / "car").is_complete
+
+
+def test_convert_keeps_bands_and_truth(benchmark):
+    to_bags = run_convert(benchmark / "hot", benchmark / "bags")
+    to_folders = run_convert(benchmark / "bags", benchmark / "folders", "--to", "folder")
+
+    assert to_bags.exit_code == 0, to_bags.output
+    assert to_folders.exit_code == 0, to_folders.output
+    bag, _ = open_dataset(benchmark / "bags")
     folder, _ = open_dataset(benchmark / "folders")
-    assert folder.name == "car" and folder.spectral_info.mosaic == (4, 4)
-    assert_same(list(folder), list(car))
+    assert bag.spectral_info.mosaic == (4, 4)
+    assert [truth.boxes.tolist() for truth in bag.truth] == [[[0, 1, 2, 1]]] * 3
+    assert (folder.name, folder.spectral_info.mosaic) == ("car", (4, 4))
+    assert_equal_frames(list(folder), list(bag))
 
 
-def test_nothing_is_overwritten(benchmark):
-    assert run(benchmark / "hot", benchmark / "bags").exit_code == 0
-    again = run(benchmark / "hot", benchmark / "bags")
-    assert again.exit_code == 1 and "exists already" in again.output
-    list(write_folder(Made([Frame(1, np.zeros((2, 2), np.uint8), "mono8")]), benchmark / "new"))
+def test_convert_overwrites_nothing(benchmark):
+    first = run_convert(benchmark / "hot", benchmark / "bags")
+    second = run_convert(benchmark / "hot", benchmark / "bags")
+
+    assert first.exit_code == 0
+    assert second.exit_code == 1
+    assert "exists already" in second.output
+
+
+def test_write_folder_overwrites_nothing(converted_folder):
     with pytest.raises(SourceError, match="exists already"):
-        list(write_folder(Made([]), benchmark / "new"))
+        list(write_folder(FakeSource([]), converted_folder))
 
 
-def test_a_description_that_does_not_fit_is_named(benchmark):
-    list(write_folder(Made([Frame(1, np.zeros((2, 2), np.uint8), "mono8")]), benchmark / "new"))
-    (benchmark / "new" / "img" / "000001.png").rename(benchmark / "new" / "img" / "7.png")
-    cv2.imwrite(str(benchmark / "new" / "img" / "8.png"), np.zeros((2, 2), np.uint8))
+def test_description_of_other_images_is_refused(converted_folder):
+    (converted_folder / "img" / "000001.png").rename(converted_folder / "img" / "7.png")
+    cv2.imwrite(str(converted_folder / "img" / "8.png"), np.zeros((2, 2), np.uint8))
+
     with pytest.raises(SourceError, match=r"video\.yaml: 1 stamps for 2 images"):
-        open_dataset(benchmark / "new")
-    (benchmark / "new" / "video.yaml").write_text("rate_hz: [1]")
+        open_dataset(converted_folder)
+
+
+def test_invalid_description_is_refused(converted_folder):
+    (converted_folder / "video.yaml").write_text("rate_hz: [1]")
+
     with pytest.raises(SourceError, match=r"video\.yaml does not describe a video"):
-        open_dataset(benchmark / "new")
+        open_dataset(converted_folder)

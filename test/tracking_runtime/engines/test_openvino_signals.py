@@ -1,4 +1,4 @@
-"""OpenVINO's engines leave the process as they found it."""
+"""Signals of a process after OpenVINO's engines are freed."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ import torch
 from tracking_runtime.engines import EngineSettings, Graph
 from tracking_runtime.engines.openvino import OpenVINOBackend
 
-signal.signal(signal.SIGINT, lambda *_: print("heard"))
+signal.signal(signal.SIGINT, lambda *_: print("received"))
 graph = Graph("conv", torch.nn.Conv2d(3, 4, 3).eval(), (torch.zeros(1, 3, 16, 16),), ("x",), ("y",))
-several = replace(graph, examples=(torch.zeros(2, 3, 16, 16),), single=graph)
+batched_graph = replace(graph, examples=(torch.zeros(2, 3, 16, 16),), per_item_graph=graph)
 settings = EngineSettings(precision="float32", threads=2)
-first, second = (OpenVINOBackend().load(each, settings) for each in (graph, several))
+first, second = (OpenVINOBackend().load(each, settings) for each in (graph, batched_graph))
 del first
 gc.collect()
 del second
@@ -29,6 +29,7 @@ os.kill(os.getpid(), signal.SIGINT)
 """
 
 
-def test_a_signal_is_heard_after_engines_are_gone() -> None:
+def test_signal_is_received_after_engines_are_freed() -> None:
     result = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=300)
-    assert (result.returncode, result.stdout.split()) == (0, ["heard"]), result.stderr
+
+    assert (result.returncode, result.stdout.split()) == (0, ["received"]), result.stderr

@@ -1,21 +1,29 @@
+"""Winograd convolutions compute the same with fewer operations."""
+
+from __future__ import annotations
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from tracking_runtime.engines import EngineSettings, Graph, load_engine
-from tracking_runtime.engines.verification import largest_difference, realistic_inputs, reference
-from tracking_runtime.engines.winograd import FEWEST_CHANNELS, WinogradConvolution, with_fewer_products
+from tracking_runtime.engines.verification import (
+    compute_max_difference,
+    compute_reference,
+    make_realistic_inputs,
+)
+from tracking_runtime.engines.winograd import MIN_CHANNELS, WinogradConvolution, to_winograd
 
 
-def graph(*layers):
+def make_graph(*layers: nn.Module) -> Graph:
     torch.manual_seed(0)
-    return Graph("net", nn.Sequential(*layers), (torch.ones(1, FEWEST_CHANNELS, 11, 13),), ("x",), ("y",))
+    return Graph("net", nn.Sequential(*layers), (torch.ones(1, MIN_CHANNELS, 11, 13),), ("x",), ("y",))
 
 
-def operations(module, x):
+def count_operations(module: nn.Module, x: Tensor) -> int:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         module(x)
     return counter.get_total_flops()
@@ -23,47 +31,59 @@ def operations(module, x):
 
 @settings(max_examples=40, deadline=None)
 @given(
-    batch=st.integers(1, 3),
+    batch_size=st.integers(1, 3),
     height=st.integers(9, 33),
     width=st.integers(9, 33),
     padding=st.integers(0, 4),
     dilation=st.integers(1, 4),
 )
-def test_it_is_the_same_convolution(batch, height, width, padding, dilation):
+def test_winograd_convolution_matches_direct_convolution(
+    batch_size: int, height: int, width: int, padding: int, dilation: int
+) -> None:
     torch.manual_seed(0)
     convolution = nn.Conv2d(4, 5, 3, padding=padding, dilation=dilation, bias=False)
-    x = torch.randn(batch, 4, height, width)
+    winograd = WinogradConvolution(convolution)
+    x = torch.randn(batch_size, 4, height, width)
+
     with torch.no_grad():
-        torch.testing.assert_close(WinogradConvolution(convolution)(x), convolution(x), atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(winograd(x), convolution(x), atol=2e-5, rtol=1e-4)
 
 
-def test_it_takes_less_than_a_third_of_the_operations():
-    convolution = nn.Conv2d(FEWEST_CHANNELS, 1024, 3, padding=2, dilation=2, bias=False)
-    x = torch.zeros(1, FEWEST_CHANNELS, 31, 31)
-    assert operations(WinogradConvolution(convolution), x) < operations(convolution, x) / 3
+def test_winograd_takes_under_a_third_of_the_operations() -> None:
+    convolution = nn.Conv2d(MIN_CHANNELS, 1024, 3, padding=2, dilation=2, bias=False)
+    x = torch.zeros(1, MIN_CHANNELS, 31, 31)
+
+    num_operations = count_operations(WinogradConvolution(convolution), x)
+
+    assert num_operations < count_operations(convolution, x) / 3
 
 
-def test_only_what_pays_is_replaced_and_in_a_copy():
-    many = FEWEST_CHANNELS
+def test_only_wide_dense_convolutions_are_replaced() -> None:
     layers = (
-        nn.Conv2d(many, 8, 3, bias=False),
-        nn.Conv2d(8, many, 3, bias=False),
-        nn.Conv2d(many, many, 3, stride=2, bias=False),
-        nn.Conv2d(many, many, 3, groups=many, bias=False),
-        nn.Conv2d(many, 8, 1, bias=False),
+        nn.Conv2d(MIN_CHANNELS, 8, 3, bias=False),
+        nn.Conv2d(8, MIN_CHANNELS, 3, bias=False),
+        nn.Conv2d(MIN_CHANNELS, MIN_CHANNELS, 3, stride=2, bias=False),
+        nn.Conv2d(MIN_CHANNELS, MIN_CHANNELS, 3, groups=MIN_CHANNELS, bias=False),
+        nn.Conv2d(MIN_CHANNELS, 8, 1, bias=False),
         nn.Conv2d(8, 8, 3),
     )
-    before = graph(*layers)
-    after = with_fewer_products(before)
-    kinds = [type(layer) is WinogradConvolution for layer in after.module.children()]
-    assert kinds == [True, False, False, False, False, False]
-    assert all(type(layer) is nn.Conv2d for layer in before.module.children())
+    graph = make_graph(*layers)
+
+    converted = to_winograd(graph)
+
+    is_replaced = [type(layer) is WinogradConvolution for layer in converted.module.children()]
+    assert is_replaced == [True, False, False, False, False, False]
+    assert all(type(layer) is nn.Conv2d for layer in graph.module.children())
 
 
-def test_openvino_gives_pytorchs_numbers_by_it():
+def test_openvino_with_winograd_matches_pytorch() -> None:
     pytest.importorskip("openvino", reason="needs OpenVINO")
-    before = graph(nn.Conv2d(FEWEST_CHANNELS, 32, 3, padding=2, dilation=2, bias=False), nn.ReLU())
-    inputs = realistic_inputs(before)
+    convolution = nn.Conv2d(MIN_CHANNELS, 32, 3, padding=2, dilation=2, bias=False)
+    graph = make_graph(convolution, nn.ReLU())
+    inputs = make_realistic_inputs(graph)
+    expected = compute_reference(graph, inputs)
+
     for precision, tolerance in {"float32": 1e-5, "bfloat16": 0.05}.items():
-        engine = load_engine(before, EngineSettings("openvino", precision, threads=1))
-        assert largest_difference(reference(before, inputs), engine.run(*inputs)) < tolerance
+        engine = load_engine(graph, EngineSettings("openvino", precision, threads=1))
+
+        assert compute_max_difference(expected, engine.run(*inputs)) < tolerance

@@ -1,4 +1,4 @@
-"""``rstrack evaluate`` on published result files and ground truth, from the command line."""
+"""`rstrack evaluate` on published result files and ground truth, and `evaluate` from Python."""
 
 from __future__ import annotations
 
@@ -11,140 +11,190 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from tracking_runtime.commands.evaluate import evaluate
+from tracking_runtime.cli import rstrack
+from tracking_runtime.evaluation import EvaluateOptions, evaluate
 
 ATTRIBUTES = "car: [OCC]\npedestrain2: [OCC, SV]\n"
 
 
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(evaluate, [str(argument) for argument in arguments])
+def run_evaluate(*arguments: object) -> Result:
+    return CliRunner().invoke(rstrack, ["evaluate", *map(str, arguments)])
 
 
 @pytest.fixture
 def benchmark(tmp_path) -> Path:
-    """Ground truth as HOT has it, tabs behind each line, and two trackers' results, commas between."""
-    for name, frames in (("car", 20), ("pedestrain2", 10)):
-        boxes = np.column_stack([np.arange(frames) * 2 + 10] * 2 + [np.full(frames, 20)] * 2)
+    """Ground truth in HOT's format, with tabs, and results of the trackers `Good` and `Bad`, with commas."""
+    for name, num_frames in (("car", 20), ("pedestrain2", 10)):
+        position = np.arange(num_frames) * 2 + 10
+        size = np.full(num_frames, 20)
+        boxes = np.column_stack([position, position, size, size])
         folder = tmp_path / "truth" / name / "HSI"
         folder.mkdir(parents=True)
-        (folder / "groundtruth_rect.txt").write_text(
-            "".join("\t".join(map(str, box)) + "\t\n" for box in boxes)
-        )
+        lines = ("\t".join(map(str, box)) + "\t\n" for box in boxes)
+        (folder / "groundtruth_rect.txt").write_text("".join(lines))
         for tracker, shift in (("Good", 0.5), ("Bad", 10)):
             (tmp_path / tracker).mkdir(exist_ok=True)
             lines = (",".join(map(str, box + np.array([shift, 0, 0, 0]))) + "\n" for box in boxes)
-            spelt = name.replace("pedestrain", "Pedestrian")
-            (tmp_path / tracker / f"{spelt}.txt").write_text("".join(lines))
+            file_name = f"{name.replace('pedestrain', 'Pedestrian')}.txt"
+            (tmp_path / tracker / file_name).write_text("".join(lines))
     (tmp_path / "truth" / "attributes.yaml").write_text(ATTRIBUTES)
     return tmp_path
 
 
-def scores_of(folder: Path) -> dict:
+def read_scores(folder: Path) -> dict:
     return json.loads((folder / "scores.json").read_text())
 
 
-def test_published_boxes_are_scored_in_both_variants(benchmark):
-    out = benchmark / "out"
+def test_evaluate_scores_boxes_by_both_protocols(benchmark):
+    output = benchmark / "out"
     results = ["--results", benchmark / "Good", "--results", f"Worse={benchmark / 'Bad'}"]
-    result = run(benchmark / "truth", *results, "--output", out)
+
+    result = run_evaluate(benchmark / "truth", *results, "--output", output)
+
     assert result.exit_code == 0, result.output
-    good, bad = scores_of(out / "Good"), scores_of(out / "Worse")
+    good, bad = read_scores(output / "Good"), read_scores(output / "Worse")
     overlap = 19.5 / 20.5
-    assert good["summary"]["figures"]["success"] == pytest.approx(np.sum(overlap > np.arange(21) / 20) / 21)
+    otb_success = np.sum(overlap > np.arange(21) / 20) / 21
+    assert good["summary"]["figures"]["success"] == pytest.approx(otb_success)
     assert good["summary"]["figures"]["success_matlab"] == pytest.approx(47 / 50)
     assert bad["summary"]["figures"]["success_matlab"] == pytest.approx(16 / 50)  # overlap 1/3
     assert bad["summary"]["by_attribute"].keys() == {"OCC", "SV"}
     assert [video["name"] for video in good["videos"]] == ["car", "pedestrain2"]
-    rows = list(csv.DictReader((out / "Good" / "scores.csv").open()))
-    assert rows[1]["attributes"] == "OCC SV" and float(rows[0]["precision"]) == 1
-    page = (out / "report.html").read_text()
-    assert "Worse" in page and not re.search(r"""(?:src|href)=["']?https?:""", page)
 
 
-def test_the_same_input_gives_the_same_bytes_and_is_not_scored_twice(benchmark):
-    first, second = benchmark / "one", benchmark / "two"
-    for out in (first, second):
-        assert run(benchmark / "truth", "--results", benchmark / "Good", "--output", out).exit_code == 0
+def test_evaluate_writes_csv_and_offline_report(benchmark):
+    output = benchmark / "out"
+
+    result = run_evaluate(benchmark / "truth", "--results", f"Worse={benchmark / 'Good'}", "--output", output)
+
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader((output / "Worse" / "scores.csv").open()))
+    assert rows[1]["attributes"] == "OCC SV"
+    assert float(rows[0]["precision"]) == 1
+    page = (output / "report.html").read_text()
+    assert "Worse" in page
+    assert not re.search(r"""(?:src|href)=["']?https?:""", page)
+
+
+def test_evaluate_from_python_writes_the_same_files(benchmark):
+    command = run_evaluate(
+        benchmark / "truth", "--results", benchmark / "Good", "--output", benchmark / "command"
+    )
+    options = EvaluateOptions(
+        places=[benchmark / "truth"], results={"Good": benchmark / "Good"}, output=benchmark / "python"
+    )
+    events = []
+
+    (run,) = evaluate(options, on_progress=events.append)
+
+    assert command.exit_code == 0, command.output
+    assert run.summary is not None
+    assert run.summary.metrics["success_matlab"] == pytest.approx(47 / 50)
+    assert [(event.num_finished, event.num_jobs) for event in events] == [(0, 2), (1, 2), (2, 2)]
     for name in ("scores.json", "scores.csv"):
-        assert (first / "Good" / name).read_bytes() == (second / "Good" / name).read_bytes()
-    kept = first / "Good" / "videos" / "car.json"
-    before = kept.stat().st_mtime_ns
-    run(benchmark / "truth", "--results", benchmark / "Good", "--output", first)
-    assert kept.stat().st_mtime_ns == before
-    path = benchmark / "Good" / "car.txt"
-    path.write_text(path.read_text().replace("10.5", "11.5"))
-    run(benchmark / "truth", "--results", benchmark / "Good", "--output", first)
-    assert kept.stat().st_mtime_ns != before
+        by_command = (benchmark / "command" / "Good" / name).read_bytes()
+        assert (run.folder / name).read_bytes() == by_command
 
 
-def test_a_video_that_fails_is_told_and_the_rest_is_scored(benchmark):
+def test_evaluate_same_input_gives_the_same_bytes(benchmark):
+    outputs = (benchmark / "one", benchmark / "two")
+
+    for output in outputs:
+        result = run_evaluate(benchmark / "truth", "--results", benchmark / "Good", "--output", output)
+        assert result.exit_code == 0
+
+    for name in ("scores.json", "scores.csv"):
+        one, two = ((output / "Good" / name).read_bytes() for output in outputs)
+        assert one == two
+
+
+def test_evaluate_again_scores_only_changed_videos(benchmark):
+    arguments = [benchmark / "truth", "--results", benchmark / "Good", "--output", benchmark / "out"]
+    run_evaluate(*arguments)
+    result_path = benchmark / "out" / "Good" / "videos" / "car.json"
+    first_time = result_path.stat().st_mtime_ns
+
+    run_evaluate(*arguments)
+    second_time = result_path.stat().st_mtime_ns
+    boxes_path = benchmark / "Good" / "car.txt"
+    boxes_path.write_text(boxes_path.read_text().replace("10.5", "11.5"))
+    run_evaluate(*arguments)
+
+    assert second_time == first_time
+    assert result_path.stat().st_mtime_ns != first_time
+
+
+def test_evaluate_failed_video_does_not_stop_the_others(benchmark):
     path = benchmark / "Good" / "car.txt"
     path.write_text(path.read_text() + "1,2,3,4\n")
-    result = run(benchmark / "truth", "--results", benchmark / "Good", "--output", benchmark / "out")
+    arguments = [benchmark / "truth", "--results", benchmark / "Good", "--output", benchmark / "out"]
+
+    result = run_evaluate(*arguments)
+
     assert result.exit_code == 1
     assert "car.txt:21: 21 boxes for 20 frames" in result.output.replace("\n", "")
-    scores = scores_of(benchmark / "out" / "Good")
+    scores = read_scores(benchmark / "out" / "Good")
     assert [video["name"] for video in scores["videos"]] == ["pedestrain2"]
     assert scores["failed"][0]["name"] == "car"
     assert "21 boxes for 20 frames" in (benchmark / "out" / "report.html").read_text()
-    skipped = run(
-        benchmark / "truth",
-        "--results",
-        benchmark / "Good",
-        "--skip-malformed",
-        "--output",
-        benchmark / "out",
-    )
+    skipped = run_evaluate(*arguments, "--skip-malformed")
     assert skipped.exit_code == 0, skipped.output
 
 
-def test_malformed_truth_fails_its_video_by_file_and_line(benchmark):
+def test_evaluate_invalid_truth_names_file_and_line(benchmark):
     path = benchmark / "truth" / "car" / "HSI" / "groundtruth_rect.txt"
     lines = path.read_text().splitlines()
     lines[4] = "0\t0\t0\t0"
     path.write_text("\n".join(lines))
-    result = run(benchmark / "truth", "--results", benchmark / "Good", "--output", benchmark / "out")
+
+    result = run_evaluate(benchmark / "truth", "--results", benchmark / "Good", "--output", benchmark / "out")
+
     assert result.exit_code == 1
-    assert "groundtruth_rect.txt:5: no box" in result.output.replace("\n", "")
+    assert "groundtruth_rect.txt:5: " in result.output.replace("\n", "")
 
 
-def test_objects_in_mot_text(tmp_path):
+@pytest.mark.parametrize("matching", ["iou0.3", "centre5px"])
+def test_evaluate_scores_objects_in_mot_text(tmp_path, matching):
     truth = "".join(f"{t},{k},{50 * k + t},20,10,10,1,1,1\n" for t in range(1, 6) for k in (1, 2))
-    found = "".join(
+    tracks = "".join(
         f"{t},{k + 7},{50 * k + t + 1},20,10,10,0.9,1,-1\n" for t in range(1, 6) for k in (1, 2, 3)
     )
-    for folder, text in (("truth", truth), ("results", found)):
+    for folder, text in (("truth", truth), ("results", tracks)):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "001.txt").write_text(text)
-    for matching, fits in (("iou0.3", True), ("centre5px", True)):
-        out = tmp_path / matching
-        result = run(
-            tmp_path / "truth", "--results", tmp_path / "results", "--matching", matching, "--output", out
-        )
-        assert result.exit_code == 0, result.output
-        figures = scores_of(out / "results")["summary"]["figures"]
-        assert (figures["FP"], figures["FN"], figures["MT"]) == (5, 0, 2) and fits
-        assert figures["MOTA"] == pytest.approx(0.5)
+    arguments = ["--results", tmp_path / "results", "--matching", matching, "--output", tmp_path / "out"]
+
+    result = run_evaluate(tmp_path / "truth", *arguments)
+
+    assert result.exit_code == 0, result.output
+    metrics = read_scores(tmp_path / "out" / "results")["summary"]["figures"]
+    assert (metrics["FP"], metrics["FN"], metrics["MT"]) == (5, 0, 2)
+    assert metrics["MOTA"] == pytest.approx(0.5)
 
 
-def test_a_missing_result_fails_its_video(benchmark):
+def test_evaluate_missing_result_fails_its_video(benchmark):
     (benchmark / "Good" / "car.txt").unlink()
-    result = run(benchmark / "truth", "--results", benchmark / "Good", "--output", benchmark / "out")
-    assert result.exit_code == 1 and "no result of car in" in result.output
+
+    result = run_evaluate(benchmark / "truth", "--results", benchmark / "Good", "--output", benchmark / "out")
+
+    assert result.exit_code == 1
+    assert "no result of car in" in result.output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "exit_code", "message"),
     [
-        (["--tracker", "spax", "--results", "."], "exclude each other"),
-        (["--robustness", "spatial"], "follows one target"),
-        (["--tracker", "nothing"], "no tracker named 'nothing'"),
-        (["--tracker", "nothing", "--robustness", "spatial"], "no tracker named 'nothing'"),
-        (["--tracker", "hanet", "--submission", "mot"], "of many objects"),
-        (["--results", "nowhere"], "no results at nowhere"),
-        ([], "no recordings at"),
+        (["--tracker", "spax", "--results", "."], 2, "exclude each other"),
+        (["--robustness", "spatial"], 2, "follows one target"),
+        (["--tracker", "nothing"], 1, "tracker 'nothing' is unknown"),
+        (["--tracker", "nothing", "--robustness", "spatial"], 1, "tracker 'nothing' is unknown"),
+        (["--tracker", "hanet", "--submission", "mot"], 2, "of many objects"),
+        (["--results", "nowhere"], 1, "no results at nowhere"),
+        ([], 1, "no recordings at"),
     ],
 )
-def test_what_cannot_be_is_refused(benchmark, arguments, message):
-    result = run(benchmark / "truth", *arguments, "--output", benchmark / "out")
-    assert result.exit_code != 0 and message in result.output
+def test_evaluate_refuses_impossible_options(benchmark, arguments, exit_code, message):
+    result = run_evaluate(benchmark / "truth", *arguments, "--output", benchmark / "out")
+
+    assert result.exit_code == exit_code
+    assert message in result.output

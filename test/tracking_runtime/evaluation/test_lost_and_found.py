@@ -1,4 +1,4 @@
-"""When a tracker says that its target is gone, and when it has it again."""
+"""LOST and re-detection statistics."""
 
 from __future__ import annotations
 
@@ -9,55 +9,82 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_runtime.evaluation import lost_and_found as measured
-from tracking_runtime.evaluation.lost_and_found import LostAndFound, together
+from tracking_runtime.evaluation.lost_and_found import (
+    LostAndFound,
+    combine_lost_and_found,
+    count_lost_and_found,
+)
 
 BOX = np.array([10.0, 10.0, 20.0, 10.0])
-ELSEWHERE = np.array([25.0, 10.0, 20.0, 10.0])
-GONE = np.full(4, np.nan)
-lost_and_found = partial(measured.lost_and_found, width=100, height=50)
+OTHER_BOX = np.array([25.0, 10.0, 20.0, 10.0])  # overlaps BOX by less than half
+ABSENT = np.full(4, np.nan)
+count = partial(count_lost_and_found, width=100, height=50)
 
 
-def frames(*parts: tuple[object, int]) -> np.ndarray:
-    return np.concatenate([np.repeat(np.asarray(value)[None], count, axis=0) for value, count in parts])
+def make_frames(*parts: tuple[object, int]) -> np.ndarray:
+    """Repeat each value for its number of frames."""
+    return np.concatenate(
+        [np.repeat(np.asarray(value)[None], num_frames, axis=0) for value, num_frames in parts]
+    )
 
 
-def test_an_absence_is_noticed_in_time_or_not() -> None:
-    truth = frames((BOX, 5), (GONE, 12), (BOX, 20))
-    answer = frames((BOX, 37))
-    for said, noticed in ((14, 1), (15, 0)):
-        lost = frames((False, said), (True, 22 - said), (False, 15))
-        counts = lost_and_found(answer, lost, truth)
-        assert (counts.absences, counts.noticed) == (1, noticed)
-    shorter = frames((BOX, 5), (GONE, 9), (BOX, 20))
-    assert lost_and_found(frames((BOX, 34)), frames((False, 34)), shorter).absences == 0
+@pytest.mark.parametrize(("num_frames_before_report", "noticed"), [(14, 1), (15, 0)])
+def test_absence_is_noticed_within_10_frames(num_frames_before_report: int, noticed: int) -> None:
+    truth = make_frames((BOX, 5), (ABSENT, 12), (BOX, 20))
+    predicted = make_frames((BOX, 37))
+    num = num_frames_before_report
+    is_lost = make_frames((False, num), (True, 22 - num), (False, 15))
+
+    counts = count(predicted, is_lost, truth)
+
+    assert (counts.absences, counts.noticed) == (1, noticed)
 
 
-def test_found_means_not_lost_and_on_the_target() -> None:
-    truth = frames((BOX, 5), (GONE, 12), (BOX, 20))
+def test_absence_shorter_than_limit_does_not_count() -> None:
+    truth = make_frames((BOX, 5), (ABSENT, 9), (BOX, 20))
 
-    def found(answer: np.ndarray, lost: np.ndarray) -> int:
-        counts = lost_and_found(answer, lost, truth)
-        assert counts.returns == 1
-        return counts.found
+    counts = count(make_frames((BOX, 34)), make_frames((False, 34)), truth)
 
-    last_chance, too_late = (frames((ELSEWHERE, 17 + late), (BOX, 20 - late)) for late in (14, 15))
-    never = frames((False, 37))
-    assert found(last_chance, never) == 1
-    assert found(too_late, never) == 0
-    assert found(frames((BOX, 37)), frames((False, 17), (True, 20))) == 0
-    assert found(frames((GONE, 37)), never) == 0
-    brief = frames((BOX, 5), (GONE, 12), (BOX, 14))
-    assert lost_and_found(frames((BOX, 31)), frames((False, 31)), brief).returns == 0
+    assert counts.absences == 0
 
 
-def test_frames_soon_after_a_return_are_told_apart() -> None:
-    truth = frames((BOX, 5), (GONE, 10), (BOX, 25))
-    lost = frames((False, 4), (True, 1), (True, 10), (True, 5), (False, 19), (True, 1))
-    counts = lost_and_found(frames((BOX, 40)), lost, truth)
+@pytest.mark.parametrize(
+    ("predicted", "is_lost", "found"),
+    [
+        (make_frames((OTHER_BOX, 31), (BOX, 6)), make_frames((False, 37)), 1),
+        (make_frames((OTHER_BOX, 32), (BOX, 5)), make_frames((False, 37)), 0),
+        (make_frames((BOX, 37)), make_frames((False, 17), (True, 20)), 0),
+        (make_frames((ABSENT, 37)), make_frames((False, 37)), 0),
+    ],
+    ids=["last frame of the limit", "too late", "reported as LOST", "no box"],
+)
+def test_return_is_found_if_not_lost_and_overlapping(
+    predicted: np.ndarray, is_lost: np.ndarray, found: int
+) -> None:
+    truth = make_frames((BOX, 5), (ABSENT, 12), (BOX, 20))
+
+    counts = count(predicted, is_lost, truth)
+
+    assert (counts.returns, counts.found) == (1, found)
+
+
+def test_return_shorter_than_limit_does_not_count() -> None:
+    truth = make_frames((BOX, 5), (ABSENT, 12), (BOX, 14))
+
+    counts = count(make_frames((BOX, 31)), make_frames((False, 31)), truth)
+
+    assert counts.returns == 0
+
+
+def test_frames_after_return_are_not_settled() -> None:
+    truth = make_frames((BOX, 5), (ABSENT, 10), (BOX, 25))
+    is_lost = make_frames((False, 4), (True, 1), (True, 10), (True, 5), (False, 19), (True, 1))
+
+    counts = count(make_frames((BOX, 40)), is_lost, truth)
+
     assert (counts.present, counts.lost_present) == (30, 7)
     assert (counts.settled, counts.lost_settled) == (15, 2)
-    assert counts.figures == {
+    assert counts.metrics == {
         "called lost within 10 frames": 1.0,
         "- where it left the view": pytest.approx(np.nan, nan_ok=True),
         "called lost while visible": 7 / 30,
@@ -68,7 +95,7 @@ def test_frames_soon_after_a_return_are_told_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "left"),
+    ("last_box", "has_left"),
     [
         ((0, 10, 8, 10), True),
         ((93, 10, 6, 10), True),
@@ -77,31 +104,43 @@ def test_frames_soon_after_a_return_are_told_apart() -> None:
         ((2, 2, 96, 46), False),
     ],
 )
-def test_a_target_last_seen_at_the_border_has_left_the_view(last: tuple[float, ...], left: bool) -> None:
-    truth = frames((BOX, 5), (last, 1), (GONE, 12), (BOX, 20))
-    lost = frames((False, 8), (True, 10), (False, 20))
-    counts = lost_and_found(frames((BOX, 38)), lost, truth)
-    assert (counts.absences, counts.noticed, counts.returns, counts.found) == (1, 1, 1, 1)
-    assert (counts.exits, counts.exits_noticed, counts.entries, counts.entries_found) == (left,) * 4
-    overlooked = lost_and_found(frames((GONE, 38)), frames((False, 38)), truth)
-    assert (overlooked.exits, overlooked.exits_noticed) == (left, 0)
-    assert (overlooked.entries, overlooked.entries_found) == (left, 0)
+def test_target_last_seen_at_border_has_left(last_box: tuple[float, ...], has_left: bool) -> None:
+    truth = make_frames((BOX, 5), (last_box, 1), (ABSENT, 12), (BOX, 20))
+    is_lost = make_frames((False, 8), (True, 10), (False, 20))
+
+    noticed = count(make_frames((BOX, 38)), is_lost, truth)
+    missed = count(make_frames((ABSENT, 38)), make_frames((False, 38)), truth)
+
+    assert (noticed.absences, noticed.noticed, noticed.returns, noticed.found) == (1, 1, 1, 1)
+    assert (noticed.exits, noticed.exits_noticed) == (has_left, has_left)
+    assert (noticed.entries, noticed.entries_found) == (has_left, has_left)
+    assert (missed.exits, missed.exits_noticed) == (has_left, 0)
+    assert (missed.entries, missed.entries_found) == (has_left, 0)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=80))
-def test_counts_hold_together(said: list[tuple[bool, bool]]) -> None:
-    present, lost = (np.array(column) for column in zip(*said, strict=True))
-    truth = np.where(present[:, None], BOX, GONE)
-    counts = lost_and_found(np.tile(BOX, (len(lost), 1)), lost, truth)
-    assert 0 <= counts.noticed <= counts.absences and 0 <= counts.found <= counts.returns
-    assert counts.settled <= counts.present == present.sum() and counts.lost_settled <= counts.lost_present
-    assert counts.lost_present == (present & lost).sum()
+def test_counts_are_consistent(frames: list[tuple[bool, bool]]) -> None:
+    is_present, is_lost = (np.array(column) for column in zip(*frames, strict=True))
+    truth = np.where(is_present[:, None], BOX, ABSENT)
+
+    counts = count(np.tile(BOX, (len(is_lost), 1)), is_lost, truth)
+
+    assert 0 <= counts.noticed <= counts.absences
+    assert 0 <= counts.found <= counts.returns
+    assert counts.settled <= counts.present == is_present.sum()
+    assert counts.lost_settled <= counts.lost_present
+    assert counts.lost_present == (is_present & is_lost).sum()
     assert 0 <= counts.exits_noticed <= counts.exits <= counts.absences
     assert 0 <= counts.entries_found <= counts.entries <= counts.returns
-    assert together([counts, counts]).present == 2 * counts.present
+    assert combine_lost_and_found([counts, counts]).present == 2 * counts.present
 
 
-def test_nothing_that_happened_has_no_share_and_lengths_must_agree() -> None:
-    assert all(np.isnan(value) for value in LostAndFound().figures.values())
-    with pytest.raises(ValueError, match="2 answers of the tracker for 3 frames"):
-        lost_and_found(frames((BOX, 3)), [False, False], frames((BOX, 3)))
+def test_metrics_without_events_are_nan() -> None:
+    metrics = LostAndFound().metrics
+
+    assert all(np.isnan(value) for value in metrics.values())
+
+
+def test_different_lengths_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 predictions for 3 frames"):
+        count(make_frames((BOX, 3)), [False, False], make_frames((BOX, 3)))

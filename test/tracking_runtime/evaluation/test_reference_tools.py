@@ -1,4 +1,4 @@
-"""Files scored by the command equal what TrackEval makes of the same files with its own reader."""
+"""`rstrack evaluate` against TrackEval and py-motmetrics, which read the same files by their own readers."""
 
 from __future__ import annotations
 
@@ -10,44 +10,54 @@ import pytest
 import trackeval
 from click.testing import CliRunner
 
-from tracking_runtime.commands.evaluate import evaluate
-from tracking_runtime.evaluation.py_motmetrics import FIGURES
+from tracking_runtime.cli import rstrack
+from tracking_runtime.evaluation.py_motmetrics import METRIC_NAMES
 
-FRAMES = 30
+NUM_FRAMES = 30
 VIDEOS = ("001", "002")
 
 
-def rows(rng: np.random.Generator, *, tracked: bool) -> list[str]:
-    """Objects that cross, come and go; tracked: some missed, some false, identities that change."""
-    lines = []
-    for frame in range(1, FRAMES + 1):
+def make_rows(rng: np.random.Generator, *, are_tracks: bool) -> list[str]:
+    """Make rows of objects that cross, come and go; of tracks with misses, false tracks and id changes."""
+    rows = []
+    for frame in range(1, NUM_FRAMES + 1):
         for number in range(1, 9):
-            x, y = 20 * number + frame * (1 if number % 2 else -1), 30 + 3 * (number % 3)
-            if (frame + number) % 10 == 0 or (tracked and (rng.random() < 0.2 or frame == 12)):
+            x = 20 * number + frame * (1 if number % 2 else -1)
+            y = 30 + 3 * (number % 3)
+            if (frame + number) % 10 == 0 or (are_tracks and (rng.random() < 0.2 or frame == 12)):
                 continue
-            noise = rng.normal(0, 2, 4) if tracked else np.zeros(4)
-            box = np.array([x, y, 14, 12]) + noise
-            ident = number + 50 * (frame > 15 and number > 4) if tracked else number
-            ending = f"{rng.random():.3f},1,-1,-1" if tracked else "1,1,1"
-            lines.append(f"{frame},{ident},{','.join(f'{value:.3f}' for value in box)},{ending}")
-        if tracked and frame % 4 == 0:
-            lines.append(f"{frame},{900 + frame},5,5,9,9,0.4,1,-1,-1")
-    return lines
+            noise = rng.normal(0, 2, 4) if are_tracks else np.zeros(4)
+            box = ",".join(f"{value:.3f}" for value in np.array([x, y, 14, 12]) + noise)
+            identity = number + 50 * (frame > 15 and number > 4) if are_tracks else number
+            ending = f"{rng.random():.3f},1,-1,-1" if are_tracks else "1,1,1"
+            rows.append(f"{frame},{identity},{box},{ending}")
+        if are_tracks and frame % 4 == 0:
+            rows.append(f"{frame},{900 + frame},5,5,9,9,0.4,1,-1,-1")
+    return rows
 
 
 @pytest.fixture
 def files(tmp_path) -> Path:
+    """Ground truth and tracks in the layout of MOTChallenge."""
     rng = np.random.default_rng(7)
     for video in VIDEOS:
         truth = tmp_path / "gt" / video / "gt" / "gt.txt"
-        result = tmp_path / "trackers" / "ours" / "data" / f"{video}.txt"
-        for path, tracked in ((truth, False), (result, True)):
+        tracks = tmp_path / "trackers" / "ours" / "data" / f"{video}.txt"
+        for path, are_tracks in ((truth, False), (tracks, True)):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("\n".join(rows(rng, tracked=tracked)) + "\n")
+            path.write_text("\n".join(make_rows(rng, are_tracks=are_tracks)) + "\n")
     return tmp_path
 
 
-def by_trackeval(files: Path, threshold: float) -> dict:
+def evaluate(files: Path, *arguments: str) -> dict[str, float]:
+    """Run `rstrack evaluate` and return the metrics of all videos."""
+    command = ["evaluate", str(files / "gt"), "--results", str(files / "trackers" / "ours"), *arguments]
+    result = CliRunner().invoke(rstrack, [*command, "--output", str(files / "out")])
+    assert result.exit_code == 0, result.output
+    return json.loads((files / "out" / "ours" / "scores.json").read_text())["summary"]["figures"]
+
+
+def evaluate_by_trackeval(files: Path, threshold: float) -> dict:
     quiet = {"PRINT_CONFIG": False}
     dataset = trackeval.datasets.MotChallenge2DBox(
         {
@@ -55,7 +65,7 @@ def by_trackeval(files: Path, threshold: float) -> dict:
             "GT_FOLDER": str(files / "gt"),
             "TRACKERS_FOLDER": str(files / "trackers"),
             "SKIP_SPLIT_FOL": True,
-            "SEQ_INFO": dict.fromkeys(VIDEOS, FRAMES),
+            "SEQ_INFO": dict.fromkeys(VIDEOS, NUM_FRAMES),
             "DO_PREPROC": False,
         }
     )
@@ -65,54 +75,66 @@ def by_trackeval(files: Path, threshold: float) -> dict:
         trackeval.metrics.CLEAR(options),
         trackeval.metrics.Identity(options),
     ]
-    settings = {
-        "PRINT_RESULTS": False,
-        "OUTPUT_SUMMARY": False,
-        "OUTPUT_DETAILED": False,
-        "PLOT_CURVES": False,
-    }
     evaluator = trackeval.Evaluator(
-        {**trackeval.Evaluator.get_default_eval_config(), **quiet, **settings, "BREAK_ON_ERROR": True}
+        {
+            **trackeval.Evaluator.get_default_eval_config(),
+            **quiet,
+            "PRINT_RESULTS": False,
+            "OUTPUT_SUMMARY": False,
+            "OUTPUT_DETAILED": False,
+            "PLOT_CURVES": False,
+            "BREAK_ON_ERROR": True,
+        }
     )
     results, _ = evaluator.evaluate([dataset], metrics)
     return results["MotChallenge2DBox"]["ours"]["COMBINED_SEQ"]["pedestrian"]
 
 
-@pytest.mark.parametrize("threshold", [0.3, 0.4])
-def test_figures_are_those_of_py_motmetrics_own_reader(files, threshold, monkeypatch):
-    """As SPAX and MP2Net call it, with distances up to 1 - threshold."""
-    motmetrics = pytest.importorskip("motmetrics", reason="needs the extra motmetrics")
-    monkeypatch.setattr(np, "asfarray", lambda values: np.asarray(values, float), raising=False)
-    seen = []
+def evaluate_by_py_motmetrics(files: Path, threshold: float) -> dict[str, float]:
+    """Call py-motmetrics as SPAX and MP2Net do, with distances up to 1 - threshold."""
+    import motmetrics
+
+    accumulators = []
     for video in VIDEOS:
         truth = motmetrics.io.loadtxt(files / "gt" / video / "gt" / "gt.txt", fmt="mot16")
-        tracked = motmetrics.io.loadtxt(files / "trackers" / "ours" / "data" / f"{video}.txt", fmt="mot16")
-        seen.append(motmetrics.utils.compare_to_groundtruth(truth, tracked, "iou", distth=1 - threshold))
+        tracks = motmetrics.io.loadtxt(files / "trackers" / "ours" / "data" / f"{video}.txt", fmt="mot16")
+        accumulators.append(
+            motmetrics.utils.compare_to_groundtruth(truth, tracks, "iou", distth=1 - threshold)
+        )
     host = motmetrics.metrics.create()
-    theirs = host.compute_many(seen, metrics=list(FIGURES.values()), generate_overall=True).loc["OVERALL"]
-    arguments = [files / "gt", "--results", files / "trackers" / "ours", "--matching", f"iou{threshold}"]
-    arguments += ["--clear-by", "motmetrics", "--output", files / "out"]
-    result = CliRunner().invoke(evaluate, [*map(str, arguments)])
-    assert result.exit_code == 0, result.output
-    ours = json.loads((files / "out" / "ours" / "scores.json").read_text())["summary"]["figures"]
-    assert 0 < ours["MOTA"] < 1 and ours["IDs"] > 0 and ours["FP"] > 0
-    assert {name: ours[name] for name in FIGURES} == pytest.approx(
-        {name: theirs[own] for name, own in FIGURES.items()}, abs=1e-12
+    names = list(METRIC_NAMES.values())
+    table = host.compute_many(accumulators, metrics=names, generate_overall=True)
+    return dict(table.loc["OVERALL"])
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.4])
+def test_metrics_equal_py_motmetrics(files, threshold, monkeypatch):
+    pytest.importorskip("motmetrics", reason="needs the extra motmetrics")
+    monkeypatch.setattr(np, "asfarray", lambda values: np.asarray(values, float), raising=False)
+    expected = evaluate_by_py_motmetrics(files, threshold)
+
+    metrics = evaluate(files, "--matching", f"iou{threshold}", "--clear-by", "motmetrics")
+
+    assert 0 < metrics["MOTA"] < 1
+    assert metrics["IDs"] > 0
+    assert metrics["FP"] > 0
+    assert {name: metrics[name] for name in METRIC_NAMES} == pytest.approx(
+        {name: expected[theirs] for name, theirs in METRIC_NAMES.items()}, abs=1e-12
     )
-    assert "CLEAR and identity by py-motmetrics" in (files / "out" / "report.html").read_text()
+    assert "py-motmetrics" in (files / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(("matching", "threshold"), [("iou0.3", 0.3), ("iou0.4", 0.4), ("any-overlap", 1e-7)])
-def test_figures_are_those_of_trackeval_s_own_reader(files, matching, threshold):
-    arguments = [files / "gt", "--results", files / "trackers" / "ours", "--matching", matching]
-    result = CliRunner().invoke(evaluate, [*map(str, arguments), "--output", str(files / "out")])
-    assert result.exit_code == 0, result.output
-    ours = json.loads((files / "out" / "ours" / "scores.json").read_text())["summary"]["figures"]
-    theirs = by_trackeval(files, threshold)
-    clear, identity, hota = theirs["CLEAR"], theirs["Identity"], theirs["HOTA"]
-    assert 0 < ours["MOTA"] < 1 and ours["IDs"] > 0 and ours["FP"] > 0
-    assert ours["MOTA"] == pytest.approx(clear["MOTA"], abs=1e-12)
-    assert ours["IDF1"] == pytest.approx(identity["IDF1"], abs=1e-12)
-    assert ours["HOTA"] == pytest.approx(np.mean(hota["HOTA"]), abs=1e-9)
-    for name, field in {"IDs": "IDSW", "FP": "CLR_FP", "FN": "CLR_FN", "MT": "MT", "ML": "ML"}.items():
-        assert ours[name] == clear[field], name
+def test_metrics_equal_trackeval(files, matching, threshold):
+    expected = evaluate_by_trackeval(files, threshold)
+
+    metrics = evaluate(files, "--matching", matching)
+
+    assert 0 < metrics["MOTA"] < 1
+    assert metrics["IDs"] > 0
+    assert metrics["FP"] > 0
+    assert metrics["MOTA"] == pytest.approx(expected["CLEAR"]["MOTA"], abs=1e-12)
+    assert metrics["IDF1"] == pytest.approx(expected["Identity"]["IDF1"], abs=1e-12)
+    assert metrics["HOTA"] == pytest.approx(np.mean(expected["HOTA"]["HOTA"]), abs=1e-9)
+    for name, theirs in {"IDs": "IDSW", "FP": "CLR_FP", "FN": "CLR_FN", "MT": "MT", "ML": "ML"}.items():
+        assert metrics[name] == expected["CLEAR"][theirs], name

@@ -1,4 +1,4 @@
-"""Trackers run over videos without ROS: every frame in order, or those that real time would leave."""
+"""Replay of trackers without ROS: every frame in order, or the frames that real time would leave."""
 
 from __future__ import annotations
 
@@ -10,153 +10,209 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tracking_runtime.boxes import as_boxes
+from tracking_runtime.boxes import ScoredBoxes, as_boxes
 from tracking_runtime.errors import SourceError
-from tracking_runtime.evaluation.initializations import ONE_PASS, Start, starts
-from tracking_runtime.evaluation.multi_object import ScoredBoxes
-from tracking_runtime.evaluation.replay import find_tracker, in_real_time, replay, tracker_names
+from tracking_runtime.evaluation.initializations import ONE_PASS, Initialization, make_initializations
+from tracking_runtime.evaluation.replay import find_tracker, list_trackers, replay, simulate_real_time
 from tracking_runtime.frames import Frame, GroundTruth
 
 IMAGE = np.zeros((4, 4), np.uint8)
+PERIOD_NS = 100_000_000
 
 
-def box_at(index: int) -> list[float]:
+def make_box(index: int) -> list[float]:
     return [10.0 + index, 20.0, 30.0, 40.0]
 
 
-class Video:
-    """Frames with one target from the third on, made when they are asked for."""
-
-    name, rate_hz, class_names, spectral_info = "made", 10.0, ("object",), None
-    attributes: tuple[str, ...] = ()
-
-    def __init__(self, frames: int, absent: int = 2) -> None:
-        self._frames, self._absent = frames, absent
-        self.most_alive = 0
-
-    @property
-    def truth(self) -> list[GroundTruth | None]:
-        return [self._truth(index) for index in range(self._frames)]
-
-    def __len__(self) -> int:
-        return self._frames
-
-    def __iter__(self) -> Iterator[Frame]:
-        alive: weakref.WeakSet[Frame] = weakref.WeakSet()
-        for index in range(self._frames):
-            frame = _Hashable((index + 1) * 100_000_000, IMAGE, "mono8", truth=self._truth(index))
-            alive.add(frame)
-            self.most_alive = max(self.most_alive, len(alive))
-            yield frame
-
-    def _truth(self, index: int) -> GroundTruth:
-        here = index >= self._absent
-        ids = np.ones(int(here), np.int64)
-        return GroundTruth(ids, np.zeros(int(here), np.uint8), as_boxes([box_at(index)] if here else []))
-
-
-class _Hashable(Frame):
-    """A frame that can be looked for in a set."""
+class HashableFrame(Frame):
+    """A frame that can be in a set."""
 
     __hash__ = object.__hash__
 
 
-class Echo:
-    """Answers with the stamp's place in the video, or with the box that it was started with."""
+class FakeVideo:
+    """Frames that are made on access, with one target.
 
-    default_model, description = "none", {"model": "echo"}
+    Args:
+        num_frames: number of frames.
+        num_absent: number of first frames without the target.
+
+    Attributes:
+        max_alive: largest number of frames that existed at the same time.
+    """
+
+    name, rate_hz, class_names, spectral_info = "fake", 10.0, ("object",), None
+    attributes: tuple[str, ...] = ()
+
+    def __init__(self, num_frames: int, num_absent: int = 2) -> None:
+        self._num_frames = num_frames
+        self._num_absent = num_absent
+        self.max_alive = 0
+
+    @property
+    def truth(self) -> list[GroundTruth | None]:
+        return [self._make_truth(index) for index in range(self._num_frames)]
+
+    def __len__(self) -> int:
+        return self._num_frames
+
+    def __iter__(self) -> Iterator[Frame]:
+        alive: weakref.WeakSet[Frame] = weakref.WeakSet()
+        for index in range(self._num_frames):
+            frame = HashableFrame((index + 1) * PERIOD_NS, IMAGE, "mono8", truth=self._make_truth(index))
+            alive.add(frame)
+            self.max_alive = max(self.max_alive, len(alive))
+            yield frame
+
+    def _make_truth(self, index: int) -> GroundTruth:
+        if index < self._num_absent:
+            return GroundTruth()
+        return GroundTruth(np.ones(1, np.int64), np.zeros(1, np.uint8), as_boxes([make_box(index)]))
+
+
+class FakeTracker:
+    """A tracker that returns the true box of each frame.
+
+    Args:
+        follows_one_target: whether the tracker needs a first box.
+
+    Attributes:
+        initializations: stamp and box of each call of `initialize`.
+    """
+
+    default_model, description = "none", {"model": "fake"}
 
     def __init__(self, follows_one_target: bool) -> None:
         self.follows_one_target = follows_one_target
-        self.started: list[tuple[int, list[float]]] = []
-        self.videos: list[Video] = []
+        self.initializations: list[tuple[int, list[float]]] = []
 
-    def begin(self, video: Video) -> None:
-        self.videos.append(video)
+    def start_video(self, video: FakeVideo) -> None:
+        pass
 
-    def start(self, frame: Frame, box: np.ndarray) -> None:
-        self.started.append((frame.stamp_ns, box[0].tolist()))
+    def initialize(self, frame: Frame, box: np.ndarray) -> None:
+        self.initializations.append((frame.stamp_ns, box[0].tolist()))
 
     def track(self, frame: Frame) -> ScoredBoxes:
-        index = frame.stamp_ns // 100_000_000 - 1
-        return ScoredBoxes(np.ones(1, np.int64), as_boxes([box_at(index)]), np.ones(1), np.zeros(1, np.int64))
+        box = make_box(frame.stamp_ns // PERIOD_NS - 1)
+        return ScoredBoxes(np.ones(1, np.int64), as_boxes([box]), np.ones(1), np.zeros(1, np.int64))
 
 
-def test_every_frame_of_everything_that_moves():
-    replayed = replay(Echo(False), Video(50))
-    assert [found.boxes[0, 0] for found in replayed.answer] == [10.0 + index for index in range(50)]
-    assert (replayed.first, replayed.dropped) == (0, 0)
+def test_replay_multi_object_tracker_sees_every_frame():
+    result = replay(FakeTracker(False), FakeVideo(50))
+
+    assert [objects.boxes[0, 0] for objects in result.prediction] == [10.0 + index for index in range(50)]
+    assert (result.first_frame, result.num_dropped) == (0, 0)
 
 
-def test_one_target_is_shown_where_it_first_is_and_the_given_box_is_the_first_answer():
-    tracker = Echo(True)
-    replayed = replay(tracker, Video(10))
-    assert tracker.started == [(300_000_000, box_at(2))]
-    assert replayed.first == 2
-    np.testing.assert_array_equal(replayed.answer, [box_at(index) for index in range(2, 10)])
+def test_replay_single_target_starts_with_the_true_box():
+    tracker = FakeTracker(True)
+
+    result = replay(tracker, FakeVideo(10))
+
+    assert tracker.initializations == [(3 * PERIOD_NS, make_box(2))]
+    assert result.first_frame == 2
+    np.testing.assert_array_equal(result.prediction, [make_box(index) for index in range(2, 10)])
 
 
-def test_perturbed_starts():
-    assert [start.name for start in starts("spatial", range(100))][-4:] == ["x0.8", "x0.9", "x1.1", "x1.2"]
-    assert len(starts("spatial", range(100))) == 12
-    assert [start.frame for start in starts("temporal", range(40))] == list(range(0, 40, 2))
-    assert [start.frame for start in starts("temporal", range(3))] == [0, 1, 2]
-    away_and_back = [*range(10), *range(50, 60)]
-    assert [start.frame for start in starts("temporal", away_and_back)] == away_and_back
-    tracker = Echo(True)
-    replay(tracker, Video(10), start=Start("right", frame=5, shift=(0.1, 0), scale=0.5))
-    x, y, width, height = box_at(5)
-    stamp, box = tracker.started[0]
-    assert stamp == 600_000_000
+def test_spatial_initializations_are_8_shifts_and_4_scales():
+    names = [initialization.name for initialization in make_initializations("spatial", range(100))]
+
+    assert len(names) == 12
+    assert names[-4:] == ["x0.8", "x0.9", "x1.1", "x1.2"]
+
+
+@pytest.mark.parametrize(
+    ("present_frames", "expected"),
+    [
+        ([*range(40)], [*range(0, 40, 2)]),
+        ([0, 1, 2], [0, 1, 2]),
+        ([*range(10), *range(50, 60)], [*range(10), *range(50, 60)]),
+    ],
+    ids=["evenly spread", "few frames", "with an absence"],
+)
+def test_temporal_initializations_are_in_present_frames(present_frames, expected):
+    initializations = make_initializations("temporal", present_frames)
+
+    assert [initialization.frame for initialization in initializations] == expected
+
+
+def test_replay_starts_with_the_perturbed_box():
+    tracker = FakeTracker(True)
+    initialization = Initialization("right", frame=5, shift=(0.1, 0), scale=0.5)
+
+    replay(tracker, FakeVideo(10), initialization=initialization)
+
+    x, y, width, height = make_box(5)
+    stamp_ns, box = tracker.initializations[0]
+    assert stamp_ns == 6 * PERIOD_NS
     np.testing.assert_allclose(box, [x + 3 + width / 4, y + height / 4, width / 2, height / 2])
+
+
+def test_one_pass_initialization_keeps_the_box_bit_exact():
     truth = as_boxes([[0.1, 0.2, 0.3, 0.7]])
-    np.testing.assert_array_equal(ONE_PASS.box(truth), truth)  # not moved by rounding either
+
+    np.testing.assert_array_equal(ONE_PASS.perturb_box(truth), truth)
 
 
-def test_a_video_without_the_target_is_refused():
-    with pytest.raises(SourceError, match="made: no frame has a true box to start from"):
-        replay(Echo(True), Video(4, absent=4))
+def test_replay_video_without_target_is_refused():
+    with pytest.raises(SourceError, match="fake: no frame has a true box to start from"):
+        replay(FakeTracker(True), FakeVideo(4, num_absent=4))
 
 
-def test_ten_thousand_frames_are_never_in_memory_together():
-    video = Video(10_000)
-    assert len(replay(Echo(False), video).answer) == 10_000
-    assert video.most_alive < 16
+def test_replay_holds_few_frames_in_memory():
+    video = FakeVideo(10_000)
+
+    result = replay(FakeTracker(False), video)
+
+    assert len(result.prediction) == 10_000
+    assert video.max_alive < 16
 
 
-def test_live_a_fast_tracker_drops_nothing():
-    replayed = replay(Echo(False), Video(20), live=True)
-    assert replayed.dropped == 0
-    assert len(replayed.answer) == 20
+def test_replay_live_fast_tracker_drops_nothing():
+    result = replay(FakeTracker(False), FakeVideo(20), live=True)
+
+    assert result.num_dropped == 0
+    assert len(result.prediction) == 20
+
+
+def simulate_by_clock(busy_ms: list[int]) -> list[int]:
+    """Return the indices of the tracked frames, one of which arrives every 100 ms."""
+    tracked: list[int] = []
+    free_at_ms = 0
+    waiting = list(range(len(busy_ms)))
+    while waiting:
+        now_ms = max(free_at_ms, (waiting[0] + 1) * 100)
+        arrived = [index for index in waiting if (index + 1) * 100 <= now_ms]
+        # A frame that arrives at the very moment when the tracker becomes free does not replace an older one.
+        newest = max((index for index in arrived if (index + 1) * 100 < now_ms), default=arrived[0])
+        tracked.append(newest)
+        free_at_ms = now_ms + busy_ms[len(tracked) - 1]
+        waiting = [index for index in waiting if index > newest]
+    return tracked
 
 
 @given(st.lists(st.integers(0, 400), min_size=1, max_size=30))
 @settings(max_examples=60, deadline=None)
-def test_in_real_time_the_newest_frame_wins(milliseconds):
-    """Against a clock: a frame is tracked unless a newer one came before the tracker was free."""
-    frames = list(Video(len(milliseconds)))
-    expected, free_at, waiting = [], 0, list(range(len(frames)))
-    while waiting:
-        now = max(free_at, (waiting[0] + 1) * 100)
-        arrived = [index for index in waiting if (index + 1) * 100 <= now]
-        # One that comes in the very moment in which the tracker gets free finds it free.
-        chosen = max((index for index in arrived if (index + 1) * 100 < now), default=arrived[0])
-        expected.append(chosen)
-        free_at = now + milliseconds[len(expected) - 1]
-        waiting = [index for index in waiting if index > chosen]
-
+def test_simulate_real_time_tracks_the_newest_frame(busy_ms):
+    frames = list(FakeVideo(len(busy_ms)))
     tracked: list[int] = []
-    due = 0
-    for frame in in_real_time(iter(frames), lambda: milliseconds[len(tracked) - 1] / 1000):
-        due += 1
+    num_received = 0
+
+    for frame in simulate_real_time(iter(frames), lambda: busy_ms[len(tracked) - 1] / 1000):
+        num_received += 1
         if frame is not None:
-            tracked.append(frame.stamp_ns // 100_000_000 - 1)
-    assert due == len(frames)
-    assert tracked == expected
+            tracked.append(frame.stamp_ns // PERIOD_NS - 1)
+
+    assert num_received == len(frames)
+    assert tracked == simulate_by_clock(busy_ms)
 
 
-def test_the_trackers_are_offered():
-    assert {"hanet", "spax"} <= set(tracker_names())
-    assert find_tracker("hanet").follows_one_target and not find_tracker("spax").follows_one_target
-    with pytest.raises(SourceError, match="no tracker named 'kcf'; there: hanet, spax"):
+def test_installed_trackers_are_found():
+    assert {"hanet", "spax"} <= set(list_trackers())
+    assert find_tracker("hanet").follows_one_target
+    assert not find_tracker("spax").follows_one_target
+
+
+def test_unknown_tracker_lists_the_installed_ones():
+    with pytest.raises(SourceError, match="tracker 'kcf' is unknown; available: hanet, spax"):
         find_tracker("kcf")

@@ -1,273 +1,275 @@
-"""Scores of videos and of many together: golden numbers worked out by hand, and JSON without loss."""
+"""Metrics of one video and summaries of many: values computed by hand, and JSON without loss."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import math
 import tracemalloc
-from dataclasses import replace
-from itertools import count as numbers_from
 from itertools import repeat
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pycocotools.coco import COCO
-from pycocotools.cocoeval import COCOeval
 
-from tracking_runtime.boxes import as_boxes
-from tracking_runtime.evaluation.detection import score_detections
-from tracking_runtime.evaluation.multi_object import CENTRE_5PX, FrameBoxes, ScoredBoxes, combined, count
-from tracking_runtime.evaluation.video_scores import Rules, VideoScores, score_video, summarise
+from tracking_runtime.boxes import FrameBoxes, ScoredBoxes, as_boxes
+from tracking_runtime.errors import EvaluationError
+from tracking_runtime.evaluation.multi_object import combine_counts, compute_counts
+from tracking_runtime.evaluation.summary import summarize
+from tracking_runtime.evaluation.video_scores import ScoringRules, VideoScores, score_video
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.io import disk_list
-from tracking_runtime.io.disk_list import Spool
+from tracking_runtime.io.disk_list import DiskList
 
-NUMBERS = numbers_from(1)
-
-
-def truth_of(*boxes: list[float] | None) -> GroundTruth:
-    known = [(k, box) for k, box in enumerate(boxes, start=1) if box is not None]
-    ids = np.array([k for k, _ in known], np.int64)
-    return GroundTruth(ids, np.zeros(len(ids), np.uint8), as_boxes([box for _, box in known]))
+BOX = [10.0, 10.0, 20.0, 20.0]
+FAR_BOX = [300.0, 10.0, 20.0, 20.0]
+FALSE_BOX = [600.0, 0.0, 20.0, 20.0]
+NO_BOX = [np.nan] * 4
+CAR, SHIP = 0, 2
 
 
-def seen(*objects: tuple[int, list[float], float]) -> ScoredBoxes:
+def make_truth(*boxes: list[float], class_ids: list[int] | None = None) -> GroundTruth:
+    """Make the ground truth of a frame, with ids from 1. The default class is 0."""
+    ids = np.arange(1, len(boxes) + 1)
+    return GroundTruth(ids, np.array(class_ids or [0] * len(boxes), np.uint8), as_boxes(list(boxes)))
+
+
+def make_tracks(*objects: tuple[int, list[float]], class_ids: list[int] | None = None) -> ScoredBoxes:
+    """Make the tracks of a frame from ids and boxes, with score 1. The default class is 0."""
     return ScoredBoxes(
-        np.array([number for number, _, _ in objects], np.int64),
-        as_boxes([box for _, box, _ in objects]),
-        np.array([score for _, _, score in objects], np.float64),
-        np.zeros(len(objects), np.int64),
+        np.array([identity for identity, _ in objects], np.int64),
+        as_boxes([box for _, box in objects]),
+        np.ones(len(objects)),
+        np.array(class_ids or [0] * len(objects), np.int64),
     )
 
 
-BOX = [10.0, 10.0, 20.0, 20.0]
-FAR = [300.0, 10.0, 20.0, 20.0]
+def make_random_video(rng: np.random.Generator) -> tuple[list[GroundTruth], list[ScoredBoxes]]:
+    """Make 8 frames of up to four objects and noisy tracks."""
+    truth, tracks = [], []
+    for t in range(8):
+        boxes = as_boxes([[60 * k + t, 20, 10, 10] for k in range(4)])
+        is_visible = rng.random(4) < 0.9
+        is_found = rng.random(4) < 0.8
+        num_visible, num_found = int(is_visible.sum()), int(is_found.sum())
+        truth.append(
+            GroundTruth(np.arange(1, 5)[is_visible], np.zeros(num_visible, np.uint8), boxes[is_visible])
+        )
+        noisy = boxes[is_found] + rng.normal(0, 1, (num_found, 4))
+        tracks.append(
+            ScoredBoxes(np.arange(4)[is_found], noisy, rng.random(num_found), np.zeros(num_found, np.int64))
+        )
+    return truth, tracks
 
 
-def test_one_target_by_hand():
-    """Overlaps 1, 1/3, 0 and a NaN that fails; frames without target or truth don't count."""
-    truth = [truth_of(BOX)] * 4 + [truth_of(), None]
-    answer = [BOX, [20, 10, 20, 20], FAR, [np.nan] * 4, BOX, BOX]
-    scores = score_video("car", truth, as_boxes(answer))
-    assert scores.frames == 4
-    figures = scores.figures
-    # OTB: of 21 thresholds overlap 1 exceeds 20, overlap 1/3 exceeds 0, 0.05, .., 0.30: 7. MATLAB: 50 and 16.
-    assert figures["success"] == pytest.approx((20 + 7) / 21 / 4)
-    assert figures["success_matlab"] == pytest.approx((50 + 16) / 50 / 4)
-    assert figures["precision"] == figures["precision_matlab"] == 0.5
-    assert figures["mean_overlap"] == pytest.approx((1 + 1 / 3) / 4)
-    np.testing.assert_allclose(scores.badness, [0, 2 / 3, 1, 1, np.nan, np.nan])
+def test_single_target_scores_by_hand():
+    """Overlaps 1, 1/3, 0, and a failure (NaN). Frames without target or ground truth do not count."""
+    truth = [make_truth(BOX)] * 4 + [make_truth(), None]
+    prediction = as_boxes([BOX, [20, 10, 20, 20], FAR_BOX, NO_BOX, BOX, BOX])
+
+    scores = score_video("car", truth, prediction)
+
+    # OTB has 21 thresholds: overlap 1 exceeds 20, overlap 1/3 exceeds 0, 0.05, ..., 0.30: 7. MATLAB: 50 and
+    # 16.
+    metrics = scores.metrics
+    assert scores.num_frames == 4
+    assert metrics["success"] == pytest.approx((20 + 7) / 21 / 4)
+    assert metrics["success_matlab"] == pytest.approx((50 + 16) / 50 / 4)
+    assert metrics["precision"] == metrics["precision_matlab"] == 0.5
+    assert metrics["mean_overlap"] == pytest.approx((1 + 1 / 3) / 4)
+    np.testing.assert_allclose(scores.frame_errors, [0, 2 / 3, 1, 1, np.nan, np.nan])
 
 
-def test_means_are_of_videos_and_attributes_of_those_that_have_them():
-    good = score_video("a", [truth_of(BOX)] * 9, as_boxes([BOX] * 9), attributes=("OCC",))
-    bad = score_video("b", [truth_of(BOX)], as_boxes([FAR]), attributes=("OCC", "SV"))
-    never = score_video("c", [truth_of()], as_boxes([BOX]))
-    summary = summarise([good, bad, never])
-    assert summary.videos == 2
-    assert summary.figures["success_matlab"] == 0.5
-    assert {name: each["success_matlab"] for name, each in summary.by_attribute.items()} == {
-        "OCC": 0.5,
-        "SV": 0,
-    }
-    with pytest.raises(ValueError, match="no video has a frame that counts"):
-        summarise([never])
+def test_summary_averages_videos_and_attributes():
+    good = score_video("a", [make_truth(BOX)] * 9, as_boxes([BOX] * 9), attributes=("OCC",))
+    bad = score_video("b", [make_truth(BOX)], as_boxes([FAR_BOX]), attributes=("OCC", "SV"))
+    empty = score_video("c", [make_truth()], as_boxes([BOX]))
+
+    summary = summarize([good, bad, empty])
+
+    success = {name: metrics["success_matlab"] for name, metrics in summary.metrics_by_attribute.items()}
+    assert summary.num_videos == 2
+    assert summary.metrics["success_matlab"] == 0.5
+    assert success == {"OCC": 0.5, "SV": 0}
 
 
-def test_one_target_against_a_truth_of_several_is_refused():
-    with pytest.raises(ValueError, match="car: 2 objects in frame 1 where one target is scored"):
-        score_video("car", [truth_of(BOX, FAR)], as_boxes([BOX]))
-    with pytest.raises(ValueError, match="answers for 2 frames, but there are 1"):
-        score_video("car", [truth_of(BOX)], as_boxes([BOX, BOX]))
+def test_summary_without_frames_is_refused():
+    empty = score_video("c", [make_truth()], as_boxes([BOX]))
+
+    with pytest.raises(EvaluationError, match="no video has a frame that counts"):
+        summarize([empty])
 
 
-def test_many_objects_by_hand():
-    """Frame 1: both found. Frame 2: one under a new id, one missed, one false. Frame 3: no truth."""
-    truth = [truth_of(BOX, FAR), truth_of(BOX, FAR), None, truth_of()]
-    answer = [seen((5, BOX, 0.9), (6, FAR, 0.8)), seen((7, BOX, 0.9), (6, [600, 0, 20, 20], 0.2))]
-    answer += [seen((9, BOX, 1.0)), seen()]
-    scores = score_video("001", truth, answer)
-    figures = scores.figures
-    assert (figures["FN"], figures["FP"], figures["IDs"], scores.frames) == (1, 1, 1, 3)
-    assert figures["MOTA"] == pytest.approx(1 - 3 / 4)
-    assert figures["IDF1"] == pytest.approx(2 * 2 / (4 + 4))
-    assert figures["recall"] == figures["precision"] == figures["detection_F1"] == 0.75
-    np.testing.assert_array_equal(scores.badness, [0, 2, np.nan, 0])
+def test_single_target_with_several_objects_is_refused():
+    with pytest.raises(ValueError, match="car: a single target is scored, but frame 1 has 2 objects"):
+        score_video("car", [make_truth(BOX, FAR_BOX)], as_boxes([BOX]))
 
 
-def test_summaries_of_many_objects_are_of_all_boxes_together():
-    one = score_video("a", [truth_of(BOX)] * 3, [seen((1, BOX, 1.0))] * 3)
-    other = score_video("b", [truth_of(BOX)], [seen((1, FAR, 1.0))])
-    assert summarise([one, other]).figures["MOTA"] == pytest.approx(1 - 2 / 4)
-    none = score_video("c", [truth_of(BOX)] * 2, [seen()] * 2)
-    assert (none.figures["MOTA"], none.figures["FN"], none.figures["ML"]) == (0, 2, 1)
-    empty = score_video("d", [truth_of()], [seen((1, BOX, 1.0))])
-    assert empty.figures["FP"] == 1
-    assert math.isnan(empty.figures["detection_AP"])
-    json.dumps(empty.as_json(), allow_nan=False)
+def test_prediction_of_another_length_is_refused():
+    with pytest.raises(ValueError, match="predictions for 2 frames, ground truth for 1"):
+        score_video("car", [make_truth(BOX)], as_boxes([BOX, BOX]))
 
 
-def test_videos_of_both_kinds_are_not_summed_up():
-    one = score_video("car", [truth_of(BOX)], as_boxes([BOX]))
-    many = score_video("001", [truth_of(BOX)], [seen((1, BOX, 1.0))])
-    with pytest.raises(ValueError, match="car is scored as one target and 001 as many objects"):
-        summarise([many, one])
-
-
-def test_classes_by_hand():
-    """Two cars, one found; one ship, found but called a car in the second frame."""
-    car, ship = 0, 2
-    truth = [GroundTruth(np.array([1, 2]), np.array([car, ship], np.uint8), as_boxes([BOX, FAR]))] * 2
-    answer = [
-        ScoredBoxes(np.array([1, 2]), as_boxes([BOX, FAR]), np.ones(2), np.array([car, kind]))
-        for kind in (ship, car)
+def test_multi_object_scores_by_hand():
+    """Frame 1: both found. Frame 2: one with a new id, one missed, one false. Frame 3: no ground truth."""
+    truth = [make_truth(BOX, FAR_BOX), make_truth(BOX, FAR_BOX), None, make_truth()]
+    prediction = [
+        make_tracks((5, BOX), (6, FAR_BOX)),
+        make_tracks((7, BOX), (6, FALSE_BOX)),
+        make_tracks((9, BOX)),
+        make_tracks(),
     ]
-    names = ("car", "airplane", "ship")
-    scores = score_video("001", truth, answer, class_names=names)
-    by_class = summarise([scores, scores]).by_class
-    assert {name: (each["FP"], each["FN"]) for name, each in by_class.items()} == {
+
+    scores = score_video("001", truth, prediction)
+
+    metrics = scores.metrics
+    assert (metrics["FN"], metrics["FP"], metrics["IDs"], scores.num_frames) == (1, 1, 1, 3)
+    assert metrics["MOTA"] == pytest.approx(1 - 3 / 4)
+    assert metrics["IDF1"] == pytest.approx(2 * 2 / (4 + 4))
+    assert metrics["recall"] == metrics["precision"] == metrics["detection_F1"] == 0.75
+    np.testing.assert_array_equal(scores.frame_errors, [0, 2, np.nan, 0])
+
+
+def test_multi_object_summary_pools_all_boxes():
+    perfect = score_video("a", [make_truth(BOX)] * 3, [make_tracks((1, BOX))] * 3)
+    wrong = score_video("b", [make_truth(BOX)], [make_tracks((1, FAR_BOX))])
+
+    summary = summarize([perfect, wrong])
+
+    assert summary.metrics["MOTA"] == pytest.approx(1 - 2 / 4)
+
+
+def test_multi_object_without_tracks_misses_everything():
+    metrics = score_video("c", [make_truth(BOX)] * 2, [make_tracks()] * 2).metrics
+
+    assert (metrics["MOTA"], metrics["FN"], metrics["ML"]) == (0, 2, 1)
+
+
+def test_multi_object_without_objects_has_nan_precision():
+    scores = score_video("d", [make_truth()], [make_tracks((1, BOX))])
+
+    assert scores.metrics["FP"] == 1
+    assert math.isnan(scores.metrics["detection_AP"])
+    json.dumps(scores.to_json(), allow_nan=False)
+
+
+def test_summary_of_both_kinds_of_videos_is_refused():
+    single = score_video("car", [make_truth(BOX)], as_boxes([BOX]))
+    many = score_video("001", [make_truth(BOX)], [make_tracks((1, BOX))])
+
+    with pytest.raises(EvaluationError, match="car is scored as a single target and 001 as many objects"):
+        summarize([many, single])
+
+
+@pytest.fixture
+def two_class_scores() -> VideoScores:
+    """A car, tracked, and a ship, tracked but called a car in the second frame."""
+    truth = [make_truth(BOX, FAR_BOX, class_ids=[CAR, SHIP])] * 2
+    prediction = [make_tracks((1, BOX), (2, FAR_BOX), class_ids=[CAR, class_id]) for class_id in (SHIP, CAR)]
+    return score_video("001", truth, prediction, class_names=("car", "airplane", "ship"))
+
+
+def test_metrics_by_class_by_hand(two_class_scores):
+    by_class = summarize([two_class_scores, two_class_scores]).metrics_by_class
+
+    assert {name: (metrics["FP"], metrics["FN"]) for name, metrics in by_class.items()} == {
         "car": (2, 0),
         "ship": (0, 2),
     }
-    assert scores.figures["MOTA"] == 1 and by_class["ship"]["MOTA"] == 0.5
+    assert two_class_scores.metrics["MOTA"] == 1
+    assert by_class["ship"]["MOTA"] == 0.5
     assert by_class["car"]["challenge_score"] == pytest.approx((0.5 + 2 * 4 / (4 + 6)) / 2)
-    again = VideoScores.from_json(json.loads(json.dumps(scores.as_json(), allow_nan=False)))
-    assert summarise([again, again]).by_class == by_class
 
 
-def test_tracks_whose_classes_are_unknown_have_figures_by_class_only_where_there_is_one():
-    kinds = np.array([0, 2], np.uint8)
-    answer = [ScoredBoxes(np.array([1, 2]), as_boxes([BOX, FAR]), np.ones(2), np.array([-1, -1]))]
-    several = score_video("a", [GroundTruth(np.array([1, 2]), kinds, as_boxes([BOX, FAR]))], answer)
-    assert summarise([several]).by_class == {}
-    swapped = [ScoredBoxes(np.array([1, 2]), as_boxes([BOX, FAR]), np.ones(2), kinds[::-1].astype(np.int64))]
-    numbered_otherwise = score_video(
-        "c", [GroundTruth(np.array([1, 2]), kinds, as_boxes([BOX, FAR]))], swapped
-    )
-    assert summarise([numbered_otherwise]).by_class == {}
-    one = score_video("b", [truth_of(BOX, FAR)], answer, class_names=("airplane",))
-    assert summarise([several, one]).by_class == {"airplane": pytest.approx(one.figures)}
+def test_metrics_by_class_survive_json(two_class_scores):
+    text = json.dumps(two_class_scores.to_json(), allow_nan=False)
+
+    read = VideoScores.from_json(json.loads(text))
+
+    expected = summarize([two_class_scores, two_class_scores]).metrics_by_class
+    assert summarize([read, read]).metrics_by_class == expected
 
 
-def test_a_doubled_id_is_refused_with_the_video_s_name():
+@pytest.mark.parametrize("class_ids", [[-1, -1], [SHIP, CAR]], ids=["unknown", "numbered otherwise"])
+def test_no_metrics_by_class_without_matching_classes(class_ids):
+    truth = [make_truth(BOX, FAR_BOX, class_ids=[CAR, SHIP])]
+    prediction = [make_tracks((1, BOX), (2, FAR_BOX), class_ids=class_ids)]
+
+    scores = score_video("a", truth, prediction)
+
+    assert summarize([scores]).metrics_by_class == {}
+
+
+def test_metrics_of_the_only_class_count_all_tracks():
+    prediction = [make_tracks((1, BOX), (2, FAR_BOX), class_ids=[-1, -1])]
+    several = score_video("a", [make_truth(BOX, FAR_BOX, class_ids=[CAR, SHIP])], prediction)
+    single = score_video("b", [make_truth(BOX, FAR_BOX)], prediction, class_names=("airplane",))
+
+    summary = summarize([several, single])
+
+    assert summary.metrics_by_class == {"airplane": pytest.approx(single.metrics)}
+
+
+def test_duplicate_id_is_refused_with_the_video_name():
     with pytest.raises(ValueError, match="001: id 5 is twice in frame 0"):
-        score_video("001", [truth_of(BOX)], [seen((5, BOX, 1.0), (5, FAR, 1.0))])
+        score_video("001", [make_truth(BOX)], [make_tracks((5, BOX), (5, FAR_BOX))])
 
 
-def test_average_precision_by_hand():
-    """Ranked by score: right, wrong, right, of 2 objects: precision 1 up to recall 1/2, then 2/3."""
-    truth = [FrameBoxes(np.arange(2), as_boxes([BOX, FAR]))]
-    detected = [seen((1, FAR, 0.9), (2, [600, 0, 20, 20], 0.5), (3, BOX, 0.2))]
-    scores = score_detections(truth, detected)
-    assert scores.average_precision == pytest.approx((51 * 1 + 50 * 2 / 3) / 101)
-    assert (scores.precision, scores.recall) == (pytest.approx(2 / 3), 1)
-
-
-@given(st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
-def test_average_precision_is_what_pycocotools_sums_up(seed):
-    """Scores of few values, so that many are equal, within a frame and between frames."""
-    rng = np.random.default_rng(seed)
-    videos = [random_video(rng) for _ in range(4)]
-    truth = [FrameBoxes(t.ids, t.boxes) for part, _ in videos for t in part]
-    detected = [replace(d, scores=np.round(d.scores, 1)) for _, part in videos for d in part]
-    reference = COCO()
-    reference.dataset = {
-        "images": [{"id": number} for number in range(1, len(truth) + 1)],
-        "categories": [{"id": 1}],
-        "annotations": [
-            {"id": next(NUMBERS), "image_id": number, "category_id": 1, "bbox": box, "area": 1, "iscrowd": 0}
-            for number, frame in enumerate(truth, start=1)
-            for box in frame.boxes.tolist()
-        ],
-    }
-    with contextlib.redirect_stdout(io.StringIO()):
-        reference.createIndex()
-        found = reference.loadRes(
-            [
-                {"image_id": number, "category_id": 1, "bbox": box, "score": score}
-                for number, frame in enumerate(detected, start=1)
-                for box, score in zip(frame.boxes.tolist(), frame.scores.tolist(), strict=True)
-            ]
-        )
-        theirs = COCOeval(reference, found, "bbox")
-        theirs.params.iouThrs = np.array([0.3])
-        theirs.evaluate()
-        theirs.accumulate()
-    expected = theirs.eval["precision"][0, :, 0, 0, -1].mean()
-    assert score_detections(truth, detected).average_precision == pytest.approx(expected, abs=1e-12)
+def measure_peak_bytes(num_frames: int) -> int:
+    """Return the peak memory of scoring a video of five objects."""
+    boxes = as_boxes([[20 * lane, 0, 10, 10] for lane in range(5)])
+    truth = GroundTruth(np.arange(5), np.zeros(5, np.uint8), boxes)
+    tracks = ScoredBoxes(np.arange(5), boxes + 1, np.full(5, 0.5), np.zeros(5, np.int64))
+    tracemalloc.start()
+    scores = score_video("a", DiskList(repeat(truth, num_frames)), DiskList(repeat(tracks, num_frames)))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert scores.metrics["FN"] == 0
+    return peak_bytes
 
 
 def test_memory_does_not_grow_with_frames(monkeypatch):
-    """Of each frame, kilobytes of objects and tracks, little is held: its error, and where it is on disk."""
-    for name, value in {"_IN_MEMORY_BYTES": 1 << 12, "_RUN": 64, "_BATCH": 8}.items():
+    """A frame has kilobytes of boxes. In memory are only its error and its position on disk."""
+    for name, value in {"_MAX_MEMORY_BYTES": 1 << 12, "_ITEMS_PER_RUN": 64, "_ITEMS_PER_BATCH": 8}.items():
         monkeypatch.setattr(disk_list, name, value)
-    peak_of_scoring(10)
-    assert peak_of_scoring(250) - peak_of_scoring(50) < 200 * 300
+    measure_peak_bytes(10)  # imports and caches
 
+    growth = measure_peak_bytes(250) - measure_peak_bytes(50)
 
-def peak_of_scoring(frames: int) -> int:
-    boxes = as_boxes([[20 * lane, 0, 10, 10] for lane in range(5)])
-    truth = GroundTruth(np.arange(5), np.zeros(5, np.uint8), boxes)
-    answer = ScoredBoxes(np.arange(5), boxes + 1, np.full(5, 0.5), np.zeros(5, np.int64))
-    tracemalloc.start()
-    kept = Spool(repeat(truth, frames)), Spool(repeat(answer, frames))
-    assert score_video("a", *kept).figures["FN"] == 0
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    return peak
-
-
-def test_average_precision_with_500_objects_in_a_frame_and_by_centres():
-    """COCO would stop at 100 detections of a frame."""
-    boxes = as_boxes([[40 * (k % 25), 40 * (k // 25), 4, 4] for k in range(500)])
-    detected = ScoredBoxes(
-        np.arange(500), boxes + np.array([3, 0, 0, 0]), np.linspace(1, 0.5, 500), np.zeros(500, np.int64)
-    )
-    scores = score_detections([FrameBoxes(np.arange(500), boxes)], [detected], CENTRE_5PX)
-    assert (scores.average_precision, scores.f1) == (pytest.approx(1), 1)
+    assert growth < 200 * 300
 
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=15, deadline=None)
-def test_scores_go_through_json_without_loss(seed):
+def test_scores_survive_json(seed):
     rng = np.random.default_rng(seed)
-    truth, answer = random_video(rng)
-    many = score_video("a", truth, answer, attributes=("OCC",), rules=Rules("centre5px"))
-    one = score_video("b", [truth_of(BOX)] * 5, as_boxes(BOX + rng.normal(0, 5, (5, 4))))
-    for scores in (many, one):
-        again = VideoScores.from_json(json.loads(json.dumps(scores.as_json(), allow_nan=False)))
-        assert summarise([again, again]).figures == pytest.approx(
-            summarise([scores, scores]).figures, nan_ok=True
-        )
-        assert again.as_json() == scores.as_json()
+    truth, tracks = make_random_video(rng)
+    many = score_video("a", truth, tracks, attributes=("OCC",), rules=ScoringRules("centre5px"))
+    noisy = as_boxes(BOX + rng.normal(0, 5, (5, 4)))
+    single = score_video("b", [make_truth(BOX)] * 5, noisy)
+
+    for scores in (many, single):
+        read = VideoScores.from_json(json.loads(json.dumps(scores.to_json(), allow_nan=False)))
+
+        expected = summarize([scores, scores]).metrics
+        assert summarize([read, read]).metrics == pytest.approx(expected, nan_ok=True)
+        assert read.to_json() == scores.to_json()
 
 
-def test_sequences_combine_as_one_long_sequence_does():
-    """With objects of their own, counts add up; CLEAR and identity know nothing of sequences."""
+def test_combined_counts_equal_one_long_sequence():
+    """If no object is in two sequences, counts add up."""
     rng = np.random.default_rng(4)
-    parts = [random_video(rng) for _ in range(3)]
-    counts = [count([FrameBoxes(t.ids, t.boxes) for t in truth], answer) for truth, answer in parts]
-    shift = [100 * number for number in range(3)]
-    truth = [FrameBoxes(t.ids + s, t.boxes) for (part, _), s in zip(parts, shift, strict=True) for t in part]
-    answer = [FrameBoxes(a.ids + s, a.boxes) for (_, part), s in zip(parts, shift, strict=True) for a in part]
-    together, apart = count(truth, answer).scores, combined(counts).scores
+    parts = [make_random_video(rng) for _ in range(3)]
+    counts = []
+    all_truth, all_tracks = [], []
+    for number, (part_truth, part_tracks) in enumerate(parts):
+        truth = [FrameBoxes(frame.ids, frame.boxes) for frame in part_truth]
+        counts.append(compute_counts(truth, part_tracks))
+        all_truth += [FrameBoxes(frame.ids + 100 * number, frame.boxes) for frame in part_truth]
+        all_tracks += [FrameBoxes(frame.ids + 100 * number, frame.boxes) for frame in part_tracks]
+
+    combined = combine_counts(counts).scores
+
+    expected = compute_counts(all_truth, all_tracks).scores
     for name in ("mota", "idf1", "hota", "identity_switches", "mostly_tracked", "objects", "truths"):
-        assert getattr(together, name) == pytest.approx(getattr(apart, name)), name
-
-
-def random_video(rng: np.random.Generator) -> tuple[list[GroundTruth], list[ScoredBoxes]]:
-    """Eight frames of up to four objects, found more or less."""
-    truth, answer = [], []
-    for t in range(8):
-        boxes = as_boxes([[60 * k + t, 20, 10, 10] for k in range(4)])
-        there, found = rng.random(4) < 0.9, rng.random(4) < 0.8
-        truth.append(GroundTruth(np.arange(1, 5)[there], np.zeros(int(there.sum()), np.uint8), boxes[there]))
-        n = int(found.sum())
-        noisy = boxes[found] + rng.normal(0, 1, (n, 4))
-        answer.append(ScoredBoxes(np.arange(4)[found], noisy, rng.random(n), np.zeros(n, np.int64)))
-    return truth, answer
+        assert getattr(combined, name) == pytest.approx(getattr(expected, name)), name

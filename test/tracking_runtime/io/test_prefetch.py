@@ -1,4 +1,4 @@
-"""Items made ahead come as they would without."""
+"""Prefetched items are the same as without prefetching."""
 
 from __future__ import annotations
 
@@ -10,34 +10,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tracking_runtime.io.prefetch import read_ahead
+from tracking_runtime.io.prefetch import prefetch
 
 
 @given(st.lists(st.integers()), st.integers(1, 5))
-def test_same_items_in_order(items, depth):
-    assert list(read_ahead(items, depth)) == items
+def test_prefetch_yields_the_items_in_order(items, depth):
+    assert list(prefetch(items, depth)) == items
 
 
-def test_next_item_is_made_before_it_is_asked_for():
-    made = threading.Semaphore(0)
+def test_prefetch_computes_items_in_advance():
+    computed = threading.Semaphore(0)
 
-    def items() -> Iterator[int]:
+    def generate_items() -> Iterator[int]:
         for number in count():
-            made.release()
+            computed.release()
             yield number
 
-    ahead = read_ahead(items(), 2)
-    assert next(ahead) == 0
-    assert all(made.acquire(timeout=10) for _ in range(3))
-    ahead.close()
+    items = prefetch(generate_items(), 2)
+
+    assert next(items) == 0
+    assert all(computed.acquire(timeout=10) for _ in range(3))
+    items.close()
 
 
-def test_error_comes_in_its_place():
-    def items() -> Iterator[int]:
+def test_prefetch_raises_an_error_when_its_item_is_due():
+    def generate_items() -> Iterator[int]:
         yield 1
         raise ValueError("two")
 
-    ahead = read_ahead(items(), 3)
-    assert next(ahead) == 1
+    items = prefetch(generate_items(), 3)
+
+    assert next(items) == 1
     with pytest.raises(ValueError, match="two"):
-        next(ahead)
+        next(items)

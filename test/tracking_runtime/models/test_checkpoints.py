@@ -1,4 +1,4 @@
-"""Checkpoints: what is none is refused by name, whatever it is."""
+"""Files that are not checkpoints are refused with their name."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ from tracking_runtime.models.checkpoints import read_checkpoint, read_state_dict
         b"\x80\x02" + bytes(range(60)),
     ],
 )
-def test_a_file_of_another_kind_is_named(content: bytes, tmp_path: Path) -> None:
+def test_file_of_another_kind_is_named(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(content)
+
     with pytest.raises(ModelError, match=r"weights\.pth"):
         read_checkpoint(path)
 
 
-def test_a_checkpoint_cut_short_is_named(tmp_path: Path) -> None:
+def test_truncated_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"a": torch.zeros(1000)}, path)
     path.write_bytes(path.read_bytes()[:2000])
+
     with pytest.raises(ModelError, match=r"weights\.pth"):
         read_checkpoint(path)
 
@@ -41,19 +43,23 @@ def test_a_checkpoint_cut_short_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "content", [[1], {1: torch.zeros(1)}, {"state_dict": {1: torch.zeros(1)}}, {"state_dict": 3}, {"a": 3}]
 )
-def test_what_holds_no_named_weights_is_named(content: object, tmp_path: Path) -> None:
+def test_checkpoint_without_named_weights_is_named(content: object, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save(content, path)
+
     with pytest.raises(ModelError, match=r"weights\.pth"):
         read_state_dict(path)
 
 
-def test_missing_is_named(tmp_path: Path) -> None:
+def test_missing_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"weights\.pth"):
         read_checkpoint(tmp_path / "weights.pth")
 
 
-def test_weights_are_found_below_and_without_their_prefix(tmp_path: Path) -> None:
+def test_read_state_dict_removes_the_module_prefix(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"epoch": 3, "state_dict": {"module.a": torch.ones(2)}}, path)
-    assert torch.equal(read_state_dict(path)["a"], torch.ones(2))
+
+    weights = read_state_dict(path)
+
+    assert torch.equal(weights["a"], torch.ones(2))

@@ -10,27 +10,31 @@ from tracking_runtime.models.manifest import MODEL_PATH_VARIABLE, find_model, lo
 
 
 @pytest.fixture
-def saved(tmp_path: Path) -> Path:
+def manifest_path(tmp_path: Path) -> Path:
+    """Save a model and return the path of its manifest."""
     return save_model(tmp_path, "tiny", "hanet", {"bands": 16}, {"a.weight": torch.arange(6.0).reshape(2, 3)})
 
 
-def test_round_trip(saved: Path) -> None:
-    model = load_model(saved, "hanet")
+def test_load_model_returns_the_saved_model(manifest_path: Path) -> None:
+    model = load_model(manifest_path, "hanet")
+
     assert model.manifest.name == "tiny"
     assert model.manifest.parameters == {"bands": 16}
     torch.testing.assert_close(model.weights["a.weight"], torch.arange(6.0).reshape(2, 3))
 
 
-def test_found_by_name_on_the_search_path(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(MODEL_PATH_VARIABLE, str(saved.parent))
-    assert find_model("tiny") == saved
+def test_find_model_searches_the_model_path(manifest_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MODEL_PATH_VARIABLE, str(manifest_path.parent))
+
+    assert find_model("tiny") == manifest_path
 
 
-def test_unknown_name_lists_where_it_looked_and_what_is_there(
-    saved: Path, monkeypatch: pytest.MonkeyPatch
+def test_find_model_unknown_name_lists_folders_and_models(
+    manifest_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(MODEL_PATH_VARIABLE, str(saved.parent))
-    with pytest.raises(ModelError, match=rf"no model named huge in .*{saved.parent}.*tiny"):
+    monkeypatch.setenv(MODEL_PATH_VARIABLE, str(manifest_path.parent))
+
+    with pytest.raises(ModelError, match=rf"no model named huge in .*{manifest_path.parent}.*tiny"):
         find_model("huge")
 
 
@@ -39,26 +43,29 @@ def test_missing_manifest_is_named(tmp_path: Path) -> None:
         load_model(tmp_path / "none.yaml", "hanet")
 
 
-def test_missing_weights_are_named(saved: Path) -> None:
-    saved.with_suffix(".safetensors").unlink()
+def test_missing_weights_are_named(manifest_path: Path) -> None:
+    manifest_path.with_suffix(".safetensors").unlink()
+
     with pytest.raises(ModelError, match=r"tiny\.safetensors"):
-        load_model(saved, "hanet")
+        load_model(manifest_path, "hanet")
 
 
-def test_damaged_weights_are_found_by_checksum(saved: Path) -> None:
-    weights = saved.with_suffix(".safetensors")
-    weights.write_bytes(weights.read_bytes()[:-1])
+def test_damaged_weights_fail_the_checksum(manifest_path: Path) -> None:
+    weights_path = manifest_path.with_suffix(".safetensors")
+    weights_path.write_bytes(weights_path.read_bytes()[:-1])
+
     with pytest.raises(ModelError, match=r"tiny\.safetensors does not belong to its manifest: sha256"):
-        load_model(saved, "hanet")
+        load_model(manifest_path, "hanet")
 
 
 @pytest.mark.parametrize("content", ["", "[1, 2]", "name: tiny", "a: [", "name: t\nsurprise: 1\n"])
-def test_malformed_manifest_is_named(saved: Path, content: str) -> None:
-    saved.write_text(content)
+def test_invalid_manifest_is_named(manifest_path: Path, content: str) -> None:
+    manifest_path.write_text(content)
+
     with pytest.raises(ModelError, match=r"tiny\.yaml is not a model manifest"):
-        load_model(saved, "hanet")
+        load_model(manifest_path, "hanet")
 
 
-def test_other_architecture_is_refused(saved: Path) -> None:
+def test_other_architecture_is_refused(manifest_path: Path) -> None:
     with pytest.raises(ModelError, match="architecture hanet, not spax"):
-        load_model(saved, "spax")
+        load_model(manifest_path, "spax")

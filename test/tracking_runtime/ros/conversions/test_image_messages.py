@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -22,59 +23,78 @@ from tracking_runtime.errors import FrameRefusedError
 from tracking_runtime.messages.image_encodings import decode_image
 from tracking_runtime.ros.conversions import image_messages
 
+pytestmark = pytest.mark.ros
 TYPES = {"8U": np.uint8, "16U": np.uint16, "32F": np.float32}
 
 
+@dataclass(frozen=True)
+class EncodedImage:
+    """Image with its encoding."""
+
+    image: NDArray[Any]
+    encoding: str
+
+
 @st.composite
-def encoded(draw: st.DrawFn) -> tuple[NDArray[Any], str]:
-    named = draw(st.sampled_from(["mono8", "mono16", "bgr8", "rgb8", None]))
-    if named is None:
-        depth, channels = draw(st.sampled_from(list(TYPES))), draw(st.integers(1, 30))
-        encoding = f"{depth}C{channels}"
+def encoded_images(draw: st.DrawFn) -> EncodedImage:
+    name = draw(st.sampled_from(["mono8", "mono16", "bgr8", "rgb8", None]))
+    if name is None:
+        depth = draw(st.sampled_from(list(TYPES)))
+        num_channels = draw(st.integers(1, 30))
     else:
-        depth, channels = ("16U" if named.endswith("16") else "8U"), (1 if named.startswith("mono") else 3)
-        encoding = named
+        depth = "16U" if name.endswith("16") else "8U"
+        num_channels = 1 if name.startswith("mono") else 3
     size = draw(st.tuples(st.integers(1, 7), st.integers(1, 7)))
-    shape = size if channels == 1 else (*size, channels)
-    return draw(hnp.arrays(TYPES[depth], shape)), encoding
+    shape = size if num_channels == 1 else (*size, num_channels)
+    return EncodedImage(draw(hnp.arrays(TYPES[depth], shape)), name or f"{depth}C{num_channels}")
 
 
-@given(encoded())
-def test_image_survives_the_wire(image_and_encoding: tuple[NDArray[Any], str]) -> None:
-    image, encoding = image_and_encoding
-    sent = image_messages.from_array(image, encoding, Header(frame_id="camera"))
+def make_bgr_message() -> Image:
+    return image_messages.make_image_message(np.zeros((4, 5, 3), np.uint8), "bgr8", Header())
+
+
+@given(encoded_images())
+def test_image_round_trip_is_lossless(encoded: EncodedImage) -> None:
+    sent = image_messages.make_image_message(encoded.image, encoded.encoding, Header(frame_id="camera"))
+
     received = deserialize_message(serialize_message(sent), Image)
-    np.testing.assert_array_equal(image_messages.to_array(received), image)
+
+    np.testing.assert_array_equal(image_messages.view_as_array(received), encoded.image)
     assert received.header.frame_id == "camera"
 
 
-@given(encoded(), st.integers(1, 9))
-def test_padded_rows_are_cut(image_and_encoding: tuple[NDArray[Any], str], padding: int) -> None:
-    image, encoding = image_and_encoding
-    message = image_messages.from_array(image, encoding, Header())
+@given(encoded_images(), st.integers(1, 9))
+def test_row_padding_is_removed(encoded: EncodedImage, padding: int) -> None:
+    message = image_messages.make_image_message(encoded.image, encoded.encoding, Header())
     rows = np.frombuffer(message.data, np.uint8).reshape(message.height, message.step)
-    padded = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
-    message = Image(
+    padded_rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
+
+    padded_message = Image(
         height=message.height,
         width=message.width,
-        encoding=encoding,
-        step=padded.shape[1],
-        data=padded.tobytes(),
+        encoding=encoded.encoding,
+        step=padded_rows.shape[1],
+        data=padded_rows.tobytes(),
     )
-    np.testing.assert_array_equal(image_messages.to_array(message), image)
+
+    np.testing.assert_array_equal(image_messages.view_as_array(padded_message), encoded.image)
 
 
 def test_foreign_byte_order_is_swapped() -> None:
     image = np.arange(6, dtype=np.uint16).reshape(2, 3)
-    message = image_messages.from_array(image.byteswap(), "mono16", Header())
+    message = image_messages.make_image_message(image.byteswap(), "mono16", Header())
+
     message.is_bigendian = sys.byteorder == "little"
-    np.testing.assert_array_equal(image_messages.to_array(message), image)
+
+    np.testing.assert_array_equal(image_messages.view_as_array(message), image)
 
 
-def test_nothing_is_copied() -> None:
-    message = image_messages.from_array(np.zeros((4, 5, 3), np.uint8), "bgr8", Header())
-    view = image_messages.to_array(message)
+def test_view_shares_memory_and_is_read_only() -> None:
+    message = make_bgr_message()
+
+    view = image_messages.view_as_array(message)
     message.data[0] = 9
+
     assert view[0, 0, 0] == 9
     assert not view.flags.writeable
 
@@ -95,18 +115,21 @@ def test_nothing_is_copied() -> None:
         ({"encoding": "64FC1"}, "encoding '64FC1' is not known"),
     ],
 )
-def test_malformed_image_is_refused(changes: dict[str, Any], reason: str) -> None:
-    message = image_messages.from_array(np.zeros((4, 5, 3), np.uint8), "bgr8", Header())
+def test_inconsistent_image_is_refused(changes: dict[str, Any], reason: str) -> None:
+    message = make_bgr_message()
+
     for name, value in changes.items():
         setattr(message, name, value)
+
     with pytest.raises(FrameRefusedError, match=reason):
-        image_messages.to_array(message)
+        image_messages.view_as_array(message)
 
 
-def test_image_that_only_cv_bridge_knows_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_encoding_of_absent_cv_bridge_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv_bridge", None)
-    message = image_messages.from_array(np.zeros((4, 5, 4), np.uint8), "8UC4", Header())
+    message = image_messages.make_image_message(np.zeros((4, 5, 4), np.uint8), "8UC4", Header())
     message.encoding = "bgra8"
+
     with pytest.raises(FrameRefusedError, match=r"'bgra8' is not known; .* apt install ros-jazzy-cv-bridge"):
         decode_image(message)
 
@@ -115,60 +138,66 @@ def test_image_that_only_cv_bridge_knows_says_what_to_install(monkeypatch: pytes
     ("encoding", "pixel"),
     [("bgra8", [10, 20, 30, 255]), ("rgba8", [30, 20, 10, 255]), ("yuv422_yuy2", [90, 128])],
 )
-def test_cv_bridge_reads_what_it_knows(encoding: str, pixel: list[int]) -> None:
+def test_cv_bridge_encoding_is_converted_to_bgr8(encoding: str, pixel: list[int]) -> None:
     pytest.importorskip("cv_bridge", reason="no wheel of cv_bridge exists")
-    message = image_messages.from_array(np.tile(np.uint8(pixel), (6, 8, 1)), f"8UC{len(pixel)}", Header())
+    message = image_messages.make_image_message(
+        np.tile(np.uint8(pixel), (6, 8, 1)), f"8UC{len(pixel)}", Header()
+    )
     message.encoding = encoding
-    found, given = decode_image(message)
-    assert (given, found.shape, found.dtype) == ("bgr8", (6, 8, 3), np.uint8)
+
+    image, image_encoding = decode_image(message)
+
+    assert (image_encoding, image.shape, image.dtype) == ("bgr8", (6, 8, 3), np.uint8)
     expected = [10, 20, 30] if len(pixel) == 4 else [86, 86, 86]  # a luma of 90, in the range from 16 to 235
-    np.testing.assert_allclose(found[3, 4], expected, atol=1)
+    np.testing.assert_allclose(image[3, 4], expected, atol=1)
 
 
-def test_what_cv_bridge_cannot_read_either_is_refused() -> None:
+def test_encoding_unknown_to_cv_bridge_is_refused() -> None:
     pytest.importorskip("cv_bridge", reason="no wheel of cv_bridge exists")
     for encoding, height in (("bayer_rggb8", 3), ("bayer_rggb8", 0), ("no such", 4)):
-        message = image_messages.from_array(np.zeros((4, 6), np.uint8), "mono8", Header())
-        message.encoding, message.height, message.data = (
-            encoding,
-            height,
-            message.data[: 6 * max(height - 1, 0)],
-        )
-        with pytest.raises(
-            FrameRefusedError, match=f"'{encoding}' is not known; .*; nor can cv_bridge read it"
-        ):
+        message = image_messages.make_image_message(np.zeros((4, 6), np.uint8), "mono8", Header())
+        message.encoding = encoding
+        message.height = height
+        message.data = message.data[: 6 * max(height - 1, 0)]
+
+        reason = f"'{encoding}' is not known; .*; nor can cv_bridge read it"
+        with pytest.raises(FrameRefusedError, match=reason):
             decode_image(message)
 
 
-def test_array_of_another_type_is_no_such_image() -> None:
-    with pytest.raises(FrameRefusedError, match="1 channels of float64 are no image mono8"):
-        image_messages.from_array(np.zeros((2, 2)), "mono8", Header())
+def test_array_of_other_type_is_refused() -> None:
+    with pytest.raises(FrameRefusedError, match="must have 1 channels of uint8: got 1 channels of float64"):
+        image_messages.make_image_message(np.zeros((2, 2)), "mono8", Header())
 
 
 @pytest.mark.parametrize(
     ("shape", "kind", "encoding"),
     [((6, 8), "uint8", "mono8"), ((6, 8), "uint16", "mono16"), ((6, 8, 3), "uint8", "bgr8")],
 )
-def test_png_is_read_as_it_was(shape: tuple[int, ...], kind: str, encoding: str) -> None:
+def test_png_decompression_is_lossless(shape: tuple[int, ...], kind: str, encoding: str) -> None:
     image = np.random.default_rng(0).integers(0, np.iinfo(kind).max, shape).astype(kind)
     data = cv2.imencode(".png", image)[1].tobytes()
     message = CompressedImage(format=f"{encoding}; png compressed", data=array("B", data))
-    pixels, found = image_messages.decompress(message)
-    assert found == encoding
+
+    pixels, pixel_encoding = image_messages.decompress(message)
+
+    assert pixel_encoding == encoding
     np.testing.assert_array_equal(pixels, image)
 
 
-def test_jpeg_that_is_written_can_be_read() -> None:
+def test_jpeg_round_trip_is_close() -> None:
     image = np.full((16, 24, 3), (10, 120, 240), np.uint8)
     header = Header(frame_id="camera")
-    message = image_messages.compress(image, 95, header)
-    assert (message.header, message.format) == (header, "bgr8; jpeg compressed bgr8")
+
+    message = image_messages.make_jpeg_message(image, 95, header)
     pixels, encoding = image_messages.decompress(message)
+
+    assert (message.header, message.format) == (header, "bgr8; jpeg compressed bgr8")
     assert encoding == "bgr8"
     assert np.abs(pixels.astype(int) - image).max() < 4
 
 
 @pytest.mark.parametrize("data", [b"", b"no image"])
-def test_what_is_no_image_is_refused(data: bytes) -> None:
-    with pytest.raises(FrameRefusedError, match="'jpeg' are no image"):
+def test_data_without_image_is_refused(data: bytes) -> None:
+    with pytest.raises(FrameRefusedError, match=r"must be JPEG or PNG: got . bytes of format 'jpeg'"):
         image_messages.decompress(CompressedImage(format="jpeg", data=array("B", data)))

@@ -25,13 +25,14 @@ from tracking_runtime.messages.conversion import (
     serialize_truth,
 )
 from tracking_runtime.ros.conversions import track_messages
-from tracking_runtime.ros.conversions.track_messages import FrameFacts
+from tracking_runtime.ros.conversions.track_messages import FrameMetadata
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
 
-FACTS = FrameFacts(
+pytestmark = pytest.mark.ros
+METADATA = FrameMetadata(
     Header(stamp=track_messages.to_time(5_000_000_123), frame_id="camera"), 640, 480, epoch=3, latency_ns=42
 )
-singles = st.floats(-1e6, 1e6, width=32)
+single_floats = st.floats(-1e6, 1e6, width=32)
 
 
 @dataclass(frozen=True)
@@ -46,55 +47,67 @@ class Target:
 
 
 @given(st.integers(0, 2**62))
-def test_time_round_trip(nanoseconds: int) -> None:
+def test_time_round_trip_is_exact(nanoseconds: int) -> None:
     nanoseconds %= 2**31 * 10**9
-    assert track_messages.stamp_ns(track_messages.to_time(nanoseconds)) == nanoseconds
+
+    assert track_messages.to_nanoseconds(track_messages.to_time(nanoseconds)) == nanoseconds
 
 
 @given(st.integers(0, 40), st.data())
-def test_tracks_survive_the_wire(count: int, data: st.DataObject) -> None:
+def test_tracks_round_trip_is_lossless(num_tracks: int, data: st.DataObject) -> None:
     def draw(
         dtype: str, *shape: int, elements: st.SearchStrategy[float] | None = None
     ) -> NDArray[np.generic]:
-        return data.draw(hnp.arrays(dtype, (count, *shape), elements=elements))
+        return data.draw(hnp.arrays(dtype, (num_tracks, *shape), elements=elements))
 
     tracks = SimpleNamespace(
-        ids=np.arange(1, count + 1),
+        ids=np.arange(1, num_tracks + 1),
         class_ids=draw("uint8"),
         scores=draw("float32", elements=st.floats(0, 1, width=32)),
-        boxes=draw("float64", 4, elements=singles),
-        velocities=draw("float64", 2, elements=singles),
+        boxes=draw("float64", 4, elements=single_floats),
+        velocities=draw("float64", 2, elements=single_floats),
         states=draw("uint8", elements=st.integers(1, 3)),
         ages=draw("int32", elements=st.integers(0, 2**31 - 1)),
     )
-    sent = track_messages.to_tracks(FACTS, ["car", "ship"], tracks)
+
+    sent = track_messages.to_tracks(METADATA, ["car", "ship"], tracks)
     received = deserialize_message(serialize_message(sent), msg.TrackArray)
-    assert (received.header, received.epoch, list(received.class_names)) == (FACTS.header, 3, ["car", "ship"])
+
+    assert (received.header, received.epoch, list(received.class_names)) == (
+        METADATA.header,
+        3,
+        ["car", "ship"],
+    )
     assert received.latency.nanosec == 42
     for name, values in vars(tracks).items():
         np.testing.assert_array_equal(getattr(received, name), values.ravel())
 
 
-def test_targets_are_ascending_by_id() -> None:
+def test_targets_are_sorted_by_id() -> None:
     targets = [Target(2, np.array([1.0, 2, 3, 4])), Target(1, np.array([5.0, 6, 7, 8]))]
-    message = track_messages.to_target_tracks(FACTS, targets)
+
+    message = track_messages.to_target_tracks(METADATA, targets)
+
     assert [track.id for track in message.tracks] == [1, 2]
     first = message.tracks[0]
     np.testing.assert_array_equal(track_messages.from_box(first.box), [5, 6, 7, 8])
     assert (first.score, first.state, first.label, first.frames_since_seen) == (0.5, 2, "ship", 2)
-    assert track_messages.stamp_ns(first.template_stamp) == 7_000_000_001
+    assert track_messages.to_nanoseconds(first.template_stamp) == 7_000_000_001
 
 
-def test_ground_truth_of_a_recording_is_what_rclpy_reads() -> None:
+def test_recorded_truth_is_readable_by_rclpy() -> None:
     truth = GroundTruth(
         np.array([3, 9]), np.array([0, 1], np.uint8), np.array([[1.0, 2, 3, 4], [5, 6, 7, 8]])
     )
     data = serialize_truth(truth, 5, "camera", (640, 480), ["car", "ship"])
+
     message = deserialize_message(data, msg.TrackArray)
     result = read_truth(message)
+
     np.testing.assert_array_equal(result.ids, truth.ids)
     np.testing.assert_array_equal(result.class_ids, truth.class_ids)
     np.testing.assert_array_equal(result.boxes, truth.boxes)
+
     message.ids = [1, 2, 3]
     with pytest.raises(FrameRefusedError, match="3 ids has 2 class_ids, not 3"):
         read_truth(message)
@@ -116,8 +129,9 @@ def test_ground_truth_of_a_recording_is_what_rclpy_reads() -> None:
         ),
     ],
 )
-def test_bands_of_a_recording_are_what_rclpy_reads(info: SpectralInfo) -> None:
+def test_recorded_bands_are_readable_by_rclpy(info: SpectralInfo) -> None:
     data = serialize_spectral_info(info, 5, "camera")
+
     assert read_spectral_info(deserialize_message(data, msg.SpectralInfo)) == info
 
 
@@ -127,9 +141,9 @@ def test_bands_of_a_recording_are_what_rclpy_reads(info: SpectralInfo) -> None:
         (msg.SpectralInfo(), "without wavelengths"),
         (msg.SpectralInfo(wavelengths=[500.0], mosaic_rows=4), "4 rows and 0 columns"),
         (msg.SpectralInfo(wavelengths=[500.0], mosaic_columns=3), "0 rows and 3 columns"),
-        (msg.SpectralInfo(wavelengths=[500.0, 600.0], fwhm=[9.0]), "2 wavelengths but 1 values of fwhm"),
+        (msg.SpectralInfo(wavelengths=[500.0, 600.0], fwhm=[9.0]), "fwhm_nm must have 2 values"),
     ],
 )
-def test_bands_that_contradict_each_other_are_refused(message: msg.SpectralInfo, reason: str) -> None:
+def test_inconsistent_bands_are_refused(message: msg.SpectralInfo, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         read_spectral_info(message)

@@ -1,55 +1,62 @@
-"""README and config/*.yaml say what the nodes declare."""
+"""docs/reference/parameters.md and config/*.yaml agree with the parameters of the nodes."""
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 import yaml
 
-from tracking_runtime.commands.parameters import NODES
-from tracking_runtime.ros.node.parameters import described, to_markdown, to_yaml
+pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from tracking_runtime.plugins import NODES, find_plugins
+from tracking_runtime.ros.node.parameters import list_parameters, to_markdown, to_yaml
+
+pytestmark = pytest.mark.ros
 ROOT = Path(__file__).resolve().parents[4]
-NODE_POINTS = pytest.mark.parametrize("point", entry_points(group=NODES), ids=lambda point: point.name)
+CURE = "run `python docs/update_parameters.py`"
+FOR_EACH_NODE = pytest.mark.parametrize("point", find_plugins(NODES).values(), ids=lambda point: point.name)
 
 
-@NODE_POINTS
-def test_readme_has_the_table(point) -> None:  # type: ignore[no-untyped-def]
+@FOR_EACH_NODE
+def test_page_contains_the_table(point) -> None:  # type: ignore[no-untyped-def]
+    page = (ROOT / "docs" / "reference" / "parameters.md").read_text()
+
     table = to_markdown(point.load())
-    assert table in (ROOT / "README.md").read_text(), f"rstrack parameters {point.name}"
+
+    assert f"<!-- parameters {point.name} -->\n\n{table}\n<!-- end -->" in page, CURE
 
 
-@NODE_POINTS
-def test_config_has_the_defaults(point) -> None:  # type: ignore[no-untyped-def]
+@FOR_EACH_NODE
+def test_config_contains_the_defaults(point) -> None:  # type: ignore[no-untyped-def]
     specification = point.load()
     text = (ROOT / "config" / f"{point.name}.yaml").read_text()
-    assert text == to_yaml(specification, point.name), f"rstrack parameters {point.name} --format yaml"
+
     values = yaml.safe_load(text)[f"/**/{point.name}"]["ros__parameters"]
-    defaults = {
-        each.name: list(each.default) if isinstance(each.default, tuple) else each.default
-        for each, _ in described(specification)
+
+    assert text == to_yaml(specification, point.name), CURE
+    assert values == {
+        field.name: list(field.default) if isinstance(field.default, tuple) else field.default
+        for field, _ in list_parameters(specification)
     }
-    assert values == defaults
 
 
-@NODE_POINTS
-def test_every_bound_is_allowed_and_nothing_beyond(point) -> None:  # type: ignore[no-untyped-def]
+@FOR_EACH_NODE
+def test_value_beyond_bound_or_choice_is_rejected(point) -> None:  # type: ignore[no-untyped-def]
     specification = point.load()
-    for each, description in described(specification):
-        for bound, beyond in ((description.minimum, -1), (description.maximum, 1)):
+    for field, description in list_parameters(specification):
+        for bound, direction in ((description.minimum, -1), (description.maximum, 1)):
             if bound is None:
                 continue
-            kind = type(each.default[0] if isinstance(each.default, tuple) else each.default)
-            values = {True: (kind(bound),) * 2, False: kind(bound)}[isinstance(each.default, tuple)]
-            specification(**{each.name: values})
-            step = kind(beyond) if kind is int else beyond * 1e-9
-            outside = tuple(v + step for v in values) if isinstance(values, tuple) else values + step
-            with pytest.raises(ValueError, match=f"parameter {each.name} is .*, allowed"):
-                specification(**{each.name: outside})
+            is_tuple = isinstance(field.default, tuple)
+            kind = type(field.default[0] if is_tuple else field.default)
+            inside = kind(bound)
+            outside = inside + (direction if kind is int else direction * 1e-9)
+            specification(**{field.name: (inside, inside) if is_tuple else inside})
+            with pytest.raises(ValueError, match=f"parameter {field.name} is .*, allowed"):
+                specification(**{field.name: (outside, outside) if is_tuple else outside})
         if description.choices:
             for choice in description.choices:
-                specification(**{each.name: choice})
-            with pytest.raises(ValueError, match=f"parameter {each.name} is 'other'"):
-                specification(**{each.name: "other"})
+                specification(**{field.name: choice})
+            with pytest.raises(ValueError, match=f"parameter {field.name} is 'other'"):
+                specification(**{field.name: "other"})

@@ -9,6 +9,8 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from tracking_runtime.ros.node.parameters import Change, NodeParameters, parameter, to_markdown, to_yaml
 
+pytestmark = pytest.mark.ros
+
 
 @dataclass(frozen=True)
 class Example(NodeParameters):
@@ -28,13 +30,14 @@ class Example(NodeParameters):
         ({"box": (1.0, 10.0)}, r"parameter box is \(1.0, 10.0\), allowed: at most 9"),
     ],
 )
-def test_value_beyond_its_limits_is_named(values: dict[str, object], reason: str) -> None:
+def test_value_out_of_limits_is_named(values: dict[str, object], reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         Example(**values)  # type: ignore[arg-type]
 
 
-def test_yaml_holds_every_default() -> None:
+def test_yaml_contains_every_default() -> None:
     content = yaml.safe_load(to_yaml(Example, "example"))
+
     assert content == {
         "/**/example": {
             "ros__parameters": {
@@ -48,8 +51,9 @@ def test_yaml_holds_every_default() -> None:
     }
 
 
-def test_markdown_has_a_row_for_each() -> None:
+def test_markdown_has_a_row_per_parameter() -> None:
     rows = to_markdown(Example).splitlines()[2:]
+
     assert rows[1] == "| `engine` | text | `auto` | auto, cpu | while unconfigured | what runs |"
     assert rows[2] == "| `gain` | number | `1.0` | 0 to 2 | at any time | how much |"
     assert rows[4].startswith("| `box` | list of number | `[0.0, 0.0]` |")

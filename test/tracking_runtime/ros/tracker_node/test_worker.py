@@ -1,70 +1,88 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import pytest
 
 from tracking_runtime.ros.tracker_node.worker import Worker
 
-
-def test_jobs_run_between_items() -> None:
-    begun, go_on = threading.Event(), threading.Event()
-    order: list[object] = []
-
-    def handle(item: int) -> None:
-        begun.set()
-        go_on.wait(5)
-        order.append(item)
-
-    worker: Worker[int] = Worker(handle, "worker")
-    worker.start()
-    worker.put(1)
-    begun.wait(5)
-    with pytest.raises(TimeoutError, match="worker was busy"):
-        worker.run(lambda: order.append("late"), 0.05)
-    go_on.set()
-    worker.run(lambda: order.append("job"), 5)
-    worker.stop()
-    assert order == [1, "job"]
+TIMEOUT_S = 5
 
 
-def test_job_gives_its_result_or_raises() -> None:
+@dataclass
+class BlockedHandler:
+    """Handler of items that waits for `resume` in the middle of each item."""
+
+    begun: threading.Event = field(default_factory=threading.Event)
+    resume: threading.Event = field(default_factory=threading.Event)
+    order: list[object] = field(default_factory=list)
+
+    def __call__(self, item: int) -> None:
+        self.begun.set()
+        self.resume.wait(TIMEOUT_S)
+        self.order.append(item)
+
+
+@pytest.fixture
+def idle_worker() -> Worker[int]:
     worker: Worker[int] = Worker(lambda _: None, "worker")
     worker.start()
-    assert worker.run(lambda: 7, 5) == 7
-    with pytest.raises(ZeroDivisionError):
-        worker.run(lambda: 1 // 0, 5)
+    return worker
+
+
+@pytest.fixture
+def start_blocked_worker() -> Callable[[BlockedHandler], Worker[int]]:
+    def start(handler: BlockedHandler) -> Worker[int]:
+        worker: Worker[int] = Worker(handler, "worker")
+        worker.start()
+        worker.put(1)
+        handler.begun.wait(TIMEOUT_S)
+        return worker
+
+    return start
+
+
+def test_job_runs_between_items(start_blocked_worker: Callable[[BlockedHandler], Worker[int]]) -> None:
+    handler = BlockedHandler()
+    worker = start_blocked_worker(handler)
+
+    with pytest.raises(TimeoutError, match="worker was busy"):
+        worker.run_job(lambda: handler.order.append("late"), 0.05)
+    handler.resume.set()
+    worker.run_job(lambda: handler.order.append("job"), TIMEOUT_S)
     worker.stop()
 
+    assert handler.order == [1, "job"]
 
-def test_a_job_that_was_begun_is_waited_for() -> None:
-    go_on = threading.Event()
+
+def test_job_returns_result_or_raises(idle_worker: Worker[int]) -> None:
+    assert idle_worker.run_job(lambda: 7, TIMEOUT_S) == 7
+    with pytest.raises(ZeroDivisionError):
+        idle_worker.run_job(lambda: 1 // 0, TIMEOUT_S)
+    idle_worker.stop()
+
+
+def test_begun_job_is_waited_for_after_timeout(idle_worker: Worker[int]) -> None:
+    resume = threading.Event()
 
     def job() -> int:
-        go_on.wait(5)
+        resume.wait(TIMEOUT_S)
         return 7
 
-    worker: Worker[int] = Worker(lambda _: None, "worker")
-    worker.start()
-    threading.Timer(0.2, go_on.set).start()
-    assert worker.run(job, 0.05) == 7
-    worker.stop()
+    threading.Timer(0.2, resume.set).start()
+
+    assert idle_worker.run_job(job, 0.05) == 7
+    idle_worker.stop()
 
 
-def test_stop_drops_what_waits() -> None:
-    begun, go_on = threading.Event(), threading.Event()
-    handled: list[int] = []
-
-    def handle(item: int) -> None:
-        begun.set()
-        go_on.wait(5)
-        handled.append(item)
-
-    worker: Worker[int] = Worker(handle, "worker")
-    worker.start()
-    worker.put(1)
-    begun.wait(5)
+def test_stop_drops_waiting_item(start_blocked_worker: Callable[[BlockedHandler], Worker[int]]) -> None:
+    handler = BlockedHandler()
+    worker = start_blocked_worker(handler)
     worker.put(2)
-    threading.Timer(0.05, go_on.set).start()
+
+    threading.Timer(0.05, handler.resume.set).start()
     worker.stop()
-    assert (handled, worker.dropped) == ([1], 1)
+
+    assert (handler.order, worker.num_dropped) == ([1], 1)
