@@ -1,30 +1,38 @@
-# Everything starts with set-up, which does nothing where nothing changed.
+# Every target runs set-up first. Set-up does nothing if nothing changed.
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo check test lint docs clean
 
 PYTHON ?= python3
 ENVIRONMENT := source .venv/setup.bash
-WORKSPACE := .venv/workspace
+# The installed package is tested, not the working directory.
+PYTEST := PYTHONSAFEPATH=1 python -m pytest -rfE
 
-help:  ## this list
+help:  ## list the targets
 	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-setup:  ## make .venv: Python, ROS 2 Jazzy, libraries, this package (PYTHON=... chooses the interpreter)
+setup:  ## create .venv: Python, ROS 2 Jazzy, libraries, this package (PYTHON=... chooses the interpreter)
 	@command -v $(PYTHON) >/dev/null || { echo 'No $(PYTHON). On Debian and Ubuntu: sudo apt-get install python3 python3-venv' >&2; exit 1; }
 	@PYTHON=$(PYTHON) $(PYTHON) scripts/make_environment.py
 
-demo: setup  ## fly both flights, score them, write report.html (ARGS='--satellite DIR ...')
+demo: setup  ## run both demo scenarios, score them, write report.html (ARGS='--satellite DIR ...')
 	@$(ENVIRONMENT) && rstrack demo $(ARGS)
 
-lint: setup  ## ruff and mypy
-	@$(ENVIRONMENT) && ruff check . && mypy
+lint: setup  ## ruff, mypy and codespell
+	@$(ENVIRONMENT) && ruff check . && ruff format --check . && mypy && codespell
 
-test: lint  ## ruff, mypy and the tests, as continuous integration runs them
-	@$(ENVIRONMENT) && rm -rf $(WORKSPACE)/build/*/test_results && cd $(WORKSPACE) && \
-	{ colcon test --event-handlers console_direct+ --return-code-on-test-failure || failed=1; } && \
-	colcon test-result --test-result-base build --verbose && [ -z "$${failed:-}" ]
+check: lint  ## lint and the fast tests, in under two minutes
+	@$(ENVIRONMENT) && $(PYTEST) -n auto --dist worksteal -m "not ros and not slow and not gpu" test
 
-clean:  ## remove .venv, and with it everything that set-up made
+test: lint  ## lint and all tests, as continuous integration runs them
+	@$(ENVIRONMENT) && failed=0; \
+	$(PYTEST) -n auto --dist loadfile -m "not ros" test || failed=1; \
+	$(PYTEST) -m ros test || failed=1; \
+	exit $$failed
+
+docs: setup  ## build the documentation site in docs/_build/html
+	@$(ENVIRONMENT) && python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+clean:  ## remove .venv and all that set-up made
 	rm -rf .venv
