@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 # Processes that run tests side by side share the cores. PyTorch reads these variables when it is imported.
-# Threads that wait for each other must sleep, as `tracking_runtime` sets it: spinning is 20 times slower here.
+# Waiting threads must sleep, as `tracking_runtime` sets it too: on shared cores, spinning is 20 times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 _NUM_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 if _NUM_WORKERS > 1:

@@ -80,8 +80,8 @@ def load_rgb_tracker(
         engine: name of an engine, or `auto`.
         settings: settings of the tracker; None: those of `make_rgb_settings`.
         engine_settings: precision and threads; `engine` overrides the engine named there.
-        times: durations of the stages are added here.
-        camera: bands of the frames, which are cubes and tracked in false color; None: frames are BGR images.
+        times: durations of the tracking stages are added here.
+        camera: bands of the cubes, which are tracked in false color; None: frames are BGR images.
 
     Raises:
         ModelError: the model cannot be loaded.

@@ -135,6 +135,7 @@ def test_engines_of_all_buckets_equal_pytorch(model: LoadedModel) -> None:
     assert_same_detections(detections, expected)
 
 
+@pytest.mark.slow
 def test_frames_do_not_wait_for_engine_builds(model: LoadedModel) -> None:
     executor = ManualExecutor()
     inference = EngineInference(model, GRAPHS_ON_PYTORCH, executor)
@@ -163,6 +164,7 @@ def test_larger_bucket_is_used_while_an_engine_is_built(model: LoadedModel) -> N
     assert len(executor.jobs) == 1
 
 
+@pytest.mark.slow
 def test_pytorch_replaces_failed_engines_and_logs_errors(
     model: LoadedModel, caplog: pytest.LogCaptureFixture
 ) -> None:

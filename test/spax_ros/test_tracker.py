@@ -297,6 +297,7 @@ def test_white_level_is_the_highest_value_of_bits_in_use() -> None:
     assert to_uint8(np.full((40, 40), 4095, np.uint16), 4095.0).max() == 255
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not REAL_CLIP.is_dir(), reason=f"no real clip at {REAL_CLIP}")
 def test_car_of_the_real_clip_is_tracked() -> None:
     truth = np.loadtxt(REAL_CLIP / "gt.txt")[:50]

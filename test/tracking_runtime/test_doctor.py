@@ -105,6 +105,7 @@ def test_table_shows_wrong_findings_and_their_fix(monkeypatch: pytest.MonkeyPatc
     assert "Error: wrong: " in result.output
 
 
+@pytest.mark.slow
 def test_every_missing_or_wrong_finding_has_a_fix(tmp_path: Path) -> None:
     installed = tmp_path / "installed"
     installed.mkdir()
@@ -122,6 +123,7 @@ def test_every_missing_or_wrong_finding_has_a_fix(tmp_path: Path) -> None:
     assert not [finding for finding in findings if finding["state"] != "good" and not finding["fix"]]
 
 
+@pytest.mark.slow
 def test_table_shows_brackets_of_a_fix(tmp_path: Path) -> None:
     output = run_doctor(make_path_without_extras(tmp_path), COLUMNS="1000")
 

@@ -167,7 +167,7 @@ def list_() -> None:
 
 @engine.command()
 def verify() -> None:
-    """Show the cached engines, and fail if one is damaged. Trackers rebuild it when they need it."""
+    """Check the cached engines, and fail if one is damaged. A tracker rebuilds a damaged engine."""
     from tracking_runtime.engines.cache import EngineCache
 
     cache = EngineCache()

@@ -120,7 +120,7 @@ class TensorRTBackend:
 
 
 def _load(graph: Graph, precision: str) -> TensorRTEngine:
-    """Load a graph's engine, from the cache if it is there."""
+    """Load the engine of a graph from the cache, or build and cache the engine."""
     import tensorrt
     import torch_tensorrt
 

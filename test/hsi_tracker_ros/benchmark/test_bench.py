@@ -112,6 +112,7 @@ def benchmark(tmp_path_factory: pytest.TempPathFactory) -> Benchmark:
     return Benchmark(dataset, output, result)
 
 
+@pytest.mark.slow
 def test_bench_scores_all_trackers_on_all_videos(benchmark: Benchmark) -> None:
     content = read_json(benchmark.output)
     results = content["results"]
@@ -144,6 +145,7 @@ def test_bench_writes_tables_page_and_charts(benchmark: Benchmark) -> None:
     assert len(read_run(benchmark.output / "HA-Net").scored_videos) == 2
 
 
+@pytest.mark.slow
 def test_rgb_video_is_tracked_by_all_trackers(tmp_path: Path) -> None:
     write_rgb_dataset(tmp_path)
 
@@ -202,6 +204,7 @@ def test_refused_frame_does_not_stop_other_videos(tmp_path: Path) -> None:
     assert "MIL, car: SourceError: frame 2" in result.output
 
 
+@pytest.mark.slow
 def test_recordings_with_equal_names_get_own_results(tmp_path: Path) -> None:
     # Two bags named as the demo names them, and one named like a simulated video.
     bags = [tmp_path / demo / "hyperspectral" / "bag" for demo in ("first", "second")]

@@ -63,6 +63,7 @@ def test_distractor_at_absent_target_does_not_count() -> None:
     assert find_attributes(boxes, *[NEVER[:3]] * 2, [False, True, False]) == set()
 
 
+@pytest.mark.slow
 def test_video_has_designed_and_found_attributes() -> None:
     leaving = SimulatedVideo(1_000_007, 60)
     calm = SimulatedVideo(1_000_031, 12)

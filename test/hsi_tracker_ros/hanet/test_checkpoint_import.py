@@ -48,6 +48,7 @@ def siamban_checkpoint(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_imported_siamban_equals_published_network(siamban_checkpoint, tmp_path):
     done = rstrack_import("siamban", siamban_checkpoint, "-o", "theirs", "--models", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -63,6 +64,7 @@ def test_imported_siamban_equals_published_network(siamban_checkpoint, tmp_path)
     assert "exists" in again.stderr
 
 
+@pytest.mark.slow
 def test_invalid_siamban_error_lists_all_parameters(siamban_checkpoint, tmp_path):
     state = torch.load(siamban_checkpoint, weights_only=False)["state_dict"]
     state["module.head.stranger"] = torch.zeros(1)
@@ -84,6 +86,7 @@ def test_checkpoint_with_code_is_refused(tmp_path):
         load_siamban(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", [1, 2, 3])
 def test_nanotrack_version_is_found_from_weights(version, tmp_path):
     network = weights.filled(NanoTrack(version), salt=1)
@@ -115,6 +118,7 @@ def test_missing_nanotrack_weights_are_listed_by_version(version, tmp_path):
         assert problems == [f"{key} is missing" for key in sorted(missing)]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not BAG.is_dir(), reason=f"no sequence at {BAG}")
 @pytest.mark.parametrize(("version", "published"), [(1, 0.846), (2, 0.812), (3, 0.762)])
 def test_nanotrack_on_real_sequence_reaches_published_score(version, published, tmp_path):

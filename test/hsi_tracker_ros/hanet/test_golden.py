@@ -26,6 +26,7 @@ def assert_same(given, wanted):
     assert np.abs(given.numpy() - wanted).max() <= 1e-4 * wanted.std()
 
 
+@pytest.mark.slow
 def test_state_dict_has_official_keys_and_shapes(siamban):
     path = SHARED / "siamban_r50_l234_state_dict_shapes.json"
     if not path.exists():
@@ -34,6 +35,7 @@ def test_state_dict_has_official_keys_and_shapes(siamban):
     assert {key: list(value.shape) for key, value in siamban.state_dict().items()} == official
 
 
+@pytest.mark.slow
 def test_siamban_reproduces_official_outputs(siamban):
     path = SHARED / "siamban_r50_salt7.npz"
     if not path.exists():

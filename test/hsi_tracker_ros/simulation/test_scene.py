@@ -114,6 +114,7 @@ def test_look_alikes_cross_target_after_first_frames(seed: int) -> None:
     assert sum(touched) >= 3
 
 
+@pytest.mark.slow
 def test_low_resolution_targets_are_small() -> None:
     for seed in range(4):
         box = HyperspectralScene(seed, attributes="LR", frames=1).make_frame(0).truth.boxes[0]

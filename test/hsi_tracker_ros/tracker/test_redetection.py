@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def test_target_in_view_is_searched_around_last_box(center, size):
     assert regions == [make_search_region(target.box)]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(centers, sizes)
 def test_lost_target_is_searched_in_whole_image_outwards(center, size):

@@ -345,6 +345,7 @@ def test_any_box_that_touches_the_image_is_tracked(model, frames, x, y, width, h
         assert (state.box[2:] > 0).all()
 
 
+@pytest.mark.slow
 def test_absent_target_is_lost_and_found_again(model, frames):
     tracker = HsiTracker(model, TrackerSettings(confidence_rate=0.5))
     tracker.set_target(frames[0].image, get_true_box(frames[0]))
@@ -363,6 +364,7 @@ def test_absent_target_is_lost_and_found_again(model, frames):
     assert compute_overlap(found.box, get_true_box(frames[1])) > 0.4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("difference", [0.1, 0.15])
 def test_slowly_passing_look_alike_does_not_take_the_box(tracker, frames, difference):
     image = frames[0].image
@@ -458,6 +460,7 @@ def test_rgb_branch_tracks_a_real_target():
     assert np.mean(overlaps) > 0.8
 
 
+@pytest.mark.slow
 def test_lost_target_is_not_found_on_known_distractor(model, frames):
     image = frames[0].image
     box = x, y, width, height = round_box(get_true_box(frames[0]))
@@ -480,6 +483,7 @@ def test_lost_target_is_not_found_on_known_distractor(model, frames):
     assert compute_overlap(with_penalty.box, get_true_box(frames[0])) > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("penalty", "difference", "is_found"),
     [(0.0, 0.03, True), (0.0, 0.0, True), (10.0, 0.03, False), (10.0, 0.0, True)],
@@ -501,6 +505,7 @@ def test_redetection_requires_reference_distance(model, frames, penalty, differe
         assert state.state is TargetStatus.LOST
 
 
+@pytest.mark.slow
 def test_redetection_visible_elsewhere_before_is_rejected(model, frames):
     image = frames[0].image
     box = x, y, width, height = round_box(get_true_box(frames[0]))

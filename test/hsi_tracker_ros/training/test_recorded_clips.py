@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from hsi_tracker_ros.simulation import HyperspectralScene
 from hsi_tracker_ros.training.clips import read_clips
@@ -11,6 +12,7 @@ def list_times(folder):
     return {path: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_benchmark_folder_is_cut_into_clips_once(hot_folder, tmp_path):
     videos = open_dataset(hot_folder)
 

@@ -29,6 +29,7 @@ def run_as_subprocess(*arguments, launcher=()):
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
+@pytest.mark.slow
 def test_function_trains_writes_model_and_history(clip_folder, tmp_path):
     options = TrainHanetOptions(
         clips=clip_folder,
@@ -87,6 +88,7 @@ def test_recording_with_a_truncated_frame_is_named(rows, reason, hot_folder, tmp
     assert re.search(reason, result.output)
 
 
+@pytest.mark.slow
 def test_recording_without_bands_is_named(tmp_path):
     (tmp_path / "video").mkdir()
     cv2.imwrite(str(tmp_path / "video" / "1.png"), np.zeros((32, 32, 3), np.uint8))

@@ -16,6 +16,7 @@ def write_photographs(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_interrupted_rendering_adds_only_missing_clips(tmp_path):
     first_counts = list(render_clips(tmp_path, 2, num_frames=2))
     later_counts = list(render_clips(tmp_path, 3, num_frames=2))

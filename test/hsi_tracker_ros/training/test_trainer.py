@@ -18,6 +18,7 @@ def copy_weights(trainer):
     return {key: value.clone() for key, value in trainer.export_network().state_dict().items()}
 
 
+@pytest.mark.slow
 def test_resumed_run_equals_uninterrupted_run(make_trainer, tmp_path):
     uninterrupted = make_trainer(tmp_path / "uninterrupted")
     losses = list(uninterrupted.run())
@@ -38,6 +39,7 @@ def test_resumed_run_equals_uninterrupted_run(make_trainer, tmp_path):
         assert torch.equal(value, resumed_weights[key]), key
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*which is a no-op")  # as on PyTorch's own meta device
 def test_resumed_run_is_equal_on_another_device(make_trainer, tmp_path, other_device):
     trainer = make_trainer(tmp_path)
@@ -54,6 +56,7 @@ def test_resumed_run_is_equal_on_another_device(make_trainer, tmp_path, other_de
         torch.testing.assert_close(weights_elsewhere[key].cpu(), value, msg=key)
 
 
+@pytest.mark.slow
 def test_training_keeps_first_layers_and_batch_statistics(make_trainer, tmp_path):
     trainer = make_trainer(tmp_path)
     backbone = trainer.export_network().rgb.backbone

@@ -23,6 +23,8 @@ pytest.importorskip("trackeval", reason="TrackEval is not installed (extra: eval
 from tracking_runtime.bags import BagReader
 from tracking_runtime.models.manifest import find_model
 
+pytestmark = [pytest.mark.ros, pytest.mark.slow]
+
 NUM_FRAMES = 12
 TIMEOUT_S = 400
 TRACKS_TOPICS = {"hyperspectral": "/hsi_tracker/tracks", "satellite": "/spax_tracker/tracks"}

@@ -73,6 +73,7 @@ def test_frame_costs_fit_line() -> None:
     assert costs.fit_line() == pytest.approx((5.0, 0.01))
 
 
+@pytest.mark.slow
 def test_bench_satellite_prints_table_and_writes_files(tmp_path: Path) -> None:
     command = ["bench", "satellite", "--frames", "5", "--size", "96", "--output", str(tmp_path), "--clips"]
 

@@ -165,6 +165,7 @@ def test_whole_area_of_previous_boxes_is_active() -> None:
     assert motion.active_fraction < 0.07
 
 
+@pytest.mark.slow
 @given(
     arrays(np.float64, (3, 2), elements=st.floats(-500, 900)),
     arrays(np.float64, (3, 2), elements=st.floats(0, 1200)),

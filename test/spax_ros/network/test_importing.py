@@ -47,6 +47,7 @@ def run_import(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 @needs_golden
 @pytest.mark.parametrize("variant", LISTINGS)
 def test_imported_model_tracks(variant: str, tmp_path: Path) -> None:
@@ -91,6 +92,7 @@ def test_import_lists_all_wrong_parameters(tmp_path: Path) -> None:
         assert part in str(refused.value)
 
 
+@pytest.mark.slow
 @needs_golden
 def test_checkpoint_of_other_variant_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"

@@ -80,6 +80,7 @@ def test_bodies_are_drawn_at_true_positions(
     np.testing.assert_allclose(weight.sum(), length * width, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_truth_is_on_movers_to_subpixel_accuracy() -> None:
     offsets = []
     for seed in (1001, 1004, 1009):

@@ -61,6 +61,7 @@ def make_frame(network: SpaxNetwork, seed: int) -> Tensor:
     return torch.randn(1, network.config.input_channels, SIDE, SIDE, generator=generator)
 
 
+@pytest.mark.slow
 def test_exported_bucket_equals_the_sparse_network(
     network: SpaxNetwork, program: torch.export.ExportedProgram
 ) -> None:

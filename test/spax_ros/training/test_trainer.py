@@ -47,6 +47,7 @@ def test_resumed_run_equals_uninterrupted_run(clip_folder: Path, tmp_path: Path)
         torch.testing.assert_close(resumed.averaged_weights[name], value)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*which is a no-op")  # as on PyTorch's own meta device
 @pytest.mark.parametrize("variant", ["small", "base_satmtb"])
 def test_resumed_run_is_equal_on_another_device(

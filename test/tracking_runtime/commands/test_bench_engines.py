@@ -17,6 +17,7 @@ from tracking_runtime.engines.model_graphs import ModelGraphs
 from tracking_runtime.models.manifest import Manifest
 
 
+@pytest.mark.slow
 def test_every_available_engine_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     graph = Graph("sum", nn.Conv2d(3, 4, 3), (torch.rand(1, 3, 12, 12),), ("x",), ("y",))
     small_model = ModelGraphs(Manifest("small", "hanet", {}, ""), (graph, replace(graph, name="same")))

@@ -95,6 +95,7 @@ def assert_equal_frames(frames: list[Frame], expected: list[Frame]) -> None:
                 np.testing.assert_array_equal(getattr(frame.truth, name), getattr(expected_frame.truth, name))
 
 
+@pytest.mark.slow
 @given(frames())
 @settings(max_examples=40, deadline=None)
 def test_folder_to_bag_to_folder_is_lossless(original):

@@ -108,6 +108,7 @@ def test_evaluate_same_input_gives_the_same_bytes(benchmark):
         assert one == two
 
 
+@pytest.mark.slow
 def test_evaluate_again_scores_only_changed_videos(benchmark):
     arguments = [benchmark / "truth", "--results", benchmark / "Good", "--output", benchmark / "out"]
     run_evaluate(*arguments)

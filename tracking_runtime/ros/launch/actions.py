@@ -105,7 +105,7 @@ def make_views(camera: Camera) -> list[Action]:
 
 
 def _make_rviz(camera: Camera) -> list[Action]:
-    """Return RViz, and a transform with its fixed frame, which RViz expects to exist."""
+    """Return RViz, and the publisher of a static transform that makes the fixed frame known to RViz."""
     _require("rviz2", "visualize:=rviz")
     transform = ["--frame-id", _MARKER_FRAME, "--child-frame-id", f"{_MARKER_FRAME}_plane"]
     config = find_data_file("config", f"{camera.tracker.name}.rviz")
