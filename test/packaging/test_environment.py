@@ -108,6 +108,7 @@ class TestShell:
 
         assert once == twice
 
+    @pytest.mark.slow
     def test_commands_and_messages_are_found(self, shell: str) -> None:
         script = (
             "command -v rstrack hsi_tracker; python -c 'import remote_sensing_tracking.msg, rclpy, torch'"

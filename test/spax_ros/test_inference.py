@@ -127,6 +127,7 @@ class _FailingEngine:
         return self._engine.run(*arrays)
 
 
+@pytest.mark.slow
 def test_engines_of_all_buckets_equal_pytorch(model: LoadedModel) -> None:
     expected = run_stream(PyTorchInference(model.network), model)
 
@@ -151,6 +152,7 @@ def test_frames_do_not_wait_for_engine_builds(model: LoadedModel) -> None:
             job()
 
 
+@pytest.mark.slow
 def test_larger_bucket_is_used_while_an_engine_is_built(model: LoadedModel) -> None:
     executor = ManualExecutor()
     inference = EngineInference(model, GRAPHS_ON_PYTORCH, executor)

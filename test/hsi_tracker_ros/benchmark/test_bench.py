@@ -187,6 +187,7 @@ def test_unreadable_video_does_not_stop_others(tmp_path: Path) -> None:
         assert tracker["videos"] == 1
 
 
+@pytest.mark.slow
 def test_refused_frame_does_not_stop_other_videos(tmp_path: Path) -> None:
     dataset = write_hot_dataset(tmp_path, 3)
     path = dataset / "car" / "HSI" / "0002.png"

@@ -140,6 +140,7 @@ def scene():
     return list(HyperspectralScene(900_001, frames=8))
 
 
+@pytest.mark.slow
 def test_rgb_branch_tracks_in_false_color_and_color(scene):
     camera = find_camera_preset("vis16")
     on_cubes = load_rgb_tracker("hanet_edge_vis16", "pytorch", camera=camera)

@@ -47,6 +47,7 @@ def test_siamban_reproduces_official_outputs(siamban):
     assert_same(loc, golden["loc"])
 
 
+@pytest.mark.slow
 def test_siamban_reproduces_its_own_outputs(siamban):
     golden = np.load(HERE / "siamban_r50.npz")
     rng = np.random.default_rng(3)

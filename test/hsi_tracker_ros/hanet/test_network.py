@@ -167,6 +167,7 @@ def test_1x1_shortcut_equals_center_of_3x3_shortcut(pixels, features):
             torch.testing.assert_close(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("pixels", "features"), [(127, 15), (255, 31)])
 def test_only_stage_4_is_strided(pixels, features):
     torch.manual_seed(0)

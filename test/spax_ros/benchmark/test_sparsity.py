@@ -66,6 +66,7 @@ def test_line_is_fitted_to_time_points() -> None:
     assert fit_line(points) == pytest.approx((5.0, 0.002))
 
 
+@pytest.mark.slow
 def test_bench_sparsity_prints_table_and_writes_files(tmp_path: Path) -> None:
     command = ["bench", "sparsity", "--variant", "small", "--size", "64", "--active", "0.2"]
 

@@ -100,6 +100,7 @@ def test_window_equals_the_official_network(variant: str) -> None:
         assert_close(value, golden.expected[f"window_{name}"])
 
 
+@pytest.mark.slow
 @needs_golden
 @pytest.mark.parametrize("variant", OFFICIAL, indirect=True)
 def test_sliding_window_equals_the_official_tracker(variant: str) -> None:

@@ -62,6 +62,7 @@ def test_evaluate_scores_boxes_by_both_protocols(benchmark):
     assert [video["name"] for video in good["videos"]] == ["car", "pedestrain2"]
 
 
+@pytest.mark.slow
 def test_evaluate_writes_csv_and_offline_report(benchmark):
     output = benchmark / "out"
 

@@ -90,6 +90,7 @@ def test_groups_partition_identities_and_are_small():
     assert table_shapes.prod(axis=1).max() <= 6000
 
 
+@pytest.mark.slow
 def test_scores_of_long_video_need_little_memory():
     """1000 true and 2000 predicted identities: TrackEval would hold their one table 20 times."""
     truth, predictions = [], []
