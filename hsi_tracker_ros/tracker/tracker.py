@@ -124,7 +124,7 @@ class HsiTracker:
         return new_id
 
     def prepare_batch(self) -> None:
-        """Build the engine that searches for all targets at once; until then they are searched one by one.
+        """Build the engine that searches for all targets as one batch. Before, a search takes several runs.
 
         The build may take minutes. Another thread may track meanwhile.
 

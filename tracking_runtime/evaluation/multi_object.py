@@ -191,7 +191,8 @@ def split_by_identity_group(
     """Split a sequence with many identities into sequences whose identities never overlap.
 
     Yields:
-        Truth and predictions of the frames that have any of a group. An empty sequence yields one empty pair.
+        Truth and predictions of the frames with an identity of a group. An empty sequence yields one empty
+        pair.
     """
     similarities = _compute_similarities(truth, predictions, matching)
     groups = find_identity_groups(

@@ -154,7 +154,7 @@ class EvaluationRun:
 
     @property
     def scored_videos(self) -> list[VideoScores]:
-        """Scores of the videos that have any."""
+        """Scores of the evaluated videos, without the videos that failed."""
         return [
             result.scores for result in self.results if result.scores is not None and result.scores.details
         ]

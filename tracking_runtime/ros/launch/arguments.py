@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from tracking_runtime.engines.names import ENGINE_NAMES
+
 YES_NO = ("true", "false")
-ENGINES = ("", "auto", "tensorrt", "tensorrt-rtx", "pytorch-cuda", "openvino", "pytorch")
+ENGINES = ("", "auto", *ENGINE_NAMES)
 
 
 @dataclass(frozen=True)
