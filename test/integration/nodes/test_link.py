@@ -98,7 +98,9 @@ def test_link_limits_rate_down_and_relays_clicks_up(
     assert clicks[0].point.x == 3.0
 
 
-def test_link_refuses_own_domain_and_topics_both_ways(ros: RosSession, ros_domain: int, node_process: Any) -> None:
+def test_link_refuses_own_domain_and_topics_both_ways(
+    ros: RosSession, ros_domain: int, node_process: Any
+) -> None:
     start(node_process, ros_domain, autostart=False)
     node = LifecycleClient(ros, "/link")
     with pytest.raises(RequestRefusedError, match="must differ from the domain on board"):
