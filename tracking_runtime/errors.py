@@ -25,3 +25,7 @@ class SourceError(TrackingError, ValueError):
 
 class EvaluationError(TrackingError, ValueError):
     """Scores that cannot be summarized or compared, or options of an evaluation that exclude each other."""
+
+
+class UnsafePathError(TrackingError, ValueError):
+    """A path in a file that leads out of the folder that it must stay in."""

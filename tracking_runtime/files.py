@@ -1,4 +1,4 @@
-"""Files: the installed models and configuration, and files that are written whole or not at all."""
+"""Files: installed models and configuration, atomic writes, hidden files, and paths that stay in a folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tracking_runtime.errors import UnsafePathError
+
 PACKAGE = "remote_sensing_tracking"
+
+_SYSTEM_FILES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir"}
+"""Names, in lower case, of files and folders that operating systems put beside a user's files."""
 
 
 def list_data_folders(name: str) -> list[Path]:
@@ -63,3 +68,45 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.replace(partial_path, path)
     finally:
         partial_path.unlink(missing_ok=True)
+
+
+def is_hidden(path: Path) -> bool:
+    """Return whether a path is never input: `.name`, `._name`, `__MACOSX`, `Thumbs.db` and similar names."""
+    return path.name.startswith(".") or path.name.casefold() in _SYSTEM_FILES
+
+
+def list_visible(folder: Path) -> list[Path]:
+    """Return the files and folders in a folder that are not hidden, in alphabetical order.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    return sorted(path for path in folder.iterdir() if not is_hidden(path))
+
+
+def resolve_inside(folder: Path, name: str) -> Path:
+    """Resolve a path that a file names, with its links, and check that it stays inside a folder.
+
+    Args:
+        folder: folder that must contain the path.
+        name: path relative to the folder, from a file that is not trusted.
+
+    Returns:
+        Absolute path without links. It need not exist.
+
+    Raises:
+        UnsafePathError: the path is absolute, contains `..` or a null byte, or a link in it leads out of the
+            folder.
+    """
+    rule = f"{name[:200]!r} must be a path inside {folder}"
+    root = folder.resolve()
+    if not name or "\0" in name or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise UnsafePathError(f"{rule}: got nothing, a null byte, an absolute path or '..'")
+    try:
+        path = (root / name).resolve()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, a circle of links, or not a file's name
+        raise UnsafePathError(f"{rule}: {type(error).__name__}") from error
+    if not path.is_relative_to(root):
+        raise UnsafePathError(f"{rule}: a link leads to {path}; copy the files into the folder")
+    return path

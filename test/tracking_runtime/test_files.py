@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tracking_runtime.files import atomic_write
+from tracking_runtime.errors import UnsafePathError
+from tracking_runtime.files import atomic_write, is_hidden, list_visible, resolve_inside
 
 
 def fail_while_writing(path: Path) -> None:
@@ -34,3 +35,39 @@ def test_atomic_write_error_keeps_the_file(tmp_path: Path) -> None:
 
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["img/001.png", "a..b/c.png", "./x"])
+def test_resolve_inside_path_below_the_folder_is_returned(tmp_path: Path, name: str) -> None:
+    assert resolve_inside(tmp_path, name) == (tmp_path / name).resolve()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../x", "a/../../x", "/etc/passwd", "", "a\0b", "out/001.png", "circle/x", "n" * 300, "\ud800"],
+)
+def test_resolve_inside_path_out_of_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "out").symlink_to(tmp_path)
+    (folder / "circle").symlink_to(folder / "circle")
+
+    with pytest.raises(UnsafePathError, match="must be a path inside"):
+        resolve_inside(folder, name)
+
+
+def test_resolve_inside_link_within_the_folder_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "img").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "img")
+
+    assert resolve_inside(tmp_path, "link/1.png") == tmp_path.resolve() / "img" / "1.png"
+
+
+def test_list_visible_leaves_out_hidden_and_system_files(tmp_path: Path) -> None:
+    for name in ("2.png", "1.png", "._1.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
+        (tmp_path / name).touch()
+    (tmp_path / "__MACOSX").mkdir()
+
+    assert [path.name for path in list_visible(tmp_path)] == ["1.png", "2.png"]
+    assert is_hidden(tmp_path / "__MACOSX")
+    assert not is_hidden(tmp_path / ".hidden_parent" / "1.png")
