@@ -1,45 +1,119 @@
-"""Frame sources by their address: `folder:PATH`, `bag:PATH` or `scene:NAME`.
+"""Frame sources by their address: a path, or `folder:PATH`, `bag:PATH` or `scene:NAME`.
 
-Options follow a question mark, for example `folder:/data/car-0001/img?rate=25` or
-`scene:satellite?seed=3&frames=150`. They are the arguments of the source's class.
+The kind of source at a bare path is found by its content. Options follow a question mark, for example
+`/data/car-0001/img?rate=25` or `scene:satellite?seed=3&frames=150`. They are the arguments of the source's
+class.
 """
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import FrameSource
-from tracking_runtime.io.bag_source import BagSource
-from tracking_runtime.io.image_folder import ImageFolderSource
+from tracking_runtime.io.source_kinds import BAG, FOLDER, find_source_kind
 from tracking_runtime.plugins import SCENES, find_plugins
 
+SCENE = "scene"
 
-def open_source(uri: str) -> FrameSource:
+
+@dataclass(frozen=True)
+class SourceAddress:
+    """An address, split into its parts.
+
+    Attributes:
+        text: the address as it was given.
+        kind: kind of source: a key of the classes of sources, or `scene`.
+        location: path, or name of the scene.
+        options: arguments of the source's class, by name.
+    """
+
+    text: str
+    kind: str
+    location: str
+    options: dict[str, Any]
+
+
+def open_source(address: str | Path, **options: Any) -> FrameSource:
     """Open the source at an address.
+
+    Args:
+        address: path of a file or folder, or `KIND:LOCATION`; options may follow:
+            `?name=value&name=value`.
+        options: further arguments of the source's class. Those of the address come first. None: not given.
 
     Raises:
         SourceError: the address or an option is invalid, or the source cannot be read.
     """
-    kind, separator, rest = uri.partition(":")
-    if not separator or kind not in _OPENERS:
-        kinds = ", ".join(f"{kind}:" for kind in _OPENERS)
-        raise SourceError(f"{uri!r} is not a source of frames: the address must begin with one of {kinds}")
-    location, _, query = rest.partition("?")
+    parsed = parse_address(address)
+    given = {name: value for name, value in options.items() if value is not None}
+    source_class, first_argument = _find_source_class(parsed)
+    arguments = {**given, **parsed.options, **first_argument}
+    return _build_source(parsed.text, source_class, arguments)
+
+
+def parse_address(address: str | Path) -> SourceAddress:
+    """Split an address into kind, location and options. A path may itself contain `?` and `:`.
+
+    Raises:
+        SourceError: the address is neither a path of a source nor of a known kind, or its options are
+            malformed.
+    """
+    text = str(address)
+    kind, separator, rest = text.partition(":")
+    is_bare = not separator or kind not in (*_CLASSES, SCENE)
+    location, query = _split_query(text if is_bare else rest)
+    if is_bare:
+        path = expand_path(location)
+        if not _exists(path):
+            kinds = ", ".join(f"{kind}:" for kind in (*_CLASSES, SCENE))
+            raise SourceError(
+                f"{text!r} is not a source of frames: nothing is at this path; check the path, or begin with "
+                f"one of {kinds}"
+            )
+        kind, location = find_source_kind(path), str(path)
+    elif kind != SCENE:
+        location = str(expand_path(location))
     try:
         options = dict(parse_qsl(query, strict_parsing=bool(query)))
     except ValueError as error:
-        raise SourceError(f"{uri!r}: options must be written name=value&name=value: {error}") from error
-    return _OPENERS[kind](uri, location, {name: _parse_value(value) for name, value in options.items()})
+        raise SourceError(f"{text!r}: options must be written name=value&name=value: {error}") from error
+    return SourceAddress(text, kind, location, {name: _parse_value(value) for name, value in options.items()})
+
+
+def expand_path(text: str | Path) -> Path:
+    """Return the path of a text. `file://` is removed, and `~` is the home folder."""
+    return Path(os.path.expanduser(str(text).removeprefix("file://")))  # Path.expanduser refuses `~x`
 
 
 def list_scenes() -> list[str]:
     """Return the names of the installed simulated scenes."""
     return list(find_plugins(SCENES))
+
+
+def _split_query(text: str) -> tuple[str, str]:
+    """Split at the last question mark before which a path exists, else at the first."""
+    splits = [match.start() for match in re.finditer(r"\?", text)]
+    for end in (len(text), *reversed(splits)):
+        if _exists(expand_path(text[:end])):
+            return text[:end], text[end + 1 :]
+    location, _, query = text.partition("?")
+    return location, query
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or with a null byte
+        return False
 
 
 def _parse_value(text: str) -> Any:
@@ -51,19 +125,20 @@ def _parse_value(text: str) -> Any:
         return {"true": True, "false": False}.get(text, text)
 
 
-def _open_folder(uri: str, path: str, options: dict[str, Any]) -> FrameSource:
-    return _build_source(uri, ImageFolderSource, {"folder": path, **options})
-
-
-def _open_bag(uri: str, path: str, options: dict[str, Any]) -> FrameSource:
-    return _build_source(uri, BagSource, {"path": path, **options})
-
-
-def _open_scene(uri: str, name: str, options: dict[str, Any]) -> FrameSource:
-    scenes = find_plugins(SCENES)
-    if name not in scenes:
-        raise SourceError(f"no scene named {name!r}; available: {', '.join(scenes) or 'none'}")
-    return _build_source(uri, scenes[name].load(), options)
+def _find_source_class(address: SourceAddress) -> tuple[Callable[..., FrameSource], dict[str, Any]]:
+    """Return the class of a source, and its arguments that the location of the address gives."""
+    if address.kind == SCENE:
+        scenes = find_plugins(SCENES)
+        if address.location not in scenes:
+            available = ", ".join(scenes) or "none"
+            raise SourceError(f"no scene named {address.location!r}; available: {available}")
+        return scenes[address.location].load(), {}
+    if address.kind not in _CLASSES:
+        raise SourceError(
+            f"{address.text!r} cannot be read: sources of the kind {address.kind} are not supported"
+        )
+    module, class_name, argument = _CLASSES[address.kind]
+    return getattr(importlib.import_module(module), class_name), {argument: address.location}
 
 
 def _build_source(uri: str, source_class: Callable[..., FrameSource], options: dict[str, Any]) -> FrameSource:
@@ -80,8 +155,8 @@ def _build_source(uri: str, source_class: Callable[..., FrameSource], options: d
         raise SourceError(f"{uri!r}: {error}") from error
 
 
-_OPENERS: dict[str, Callable[[str, str, dict[str, Any]], FrameSource]] = {
-    "folder": _open_folder,
-    "bag": _open_bag,
-    "scene": _open_scene,
+# Module, class and first argument of each kind of source on disk. A module is imported with its first source.
+_CLASSES: dict[str, tuple[str, str, str]] = {
+    FOLDER: ("tracking_runtime.io.image_folder", "ImageFolderSource", "folder"),
+    BAG: ("tracking_runtime.io.bag_source", "BagSource", "path"),
 }

@@ -13,8 +13,8 @@ from tracking_runtime.io.sources import open_source
 @pytest.mark.parametrize(
     ("uri", "reason"),
     [
-        ("/data/x", "begin with one of folder:, bag:, scene:"),
-        ("video:x", "begin with one of"),
+        ("/nowhere/x", "nothing is at this path; .* begin with one of folder:, bag:, .*scene:"),
+        ("movie:x", "begin with one of"),
         ("folder:/nowhere/at/all", "no folder at /nowhere/at/all"),
         ("bag:/nowhere/at/all", "/nowhere/at/all does not exist"),
         ("scene:moon", "no scene named 'moon'"),
@@ -39,3 +39,26 @@ def test_open_source_invalid_rate_is_an_error(tmp_path):
         open_source(f"folder:{tmp_path}?rate=fast")
     with pytest.raises(SourceError, match="rate 0"):
         open_source(f"folder:{tmp_path}?rate=0")
+
+
+@pytest.mark.parametrize("name", ["plain", "a?b", "a?rate=3", "a:b"])
+def test_open_source_bare_path_of_any_name_opens(tmp_path, name):
+    folder = tmp_path / name
+    folder.mkdir()
+    cv2.imwrite(str(folder / "1.png"), np.zeros((4, 5), np.uint8))
+
+    for address in (folder, f"{folder}?rate=25", f"folder:{folder}?rate=25", f"file://{folder}?rate=25"):
+        source = open_source(address, rate=None)
+        assert (source.name, len(source), source.rate_hz) == (
+            name,
+            1,
+            25.0 if "rate=25" in str(address) else 10.0,
+        )
+
+
+def test_open_source_home_folder_and_options_are_heeded(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cv2.imwrite(str(tmp_path / "1.png"), np.zeros((4, 5), np.uint8))
+
+    assert open_source("~", rate=5).rate_hz == 5.0
+    assert open_source("~?rate=7", rate=5).rate_hz == 7.0

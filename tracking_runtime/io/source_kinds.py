@@ -1,0 +1,154 @@
+"""Kind of source at a path: by the content first, by the suffix second."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tracking_runtime.errors import SourceError
+
+FOLDER = "folder"
+BAG = "bag"
+VIDEO = "video"
+CUBE = "cube"
+
+_HEAD_BYTES = 1024  # bytes at the start of a file that identify its format
+_MAX_ENTRIES = 100_000  # entries of a folder that are looked at
+
+_BAG_SUFFIXES = {".mcap", ".db3", ".bag"}
+_IMAGE_SUFFIXES = {
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".pgm",
+    ".ppm",
+    ".pnm",
+    ".jp2",
+}
+_VIDEO_SUFFIXES = {
+    ".mp4", ".m4v", ".mov", ".qt", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".mxf",
+    ".wmv", ".asf", ".flv", ".ogv", ".ogg", ".3gp", ".y4m", ".h264", ".264", ".h265", ".265", ".hevc", ".gif",
+}  # fmt: skip
+_CUBE_SUFFIXES = {".hdr", ".mat", ".npy", ".npz"}
+_ENVI_DATA_SUFFIXES = {".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cue", ""}
+_TEXT_SUFFIXES = {".txt", ".csv", ".json", ".yaml", ".yml", ".xml", ".md"}
+_NAMES_OF_IMAGE_FOLDERS = ("img", "img1", "HSI")
+
+
+def find_source_kind(path: Path) -> str:
+    """Return the kind of the source at a path: `folder`, `bag`, `video` or `cube`.
+
+    Hidden files never count. The suffix decides only if the content is not known.
+
+    Raises:
+        SourceError: nothing is at the path, or its content is not a source of frames.
+    """
+    try:
+        if path.is_dir():
+            return _find_kind_of_folder(path)
+        if path.exists():
+            return _find_kind_of_file(path)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+    raise SourceError(f"nothing at {path}: check the path")
+
+
+def find_envi_header(path: Path) -> Path | None:
+    """Return the ENVI header of a data file, `NAME.SUFFIX.hdr` or `NAME.hdr`; None if no header exists."""
+    candidates = [
+        candidate.with_name(candidate.name + suffix)
+        for candidate in (path, path.with_suffix(""))
+        for suffix in (".hdr", ".HDR")
+    ]
+    return next((header for header in candidates if header != path and header.is_file()), None)
+
+
+def _find_kind_of_file(path: Path) -> str:
+    if path.stat().st_size == 0:
+        raise SourceError(f"{path} is empty: copy or record the file again")
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    kind = next((kind for matches, kind in _SIGNATURES if matches(head)), None)
+    if kind is not None:
+        return kind
+    suffix = path.suffix.lower()
+    if zipfile.is_zipfile(path) and suffix != ".npz":
+        raise SourceError(f"{path} is an archive: unpack it, and give the folder or file in it")
+    if suffix in _ENVI_DATA_SUFFIXES and find_envi_header(path) is not None:
+        return CUBE
+    for suffixes, kind in (
+        (_BAG_SUFFIXES, BAG),
+        (_VIDEO_SUFFIXES, VIDEO),
+        (_IMAGE_SUFFIXES, CUBE),
+        (_CUBE_SUFFIXES, CUBE),
+    ):
+        if suffix in suffixes:
+            return kind
+    hint = (
+        "add its header NAME.hdr"
+        if suffix in _ENVI_DATA_SUFFIXES
+        else "give a video, cube, image or recording"
+    )
+    raise SourceError(f"{path} is not a source of frames, by its content and suffix; {hint}")
+
+
+def _find_kind_of_folder(folder: Path) -> str:
+    suffixes = {path.suffix.lower() for path in _list_visible_files(folder)}
+    if (folder / "metadata.yaml").is_file() or suffixes & {".mcap", ".db3"}:
+        return BAG
+    if ".hdr" in suffixes and any(_is_envi_header(path) for path in _list_visible_files(folder)):
+        return CUBE
+    if suffixes & _IMAGE_SUFFIXES:
+        return FOLDER
+    if suffixes & _CUBE_SUFFIXES:
+        return CUBE
+    if any((folder / name).is_dir() for name in _NAMES_OF_IMAGE_FOLDERS):
+        return FOLDER
+    found = ", ".join(sorted(suffix for suffix in suffixes if suffix)) or "no files"
+    raise SourceError(
+        f"{folder} holds no frames: got {found}; give a folder of images or cubes, a recording, or a file"
+    )
+
+
+def _list_visible_files(folder: Path) -> Iterator[Path]:
+    for index, path in enumerate(folder.iterdir()):
+        if index >= _MAX_ENTRIES:
+            return
+        if not path.name.startswith(".") and path.is_file():
+            yield path
+
+
+def _is_envi_header(path: Path) -> bool:
+    if path.suffix.lower() != ".hdr":
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"ENVI"
+
+
+def _starts_with(*prefixes: bytes) -> Callable[[bytes], bool]:
+    return lambda head: head.startswith(prefixes)
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    packet_bytes = 188
+    return len(head) > 2 * packet_bytes and {head[0], head[packet_bytes], head[2 * packet_bytes]} == {0x47}
+
+
+# Test of the first bytes of a file, and the kind of source.
+_SIGNATURES: tuple[tuple[Callable[[bytes], bool], str], ...] = (
+    (_starts_with(b"\x89MCAP0\r\n", b"SQLite format 3\0", b"#ROSBAG V"), BAG),
+    (_starts_with(b"ENVI\n", b"ENVI\r", b"ENVI "), CUBE),
+    (_starts_with(b"\x93NUMPY", b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file", b"\x89HDF\r\n\x1a\n"), CUBE),
+    (_starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"), CUBE),
+    (lambda head: head.startswith(b"RIFF") and head[8:12] == b"AVI ", VIDEO),
+    (lambda head: head[4:8] in (b"ftyp", b"moov", b"mdat") or head[4:8] == b"wide", VIDEO),
+    (_starts_with(b"\x1a\x45\xdf\xa3", b"FLV\x01", b"OggS", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), VIDEO),
+    (_starts_with(b"\0\0\x01\xba", b"\0\0\x01\xb3", b"YUV4MPEG2 ", b"GIF8", b"\x06\x0e\x2b\x34"), VIDEO),
+    (_is_transport_stream, VIDEO),
+)
