@@ -1,7 +1,8 @@
-"""SPAX's commands: ``rstrack train spax``, ``import spax``, ``bench satellite`` and ``bench sparsity``."""
+"""SPAX's commands: ``rstrack train spax``, ``import spax``, and its benchmarks."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 from rich.console import Console
 
 from spax_ros.training.options import RUNS_FOLDER, TrainSpaxOptions
+from tracking_runtime.commands.dataset_options import add_dataset_options, split_class_names
 from tracking_runtime.commands.options import add_import_options, add_training_options
 from tracking_runtime.commands.progress import make_progress
 
@@ -256,3 +258,166 @@ def bench_sparsity(
     write_report(output, savings, points)
     console.print(make_table(savings))
     console.print(f"wrote {output}/sparsity.json" + (" and sparsity.png" if measures_growth else ""))
+
+
+_FRACTION = click.FloatRange(0, 1)
+
+
+@click.command("association")
+@click.argument("places", nargs=-1, metavar="[PLACE]...", type=click.Path(path_type=Path))
+@click.option(
+    "--clips",
+    "num_clips",
+    type=click.IntRange(0),
+    default=6,
+    show_default=True,
+    help="Number of simulated clips.",
+)
+@click.option(
+    "--seed",
+    "first_seed",
+    type=click.IntRange(0),
+    default=1_000_040,
+    show_default=True,
+    help="Seed of the first simulated clip.",
+)
+@click.option(
+    "--frames",
+    "num_frames",
+    type=click.IntRange(2),
+    default=80,
+    show_default=True,
+    help="Number of frames of each simulated clip.",
+)
+@click.option(
+    "--size",
+    "size_px",
+    type=click.IntRange(64),
+    default=512,
+    show_default=True,
+    help="Width and height of the simulated images in pixels.",
+)
+@click.option(
+    "--misses",
+    "miss_rate",
+    type=_FRACTION,
+    default=0.1,
+    show_default=True,
+    help="Fraction of the objects that the detector misses in a frame.",
+)
+@click.option(
+    "--drop-outs",
+    "dropout_rate",
+    type=_FRACTION,
+    default=0.01,
+    show_default=True,
+    help="Fraction of the objects for which a drop-out begins in a frame.",
+)
+@click.option(
+    "--drop-out-frames",
+    "dropout_frames",
+    type=click.FloatRange(1),
+    default=6.0,
+    show_default=True,
+    help="Mean length of a drop-out in frames.",
+)
+@click.option(
+    "--false-alarms",
+    type=click.FloatRange(0, 10_000),
+    default=3.0,
+    show_default=True,
+    help="Mean number of false detections a frame.",
+)
+@click.option(
+    "--clutter",
+    type=click.IntRange(0, 10_000),
+    default=0,
+    show_default=True,
+    help="Number of fixed places, as glints, with a false detection in about every third frame.",
+)
+@click.option(
+    "--jitter",
+    type=click.FloatRange(0, 1),
+    default=0.1,
+    show_default=True,
+    help="Standard deviation of the errors of position and size, in sides of the box.",
+)
+@click.option(
+    "--error-seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Seed of the detector's errors.",
+)
+@add_dataset_options
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("benchmark"),
+    show_default=True,
+    help="Folder for association.json.",
+)
+def bench_association(
+    places: tuple[Path, ...],
+    num_clips: int,
+    first_seed: int,
+    num_frames: int,
+    size_px: int,
+    layout: str,
+    view: str,
+    classes: str,
+    skip_malformed: bool,
+    output: Path,
+    error_seed: int,
+    **errors: Any,
+) -> None:
+    """Compare associations on ground truth at each PLACE, turned into detections, without images.
+
+    A PLACE is a benchmark, a recording or a text file, as of `rstrack evaluate`. Objects are missed, jittered
+    and dropped out for some frames, and false detections are added. GTA, the costs of ByteTrack and SORT, and
+    the distance of centers associate the same detections. Prints a table for the places and one for the
+    simulated clips, and writes all metrics to association.json.
+    """
+    from spax_ros.benchmark import association
+    from spax_ros.benchmark.detection_errors import DetectionErrors
+    from tracking_runtime.datasets.factory import open_dataset
+
+    if not places and not num_clips:
+        raise click.UsageError("nothing to run over: set --clips above 0, or give a PLACE")
+    settings = DetectionErrors(**errors, seed=error_seed)
+    console = Console()
+    groups: list[tuple[str, list[association.TruthVideo]]] = []
+    if places:
+        videos = [
+            video
+            for place in places
+            for video in open_dataset(
+                place,
+                layout=layout,  # type: ignore[arg-type]
+                view=view,  # type: ignore[arg-type]
+                class_names=split_class_names(classes),
+                on_invalid_row="skip" if skip_malformed else "raise",
+            )
+        ]
+        groups.append(("given videos", [association.read_truth_video(video) for video in videos]))
+    results = []
+    with make_progress(console) as progress:
+        if num_clips:
+            task = progress.add_task("simulated clips", total=num_clips)
+            clips = []
+            for seed in range(first_seed, first_seed + num_clips):
+                clips.append(association.simulate_truth_video(seed, num_frames, size_px))
+                progress.advance(task)
+            groups.append(("simulated clips", clips))
+        for title, group in groups:
+            task = progress.add_task(title, total=len(association.list_associations()))
+            scores = association.compare_associations(group, settings, partial(progress.advance, task))
+            results.append((title, scores))
+    for title, scores in results:
+        console.print(association.make_table(f"{title}; match: IoU >= 0.3", scores))
+    options = {
+        "errors": {**errors, "seed": error_seed},
+        "places": [str(place) for place in places],
+        "clips": {"number": num_clips, "seed": first_seed, "frames": num_frames, "size": size_px},
+    }
+    console.print(f"wrote {association.write_report(output, results, options)}")

@@ -1,4 +1,4 @@
-"""Costs of matching tracks with detections: GTA, IoU and score-weighted IoU.
+"""Costs of matching tracks with detections: GTA, IoU, score-weighted IoU and distance of centers.
 
 GTA is the Gaussian-based trajectory association of SPAX. Half of its cost is the overlap of boxes of twice
 the size. The other half is the Kullback-Leibler divergence of the boxes as Gaussians. The divergence still
@@ -20,6 +20,7 @@ CostFunction = Callable[[Boxes, Boxes, NDArray[np.float32]], NDArray[np.float64]
 
 MIN_SIDE_PX = 1e-6  # added to sides, so that a box without size has a divergence
 MAX_KL = 4.0  # divergence of the farthest pairs that can be matched
+MAX_DISTANCE_PX = 10.0  # distance of centers with the cost 1
 MAX_NEIGHBORS = 32  # detections that a track is paired with
 
 
@@ -66,6 +67,14 @@ def compute_scored_iou_cost(
 ) -> NDArray[np.float64]:
     """Return 1 - IoU * score ``(n,)`` of each pair, the cost of ByteTrack."""
     return 1 - (1 - compute_iou_cost(tracks, detections, scores)) * scores
+
+
+def compute_distance_cost(
+    tracks: Boxes, detections: Boxes, _scores: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """Return the distance of the centers of each pair ``(n,)``, in units of `MAX_DISTANCE_PX`, at most 1."""
+    offsets = compute_centers(tracks) - compute_centers(detections)
+    return np.minimum(np.linalg.norm(offsets, axis=1) / MAX_DISTANCE_PX, 1.0)
 
 
 def find_near_pairs(tracks: Boxes, detections: Boxes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, Tracks
-from spax_ros.association.cost import compute_iou_cost, compute_scored_iou_cost
+from spax_ros.association.cost import compute_distance_cost, compute_iou_cost, compute_scored_iou_cost
 from spax_ros.benchmark.classical import ClassicalTracker, FrameDifference, MixtureOfGaussians
 from spax_ros.benchmark.dense_tracker import DenseTracker
 from spax_ros.tracker import SpaxTracker, TrackerSettings, TrackingResult
@@ -45,24 +45,28 @@ class BenchmarkTracker:
 def make_association_settings() -> dict[str, AssociationSettings]:
     """Return the settings of the compared associations by name: costs with matching limits.
 
-    "SORT" is as published (IoU from 0.3, one round, tracks removed after one missed frame), with SPAX's
-    compensation of the camera motion added. "SORT's cost" keeps the track management of SPAX.
+    All share SPAX's Kalman filter and its compensation of the camera motion. "SORT" has the rules of its
+    paper: IoU from 0.3, one round, tracks removed after one missed frame. "SORT, 20 frames" has those of
+    DSFNet and HiEUM: IoU from 0.1, tracks removed after 20 missed frames. "ByteTrack's cost", "SORT's cost"
+    and "center distance" keep the track management of SPAX.
     """
     default = TrackerSettings().association
+    sort = AssociationSettings(
+        cost=compute_iou_cost,
+        first_limit=0.7,
+        tentative_limit=0.7,
+        max_coasting_frames=1,
+        low_score=default.high_score,
+        new_score=default.high_score,
+        is_class_aware=False,
+    )
     return {
         "GTA as published": AssociationSettings(),
         "ByteTrack's cost": replace(default, cost=compute_scored_iou_cost, first_limit=0.8),
-        "SORT": replace(
-            default,
-            cost=compute_iou_cost,
-            first_limit=0.7,
-            tentative_limit=0.7,
-            max_coasting_frames=1,
-            low_score=default.high_score,
-            new_score=default.high_score,
-            certain_score=float("inf"),
-        ),
+        "SORT": sort,
+        "SORT, 20 frames": replace(sort, first_limit=0.9, tentative_limit=0.9, max_coasting_frames=20),
         "SORT's cost": replace(default, cost=compute_iou_cost, first_limit=0.9, low_score=default.high_score),
+        "center distance": replace(default, cost=compute_distance_cost),
     }
 
 
