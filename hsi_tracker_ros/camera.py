@@ -9,7 +9,7 @@ from pathlib import Path
 from hsi_tracker_ros.cubes.camera_file import CameraFile, read_camera_file
 from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
 from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection
-from tracking_runtime.io.image_folder import read_image_file
+from tracking_runtime.io.image_file import read_image_file
 from tracking_runtime.spectral_info import SpectralInfo
 
 RGB = "rgb"

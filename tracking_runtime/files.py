@@ -12,6 +12,38 @@ from tracking_runtime.errors import UnsafePathError
 
 PACKAGE = "remote_sensing_tracking"
 
+_CONTENT_KINDS: tuple[tuple[bytes, str], ...] = (
+    (b"version https://git-lfs.github.com/", "a pointer of Git LFS, not the file itself; run git lfs pull"),
+    (b"<!doctype html", "a web page; download the file itself, not the page about it"),
+    (b"<html", "a web page; download the file itself, not the page about it"),
+    (b"<?xml", "an XML file"),
+    (b"pk\x03\x04", "a zip archive"),
+    (b"pk\x05\x06", "an empty zip archive"),
+    (b"\x1f\x8b", "a gzip archive; unpack it first"),
+    (b"bzh", "a bzip2 archive; unpack it first"),
+    (b"\xfd7zxz", "an xz archive; unpack it first"),
+    (b"7z\xbc\xaf", "a 7z archive; unpack it first"),
+    (b"rar!", "a rar archive; unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "a zstd archive; unpack it first"),
+    (b"\x89hdf", "an HDF5 file"),
+    (b"cdf", "a NetCDF file"),
+    (b"%pdf", "a PDF document"),
+    (b"\x89mcap", "a recording (MCAP)"),
+    (b"sqlite format 3", "an SQLite database"),
+    (b"#rosbag", "a ROS 1 recording"),
+    (b"\x89png", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"ii*\0", "a TIFF image"),
+    (b"mm\0*", "a TIFF image"),
+    (b"gif8", "a GIF image; convert it to PNG"),
+    (b"\x93numpy", "a NumPy array (.npy)"),
+    (b"matlab", "a MATLAB file"),
+    (b"\x7felf", "a program"),
+)
+"""First bytes of files, in lower case, and what such a file is."""
+
+_CONTENT_BYTES = 1024  # first bytes that tell what a file is
+
 _SYSTEM_FILES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir"}
 """Names, in lower case, of files and folders that operating systems put beside a user's files."""
 
@@ -110,3 +142,25 @@ def resolve_inside(folder: Path, name: str) -> Path:
     if not path.is_relative_to(root):
         raise UnsafePathError(f"{rule}: a link leads to {path}; copy the files into the folder")
     return path
+
+
+def describe_content(data: bytes) -> str:
+    """Return what a file seems to be by its first bytes, for messages about files of another kind.
+
+    Args:
+        data: content of the file, or its first kilobyte.
+    """
+    start = data[:_CONTENT_BYTES].removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n").lower()
+    if not data:
+        return "an empty file; was the download interrupted, or the disk full?"
+    if data[4:8] == b"ftyp":
+        return "a video (MP4)"
+    if not data[:_CONTENT_BYTES].strip(b"\0"):
+        return "a file of null bytes; copy it again"
+    for magic, kind in _CONTENT_KINDS:
+        if start.startswith(magic):
+            return kind
+    text = data[:60]
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in text):
+        return f"a text that begins with {text.decode().strip()[:40]!r}"
+    return f"{len(data)} bytes of an unknown format"

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
 from tracking_runtime.datasets.result_files import normalize_name
 from tracking_runtime.errors import SourceError
+from tracking_runtime.files import list_visible
 from tracking_runtime.io.table_reader import read_rows
+from tracking_runtime.untrusted.documents import DocumentError, read_yaml_file
 
 ATTRIBUTES_FILE = "attributes.yaml"
 ATTRIBUTES_FOLDER = "att"
@@ -39,11 +39,11 @@ def read_attributes(folder: Path) -> Mapping[str, tuple[str, ...]]:
 
 def _read_yaml(path: Path) -> Mapping[str, tuple[str, ...]]:
     try:
-        content = yaml.safe_load(path.read_text())
+        content = read_yaml_file(path)
         if any(isinstance(attributes, str) for attributes in content.values()):
             raise TypeError("a value is a text, expected a list of attributes")
         return {normalize_name(str(name)): tuple(map(str, values)) for name, values in content.items()}
-    except (yaml.YAMLError, AttributeError, TypeError) as error:
+    except (DocumentError, OSError, AttributeError, TypeError) as error:
         raise SourceError(f"{path} does not map videos to lists of attributes: {error}") from error
 
 
@@ -52,8 +52,8 @@ def _read_flags(folder: Path) -> Mapping[str, tuple[str, ...]]:
     names_path = folder / _NAMES_FILE
     names = _read_words(names_path) if names_path.is_file() else OTB_ORDER
     attributes = {}
-    for path in sorted(folder.glob("*.txt")):
-        if path == names_path:
+    for path in list_visible(folder):
+        if path == names_path or path.suffix.lower() != ".txt":
             continue
         flags = _read_words(path)
         if len(flags) != len(names) or not set(flags) <= {"0", "1"}:

@@ -25,7 +25,8 @@ from tracking_runtime.datasets.sequences import ImageSequence
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import FrameSource, GroundTruth
 from tracking_runtime.io.disk_list import DiskList, LazySequence
-from tracking_runtime.io.image_folder import SPECTRAL_INFO_FILE, read_image_file, read_spectral_info_file
+from tracking_runtime.io.image_file import read_image_file
+from tracking_runtime.io.image_folder import SPECTRAL_INFO_FILE, read_spectral_info_file
 from tracking_runtime.io.video_description import (
     TRUTH_FILE,
     VIDEO_FILE,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from tracking_runtime.datasets.attributes import read_attributes
-from tracking_runtime.datasets.coco import open_coco
+from tracking_runtime.datasets.coco import is_coco, open_coco
 from tracking_runtime.datasets.frame_folders import open_truth_files, open_video_folders
 from tracking_runtime.datasets.hot import HotView, is_hot, open_hot
 from tracking_runtime.datasets.result_files import normalize_name
@@ -20,7 +20,9 @@ from tracking_runtime.datasets.sequences import (
     VideoSequence,
 )
 from tracking_runtime.errors import SourceError
-from tracking_runtime.io.table_reader import OnInvalidRow
+from tracking_runtime.files import list_visible
+from tracking_runtime.io.ground_truth import GROUND_TRUTH_FILE_NAMES
+from tracking_runtime.io.table_reader import TABLE_SUFFIXES, OnInvalidRow
 
 Layout = Literal["auto", "bag", "coco", "hot", "folders", "truth"]
 LAYOUTS: tuple[Layout, ...] = ("auto", "bag", "coco", "hot", "folders", "truth")
@@ -62,7 +64,10 @@ def open_dataset(
     else:
         videos = open_truth_files(root, class_names=class_names, on_invalid_row=on_invalid_row)
     if not videos:
-        raise SourceError(f"no videos, and no text files with ground truth, in {root}")
+        raise SourceError(
+            f"no videos, and no text files with ground truth, in {root}: expected images, recordings, a COCO json "
+            f"or {', '.join(GROUND_TRUTH_FILE_NAMES)}"
+        )
     return _add_attributes(videos, read_attributes(root))
 
 
@@ -96,10 +101,10 @@ def _open_bag(bag: Path) -> VideoSequence:
 
 
 def _detect_layout(root: Path) -> Layout:
-    if root.suffix == ".json" or (root.is_dir() and any(root.glob("*.json"))):
+    if root.suffix.lower() == ".json" or (root.is_dir() and _list_coco_files(root)):
         return "coco"
     if root.is_file():
-        return "truth" if root.suffix == ".txt" else "bag"
+        return "truth" if root.suffix.lower() in TABLE_SUFFIXES else "bag"
     if find_bags(root):
         return "bag"
     if is_hot(root):
@@ -111,18 +116,24 @@ def find_bags(path: Path) -> list[Path]:
     """Find the recordings at a path: the path itself, or the recordings directly below it."""
     if path.is_file() or _is_bag(path):
         return [path]
-    return sorted(child for child in path.iterdir() if child.is_dir() and _is_bag(child))
+    return [child for child in list_visible(path) if child.is_dir() and _is_bag(child)]
 
 
 def _is_bag(folder: Path) -> bool:
-    return (folder / "metadata.yaml").is_file() or any(folder.glob("*.mcap"))
+    return (folder / "metadata.yaml").is_file() or any(
+        path.suffix == ".mcap" for path in list_visible(folder)
+    )
+
+
+def _list_coco_files(root: Path) -> list[Path]:
+    return [path for path in list_visible(root) if path.suffix.lower() == ".json" and is_coco(path)]
 
 
 def _find_json(root: Path) -> Path:
     if root.is_file():
         return root
-    files = sorted(root.glob("*.json"))
+    files = _list_coco_files(root)
     if len(files) != 1:
         names = ", ".join(path.name for path in files) or "none"
-        raise SourceError(f"{root} must contain one json file: got {names}; give the path of a file")
+        raise SourceError(f"{root} must contain one COCO json: got {names}; give the path of a file")
     return files[0]

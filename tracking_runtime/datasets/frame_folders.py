@@ -15,13 +15,15 @@ from tracking_runtime.datasets.attributes import ATTRIBUTES_FOLDER
 from tracking_runtime.datasets.conversion import open_converted_folder
 from tracking_runtime.datasets.file_tree import walk_paths
 from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequence, VideoSequence
-from tracking_runtime.io.ground_truth import GROUND_TRUTH_FILE_NAMES, read_ground_truth
-from tracking_runtime.io.image_folder import IMAGE_SUFFIXES, make_natural_sort_key
-from tracking_runtime.io.table_reader import OnInvalidRow
+from tracking_runtime.files import list_visible
+from tracking_runtime.io.frame_numbers import read_image_numbers
+from tracking_runtime.io.ground_truth import find_truth_file, is_truth_name, read_ground_truth
+from tracking_runtime.io.image_file import list_images, make_natural_sort_key
+from tracking_runtime.io.table_reader import TABLE_SUFFIXES, OnInvalidRow
+from tracking_runtime.io.video_description import read_sequence_rate
 
 _IMAGE_FOLDERS = {"img", "img1", "imgs", "image", "images", "frames"}
 _ANNOTATION_FOLDERS = ("gt", "label", "labels", "annotation", "annotations", "anno")
-_TRUTH_FILE_NAMES = {Path(name).name for name in GROUND_TRUTH_FILE_NAMES}
 _TRUTH_SUFFIX = re.compile(r"_(gt|groundtruth|groundtruth_rect)$", re.IGNORECASE)
 _VIEW_FOLDERS = ("gt", "HSI", "HSI-FalseColor", "RGB")
 _CATEGORIES = {"car": "car", "airplane": "airplane", "plane": "airplane", "ship": "ship", "train": "train"}
@@ -41,16 +43,16 @@ def open_video_folders(
         class_names: names of the classes that the ground truth numbers from 1. Empty: each video has one
             class, named by the category in its path, else `object`.
         on_invalid_row: `skip` leaves out invalid rows of ground truth, see `read_ground_truth`.
-        rate_hz: frames per second.
+        rate_hz: frames per second of the videos without `seqinfo.ini`.
     """
     return [
         open_converted_folder(name, folder, image_paths)
         or ImageSequence(
             name,
             image_paths,
-            _TruthReader(_find_truth(folder, root), len(image_paths), tuple(class_names), on_invalid_row),
+            _TruthReader(_find_truth(folder, root), image_paths, tuple(class_names), on_invalid_row),
             class_names=tuple(class_names) or (_find_category(folder),),
-            rate_hz=rate_hz,
+            rate_hz=read_sequence_rate(folder) or rate_hz,
         )
         for name, folder, image_paths in _find_image_folders(root)
     ]
@@ -69,10 +71,13 @@ def open_truth_files(
         class_names: names of the classes that the files number from 1. Empty: one class, `object`.
         on_invalid_row: `skip` leaves out invalid rows, see `read_ground_truth`.
     """
-    below = (path for path in walk_paths(root) if path.suffix == ".txt")
-    paths = [root] if root.is_file() else _sort_naturally(root, below)
+    if root.is_file():
+        paths = [root]
+    else:
+        below = (path for path in walk_paths(root) if path.suffix.lower() in TABLE_SUFFIXES)
+        paths = _sort_naturally(root, below)
     paths = [path for path in paths if path.parent != root / ATTRIBUTES_FOLDER]
-    usual_paths = [path for path in paths if path.name in _TRUTH_FILE_NAMES and path != root]
+    usual_paths = [path for path in paths if is_truth_name(path) and path != root]
     # If several files have one name, the first counts.
     path_by_name = {_name_truth_file(path, root): path for path in reversed(usual_paths or paths)}
     return [
@@ -92,13 +97,13 @@ class _TruthReader:
 
     Attributes:
         path: text file; None if the video has no ground truth.
-        num_frames: number of frames; None: as many as the file has.
+        image_paths: images of the frames; None: the file has as many frames as it names.
         class_names: names of the classes that the file numbers from 1.
         on_invalid_row: policy for invalid rows.
     """
 
     path: Path | None
-    num_frames: int | None
+    image_paths: tuple[Path, ...] | None
     class_names: tuple[str, ...]
     on_invalid_row: OnInvalidRow
 
@@ -106,7 +111,11 @@ class _TruthReader:
         if self.path is None:
             return []
         return read_ground_truth(
-            self.path, self.num_frames, class_names=self.class_names, on_invalid_row=self.on_invalid_row
+            self.path,
+            None if self.image_paths is None else len(self.image_paths),
+            class_names=self.class_names,
+            on_invalid_row=self.on_invalid_row,
+            image_numbers=None if self.image_paths is None else read_image_numbers(self.image_paths),
         )
 
 
@@ -114,9 +123,9 @@ def _find_image_folders(root: Path) -> Iterator[tuple[str, Path, tuple[Path, ...
     """Yield the video name, the folder and the images of each folder that contains images."""
     below = (path for path in walk_paths(root) if path.is_dir())
     for folder in (root, *_sort_naturally(root, below)):
-        images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES]
+        images = list_images(folder)
         if images:
-            yield _name_image_folder(folder, root), folder, tuple(sorted(images, key=make_natural_sort_key))
+            yield _name_image_folder(folder, root), folder, tuple(images)
 
 
 def _sort_naturally(root: Path, paths: Iterable[Path]) -> list[Path]:
@@ -138,7 +147,7 @@ def _name_truth_file(path: Path, root: Path) -> str:
     if path == root:
         return _TRUTH_SUFFIX.sub("", path.stem)
     relative = path.relative_to(root)
-    if path.name not in _TRUTH_FILE_NAMES:
+    if not is_truth_name(path):
         return _TRUTH_SUFFIX.sub("", relative.with_suffix("").as_posix())
     return "/".join(part for part in relative.parts[:-1] if part not in _VIEW_FOLDERS) or root.resolve().name
 
@@ -146,22 +155,31 @@ def _name_truth_file(path: Path, root: Path) -> str:
 def _find_truth(folder: Path, root: Path) -> Path | None:
     """Return the ground truth of an image folder: in or beside the folder, else in a tree of annotations."""
     folders = [folder] + ([folder.parent] if folder != root or folder.name in _IMAGE_FOLDERS else [])
-    beside = [parent / name for parent in folders for name in GROUND_TRUTH_FILE_NAMES]
-    candidates = (*beside, *_list_annotation_paths(folder, root))
-    return next((path for path in candidates if path.is_file()), None)
+    beside = (find_truth_file(place) for place in folders)
+    return next((path for path in (*beside, *_find_annotations(folder, root)) if path is not None), None)
 
 
-def _list_annotation_paths(folder: Path, root: Path) -> Iterator[Path]:
-    """Yield the paths of a folder's ground truth in the trees of annotations beside each of its ancestors."""
+def _find_annotations(folder: Path, root: Path) -> Iterator[Path | None]:
+    """Yield the ground truth of a folder in the trees of annotations beside each of its ancestors, or None."""
     video = folder.parent if folder.name.casefold() in _IMAGE_FOLDERS and folder != root else folder
     for ancestor in (video, *video.parents):
         parts = [part for part in video.relative_to(ancestor).parts if part.casefold() not in _IMAGE_FOLDERS]
         relative = Path(*parts) if parts else Path(video.name)
         trees = [ancestor / name for name in _ANNOTATION_FOLDERS]
-        yield from (tree / relative.with_name(f"{relative.name}.txt") for tree in trees)
-        yield from (tree / relative / "gt.txt" for tree in trees)
+        yield from (_find_table((tree / relative).parent, relative.name) for tree in trees)
+        yield from (_find_table(tree / relative, "gt") for tree in trees)
         if ancestor in (root, root.parent):
             return
+
+
+def _find_table(folder: Path, stem: str) -> Path | None:
+    """Find a text file by its name without the suffix; None if none exists."""
+    if not stem or not folder.is_dir():
+        return None
+    candidates = (path for path in list_visible(folder) if path.stem.casefold() == stem.casefold())
+    return next(
+        (path for path in candidates if path.suffix.lower() in TABLE_SUFFIXES and path.is_file()), None
+    )
 
 
 def _find_category(folder: Path) -> str:

@@ -20,8 +20,10 @@ from numpy.typing import NDArray
 from tracking_runtime.datasets.file_tree import walk_paths
 from tracking_runtime.datasets.sequences import ImageSequence, Truths
 from tracking_runtime.errors import SourceError
+from tracking_runtime.files import is_hidden
+from tracking_runtime.io.frame_numbers import read_image_numbers
 from tracking_runtime.io.ground_truth import find_ground_truth, read_ground_truth
-from tracking_runtime.io.image_folder import IMAGE_SUFFIXES, make_natural_sort_key, read_image_file
+from tracking_runtime.io.image_file import list_images, make_natural_sort_key, read_image_file
 from tracking_runtime.io.table_reader import OnInvalidRow
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
 
@@ -105,20 +107,21 @@ def _find_video_folders(root: Path) -> Iterator[_VideoFolder]:
         if camera_match:
             camera = camera_match[1].lower()
             camera_view: HotView = "false_color" if camera_match[2] else "mosaic"
-            for video in sorted(filter(Path.is_dir, folder.iterdir()), key=make_natural_sort_key):
+            videos = (path for path in folder.iterdir() if path.is_dir() and not is_hidden(path))
+            for video in sorted(videos, key=make_natural_sort_key):
                 yield _VideoFolder(f"{camera}/{video.name}", video, camera_view, camera)
         # 2020 and 2022: a folder of each video contains the views.
         for view, name in _VIEW_FOLDERS.items():
-            if (folder / name).is_dir() and any(_list_images(folder / name)):
+            if (folder / name).is_dir() and list_images(folder / name):
                 yield _VideoFolder(folder.name or folder.resolve().name, folder / name, view, "vis")
 
 
 def _open_video(folder: _VideoFolder, on_invalid_row: OnInvalidRow) -> ImageSequence:
-    image_paths = tuple(sorted(_list_images(folder.path), key=make_natural_sort_key))
+    image_paths = tuple(list_images(folder.path))
     return ImageSequence(
         folder.name,
         image_paths,
-        _TruthReader(folder.path, len(image_paths), on_invalid_row),
+        _TruthReader(folder.path, image_paths, on_invalid_row),
         _read_mosaic if folder.view == "mosaic" else read_image_file,
         spectral_info=CAMERAS[folder.camera] if folder.view == "mosaic" else None,
         rate_hz=RATE_HZ,
@@ -130,22 +133,23 @@ class _TruthReader:
     """A reader of a video's ground truth, or of its first box. Unlike a closure, it can be pickled."""
 
     folder: Path
-    num_frames: int
+    image_paths: tuple[Path, ...]
     on_invalid_row: OnInvalidRow
 
     def __call__(self) -> Truths:
         path = find_ground_truth(self.folder)
         if path is not None:
-            return read_ground_truth(path, self.num_frames, on_invalid_row=self.on_invalid_row)
+            return read_ground_truth(
+                path,
+                len(self.image_paths),
+                on_invalid_row=self.on_invalid_row,
+                image_numbers=read_image_numbers(self.image_paths),
+            )
         candidates = (self.folder / _FIRST_BOX_FILE, self.folder.parent / _FIRST_BOX_FILE)
         first_box = next((candidate for candidate in candidates if candidate.is_file()), None)
         if first_box is None:
             return []
         return read_ground_truth(first_box, 1, on_invalid_row=self.on_invalid_row)
-
-
-def _list_images(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _read_mosaic(path: Path) -> tuple[NDArray[Any], str]:

@@ -15,7 +15,7 @@ from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, FrameSource, GroundTruth
 from tracking_runtime.io.bag_source import BagSource
 from tracking_runtime.io.disk_list import DiskDict, LazySequence, pad_sequence
-from tracking_runtime.io.image_folder import read_image_file
+from tracking_runtime.io.image_file import read_image_file
 from tracking_runtime.messages.conversion import read_serialized_stamp_ns, read_stamp_ns, read_truth
 from tracking_runtime.spectral_info import SpectralInfo
 

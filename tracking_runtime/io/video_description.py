@@ -1,7 +1,9 @@
-"""`video.yaml`, written by `rstrack convert`: facts that a folder of frames cannot express."""
+"""Facts that a folder of frames cannot express: `video.yaml` of `rstrack convert`, `seqinfo.ini` of MOT."""
 
 from __future__ import annotations
 
+import configparser
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +11,21 @@ from typing import Any
 
 import dacite
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from tracking_runtime.errors import SourceError
+from tracking_runtime.errors import FrameRefusedError, SourceError
+from tracking_runtime.files import list_visible
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.io.disk_list import LazySequence, pad_sequence
 from tracking_runtime.io.ground_truth import read_ground_truth
+from tracking_runtime.messages.image_encodings import parse_encoding
+from tracking_runtime.untrusted.documents import DocumentError, parse_yaml
 
 VIDEO_FILE = "video.yaml"
 TRUTH_FILE = "gt.txt"
+
+_SEQUENCE_FILE = "seqinfo.ini"
+_MAX_RATE_HZ = 1e6
 
 
 @dataclass(frozen=True)
@@ -78,9 +85,50 @@ def find_video_description(image_folder: Path, num_images: int) -> VideoDescript
         return None
     try:
         rules = dacite.Config(strict=True, cast=[tuple, float])
-        description = dacite.from_dict(VideoDescription, yaml.safe_load(path.read_text()), rules)
-    except (yaml.YAMLError, dacite.DaciteError, TypeError, ValueError, AttributeError) as error:
+        description = dacite.from_dict(VideoDescription, parse_yaml(path.read_bytes()), rules)
+        parse_encoding(description.encoding)
+        if not 0 < description.rate_hz <= _MAX_RATE_HZ:
+            raise ValueError(f"rate_hz must be above 0: got {description.rate_hz}")
+        if any(not 0 <= stamp_ns < 1 << 63 for stamp_ns in description.stamps_ns):
+            raise ValueError("stamps_ns must not be negative")
+    except (
+        DocumentError,
+        FrameRefusedError,
+        dacite.DaciteError,
+        OSError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+    ) as error:
         raise SourceError(f"{path} does not describe a video: {error}") from error
     if len(description.stamps_ns) != num_images:
         raise SourceError(f"{path}: {len(description.stamps_ns)} stamps for {num_images} images")
     return description
+
+
+def read_sequence_rate(image_folder: Path) -> float | None:
+    """Read the frames per second in `seqinfo.ini`, as in the MOT challenge; None if the file does not exist.
+
+    Args:
+        image_folder: folder of the images. The file is in it or in its parent.
+
+    Raises:
+        SourceError: the file has no valid `frameRate`.
+    """
+    candidates = [path for folder in (image_folder, image_folder.parent) for path in list_visible(folder)]
+    path = next((path for path in candidates if path.name.casefold() == _SEQUENCE_FILE), None)
+    if path is None or not path.is_file():
+        return None
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(path.read_text(encoding="utf-8-sig"))
+        text = next(section["frameRate"] for section in parser.values() if "frameRate" in section)
+        rate_hz = float(text)
+    except StopIteration:
+        return None
+    except (OSError, configparser.Error, ValueError) as error:
+        raise SourceError(f"{path} must name a frameRate: {error}") from error
+    if not (0 < rate_hz <= _MAX_RATE_HZ and math.isfinite(rate_hz)):
+        raise SourceError(f"{path}: frameRate must be above 0 frames per second: got {text}")
+    return rate_hz

@@ -91,7 +91,7 @@ def test_object_with_zero_confidence_is_left_out(tmp_path):
     [
         ("groundtruth_rect.txt", "1 2 3 4\n1 2 3\n", 2, 2, "3 columns, the first line has 4"),
         ("groundtruth_rect.txt", "1 2 3 4\n\n1 2 x 4\n", 2, 3, "not numbers"),
-        ("groundtruth_rect.txt", "1 2 3 4\n0 0 0 0\n", 2, 2, "positive width and height: got 0, 0, 0, 0"),
+        ("groundtruth_rect.txt", "1 2 3 4\n5 0 0 0\n", 2, 2, "positive width and height: got 5, 0, 0, 0"),
         ("groundtruth_rect.txt", "1 2 3 4\n1 nan 3 4\n", 2, 2, "box must be finite"),
         ("groundtruth_rect.txt", "1 2 3 4\n5 6 7 8\n", 3, 2, "2 lines of ground truth for 3 frames"),
         ("groundtruth_rect.txt", "1 2 3 4\n5 6 7 8\n", 1, 2, "2 lines of ground truth for 1 frames"),
@@ -124,7 +124,7 @@ def test_empty_or_binary_file_is_refused(tmp_path):
 
 
 def test_skipped_box_leaves_its_frame_without_truth(tmp_path):
-    path = write_file(tmp_path, "1 2 3 4\n0 0 0 0\n5 6 7 8\n")
+    path = write_file(tmp_path, "1 2 3 4\n9 0 0 0\n5 6 7 8\n")
 
     truth = read_ground_truth(path, 4, on_invalid_row="skip")
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tracking_runtime.errors import SourceError
-from tracking_runtime.io.limits import IMAGE_PIXELS
+from tracking_runtime.untrusted.limits import IMAGE_PIXELS
 
 
 def test_limit_size_below_the_default_is_accepted() -> None:

@@ -1,0 +1,102 @@
+"""Pairing of images and ground truth by the numbers that both carry."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from tracking_runtime.errors import SourceError
+
+_LAST_NUMBER = re.compile(r"(.*?)(\d{1,18})(\D*)", re.ASCII | re.DOTALL)
+_MAX_NAMED = 5  # missing numbers that a message names
+
+
+@dataclass(frozen=True)
+class FrameNumbers:
+    """Number of each frame of a video, by which text files name it.
+
+    Attributes:
+        numbers: number of each frame, ascending without repetition.
+    """
+
+    numbers: Sequence[int]
+
+    @cached_property
+    def _index_by_number(self) -> dict[int, int]:
+        return {number: index for index, number in enumerate(self.numbers)}
+
+    def find_index(self, number: int) -> int | None:
+        """Find the index of the frame with a number; None if there is none."""
+        return self._index_by_number.get(number)
+
+    def is_in_gap(self, number: int) -> bool:
+        """Return whether a number lies between those of two frames, but no frame has it."""
+        return self.numbers[0] < number < self.numbers[-1] and self.find_index(number) is None
+
+
+def read_image_numbers(paths: Sequence[Path]) -> Sequence[int] | None:
+    """Read the number in the name of each image; None if the names do not number the images.
+
+    The number is the last one in the name. The rest of the names must be the same, and the numbers must ascend.
+
+    Args:
+        paths: image files in natural order.
+    """
+    matches = [_LAST_NUMBER.fullmatch(path.stem) for path in paths]
+    if not matches or not all(matches):
+        return None
+    parts = [(match[1], int(match[2]), match[3]) for match in matches if match]
+    if len({(before, after) for before, _, after in parts}) > 1:
+        return None
+    numbers = [number for _, number, _ in parts]
+    return numbers if all(a < b for a, b in zip(numbers[:-1], numbers[1:], strict=True)) else None
+
+
+def choose_frame_numbers(
+    image_numbers: Sequence[int] | None, num_images: int, used: Collection[int], subject: object
+) -> FrameNumbers:
+    """Choose what the frame numbers of a text file mean: the numbers of the images, or their order from 1.
+
+    Args:
+        image_numbers: number of each image, as from `read_image_numbers`.
+        num_images: number of images.
+        used: frame numbers in the text file.
+        subject: text file, for the message.
+
+    Raises:
+        SourceError: images are missing, and the numbers may have both meanings.
+    """
+    in_order = FrameNumbers(range(1, num_images + 1))
+    if not image_numbers or not used:
+        return in_order
+    by_image = FrameNumbers(image_numbers)
+    num_by_image = sum(by_image.find_index(number) is not None for number in used)
+    num_in_order = sum(1 <= number <= num_images for number in used)
+    first, last = image_numbers[0], image_numbers[-1]
+    if num_by_image == len(used):
+        # Images from 0 with frames from 1 is what CVAT writes. Frames from 0 would use the number 0.
+        counts_from_one = first == 0 and last == num_images - 1 and 0 not in used
+        return in_order if counts_from_one else by_image
+    steps = {after - before for before, after in zip(image_numbers[:-1], image_numbers[1:], strict=True)}
+    if num_in_order == len(used):
+        if num_by_image and len(steps) > 1:
+            missing = _list_missing(by_image)
+            raise SourceError(
+                f"{subject} has frame numbers that may be those of the images or their order: got {num_images} "
+                f"images from {first} to {last} without {missing}; add the missing images, or number them from 1"
+            )
+        return in_order
+    return by_image if num_by_image >= num_in_order else in_order
+
+
+def _list_missing(numbers: FrameNumbers) -> str:
+    """Return the first numbers between the first and the last that no image has, for a message."""
+    missing: list[int] = []
+    for before, after in zip(numbers.numbers[:-1], numbers.numbers[1:], strict=True):
+        missing += range(before + 1, min(after, before + 2 + _MAX_NAMED))
+        if len(missing) > _MAX_NAMED:
+            return ", ".join(map(str, missing[:_MAX_NAMED])) + ", …"
+    return ", ".join(map(str, missing))
