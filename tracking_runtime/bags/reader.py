@@ -1,44 +1,76 @@
-"""Reader and repair of recordings, finished or not."""
+"""Reader of recordings, finished or not."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-import yaml
-from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
 
-from tracking_runtime.bags.metadata import METADATA, Record, Topic
-from tracking_runtime.bags.storage import McapFile, OtherStorage
-from tracking_runtime.bags.writer import BagWriter
-from tracking_runtime.errors import SourceError
-from tracking_runtime.messages.definitions import find_interface
+from tracking_runtime.bags import mcap_records, sqlite_file
+from tracking_runtime.bags.mcap_file import McapFile
+from tracking_runtime.bags.metadata import METADATA, BagMetadata, Damage, Record, Topic, read_metadata
+from tracking_runtime.bags.sqlite_file import SqliteFile
+from tracking_runtime.bags.unpacking import unpack_zstd_file
+from tracking_runtime.errors import SourceError, UnsafePathError
+from tracking_runtime.files import list_visible, resolve_inside
+from tracking_runtime.messages.definitions import MessageError, deserialize, find_interface, make_typestore
+
+_ROS1_MAGIC = b"#ROSBAG V"
+_STORAGE_SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+_NO_METADATA = BagMetadata([], [], "", [])
+
+_Storage = McapFile | SqliteFile
 
 
 class BagReader:
-    """A bag opened for reading: a folder in rosbag2's layout, or one storage file.
+    """A bag opened for reading: a folder in rosbag2's layout, or one storage file (MCAP or db3).
 
-    Messages are read from the disk one chunk at a time. An unfinished MCAP file (its recorder was killed) is
-    scanned once when it is opened, and read up to its last whole chunk.
+    Messages are read from the disk one chunk at a time, and checksums are verified. Damaged chunks are
+    skipped, logged and listed in `damages`. An unfinished MCAP file (its recorder was killed) is scanned once
+    when it is opened, and read up to its last whole chunk.
 
     Args:
         path: folder or storage file.
+        ignore_metadata: whether the storage files of a folder are read without its metadata.yaml.
 
     Raises:
-        SourceError: `path` is not a bag, or its files are damaged.
+        SourceError: `path` is not a bag, or its files cannot be read.
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, ignore_metadata: bool = False) -> None:
         self.path = Path(path)
-        self._storages = _open_storages(self.path)
-        self._typestore = get_typestore(Stores.EMPTY)
+        self._typestores: dict[str, Typestore] = {}
+        self._unpacked_folder: TemporaryDirectory[str] | None = None
+        self._metadata = _NO_METADATA
+        self._storages = self._open_storages(ignore_metadata)
 
     @property
     def is_complete(self) -> bool:
         """Whether the recorder finished the bag. `repair_bag` finishes it."""
         return all(storage.is_complete for storage in self._storages)
+
+    @property
+    def damages(self) -> list[Damage]:
+        """Damaged parts found so far. Parts are checked when their messages are read."""
+        return [damage for storage in self._storages for damage in storage.damages]
+
+    def check(self) -> list[Damage]:
+        """Read the whole bag, and return all damages.
+
+        Raises:
+            SourceError: a file unpacks to more than its limit, or cannot be read.
+        """
+        for storage in self._storages:
+            storage.check()
+        return self.damages
+
+    @property
+    def gaps(self) -> list[str]:
+        """Times in which the recorder could not write, as text for users."""
+        return self._metadata.gaps
 
     @property
     def topics(self) -> dict[str, Topic]:
@@ -47,7 +79,7 @@ class BagReader:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of messages by topic."""
+        """Number of messages by topic, including those in damaged parts of a finished file."""
         return {name: sum(s.statistics.counts.get(name, 0) for s in self._storages) for name in self.topics}
 
     @property
@@ -76,7 +108,12 @@ class BagReader:
             yield from storage.read_records(topic_names)
 
     def read_messages(self, topics: Iterable[str] | None = None) -> Iterator[tuple[Record, Any]]:
-        """Yield each record with its message. Arrays of the message are NumPy arrays."""
+        """Yield each record with its message. Arrays of the message are NumPy arrays.
+
+        Raises:
+            SourceError: a message does not have its type's fields.
+            UnknownTypeError: the type of a topic has no definition.
+        """
         for record in self.read_records(topics):
             yield record, self.decode(record)
 
@@ -84,64 +121,80 @@ class BagReader:
         """Deserialize the message of a record, by the definition in the bag or else by the installed one.
 
         Raises:
+            SourceError: the message does not have its type's fields, or the definition is malformed.
             UnknownTypeError: neither definition exists.
         """
         interface = self.topics[record.topic].interface
-        if interface.name not in self._typestore.types:
-            definition = interface.definition or find_interface(interface.name).definition
-            self._typestore.register(get_types_from_msg(definition, interface.name))
-        return self._typestore.deserialize_cdr(record.data, interface.name)
+        name = interface.name
+        try:
+            if name not in self._typestores:
+                definition = interface.definition or find_interface(name).definition
+                self._typestores[name] = make_typestore(name, definition)
+            return deserialize(self._typestores[name], record.data, name)
+        except MessageError as error:
+            raise SourceError(f"{self.path}, topic {record.topic}: {error}") from error
+
+    def _open_storages(self, ignore_metadata: bool) -> list[_Storage]:
+        try:
+            if self.path.is_file():
+                return [self._open_storage(self.path)]
+            if not self.path.is_dir():
+                raise SourceError(f"{self.path} does not exist: give a recording")
+            if (self.path / METADATA).is_file() and not ignore_metadata:
+                self._metadata = read_metadata(self.path)
+                files = self._metadata.files
+            else:
+                files = _list_storage_files(self.path)
+            missing = [file for file in files if not file.is_file()]
+            if missing or not files:
+                file_name = missing[0].name if missing else "its storage file"
+                raise SourceError(f"{self.path} is not a recording: {file_name} is missing")
+            return [self._open_storage(file) for file in files]
+        except OSError as error:
+            raise SourceError(f"{self.path} cannot be read: {error.strerror or error}") from error
+
+    def _open_storage(self, path: Path) -> _Storage:
+        if path.suffix == ".zstd":
+            path = self._unpack(path)
+        with path.open("rb") as file:
+            start = file.read(len(sqlite_file.MAGIC))
+        has_packed_messages = self._metadata.compression_mode == "message"
+        if start == sqlite_file.MAGIC:
+            return SqliteFile(path, has_packed_messages=has_packed_messages)
+        if path.suffix == ".mcap" or start.startswith(mcap_records.MAGIC):
+            return McapFile(path, self._metadata.topics, has_packed_messages=has_packed_messages)
+        if start.startswith(_ROS1_MAGIC):
+            raise SourceError(describe_ros1_recording(path))
+        raise SourceError(
+            f"{path} cannot be read as a recording: the file is neither MCAP nor SQLite; "
+            "give a folder with metadata.yaml, or a file .mcap or .db3"
+        )
+
+    def _unpack(self, path: Path) -> Path:
+        """Unpack a storage file to a temporary folder, which is deleted with the reader."""
+        if self._unpacked_folder is None:
+            self._unpacked_folder = TemporaryDirectory(prefix="rstrack-bag-", ignore_cleanup_errors=True)
+        target = Path(self._unpacked_folder.name) / path.stem
+        unpack_zstd_file(path, target)
+        return target
 
 
-def repair_bag(folder: str | Path) -> int:
-    """Finish a bag whose recorder was killed, so that every reader opens it.
-
-    A new bag is written beside the old one and replaces it at the end.
-
-    Returns:
-        Number of messages in the bag.
-
-    Raises:
-        SourceError: the folder is not a bag.
-    """
-    folder = Path(folder)
-    reader = BagReader(folder)
-    repaired = folder.with_name(f".{folder.name}.repaired") / folder.name
-    shutil.rmtree(repaired.parent, ignore_errors=True)
-    with BagWriter(repaired) as writer:
-        for topic in reader.topics.values():
-            writer.add_topic(topic)
-        for record in reader.read_records():
-            writer.write(*record)
-    folder.rename(repaired.parent / "unfinished")
-    repaired.rename(folder)
-    shutil.rmtree(repaired.parent)
-    return writer.message_count
+def describe_ros1_recording(path: Path) -> str:
+    """Return the message of the error for a recording of ROS 1, with the command that converts it."""
+    return (
+        f"{path} is a recording of ROS 1: convert it by rosbags-convert --src {path} "
+        f"--dst {path.with_suffix('')} --dst-storage mcap, and give {path.with_suffix('')}"
+    )
 
 
-def _open_storages(path: Path) -> list[McapFile] | list[OtherStorage]:
-    if path.is_file():
-        return [McapFile(path)] if path.suffix == ".mcap" else [OtherStorage(path)]
-    if not path.is_dir():
-        raise SourceError(f"{path} does not exist: give a recording")
-    files, compressed = _list_storage_files(path)
-    missing = [file for file in files if not file.is_file()]
-    if missing or not files:
-        file_name = missing[0].name if missing else "its storage file"
-        raise SourceError(f"{path} is not a recording: {file_name} is missing")
-    if compressed or any(file.suffix != ".mcap" for file in files):
-        return [OtherStorage(path)]
-    return [McapFile(file) for file in files]
-
-
-def _list_storage_files(folder: Path) -> tuple[list[Path], bool]:
-    """Return a bag's storage files, and whether rosbag2 compressed its files or messages."""
-    metadata = folder / METADATA
-    if not metadata.is_file():
-        return sorted(folder.glob("*.mcap")), False
+def _list_storage_files(folder: Path) -> list[Path]:
+    """Return the storage files in a folder without metadata.yaml."""
+    files = list_visible(folder)
     try:
-        information = yaml.safe_load(metadata.read_text())["rosbag2_bagfile_information"]
-        files = [folder / Path(name).name for name in information["relative_file_paths"]]
-        return files, bool(information.get("compression_mode"))
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(f"{metadata} is not the metadata of a recording: {error}") from error
+        found = [resolve_inside(folder, path.name) for path in files if path.name.endswith(_STORAGE_SUFFIXES)]
+    except UnsafePathError as error:
+        raise SourceError(f"{folder}: {error}") from error
+    recordings_of_ros1 = [path for path in files if path.suffix == ".bag" and path.is_file()]
+    if not found and recordings_of_ros1:
+        raise SourceError(describe_ros1_recording(recordings_of_ros1[0]))
+    return found

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
+from collections import Counter, deque
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, NamedTuple
 
 from mcap.writer import CompressionType, Writer
 
-from tracking_runtime.bags.metadata import METADATA, BagStatistics, Qos, Topic, to_qos_profiles, to_yaml
+from tracking_runtime.bags import mcap_records
+from tracking_runtime.bags.mcap_file import WRITER_LIBRARY
+from tracking_runtime.bags.metadata import (
+    GAP_KEY,
+    METADATA,
+    BagStatistics,
+    Qos,
+    Topic,
+    to_qos_profiles,
+    to_yaml,
+)
 from tracking_runtime.errors import SourceError
 from tracking_runtime.files import atomic_write
 from tracking_runtime.messages.definitions import find_interface
@@ -19,7 +31,121 @@ from tracking_runtime.messages.definitions import find_interface
 METADATA_VERSION = 9  # rosbag2 of ROS 2 Jazzy
 FLUSH_PERIOD_S = 1.0  # longest time for which messages are lost if the process is killed
 
+MAX_TIME_NS = 4_102_444_800 * 10**9
+"""Latest time of a message, the year 2100, in nanoseconds. Later times come from damaged messages."""
+
 Compression = Literal["none", "zstd"]
+
+_NUM_CHECKPOINTS = 64  # chunks whose end is known, in case the newest do not reach the disk
+_ENDING = (
+    struct.pack("<BQI", mcap_records.DATA_END, 4, 0)
+    + struct.pack("<BQQQI", mcap_records.FOOTER, 20, 0, 0, 0)
+    + mcap_records.MAGIC
+)
+"""End of an MCAP file without index: the smallest that makes an interrupted file complete."""
+
+
+class _Checkpoint(NamedTuple):
+    """The end of a chunk: position in the file in bytes, and statistics of the file up to there."""
+
+    position: int
+    statistics: BagStatistics
+
+
+class _StorageFile:
+    """One MCAP file of a bag, open for writing.
+
+    Args:
+        path: file, which must not exist.
+        compression: compression of the chunks.
+        topics: topics that the file begins with.
+    """
+
+    def __init__(self, path: Path, compression: Compression, topics: Iterable[Topic]) -> None:
+        self.path = path
+        self.statistics = BagStatistics()
+        self._file: IO[bytes] = path.open("xb")
+        self._channels: dict[str, int] = {}
+        self._schemas: dict[str, int] = {}
+        self._checkpoints: deque[_Checkpoint] = deque([_Checkpoint(0, BagStatistics())], _NUM_CHECKPOINTS)
+        self._writer = Writer(
+            self._file,
+            compression=CompressionType.ZSTD if compression == "zstd" else CompressionType.NONE,
+            enable_data_crcs=True,
+        )
+        self._writer.start(profile="ros2", library=WRITER_LIBRARY)
+        for topic in topics:
+            self.add_topic(topic)
+
+    def add_topic(self, topic: Topic) -> None:
+        interface = topic.interface
+        if interface.name not in self._schemas:
+            encoding = "ros2msg" if interface.definition else ""
+            self._schemas[interface.name] = self._writer.register_schema(
+                interface.name, encoding, interface.definition.encode()
+            )
+        self._channels[topic.name] = self._writer.register_channel(
+            topic.name,
+            "cdr",
+            self._schemas[interface.name],
+            {
+                "offered_qos_profiles": to_yaml(to_qos_profiles(topic.qos)),
+                "topic_type_hash": interface.type_hash,
+            },
+        )
+        self.statistics.counts[topic.name] = 0
+
+    def write(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int) -> None:
+        self._writer.add_message(
+            self._channels[topic],
+            log_time=log_time_ns,
+            data=data,
+            publish_time=publish_time_ns,
+            sequence=self.statistics.counts[topic],
+        )
+        self.statistics.add(topic, log_time_ns)
+        self._add_checkpoint()
+
+    def flush(self) -> None:
+        self._writer.flush()
+        self._file.flush()
+        os.fdatasync(self._file.fileno())
+        self._add_checkpoint()
+
+    def finish(self, metadata: str) -> None:
+        self._writer.add_metadata("rosbag2", {"serialized_metadata": metadata})
+        self._writer.finish()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def abandon(self) -> Counter[str]:
+        """Close the file after an error, cut it after the last whole chunk, and return the lost messages."""
+        with suppress(OSError):
+            self._file.close()
+        counts = Counter(self.statistics.counts)
+        with suppress(OSError):
+            size = self.path.stat().st_size
+            intact = max(
+                (entry for entry in self._checkpoints if entry.position <= size),
+                key=lambda entry: entry.position,
+                default=self._checkpoints[0],
+            )
+            os.truncate(self.path, min(intact.position, size))
+            self.statistics = intact.statistics
+        return counts - Counter(self.statistics.counts)
+
+    def complete(self) -> None:
+        """Write the end of an abandoned file, so that every reader opens it, if there is room."""
+        with suppress(OSError), self.path.open("ab") as file:
+            file.write(_ENDING)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _add_checkpoint(self) -> None:
+        position = self._file.tell()
+        if position != self._checkpoints[-1].position:
+            self._checkpoints.append(_Checkpoint(position, self.statistics.copy()))
 
 
 class BagWriter:
@@ -42,24 +168,19 @@ class BagWriter:
             raise SourceError(
                 f"{self.folder} exists already, and recordings are never overwritten: choose another name"
             ) from None
-        self._path = self.folder / f"{self.folder.name}_0.mcap"
-        self._file: IO[bytes] = self._path.open("xb")
-        self._writer = Writer(
-            self._file, compression=CompressionType.ZSTD if compression == "zstd" else CompressionType.NONE
-        )
+        self._compression = compression
         self._topics: dict[str, Topic] = {}
-        self._channels: dict[str, int] = {}
-        self._schemas: dict[str, int] = {}
-        self._statistics = BagStatistics()
+        self._finished_files: list[_StorageFile] = []
+        self._file = self._open_file()
+        self._gaps: list[str] = []
         self._unflushed = True
         self._flushed_at = time.monotonic()
-        self._writer.start(profile="ros2", library="remote_sensing_tracking")
         self.flush()
 
     @property
     def message_count(self) -> int:
         """Number of messages written."""
-        return self._statistics.message_count
+        return sum(file.statistics.message_count for file in self._files)
 
     @property
     def topics(self) -> Collection[Topic]:
@@ -76,23 +197,8 @@ class BagWriter:
 
     def add_topic(self, topic: Topic) -> None:
         """Add a topic with the definition of its type as given."""
-        interface = topic.interface
-        if interface.name not in self._schemas:
-            encoding = "ros2msg" if interface.definition else ""
-            self._schemas[interface.name] = self._writer.register_schema(
-                interface.name, encoding, interface.definition.encode()
-            )
-        self._channels[topic.name] = self._writer.register_channel(
-            topic.name,
-            "cdr",
-            self._schemas[interface.name],
-            {
-                "offered_qos_profiles": to_yaml(to_qos_profiles(topic.qos)),
-                "topic_type_hash": interface.type_hash,
-            },
-        )
+        self._file.add_topic(topic)
         self._topics[topic.name] = topic
-        self._statistics.counts[topic.name] = 0
         self._unflushed = True
 
     def write(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int | None = None) -> None:
@@ -105,43 +211,73 @@ class BagWriter:
             publish_time_ns: time of publication in nanoseconds; None: the time of recording.
 
         Raises:
+            ValueError: a time is before 1970 or after 2100. Nothing is written.
             OSError: the disk is full or missing. Messages flushed before stay readable.
         """
-        self._writer.add_message(
-            self._channels[topic],
-            log_time=log_time_ns,
-            data=data,
-            publish_time=log_time_ns if publish_time_ns is None else publish_time_ns,
-            sequence=self._statistics.counts[topic],
-        )
-        self._statistics.add(topic, log_time_ns)
-        self._unflushed = True
+        publish_time_ns = log_time_ns if publish_time_ns is None else publish_time_ns
+        if not (0 <= log_time_ns < MAX_TIME_NS and 0 <= publish_time_ns < MAX_TIME_NS):
+            raise ValueError(
+                f"time of a message on {topic} must be between 1970 and 2100: got {log_time_ns} and "
+                f"{publish_time_ns} ns"
+            )
         if time.monotonic() - self._flushed_at >= FLUSH_PERIOD_S:
             self.flush()
+        self._file.write(topic, data, log_time_ns, publish_time_ns)
+        self._unflushed = True
 
     def flush(self) -> None:
         """Write all messages and the metadata to the disk. They stay readable if the process is killed."""
         self._flushed_at = time.monotonic()
         if not self._unflushed:
             return
-        self._writer.flush()
-        os.fdatasync(self._file.fileno())
+        self._file.flush()
         self._write_metadata()
         self._unflushed = False
 
     def close(self) -> None:
         """Finish the bag: summary, index and metadata."""
-        self._writer.add_metadata("rosbag2", {"serialized_metadata": to_yaml(self._make_metadata())})
-        self._writer.finish()
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        self._file.finish(to_yaml(self._make_metadata()))
         self._write_metadata()
 
-    def abandon(self) -> None:
-        """Close the file after an error. The bag stays unfinished and readable up to the last flush."""
-        with suppress(OSError):
-            self._file.close()
+    def abandon(self) -> dict[str, int]:
+        """Close the file after an error. The bag stays unfinished and readable up to the last whole chunk.
+
+        Returns:
+            Number of messages by topic that were written, and are lost.
+        """
+        return dict(self._file.abandon())
+
+    def resume(self, gap: str) -> None:
+        """Continue an abandoned bag in a new file of the same bag.
+
+        Args:
+            gap: time and reason of the gap, as text for users. The metadata keep it.
+
+        Raises:
+            OSError: the disk is still full or missing. The bag stays as it is.
+        """
+        path = self._find_path(len(self._finished_files) + 1)
+        try:
+            file = self._open_file(len(self._finished_files) + 1)
+            file.flush()
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+        self._file.complete()
+        self._finished_files.append(self._file)
+        self._file = file
+        self._gaps.append(gap)
+        self._write_metadata()
+
+    @property
+    def _files(self) -> list[_StorageFile]:
+        return [*self._finished_files, self._file]
+
+    def _find_path(self, number: int) -> Path:
+        return self.folder / f"{self.folder.name}_{number}.mcap"
+
+    def _open_file(self, number: int = 0) -> _StorageFile:
+        return _StorageFile(self._find_path(number), self._compression, self._topics.values())
 
     def __enter__(self) -> BagWriter:
         return self
@@ -153,16 +289,13 @@ class BagWriter:
             self.close()
 
     def _make_metadata(self) -> dict[str, Any]:
-        statistics = self._statistics
-        span = {
-            "duration": {"nanoseconds": statistics.end_ns - statistics.start_ns},
-            "starting_time": {"nanoseconds_since_epoch": statistics.start_ns},
-            "message_count": statistics.message_count,
-        }
+        total = BagStatistics()
+        for file in self._files:
+            total.merge(file.statistics)
         return {
             "version": METADATA_VERSION,
             "storage_identifier": "mcap",
-            **span,
+            **_describe_span(total),
             "topics_with_message_count": [
                 {
                     "topic_metadata": {
@@ -172,18 +305,26 @@ class BagWriter:
                         "offered_qos_profiles": to_qos_profiles(topic.qos),
                         "type_description_hash": topic.interface.type_hash,
                     },
-                    "message_count": statistics.counts[topic.name],
+                    "message_count": total.counts.get(topic.name, 0),
                 }
                 for topic in self._topics.values()
             ],
             "compression_format": "",
             "compression_mode": "",
-            "relative_file_paths": [self._path.name],
-            "files": [{"path": self._path.name, **span}],
-            "custom_data": None,
+            "relative_file_paths": [file.path.name for file in self._files],
+            "files": [{"path": file.path.name, **_describe_span(file.statistics)} for file in self._files],
+            "custom_data": {f"{GAP_KEY}{number:03}": gap for number, gap in enumerate(self._gaps, 1)} or None,
             "ros_distro": "jazzy",
         }
 
     def _write_metadata(self) -> None:
         with atomic_write(self.folder / METADATA) as path:
             path.write_text(to_yaml({"rosbag2_bagfile_information": self._make_metadata()}))
+
+
+def _describe_span(statistics: BagStatistics) -> dict[str, Any]:
+    return {
+        "duration": {"nanoseconds": statistics.end_ns - statistics.start_ns},
+        "starting_time": {"nanoseconds_since_epoch": statistics.start_ns},
+        "message_count": statistics.message_count,
+    }

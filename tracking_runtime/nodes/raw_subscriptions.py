@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from rclpy.node import Node
@@ -14,12 +14,14 @@ from rclpy.subscription import Subscription
 from rclpy.topic_endpoint_info import TopicEndpointInfo
 
 from tracking_runtime.bags import Qos, Record, Topic
+from tracking_runtime.errors import TrackingError
 from tracking_runtime.messages.definitions import (
     Interface,
     UnknownTypeError,
     find_interface,
     load_message_class,
 )
+from tracking_runtime.nodes.sequence_numbers import LossCounter
 
 _DEPTH = 100  # messages in the queue of a subscription
 
@@ -39,8 +41,6 @@ class RawSubscriptions:
 
     Attributes:
         received: number of messages by topic.
-        lost: number of messages by topic that were published after the first received message but did not
-            arrive. Counted for topics with one publisher.
         refused: reason why a topic cannot be recorded, by name.
     """
 
@@ -54,7 +54,6 @@ class RawSubscriptions:
         add: Callable[[Topic], object] = lambda _: None,
     ) -> None:
         self.received: Counter[str] = Counter()
-        self.lost: Counter[str] = Counter()
         self.refused: dict[str, str] = {}
         self._node = node
         self._names = names
@@ -62,7 +61,7 @@ class RawSubscriptions:
         self._add = add
         self._put = put
         self._subscriptions: dict[str, Subscription] = {}
-        self._last_sequence: dict[str, int] = {}
+        self._losses: dict[str, LossCounter] = {}
 
     @property
     def subscribed_topics(self) -> list[str]:
@@ -70,17 +69,28 @@ class RawSubscriptions:
         return list(self._subscriptions)
 
     @property
+    def lost(self) -> Mapping[str, int]:
+        """Number of messages by topic that were lost after the first one of their publisher."""
+        return {name: counter.lost for name, counter in self._losses.items()}
+
+    @property
     def awaited_topics(self) -> list[str]:
         """Names of the requested topics that have no publisher yet."""
         return [name for name in self._names if name not in self._subscriptions and name not in self.refused]
 
     def subscribe_to_published(self) -> None:
-        """Subscribe to the selected topics that have a publisher by now."""
+        """Subscribe to the selected topics that have a publisher by now.
+
+        A topic that cannot be subscribed to is refused once. The other topics are not affected.
+        """
         for name, types in self._node.get_topic_names_and_types():
             if self._is_selected(name) and name not in self._subscriptions and name not in self.refused:
-                publishers = self._node.get_publishers_info_by_topic(name)
-                if publishers:
-                    self._subscribe(name, types, publishers)
+                try:
+                    publishers = self._node.get_publishers_info_by_topic(name)
+                    if publishers:
+                        self._subscribe(name, types, publishers)
+                except Exception as error:  # peers choose names and QoS, rclpy raises many types
+                    self._refuse(name, " ".join(str(error).split()) or type(error).__name__)
 
     def close(self) -> None:
         """Unsubscribe from all topics."""
@@ -91,14 +101,18 @@ class RawSubscriptions:
     def _is_selected(self, name: str) -> bool:
         return name in self._names or bool(self._pattern and self._pattern.fullmatch(name))
 
+    def _refuse(self, name: str, reason: str) -> None:
+        self.refused[name] = reason
+        self._node.get_logger().warning(f"{name} is not subscribed to: {reason}")
+
     def _subscribe(self, name: str, types: list[str], publishers: list[TopicEndpointInfo]) -> None:
         if len(types) > 1:
-            self.refused[name] = f"has several types: {', '.join(types)}"
+            self._refuse(name, f"has several types: {', '.join(types)[:400]}")
             return
         try:
             message_class = load_message_class(types[0])
-        except (ImportError, AttributeError) as error:
-            self.refused[name] = f"its type {types[0]} is not installed: {error}"
+        except TrackingError as error:
+            self._refuse(name, str(error))
             return
         self._add(
             Topic(
@@ -107,24 +121,20 @@ class RawSubscriptions:
                 tuple(_read_offered_qos(p) for p in publishers),
             )
         )
-        is_single = len(publishers) == 1
+        self._losses[name] = LossCounter(lambda: self._node.count_publishers(name))
 
         def handle(data: bytes, information: dict[str, Any]) -> None:
-            self._handle_message(name, data, information, count_gaps=is_single)
+            self._handle_message(name, data, information)
 
         self._subscriptions[name] = self._node.create_subscription(
             message_class, name, handle, _adapt_qos(publishers), raw=True
         )
 
-    def _handle_message(
-        self, name: str, data: bytes, information: dict[str, Any], *, count_gaps: bool
-    ) -> None:
+    def _handle_message(self, name: str, data: bytes, information: dict[str, Any]) -> None:
         self.received[name] += 1
         sequence = information["publication_sequence_number"]
-        if sequence is not None and count_gaps:
-            last = self._last_sequence.get(name, sequence - 1)
-            self.lost[name] += max(0, sequence - last - 1)
-            self._last_sequence[name] = sequence
+        if sequence is not None:
+            self._losses[name].add(sequence)
         self._put(Record(name, data, time.time_ns(), information["source_timestamp"]))
 
 

@@ -9,7 +9,6 @@ import yaml
 
 from tracking_runtime.untrusted.limits import DOCUMENT_BYTES
 
-
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Loader without constructors of objects; the one in C reads some megabytes a second."""
 

@@ -74,5 +74,5 @@ UNPACKED_BYTES = Limit("RSTRACK_MAX_UNPACKED_BYTES", 200_000_000, "bytes")
 UNPACKED_RATIO = Limit("RSTRACK_MAX_UNPACKED_RATIO", 1000, "times the size of the file")
 """Size of all unpacked blocks of a recording in sizes of its file, from `UNPACKED_BYTES` on."""
 
-DOCUMENT_BYTES = Limit("RSTRACK_MAX_DOCUMENT_BYTES", 2_000_000, "bytes")
+DOCUMENT_BYTES = Limit("RSTRACK_MAX_DOCUMENT_BYTES", 500_000, "bytes")
 """Size of a YAML document: the metadata of a recording, the manifest of a model."""

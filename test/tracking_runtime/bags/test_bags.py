@@ -245,6 +245,7 @@ class TestUnfinished:
             shutil.copytree(whole, bag)
             file = bag / "bag_0.mcap"
             os.truncate(file, data.draw(st.integers(0, file.stat().st_size - 1)))
+            torn = file.read_bytes()
             before = contents(BagReader(bag))
             assert repair_bag(bag) == len(before)
             assert BagReader(bag).is_complete
@@ -252,15 +253,20 @@ class TestUnfinished:
             with AnyReader([bag]) as reader:
                 assert reader.message_count == len(before)
             assert [entry.name for entry in Path(path).iterdir()] == ["bag"]
+            assert (bag / "original" / "bag_0.mcap").read_bytes() == torn
 
-    def test_damaged_chunk_ends_reading(self, whole, folder):
+    def test_damaged_chunk_is_skipped_and_told(self, whole, folder):
         shutil.copytree(whole, folder / "bag")
         file = folder / "bag" / "bag_0.mcap"
         content = bytearray(file.read_bytes())
         third = self.chunk_ends(bytes(content))[2][0]
         content[third - 100] ^= 0xFF
         file.write_bytes(content[: len(content) - 20])
-        assert contents(BagReader(file)) == self.items[:20]
+        reader = BagReader(file)
+        assert contents(reader) == self.items[:20] + self.items[30:]
+        (damage,) = reader.damages
+        assert "chunk skipped: checksum differs" in str(damage)
+        assert str(file) in str(damage)
 
     def test_killed_writer_loses_at_most_one_second(self, folder):
         program = f"""
