@@ -26,6 +26,7 @@ from tracking_runtime.io.georeference import GeoReference, find_georeference, re
 from tracking_runtime.io.sources import open_source
 from tracking_runtime.io.table_reader import InvalidRowError, read_rows
 from tracking_runtime.untrusted.documents import DocumentError, read_yaml_file
+from tracking_runtime.untrusted.limits import DOCUMENT_BYTES
 
 FloatArray = NDArray[np.float64]
 
@@ -215,12 +216,11 @@ def _read_homographies(
 
 def _read_world_file(file: Path, crs: str) -> GeoReference:
     """Read a world file with a coordinate reference system, else with that of the `.prj` beside it."""
-    if crs:
-        return read_world_file(file, crs=crs)
     projection = file.with_suffix(".prj")
-    image = file.with_suffix(".tif")
-    georeference = find_georeference(image) if projection.is_file() else None
-    return georeference or read_world_file(file)
+    if not crs and projection.is_file():
+        DOCUMENT_BYTES.check(projection.stat().st_size, projection)
+        crs = projection.read_text(encoding="utf-8", errors="replace").strip()
+    return read_world_file(file, crs=crs)
 
 
 def _read_raster(file: Path) -> GeoReference:

@@ -71,6 +71,18 @@ class GeoTracks:
         index = rows if isinstance(rows, slice) else np.asarray(rows)
         return GeoTracks(*(getattr(self, each.name)[index] for each in fields(self)))
 
+    def describe(self) -> list[str]:
+        """Return lines for people: number of tracks, and of boxes of unknown or extrapolated position."""
+        num_boxes = len(self)
+        lines = [f"{len(np.unique(self.ids))} tracks, {num_boxes} boxes"]
+        num_unknown = num_boxes - int(self.is_located.sum())
+        if num_unknown:
+            lines.append(f"{num_unknown} boxes are above the horizon or off the map: their position is empty")
+        num_extrapolated = int(self.is_extrapolated.sum())
+        if num_extrapolated:
+            lines.append(f"{num_extrapolated} boxes are outside of the control points: extrapolated")
+        return lines
+
     def split(self) -> Iterator[GeoTracks]:
         """Yield the rows of each track."""
         bounds = [0, *(np.flatnonzero(np.diff(self.ids)) + 1).tolist(), len(self)]
