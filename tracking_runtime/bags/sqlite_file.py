@@ -18,6 +18,7 @@ from tracking_runtime.untrusted.limits import UNPACKED_BYTES
 MAGIC = b"SQLite format 3\0"
 
 _MAX_TEXT_BYTES = 1 << 20  # longest name, definition or list of QoS profiles
+_LENGTH_LIMIT = 0  # SQLITE_LIMIT_LENGTH, without a name before Python 3.11
 _NEEDED_TABLES = {"topics", "messages"}
 
 
@@ -81,7 +82,7 @@ class SqliteFile:
             with closing(sqlite3.connect(address, uri=True, check_same_thread=False)) as connection:
                 connection.execute("PRAGMA trusted_schema = OFF")
                 if hasattr(connection, "setlimit"):  # from Python 3.11 on
-                    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, UNPACKED_BYTES.value)
+                    connection.setlimit(_LENGTH_LIMIT, UNPACKED_BYTES.value)
                 yield connection
         except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
             reason = " ".join(str(error).split()) or type(error).__name__
