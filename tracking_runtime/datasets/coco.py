@@ -227,7 +227,7 @@ def _read_truths(
             invalid_images.add(_normalize_id(annotation.get("image_id")))
     truths: DiskDict[Id, GroundTruth | None] = DiskDict(
         (image_id, None if image_id in invalid_images else _make_truth(objects[image_id]))
-        for image_id in {*objects, *(invalid_images & image_ids)}
+        for image_id in image_ids & {*objects, *invalid_images}
     )
     note = f"{path}: {len(reasons)} annotations left out, the first: {reasons[0]}" if reasons else ""
     return truths, note

@@ -65,8 +65,8 @@ def open_dataset(
         videos = open_truth_files(root, class_names=class_names, on_invalid_row=on_invalid_row)
     if not videos:
         raise SourceError(
-            f"no videos, and no text files with ground truth, in {root}: expected images, recordings, a COCO json "
-            f"or {', '.join(GROUND_TRUTH_FILE_NAMES)}"
+            f"no videos, and no text files with ground truth, in {root}: expected images, recordings, a COCO "
+            f"json or {', '.join(GROUND_TRUTH_FILE_NAMES)}"
         )
     return _add_attributes(videos, read_attributes(root))
 

@@ -160,7 +160,7 @@ def _find_truth(folder: Path, root: Path) -> Path | None:
 
 
 def _find_annotations(folder: Path, root: Path) -> Iterator[Path | None]:
-    """Yield the ground truth of a folder in the trees of annotations beside each of its ancestors, or None."""
+    """Yield the ground truth, or None, in each tree of annotations beside an ancestor of a folder."""
     video = folder.parent if folder.name.casefold() in _IMAGE_FOLDERS and folder != root else folder
     for ancestor in (video, *video.parents):
         parts = [part for part in video.relative_to(ancestor).parts if part.casefold() not in _IMAGE_FOLDERS]

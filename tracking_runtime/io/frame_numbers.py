@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 from tracking_runtime.errors import SourceError
@@ -40,7 +41,8 @@ class FrameNumbers:
 def read_image_numbers(paths: Sequence[Path]) -> Sequence[int] | None:
     """Read the number in the name of each image; None if the names do not number the images.
 
-    The number is the last one in the name. The rest of the names must be the same, and the numbers must ascend.
+    The number is the last one in the name. The rest of the names must be the same, and the numbers must
+    ascend.
 
     Args:
         paths: image files in natural order.
@@ -52,7 +54,7 @@ def read_image_numbers(paths: Sequence[Path]) -> Sequence[int] | None:
     if len({(before, after) for before, _, after in parts}) > 1:
         return None
     numbers = [number for _, number, _ in parts]
-    return numbers if all(a < b for a, b in zip(numbers[:-1], numbers[1:], strict=True)) else None
+    return numbers if all(a < b for a, b in pairwise(numbers)) else None
 
 
 def choose_frame_numbers(
@@ -80,13 +82,14 @@ def choose_frame_numbers(
         # Images from 0 with frames from 1 is what CVAT writes. Frames from 0 would use the number 0.
         counts_from_one = first == 0 and last == num_images - 1 and 0 not in used
         return in_order if counts_from_one else by_image
-    steps = {after - before for before, after in zip(image_numbers[:-1], image_numbers[1:], strict=True)}
+    steps = {after - before for before, after in pairwise(image_numbers)}
     if num_in_order == len(used):
         if num_by_image and len(steps) > 1:
             missing = _list_missing(by_image)
             raise SourceError(
-                f"{subject} has frame numbers that may be those of the images or their order: got {num_images} "
-                f"images from {first} to {last} without {missing}; add the missing images, or number them from 1"
+                f"{subject} has frame numbers that may be those of the images or their order: got "
+                f"{num_images} images from {first} to {last} without {missing}; add the missing images, or "
+                "number the images from 1"
             )
         return in_order
     return by_image if num_by_image >= num_in_order else in_order
@@ -95,7 +98,7 @@ def choose_frame_numbers(
 def _list_missing(numbers: FrameNumbers) -> str:
     """Return the first numbers between the first and the last that no image has, for a message."""
     missing: list[int] = []
-    for before, after in zip(numbers.numbers[:-1], numbers.numbers[1:], strict=True):
+    for before, after in pairwise(numbers.numbers):
         missing += range(before + 1, min(after, before + 2 + _MAX_NAMED))
         if len(missing) > _MAX_NAMED:
             return ", ".join(map(str, missing[:_MAX_NAMED])) + ", …"

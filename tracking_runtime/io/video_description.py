@@ -25,7 +25,7 @@ VIDEO_FILE = "video.yaml"
 TRUTH_FILE = "gt.txt"
 
 _SEQUENCE_FILE = "seqinfo.ini"
-_MAX_RATE_HZ = 1e6
+_MAX_RATE_HZ = 1e9  # a nanosecond a frame
 
 
 @dataclass(frozen=True)
