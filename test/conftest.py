@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,46 @@ def other_device() -> Iterator[str]:
     spec.loader.exec_module(module)
     with module.OtherDevice():
         yield "meta"
+
+
+@pytest.fixture
+def make_video(tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that writes images, (H, W, 3) BGR or of the pixel format, as a video file.
+
+    Its arguments are the name of the file, the images, and: `codec`, `pixel_format` of the file,
+    `image_format` of the images, `stamps_ms` of the frames or `rate`, and `options` of the container.
+    """
+
+    def write(
+        name: str,
+        images: Any,
+        *,
+        codec: str = "libx264",
+        pixel_format: str = "yuv420p",
+        image_format: str = "bgr24",
+        stamps_ms: Any = None,
+        rate: int = 25,
+        options: dict[str, str] | None = None,
+    ) -> Path:
+        import av
+
+        quality = {"crf": "4"} if codec == "libx264" else {}
+        with av.open(str(tmp_path / name), "w", options=options or {}) as container:
+            stream = container.add_stream(codec, rate=rate, options=quality)
+            stream.height, stream.width = images[0].shape[:2]
+            stream.pix_fmt = pixel_format
+            stream.bit_rate = 0 if quality else 4_000_000
+            if stamps_ms is not None:
+                stream.codec_context.time_base = Fraction(1, 1000)
+            for index, image in enumerate(images):
+                picture = av.VideoFrame.from_ndarray(image, format=image_format)
+                picture.pts = index if stamps_ms is None else stamps_ms[index]
+                picture.time_base = Fraction(1, rate if stamps_ms is None else 1000)
+                container.mux(stream.encode(picture))
+            container.mux(stream.encode(None))
+        return tmp_path / name
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
-"""Frame sources by their address: a path, or `folder:PATH`, `bag:PATH` or `scene:NAME`.
+"""Frame sources by their address: a path, `KIND:PATH`, `scene:NAME`, `rtsp://...`, or a camera's index.
 
-The kind of source at a bare path is found by its content. Options follow a question mark, for example
-`/data/car-0001/img?rate=25` or `scene:satellite?seed=3&frames=150`. They are the arguments of the source's
-class.
+The kind of source at a bare path is found by its content. `folder:`, `bag:` and `video:` name the kind.
+Options follow a question mark, for example `/data/car-0001/img?rate=25` or
+`scene:satellite?seed=3&frames=150`. They are the arguments of the source's class.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from urllib.parse import parse_qsl
 
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import FrameSource
-from tracking_runtime.io.source_kinds import BAG, FOLDER, find_source_kind
+from tracking_runtime.io.source_kinds import BAG, CUBE, FOLDER, VIDEO, find_source_kind
 from tracking_runtime.plugins import SCENES, find_plugins
 
 SCENE = "scene"
+LIVE = "camera"
+_STREAM = re.compile(r"(rtsps?|rtmps?|srt|udp|tcp|rtp|https?)://.", re.IGNORECASE)
+_CAMERA = re.compile(r"(?:camera:|/dev/video)?(\d{1,3})")
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ def parse_address(address: str | Path) -> SourceAddress:
             malformed.
     """
     text = str(address)
+    live = _find_live_address(text)
+    if live is not None:
+        return SourceAddress(text, LIVE, live, {})
     kind, separator, rest = text.partition(":")
     is_bare = not separator or kind not in (*_CLASSES, SCENE)
     location, query = _split_query(text if is_bare else rest)
@@ -86,6 +92,8 @@ def parse_address(address: str | Path) -> SourceAddress:
         options = dict(parse_qsl(query, strict_parsing=bool(query)))
     except ValueError as error:
         raise SourceError(f"{text!r}: options must be written name=value&name=value: {error}") from error
+    if kind == FOLDER and options.keys() & _CUBE_OPTIONS:
+        kind = CUBE
     return SourceAddress(text, kind, location, {name: _parse_value(value) for name, value in options.items()})
 
 
@@ -94,9 +102,23 @@ def expand_path(text: str | Path) -> Path:
     return Path(os.path.expanduser(str(text).removeprefix("file://")))  # Path.expanduser refuses `~x`
 
 
+def is_live(address: str | Path) -> bool:
+    """Return whether an address is that of a live camera, whose frames have no end."""
+    return _find_live_address(str(address)) is not None
+
+
 def list_scenes() -> list[str]:
     """Return the names of the installed simulated scenes."""
     return list(find_plugins(SCENES))
+
+
+def _find_live_address(text: str) -> str | None:
+    """Return the address of a network stream, or the index of a camera; None for other sources."""
+    if _STREAM.match(text):
+        return text
+    camera = _CAMERA.fullmatch(text)
+    is_file = text.isdigit() and _exists(Path(text))
+    return camera[1] if camera and not is_file else None
 
 
 def _split_query(text: str) -> tuple[str, str]:
@@ -155,8 +177,13 @@ def _build_source(uri: str, source_class: Callable[..., FrameSource], options: d
         raise SourceError(f"{uri!r}: {error}") from error
 
 
+_CUBE_OPTIONS = {"bands", "wavelengths"}  # options by which a folder of images is a source of cubes
+
 # Module, class and first argument of each kind of source on disk. A module is imported with its first source.
 _CLASSES: dict[str, tuple[str, str, str]] = {
     FOLDER: ("tracking_runtime.io.image_folder", "ImageFolderSource", "folder"),
     BAG: ("tracking_runtime.io.bag_source", "BagSource", "path"),
+    CUBE: ("tracking_runtime.io.cube_source", "CubeSource", "path"),
+    VIDEO: ("tracking_runtime.io.video_file", "VideoFileSource", "path"),
+    LIVE: ("tracking_runtime.io.live_stream", "LiveSource", "address"),
 }
