@@ -10,7 +10,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from hsi_tracker_ros.cubes.camera_file import read_camera_file
@@ -31,6 +30,7 @@ from hsi_tracker_ros.simulation.textures import make_smooth_walk
 from hsi_tracker_ros.simulation.trajectories import Trajectory, make_wandering_trajectory
 from tracking_runtime.errors import FrameRefusedError, SourceError
 from tracking_runtime.frames import Frame, GroundTruth
+from tracking_runtime.io.image_file import read_image_file
 from tracking_runtime.spectral_info import SpectralInfo
 
 _CANDIDATES = 60
@@ -205,34 +205,16 @@ class PannedCube:
 
 
 def read_spectral_image(path: Path) -> NDArray[Any]:
-    """Read a cube `(height, width, bands)` from a TIFF, or a raw mosaic `(height, width)` from a TIFF or PNG.
+    """Read a cube `(height, width, bands)` or a raw mosaic `(height, width)` from an image file.
 
     Raises:
         SourceError: the file cannot be read, or is neither a cube nor a mosaic.
     """
-    image: NDArray[Any] | None
-    try:
-        if path.suffix.lower() in {".tif", ".tiff"}:
-            image = np.asarray(tifffile.imread(path))
-        else:
-            image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-    except OSError as error:
-        raise SourceError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # whatever a damaged file makes the readers stumble over
-        raise SourceError(f"{path} cannot be read as an image: {error}") from error
-    if image is None:
-        raise SourceError(
-            f"{path} cannot be read as an image: expected a cube (TIFF) or a raw mosaic (TIFF or PNG)"
-        )
-    image = image.squeeze()
-    if image.ndim == 3 and image.shape[0] < min(image.shape[1:]):
-        image = image.transpose(1, 2, 0)
-    if image.ndim not in (2, 3) or not image.size:
-        raise SourceError(f"{path} has shape {image.shape}: expected three axes (cube) or two (raw mosaic)")
-    if image.dtype not in (np.uint8, np.uint16):
-        image = image.astype(np.float32)
-        if not np.isfinite(image).all():
-            raise SourceError(f"{path} has values that are not finite")
+    image, encoding = read_image_file(path)
+    if encoding == "bgr8":
+        raise SourceError(f"{path} must be a cube or a raw mosaic: got a color image")
+    if not np.isfinite(image).all():
+        raise SourceError(f"{path} has values that are not finite")
     return image
 
 

@@ -103,8 +103,8 @@ def test_camera_file_gives_the_bands(cube: np.ndarray, tmp_path: Path) -> None:
     ("name", "content", "reason"),
     [
         ("none.tif", None, "none.tif"),
-        ("a.tif", b"II", "cannot be read as an image"),
-        ("a.png", b"PNG", "cannot be read as an image"),
+        ("a.tif", b"II", "is not a TIFF that can be read"),
+        ("a.png", b"PNG", "is not an image that can be read"),
     ],
 )
 def test_unreadable_file_is_named(tmp_path: Path, name: str, content: bytes | None, reason: str) -> None:
