@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from hsi_tracker_ros.cubes.decoder import make_decoder
 from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_rgb_tracker, load_tracker
 from tracking_runtime.boxes import Boxes, ScoredBoxes, as_boxes
-from tracking_runtime.datasets.sequences import VideoSequence
-from tracking_runtime.frames import Frame
+from tracking_runtime.frames import Frame, FrameSource
 from tracking_runtime.models.manifest import find_model, read_manifest
 from tracking_runtime.spectral_info import SpectralInfo
 
@@ -52,7 +51,7 @@ class HsiReplay:
             "engine": self._tracker.model.description if self._tracker else self._engine,
         }
 
-    def start_video(self, video: VideoSequence) -> None:
+    def start_video(self, video: FrameSource) -> None:
         """Delete all targets, and load the model for the camera of a video.
 
         Raises:
@@ -67,7 +66,7 @@ class HsiReplay:
         self._tracker.reset()
 
     def initialize(self, frame: Frame, box: Boxes) -> None:
-        """Set the target in a box ``(1, 4)``. Raise TargetRefusedError or FrameRefusedError."""
+        """Add a target in a box ``(1, 4)``. Raise TargetRefusedError or FrameRefusedError."""
         self._loaded_tracker.set_target(self._decode(frame), box[0], stamp_ns=frame.stamp_ns)
 
     def track(self, frame: Frame) -> ScoredBoxes:
@@ -96,4 +95,5 @@ def _make_scored_boxes(states: list[TargetState]) -> ScoredBoxes:
         boxes=as_boxes([state.box for state in states]),
         scores=np.array([state.score for state in states], np.float64),
         class_ids=np.zeros(len(states), np.int64),
+        states=tuple(state.state.name.lower() for state in states),
     )

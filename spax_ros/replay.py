@@ -9,8 +9,7 @@ import numpy as np
 from spax_ros.association.tracks import TrackState
 from spax_ros.tracker import load_tracker
 from tracking_runtime.boxes import Boxes, ScoredBoxes
-from tracking_runtime.datasets.sequences import VideoSequence
-from tracking_runtime.frames import Frame
+from tracking_runtime.frames import Frame, FrameSource
 from tracking_runtime.models.manifest import find_model, read_manifest
 
 
@@ -43,7 +42,12 @@ class SpaxReplay:
             "engine": self._tracker.engine_description,
         }
 
-    def start_video(self, video: VideoSequence) -> None:
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Name of each class id."""
+        return self._tracker.class_names
+
+    def start_video(self, video: FrameSource) -> None:
         """Reset the tracker."""
         self._tracker.reset()
 
@@ -61,4 +65,5 @@ class SpaxReplay:
             boxes=tracks.boxes[is_confirmed],
             scores=tracks.scores[is_confirmed].astype(np.float64),
             class_ids=tracks.class_ids[is_confirmed].astype(np.int64),
+            states=("confirmed",) * int(is_confirmed.sum()),
         )

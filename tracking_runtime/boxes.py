@@ -95,10 +95,12 @@ class ScoredBoxes(FrameBoxes):
     Attributes:
         scores: confidence of each box, (n,), 0..1.
         class_ids: class of each box as an index into the class names, (n,); -1 if unknown.
+        states: state of each box, (n,): `confirmed`, `tracking`, `uncertain` or `lost`; empty if unknown.
     """
 
     scores: NDArray[np.float64]
     class_ids: NDArray[np.int64]
+    states: tuple[str, ...] = ()
 
     @classmethod
     def none(cls) -> ScoredBoxes:

@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracking_runtime.boxes import Boxes, as_boxes, compute_centers, to_corners
+from tracking_runtime.frames import Frame
+from tracking_runtime.spectral_info import SpectralInfo
 
 Color = tuple[int, int, int]
 BgrImage = NDArray[np.uint8]
@@ -116,6 +118,14 @@ def to_bgr(image: NDArray[Any], encoding: str) -> BgrImage:
     if image.ndim == 2 or image.shape[2] == 1:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
     return np.array(image[..., 2::-1] if encoding.startswith("rgb") else image[..., :3], order="C")
+
+
+def draw_frame(frame: Frame, bands: SpectralInfo | None) -> BgrImage:
+    """Convert a frame to a new BGR image with one pixel per box pixel; a raw mosaic shows one band."""
+    image = frame.image
+    if image.ndim == 2 and bands is not None and bands.mosaic is not None:
+        image = image[:: bands.mosaic[0], :: bands.mosaic[1]]
+    return to_bgr(image, frame.encoding)
 
 
 def limit_size(image: BgrImage, max_side: int) -> BgrImage:

@@ -150,10 +150,12 @@ def write_tracks(
     """
     with path.open("w", encoding="utf-8") as file:
         for number, frame in enumerate(frames, start=first_frame_number):
-            file.writelines(_format_rows(number, frame, _ROW_ENDINGS[submission]))
+            file.writelines(format_track_rows(number, frame, submission))
 
 
-def _format_rows(frame_number: int, frame: ScoredBoxes, ending: str) -> list[str]:
+def format_track_rows(frame_number: int, frame: ScoredBoxes, submission: Submission = "scored") -> list[str]:
+    """Return the rows of one frame, as `write_tracks` writes them. Frames count from 1."""
+    ending = _ROW_ENDINGS[submission]
     return [
         ",".join([str(frame_number), str(int(identity)), *map(_format_shortest, box)])
         + ending.format(score=_format_shortest(score), class_number=_to_class_number(class_id))

@@ -18,7 +18,7 @@ from tracking_runtime.datasets.sequences import VideoSequence
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.initializations import ONE_PASS, Initialization
 from tracking_runtime.evaluation.video_scores import Prediction
-from tracking_runtime.frames import Frame
+from tracking_runtime.frames import Frame, FrameSource
 from tracking_runtime.io.disk_list import DiskList
 from tracking_runtime.io.prefetch import prefetch
 from tracking_runtime.plugins import TRACKERS, find_plugins, load_plugin
@@ -33,6 +33,8 @@ class ReplayTracker(Protocol):
         default_model: name of the model if the user chooses none.
         follows_one_target: True for a tracker of one given target, False for a tracker of everything that
             moves.
+
+    A tracker may have the property `class_names`: the name of each class id of its boxes.
     """
 
     default_model: ClassVar[str]
@@ -53,11 +55,14 @@ class ReplayTracker(Protocol):
     def description(self) -> Mapping[str, str]:
         """Model, sha256 of its weights, and engine."""
 
-    def start_video(self, video: VideoSequence) -> None:
+    def start_video(self, video: FrameSource) -> None:
         """Reset the tracker for the frames of a video. Raise SourceError if they cannot be tracked."""
 
     def initialize(self, frame: Frame, box: Boxes) -> None:
-        """Set the target to a box, (1, 4), of a frame. Called only if `follows_one_target`."""
+        """Set the target to a box, (1, 4), of a frame. Called only if `follows_one_target`.
+
+        `rstrack track` calls it once for each target of its first frame. Their ids count from 1.
+        """
 
     def track(self, frame: Frame) -> ScoredBoxes:
         """Return the confirmed objects of the next frame, or the target. Boxes are in pixels of the frame."""

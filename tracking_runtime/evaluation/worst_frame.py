@@ -13,7 +13,7 @@ from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequ
 from tracking_runtime.evaluation.video_scores import Prediction, VideoScores
 from tracking_runtime.frames import Frame
 from tracking_runtime.messages.image_encodings import encode_jpeg
-from tracking_runtime.overlay import BgrImage, TrackDrawing, TrackVisibility, draw_overlay, to_bgr
+from tracking_runtime.overlay import BgrImage, TrackDrawing, TrackVisibility, draw_frame, draw_overlay
 
 _MAX_WINDOW_PX = 480  # side of the part of a large image that is drawn
 _PICTURE_PX = 960  # width up to which the picture is enlarged
@@ -58,7 +58,7 @@ def draw_worst_frame(
     known_truth = truth[index]
     title = f"{scores.name}, frame {first_frame + index + 1}"
     image = _draw(
-        _make_image(frame, video),
+        draw_frame(frame, video.spectral_info),
         _make_drawing(prediction, index),
         as_boxes([]) if known_truth is None else known_truth.boxes,
         title,
@@ -100,15 +100,6 @@ def _read_frame(video: VideoSequence, index: int) -> Frame | None:
     if isinstance(video, ImageSequence):
         return video.read_frame(index)
     return next(islice(video, index, None), None)
-
-
-def _make_image(frame: Frame, video: VideoSequence) -> BgrImage:
-    """Convert a frame to an image with one pixel per box pixel, for viewing."""
-    info = video.spectral_info
-    image = frame.image
-    if image.ndim == 2 and info is not None and info.mosaic is not None:
-        image = image[:: info.mosaic[0], :: info.mosaic[1]]
-    return to_bgr(image, frame.encoding)
 
 
 def _make_drawing(prediction: Prediction, index: int) -> TrackDrawing:
