@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 
 from tracking_runtime.errors import SourceError
@@ -36,7 +37,7 @@ _VIDEO_SUFFIXES = {
     ".wmv", ".asf", ".flv", ".ogv", ".ogg", ".3gp", ".y4m", ".h264", ".264", ".h265", ".265", ".hevc", ".gif",
 }  # fmt: skip
 _CUBE_SUFFIXES = {".hdr", ".mat", ".npy", ".npz"}
-_ENVI_DATA_SUFFIXES = {".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cue", ""}
+ENVI_DATA_SUFFIXES = {".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cue", ""}
 _TEXT_SUFFIXES = {".txt", ".csv", ".json", ".yaml", ".yml", ".xml", ".md"}
 _NAMES_OF_IMAGE_FOLDERS = ("img", "img1", "HSI")
 
@@ -59,6 +60,31 @@ def find_source_kind(path: Path) -> str:
     raise SourceError(f"nothing at {path}: check the path")
 
 
+class CubeFormat(Enum):
+    """Format of a file of cubes."""
+
+    ENVI = "ENVI"
+    ARRAY = "array"
+    IMAGE = "image"
+
+
+def find_cube_format(path: Path) -> CubeFormat:
+    """Return the format of a file of cubes: by its content, else by a header beside it, else by the suffix.
+
+    Raises:
+        SourceError: the file is missing, empty or cannot be read.
+    """
+    head = _read_head(path)
+    if head.startswith(_ARRAY_MAGIC) or path.suffix.lower() == ".mat":
+        return CubeFormat.ARRAY
+    if _is_image_head(head):
+        return CubeFormat.IMAGE
+    if head.startswith(_ENVI_MAGIC) or path.suffix.lower() == ".hdr":
+        return CubeFormat.ENVI
+    has_header = path.suffix.lower() in ENVI_DATA_SUFFIXES and find_envi_header(path) is not None
+    return CubeFormat.ENVI if has_header else CubeFormat.IMAGE
+
+
 def find_envi_header(path: Path) -> Path | None:
     """Return the ENVI header of a data file, `NAME.SUFFIX.hdr` or `NAME.hdr`; None if no header exists."""
     candidates = [
@@ -69,18 +95,27 @@ def find_envi_header(path: Path) -> Path | None:
     return next((header for header in candidates if header != path and header.is_file()), None)
 
 
-def _find_kind_of_file(path: Path) -> str:
-    if path.stat().st_size == 0:
+def _read_head(path: Path) -> bytes:
+    """Read the first bytes of a file. Raise SourceError if the file is missing, empty or cannot be read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror}; check the path") from error
+    if not head:
         raise SourceError(f"{path} is empty: copy or record the file again")
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
+    return head
+
+
+def _find_kind_of_file(path: Path) -> str:
+    head = _read_head(path)
     kind = next((kind for matches, kind in _SIGNATURES if matches(head)), None)
     if kind is not None:
         return kind
     suffix = path.suffix.lower()
     if zipfile.is_zipfile(path) and suffix != ".npz":
         raise SourceError(f"{path} is an archive: unpack it, and give the folder or file in it")
-    if suffix in _ENVI_DATA_SUFFIXES and find_envi_header(path) is not None:
+    if suffix in ENVI_DATA_SUFFIXES and find_envi_header(path) is not None:
         return CUBE
     for suffixes, kind in (
         (_BAG_SUFFIXES, BAG),
@@ -92,7 +127,7 @@ def _find_kind_of_file(path: Path) -> str:
             return kind
     hint = (
         "add its header NAME.hdr"
-        if suffix in _ENVI_DATA_SUFFIXES
+        if suffix in ENVI_DATA_SUFFIXES
         else "give a video, cube, image or recording"
     )
     raise SourceError(f"{path} is not a source of frames, by its content and suffix; {hint}")
@@ -140,12 +175,29 @@ def _is_transport_stream(head: bytes) -> bool:
     return len(head) > 2 * packet_bytes and {head[0], head[packet_bytes], head[2 * packet_bytes]} == {0x47}
 
 
+def _is_image_head(head: bytes) -> bool:
+    return head.startswith(_IMAGE_MAGIC) or (head.startswith(b"RIFF") and head[8:12] == b"WEBP")
+
+
+# First bytes of files.
+_ARRAY_MAGIC = (
+    b"\x93NUMPY",
+    b"MATLAB 5.0 MAT-file",
+    b"MATLAB 7.3 MAT-file",
+    b"\x89HDF\r\n\x1a\n",
+    b"PK\x03\x04",
+)
+_ENVI_MAGIC = (b"ENVI\n", b"ENVI\r", b"ENVI ")
+_IMAGE_MAGIC = (
+    *(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),  # TIFF
+    *(b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"EHFA_HEADER_TAG", b"\0\0\0\x0cjP  \r\n"),
+)
+
 # Test of the first bytes of a file, and the kind of source.
 _SIGNATURES: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (_starts_with(b"\x89MCAP0\r\n", b"SQLite format 3\0", b"#ROSBAG V"), BAG),
-    (_starts_with(b"ENVI\n", b"ENVI\r", b"ENVI "), CUBE),
-    (_starts_with(b"\x93NUMPY", b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file", b"\x89HDF\r\n\x1a\n"), CUBE),
-    (_starts_with(b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"), CUBE),
+    (_starts_with(*_ENVI_MAGIC, *_ARRAY_MAGIC[:-1]), CUBE),
+    (_is_image_head, CUBE),
     (lambda head: head.startswith(b"RIFF") and head[8:12] == b"AVI ", VIDEO),
     (lambda head: head[4:8] in (b"ftyp", b"moov", b"mdat") or head[4:8] == b"wide", VIDEO),
     (_starts_with(b"\x1a\x45\xdf\xa3", b"FLV\x01", b"OggS", b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"), VIDEO),

@@ -1,0 +1,315 @@
+"""Cubes in array files: NumPy `.npy` and `.npz`, MATLAB `.mat` and HDF5.
+
+Arrays have the axes rows, columns and bands, with the frames in front if there are four. Nothing is
+unpickled.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tracking_runtime.errors import SourceError
+from tracking_runtime.io.band_list import make_spectral_info
+from tracking_runtime.io.cube_file import CubeFile
+from tracking_runtime.untrusted.limits import IMAGE_BYTES
+
+_WAVELENGTH_NAMES = {
+    "wavelength",
+    "wavelengths",
+    "wavelengths_nm",
+    "wavelength_nm",
+    "wl",
+    "lambda",
+    "lambdas",
+}
+_PREFERRED_NAMES = {"cube", "data", "hsi", "img", "image", "hypercube", "frames", "video"}
+_DEFAULT_AXES = {2: "yx", 3: "yxc", 4: "tyxc"}
+_MAX_BANDS = 100_000
+_AMBIGUOUS_LENGTH = 256  # lengths of the last axis from which a short first axis is suspicious
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_MATLAB_73_MAGIC = b"MATLAB 7.3"
+
+
+@dataclass(frozen=True)
+class _StoredArray:
+    """An array in a file.
+
+    Attributes:
+        shape: lengths of its axes.
+        dtype: type of its numbers; None: unknown before it is read.
+        view: function that returns the array, or maps it into memory.
+        is_in_memory: whether `view` reads all of it.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] | None
+    view: Callable[[], NDArray[Any]]
+    is_in_memory: bool = True
+
+    @property
+    def num_bytes(self) -> int:
+        item_bytes = 8 if self.dtype is None else self.dtype.itemsize
+        return int(np.prod([*self.shape, item_bytes], dtype=object))
+
+
+def open_array_file(path: Path, *, variable: str = "", axes: str = "") -> CubeFile:
+    """Open an array file as a cube, or as the frames of a video.
+
+    Args:
+        path: `.npy`, `.npz`, `.mat` (versions 4 to 7.3) or HDF5 file.
+        variable: name of the array in the file. Empty: the only array that can be a cube.
+        axes: meaning of each axis, from t (time), y (row), x (column) and c (band), for example `cyx`.
+            Empty: yx, yxc or tyxc.
+
+    Raises:
+        SourceError: the file is damaged, holds no cube or several, or is larger than a limit.
+    """
+    with _report_errors(path):
+        arrays = _list_arrays(path)
+        name = _choose_array(path, arrays, variable)
+        array = arrays[name]
+        wavelengths = _read_wavelengths(arrays)
+        order = _choose_axes(path, array.shape, axes, len(wavelengths))
+        if array.is_in_memory:
+            IMAGE_BYTES.check(array.num_bytes, f"{path}, array {name}" if name else path)
+        sizes = dict(zip(order, array.shape, strict=True))
+        view_frame = _make_frame_view(path, array, order)
+        num_bands = sizes.get("c", 1)
+        bands = None
+        if len(wavelengths) == num_bands:
+            bands = make_spectral_info(wavelengths, (), "", path)
+    shape = " x ".join(map(str, array.shape))
+    meanings = ", ".join({"t": "frames", "y": "rows", "x": "columns", "c": "bands"}[axis] for axis in order)
+    return CubeFile(
+        path,
+        num_frames=sizes.get("t", 1),
+        height=sizes["y"],
+        width=sizes["x"],
+        num_bands=num_bands,
+        view_frame=view_frame,
+        spectral_info=bands,
+        remarks=()
+        if axes
+        else (f"the array of {shape} is taken as {meanings}; state axes= if that is wrong",),
+    )
+
+
+@contextmanager
+def _report_errors(path: Path) -> Iterator[None]:
+    """Raise every error of a reader as a SourceError: damaged files raise errors of many types."""
+    try:
+        yield
+    except SourceError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise SourceError(
+            f"{path} is damaged, cut short, or not an array file: {reason}; copy or save it again"
+        ) from error
+
+
+def _list_arrays(path: Path) -> Mapping[str, _StoredArray]:
+    """Return the numeric arrays of a file by name. The array of an `.npy` file has the name ''."""
+    with path.open("rb") as file:
+        start = file.read(16)
+    if start.startswith(b"\x93NUMPY"):
+        return {"": _open_npy(path)}
+    if start.startswith(b"PK"):
+        return _list_npz(path)
+    if start.startswith((_HDF5_MAGIC, _MATLAB_73_MAGIC)):
+        return _list_hdf5(path)
+    return _list_mat(path)
+
+
+def _open_npy(path: Path) -> _StoredArray:
+    mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+
+    def view() -> NDArray[Any]:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+
+    return _StoredArray(mapped.shape, mapped.dtype, view, is_in_memory=False)
+
+
+def _list_npz(path: Path) -> dict[str, _StoredArray]:
+    arrays = {}
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if not entry.filename.endswith(".npy"):
+                continue
+            with archive.open(entry) as member:
+                shape, dtype = _read_npy_header(member)
+            name = entry.filename.removesuffix(".npy")
+            if dtype.kind in "buif":
+                arrays[name] = _StoredArray(shape, dtype, _make_npz_view(path, name, entry.file_size))
+    return arrays
+
+
+def _read_npy_header(file: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+    else:
+        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    return shape, dtype
+
+
+def _make_npz_view(path: Path, name: str, num_bytes: int) -> Callable[[], NDArray[Any]]:
+    def view() -> NDArray[Any]:
+        IMAGE_BYTES.check(num_bytes, f"{path}, array {name}")
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[name]
+
+    return view
+
+
+def _list_mat(path: Path) -> dict[str, _StoredArray]:
+    from scipy import io
+
+    types = {"single": "f4", "double": "f8", "logical": "u1"}
+    arrays = {}
+    for name, shape, kind in io.whosmat(str(path), appendmat=False):
+        type_name = types.get(kind, kind)
+        if re.fullmatch(r"u?int(8|16|32|64)|f4|f8|u1", type_name):
+            arrays[name] = _StoredArray(tuple(shape), np.dtype(type_name), _make_mat_view(path, name))
+    return arrays
+
+
+def _make_mat_view(path: Path, name: str) -> Callable[[], NDArray[Any]]:
+    def view() -> NDArray[Any]:
+        from scipy import io
+
+        return np.asarray(io.loadmat(str(path), variable_names=[name], appendmat=False)[name])
+
+    return view
+
+
+def _list_hdf5(path: Path) -> dict[str, _StoredArray]:
+    h5py = _import_h5py(path)
+    arrays = {}
+    with h5py.File(path, "r") as file:
+        for name in file:
+            # Links to other files are not followed.
+            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+                continue
+            item = file[name]
+            if (
+                isinstance(item, h5py.Dataset)
+                and item.dtype.kind in "buif"
+                and not (item.external or item.is_virtual)
+            ):
+                # MATLAB stores its first axis last.
+                is_matlab = "MATLAB_class" in item.attrs
+                shape = item.shape[::-1] if is_matlab else item.shape
+                arrays[name] = _StoredArray(shape, item.dtype, _make_hdf5_view(path, name, is_matlab))
+    return arrays
+
+
+def _make_hdf5_view(path: Path, name: str, is_matlab: bool) -> Callable[[], NDArray[Any]]:
+    def view() -> NDArray[Any]:
+        with _import_h5py(path).File(path, "r") as file:
+            samples = file[name][()]
+        return samples.T if is_matlab else samples
+
+    return view
+
+
+def _import_h5py(path: Path) -> Any:
+    try:
+        return importlib.import_module("h5py")
+    except ImportError as error:
+        raise SourceError(
+            f"{path} is an HDF5 or MATLAB 7.3 file, which needs the library h5py: "
+            "pip install 'remote_sensing_tracking[matlab]', or pip install h5py"
+        ) from error
+
+
+def _choose_array(path: Path, arrays: Mapping[str, _StoredArray], variable: str) -> str:
+    """Return the name of the array to read. Raise SourceError if none, or several, can be a cube."""
+    candidates = {name: array for name, array in arrays.items() if len(array.shape) in (2, 3, 4)}
+    if variable:
+        if variable not in candidates:
+            names = ", ".join(candidates) or "none"
+            raise SourceError(
+                f"{path} has no array {variable!r} of 2 to 4 axes: got {names}; correct variable="
+            )
+        return variable
+    for is_choice in (
+        lambda name: len(candidates[name].shape) >= 3 and name.lower() in _PREFERRED_NAMES,
+        lambda name: len(candidates[name].shape) >= 3,
+        lambda name: min(candidates[name].shape) > 1,
+    ):
+        choices = [name for name in candidates if is_choice(name)]
+        if len(choices) == 1:
+            return choices[0]
+        if choices:
+            raise SourceError(
+                f"{path} has several arrays: got {', '.join(choices)}; choose one by variable=NAME"
+            )
+    found = ", ".join(f"{name} {array.shape}".strip() for name, array in arrays.items()) or "no numeric array"
+    raise SourceError(f"{path} must hold an array of rows, columns and bands: got {found}; give another file")
+
+
+def _read_wavelengths(arrays: Mapping[str, _StoredArray]) -> tuple[float, ...]:
+    """Return the numbers of the array that is named as wavelengths; empty if the file has none."""
+    for name, array in arrays.items():
+        size = int(np.prod(array.shape, dtype=object))
+        if name.lower() in _WAVELENGTH_NAMES and 0 < size <= _MAX_BANDS and max(array.shape) == size:
+            return tuple(float(value) for value in array.view().ravel())
+    return ()
+
+
+def _choose_axes(path: Path, shape: tuple[int, ...], axes: str, num_wavelengths: int) -> str:
+    """Return the letter of each axis. Raise SourceError if the axes are not stated and not clear."""
+    if len(shape) not in _DEFAULT_AXES or not all(shape):
+        raise SourceError(
+            f"{path} must hold an array of 2 to 4 axes, none of them empty: got the shape {shape}"
+        )
+    if axes:
+        if len(axes) != len(shape) or len({*axes}) != len(axes) or not {*"yx"} <= {*axes} <= {*"tyxc"}:
+            raise SourceError(
+                f"axes must be {len(shape)} of the letters t, y, x, c, with y and x: got {axes!r} for {path}"
+            )
+        return axes
+    if (
+        len(shape) == 3
+        and num_wavelengths
+        and shape[2] != num_wavelengths
+        and shape.count(num_wavelengths) == 1
+    ):
+        return {0: "cyx", 1: "ycx"}[shape.index(num_wavelengths)]
+    rows, *_, last = shape
+    if len(shape) == 3 and last >= _AMBIGUOUS_LENGTH and rows == min(shape) and 2 * rows < last:
+        raise SourceError(
+            f"{path}: the axes of {rows} x {shape[1]} x {last} are not clear; state axes=yxc if the bands "
+            "are last, axes=cyx if they are first, or axes=tyx if the first axis is time"
+        )
+    return _DEFAULT_AXES[len(shape)]
+
+
+def _make_frame_view(path: Path, array: _StoredArray, axes: str) -> Callable[[int], NDArray[Any]]:
+    """Return the function from the number of a frame to its samples (H, W) or (H, W, bands)."""
+    kept: list[NDArray[Any]] = []  # the array, read once
+
+    def view_frame(index: int) -> NDArray[Any]:
+        with _report_errors(path):
+            if not kept:
+                samples = array.view()
+                if samples.shape != array.shape:
+                    raise SourceError(f"{path}: the array has changed; open the file again")
+                kept.append(samples)
+            wanted = [axis for axis in "tyxc" if axis in axes]
+            ordered = kept[0].transpose([axes.index(axis) for axis in wanted])
+            frame = ordered[index] if "t" in axes else ordered
+            return frame[..., 0] if frame.ndim == 3 and frame.shape[2] == 1 else frame
+
+    return view_frame
