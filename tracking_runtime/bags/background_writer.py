@@ -128,7 +128,7 @@ class BackgroundWriter:
                 is_running = self._process_next()
                 if not is_running:
                     self._writer.close()
-            except Exception as error:  # a dead writer would lose all that follows
+            except BaseException as error:  # a dead thread would lose all that follows
                 is_running = self._recover(error)
             finally:
                 self._busy_since_s = None
@@ -159,7 +159,7 @@ class BackgroundWriter:
                 self._queued_bytes -= len(record.data)
                 self._written[record.topic] += 1
 
-    def _recover(self, error: Exception) -> bool:
+    def _recover(self, error: BaseException) -> bool:
         """Abandon the file, and continue in a new one when possible. Return False if closed meanwhile."""
         failed_ns = time.time_ns()
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

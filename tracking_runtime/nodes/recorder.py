@@ -18,6 +18,8 @@ from tracking_runtime.ros.node.parameters import NodeParameters, parameter
 from tracking_runtime.ros.node.run import run_node
 
 _DISCOVERY_PERIOD_S = 0.2  # period of the search for new topics
+_WATCH_PERIOD_S = 1.0  # period of the checks of the writer
+_MAX_STALL_S = 4.0  # time without an answer of the disk after which the recorder reports an error
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Recorder(ManagedNode[RecorderParameters]):
         self._raw_subscriptions: RawSubscriptions | None = None
         self._writer: BackgroundWriter | None = None
         self._folder = Path()
+        self._last_told: tuple[str | None, int] = (None, 0)
 
     def load(self) -> None:
         """Check that the folder of the bag does not exist."""
@@ -69,6 +72,8 @@ class Recorder(ManagedNode[RecorderParameters]):
         self.add_timer(_DISCOVERY_PERIOD_S, subscriptions.subscribe_to_published)
         self._raw_subscriptions = subscriptions
         self._writer = background_writer
+        self._last_told = (None, 0)
+        self.add_timer(_WATCH_PERIOD_S, self._log_changes)
         subscriptions.subscribe_to_published()
 
     def diagnose(self) -> Diagnosis:
@@ -80,15 +85,25 @@ class Recorder(ManagedNode[RecorderParameters]):
             "output": str(self._folder),
             "written": sum(progress.written.values()),
             "dropped": sum(progress.dropped.values()),
+            "refused": sum(progress.refused.values()),
+            "gaps": len(progress.gaps),
             "lost_in_transport": sum(self._raw_subscriptions.lost.values()),
             "queued_mb": progress.queued_bytes / 1e6,
             "awaited": " ".join(self._raw_subscriptions.awaited_topics),
             **_make_topic_values("written", progress.written),
             **_make_topic_values("dropped", progress.dropped),
+            **_make_topic_values("refused", progress.refused),
             **_make_topic_values("lost_in_transport", self._raw_subscriptions.lost),
         }
         if progress.error:
             return Diagnosis(DiagnosticLevel.ERROR, progress.error, values)
+        if progress.stalled_s > _MAX_STALL_S:
+            stall = f"the disk has not answered for {progress.stalled_s:.0f} s: check or replace the disk"
+            return Diagnosis(DiagnosticLevel.ERROR, stall, values)
+        if progress.gaps:
+            return Diagnosis(
+                DiagnosticLevel.WARN, f"recording again after a gap: {progress.gaps[-1]}", values
+            )
         if values["dropped"]:
             return Diagnosis(
                 DiagnosticLevel.WARN, f"the disk is too slow: {values['dropped']} messages dropped", values
@@ -96,12 +111,28 @@ class Recorder(ManagedNode[RecorderParameters]):
         if self._raw_subscriptions.refused:
             topic, reason = next(iter(self._raw_subscriptions.refused.items()))
             return Diagnosis(DiagnosticLevel.WARN, f"{topic} is not recorded: {reason}", values)
+        if values["refused"]:
+            topic = next(iter(progress.refused))
+            refused = f"{values['refused']} messages refused, first on {topic}: invalid time of publication"
+            return Diagnosis(DiagnosticLevel.WARN, f"{refused}: check the clock of the publisher", values)
         if values["lost_in_transport"]:
             lost = f"{values['lost_in_transport']} messages lost in transport"
             return Diagnosis(
                 DiagnosticLevel.WARN, f"{lost}: make the QoS of their publishers reliable", values
             )
         return Diagnosis(DiagnosticLevel.OK, "recording", values)
+
+    def _log_changes(self) -> None:
+        """Log when the writer fails, and when it continues."""
+        if self._writer is None:
+            return
+        progress = self._writer.get_progress()
+        last_error, num_gaps = self._last_told
+        if progress.error and progress.error != last_error:
+            self.get_logger().error(progress.error)
+        for gap in progress.gaps[num_gaps:]:
+            self.get_logger().warning(f"recording again in a new file of {self._folder}, after a gap: {gap}")
+        self._last_told = (progress.error, len(progress.gaps))
 
     def _finish(self, writer: BackgroundWriter) -> None:
         progress = writer.close()

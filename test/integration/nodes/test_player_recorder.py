@@ -290,6 +290,50 @@ class TestRecorder:
         written = list(BagReader(tmp_path / "bag").read_records())
         assert all(len(record.data) > 100_000 for record in written)
 
+    def test_recorder_continues_when_there_is_room_again(self, ros, node_process, tmp_path, wait_for):
+        chatter = ros.node.create_publisher(UInt8MultiArray, "chatter", 10)
+        client = LifecycleClient(ros, "/recorder")
+        recorder = self.record(node_process, tmp_path / "bag")
+        wait_for(chatter.get_subscription_count, description="tap")
+        unlimited = resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE, (1_200_000, unlimited[1]))
+        timer = ros.node.create_timer(0.01, lambda: chatter.publish(UInt8MultiArray(data=bytes(100_000))))
+        wait_for(lambda: "cannot write" in recorder.log, description="the reason in the log")
+        resource.prlimit(recorder.pid, resource.RLIMIT_FSIZE, unlimited)
+
+        wait_for(
+            lambda: client.diagnosis and "again after a gap" in client.diagnosis.message,
+            description="the gap",
+        )
+        num_written = int(client.diagnosis.values["written"])
+        wait_for(lambda: int(client.diagnosis.values["written"]) > num_written, description="more messages")
+        ros.run(timer.cancel)
+        client.deactivate()
+
+        assert client.diagnosis.values["gaps"] == "1"
+        reader = BagReader(tmp_path / "bag")
+        assert reader.is_complete
+        assert not reader.check()
+        assert "messages dropped: File too large" in reader.gaps[0]
+        assert reader.message_count == int(client.diagnosis.values["written"])
+
+    def test_recorder_of_many_publishers_reports_no_losses(self, ros, node_process, tmp_path, wait_for):
+        """Publishers that come after the recorder number their messages by themselves."""
+        chatter = [ros.node.create_publisher(UInt8MultiArray, "chatter", 100)]
+        client = LifecycleClient(ros, "/recorder")
+        self.record(node_process, tmp_path / "bag")
+        wait_for(chatter[0].get_subscription_count, description="tap")
+        for _ in range(5):
+            chatter[0].publish(UInt8MultiArray(data=b"x"))
+        chatter += [ros.node.create_publisher(UInt8MultiArray, "chatter", 100) for _ in range(2)]
+        wait_for(lambda: all(each.get_subscription_count() for each in chatter), description="taps")
+
+        for number in range(30):
+            chatter[number % 3].publish(UInt8MultiArray(data=b"x"))
+
+        wait_for(lambda: diagnosed(client, "written", "35"), description="all written")
+        assert client.diagnosis.values["lost_in_transport"] == "0"
+
     def test_recorder_counts_dropped_messages(self, ros, node_process, tmp_path, wait_for):
         chatter = ros.node.create_publisher(UInt8MultiArray, "chatter", 10)
         client = LifecycleClient(ros, "/recorder")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import resource
 import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rosbags.highlevel import AnyReader
 
 from tracking_runtime.bags import BackgroundWriter, BagReader, BagWriter, Record, Topic
 from tracking_runtime.messages.definitions import find_interface
@@ -55,3 +58,74 @@ assert not background.put(Record("/a", b"", 0, 0))
     reader = BagReader(tmp_path / "bag")
     assert not reader.is_complete
     assert [record.log_time_ns for record in reader.read_records()] == list(range(reader.message_count))
+
+
+@pytest.mark.slow
+def test_full_disk_then_room_continues_in_a_new_file(tmp_path, wait_for):
+    writer = BagWriter(tmp_path / "bag")
+    background = BackgroundWriter(writer, capacity_bytes=10**9)
+    background.add_topic(TOPIC)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, limits[1]))
+    try:
+        for number in range(20):
+            background.put(Record("/a", bytes(300_000), number, number))
+        wait_for(lambda: background.get_progress().error, 10, "an error")
+        assert not background.put(Record("/a", bytes(10), 20, 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    wait_for(lambda: not background.get_progress().error, 30, "the next file")
+    background.add_topic(Topic("/b", TOPIC.interface))
+    for topic in ("/a", "/b"):
+        assert background.put(Record(topic, b"after", 30, 30))
+    progress = background.close()
+
+    assert progress.error is None
+    (gap,) = progress.gaps
+    assert "without recording" in gap
+    assert "messages dropped: File too large" in gap
+    assert progress.written["/a"] + progress.dropped["/a"] == 22
+    reader = BagReader(tmp_path / "bag")
+    assert reader.is_complete
+    assert not reader.check()
+    assert reader.gaps == [gap]
+    assert reader.counts == progress.written
+    times = [record.log_time_ns for record in reader.read_records(["/a"])]
+    assert times == [*range(len(times) - 1), 30]
+    assert sorted(path.name for path in (tmp_path / "bag").glob("*.mcap")) == ["bag_0.mcap", "bag_1.mcap"]
+    with AnyReader([tmp_path / "bag"]) as rosbags:
+        assert rosbags.message_count == reader.message_count
+
+
+@pytest.mark.parametrize("time_ns", [-1, -(2**63), 2**62, 2**63, 2**64 - 1])
+def test_invalid_time_is_refused_and_counted(tmp_path, time_ns):
+    background = BackgroundWriter(BagWriter(tmp_path / "bag"), capacity_bytes=10**6)
+    background.add_topic(TOPIC)
+
+    assert not background.put(Record("/a", b"bad", 1, time_ns))
+    assert not background.put(Record("/a", b"bad", time_ns, 1))
+    assert background.put(Record("/a", b"good", 2, 2))
+    progress = background.close()
+
+    assert progress.refused == {"/a": 2}
+    assert progress.written == {"/a": 1}
+    assert progress.error is None
+
+
+@pytest.mark.slow
+def test_failed_thread_continues_in_a_new_file(tmp_path, wait_for):
+    """A topic that was never added makes the writer raise an error that is not the disk's."""
+    background = BackgroundWriter(BagWriter(tmp_path / "bag"), capacity_bytes=10**6)
+    background.add_topic(TOPIC)
+    background.put(Record("/a", b"before", 1, 1))
+    background.put(Record("/unknown", b"", 2, 2))
+    wait_for(lambda: background.get_progress().error, 10, "an error")
+
+    wait_for(lambda: not background.get_progress().error, 30, "the next file")
+    assert background.put(Record("/a", b"after", 3, 3))
+    progress = background.close()
+
+    assert len(progress.gaps) == 1
+    assert [record.data for record in BagReader(tmp_path / "bag").read_records()][-1] == b"after"
+    assert progress.written["/a"] + progress.dropped.get("/a", 0) == 2
