@@ -32,6 +32,10 @@ class GeographicReference(Protocol):
     def description(self) -> str:
         """Kind and accuracy of the reference, for people."""
 
+    @property
+    def num_frames(self) -> int | None:
+        """Number of frames with a homography of their own; None: the reference holds for all frames."""
+
     def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
         """Return latitude and longitude of pixels, (n, 2); NaN where a pixel does not show the ground.
 
@@ -52,11 +56,13 @@ class MapReference:
         georeference: affine map from pixels to map coordinates.
         to_geographic: function from map coordinates to latitude and longitude.
         description: kind of the reference, for people.
+        num_frames: None, because the reference holds for all frames.
     """
 
     georeference: GeoReference
     to_geographic: ToGeographic
     description: str
+    num_frames: None = None
 
     def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
         """Return latitude and longitude of pixels, (n, 2)."""
@@ -77,12 +83,14 @@ class ControlPointReference:
         fit: homography from pixels to the plane, with residuals.
         pixels: pixel x, y of each control point, (n, 2).
         description: kind and accuracy of the reference, for people.
+        num_frames: None, because the reference holds for all frames.
     """
 
     plane: LocalPlane
     fit: HomographyFit
     pixels: FloatArray
     description: str
+    num_frames: None = None
 
     def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
         """Return latitude and longitude of pixels, (n, 2); NaN above the horizon."""
@@ -114,12 +122,19 @@ class FrameHomographies:
     matrices: FloatArray
     subject: str
 
+    @property
+    def num_frames(self) -> int | None:
+        """Number of frames; None if the only homography holds for all frames."""
+        return len(self.matrices) if len(self.matrices) > 1 else None
+
     def apply(self, pixels: ArrayLike, frame_index: int) -> FloatArray:
         """Map the pixels of a frame, (n, 2).
 
         Raises:
             GeographyError: the frame has no homography.
         """
+        if self.num_frames is None:
+            return apply_homography(self.matrices[0], pixels)
         if not 0 <= frame_index < len(self.matrices):
             raise GeographyError(
                 f"{self.subject} must have a homography for each frame: got {len(self.matrices)}, but the "
@@ -145,6 +160,11 @@ class StabilizedReference:
         """Kind and accuracy of the reference, for people."""
         return f"{self.first.description}; {len(self.to_first.matrices)} frames stabilized to the first"
 
+    @property
+    def num_frames(self) -> int | None:
+        """Number of stabilized frames."""
+        return self.to_first.num_frames
+
     def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
         """Return latitude and longitude of pixels, (n, 2)."""
         return self.first.locate(self.to_first.apply(pixels, frame_index))
@@ -167,6 +187,11 @@ class HomographyReference:
     to_map: FrameHomographies
     to_geographic: ToGeographic
     description: str
+
+    @property
+    def num_frames(self) -> int | None:
+        """Number of frames; None if the only homography holds for all frames."""
+        return self.to_map.num_frames
 
     def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
         """Return latitude and longitude of pixels, (n, 2); NaN above the horizon."""
