@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tracking_runtime.commands.dataset_options import add_dataset_options, split_class_names
+from tracking_runtime.commands.dataset_options import add_dataset_options, add_topic_option, split_class_names
 from tracking_runtime.commands.progress import make_progress
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Format of each video in OUTPUT.",
 )
+@add_topic_option
 @add_dataset_options
 @click.option(
     "--compression",
@@ -39,6 +40,7 @@ def convert(
     place: Path,
     output: Path,
     output_format: str,
+    topic: str,
     layout: Layout,
     view: HotView,
     classes: str,
@@ -63,6 +65,7 @@ def convert(
         view=view,
         class_names=split_class_names(classes),
         on_invalid_row="skip" if skip_malformed else "raise",
+        topic=topic,
     )
     try:
         with make_progress() as progress:

@@ -37,6 +37,15 @@ _OPTIONS = (
 )
 
 
+def add_topic_option(command: Command) -> Command:
+    """Add --topic, the topic of a recording's images, to a command."""
+    return click.option(
+        "--topic",
+        default="",
+        help="Topic of the images, raw or compressed, if a recording has several. Also bag:PATH?topic=TOPIC.",
+    )(command)
+
+
 def add_dataset_options(command: Command) -> Command:
     """Add --layout, --view, --classes and --skip-malformed to a command."""
     for option in reversed(_OPTIONS):

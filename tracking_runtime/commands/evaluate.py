@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tracking_runtime.commands.dataset_options import add_dataset_options, split_class_names
+from tracking_runtime.commands.dataset_options import add_dataset_options, add_topic_option, split_class_names
 from tracking_runtime.commands.progress import make_progress
 from tracking_runtime.system_info import format_command_line
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     "May be repeated.",
 )
 @click.option("--tracks-topic", default="", help="Topic of the tracks, if a bag has several.")
+@add_topic_option
 @add_dataset_options
 @click.option(
     "--matching",

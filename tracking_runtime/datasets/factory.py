@@ -22,6 +22,7 @@ from tracking_runtime.datasets.sequences import (
 from tracking_runtime.errors import SourceError
 from tracking_runtime.files import list_visible
 from tracking_runtime.io.ground_truth import GROUND_TRUTH_FILE_NAMES
+from tracking_runtime.io.sources import parse_address
 from tracking_runtime.io.table_reader import TABLE_SUFFIXES, OnInvalidRow
 
 Layout = Literal["auto", "bag", "coco", "hot", "folders", "truth"]
@@ -35,26 +36,28 @@ def open_dataset(
     view: HotView = "mosaic",
     class_names: Sequence[str] = (),
     on_invalid_row: OnInvalidRow = "raise",
+    topic: str = "",
 ) -> list[VideoSequence]:
     """Open the videos at a path. Frames and ground truth are read on access.
 
     Args:
-        path: folder, recording, COCO json or text file.
+        path: folder, recording, COCO json or text file, or an address `bag:PATH?topic=TOPIC`.
         layout: layout of the files; `auto` detects it.
         view: camera of the HOT challenge.
         class_names: names of the classes that text files number from 1.
         on_invalid_row: `skip` leaves out invalid rows of ground truth, see `read_ground_truth`.
+        topic: topic of the images, if recordings have several.
 
     Raises:
         SourceError: the path does not exist, or contains no readable video. The message names the file.
     """
-    root = Path(path)
+    root, topic = split_bag_address(path, topic)
     if not root.exists():
         raise SourceError(f"nothing at {root}: check the path")
     layout = _detect_layout(root) if layout == "auto" else layout
     videos: Sequence[VideoSequence]
     if layout == "bag":
-        videos = [_open_bag(bag) for bag in find_bags(root)]
+        videos = [_open_bag(bag, topic) for bag in find_bags(root)]
     elif layout == "coco":
         videos = open_coco(_find_json(root), on_invalid_row=on_invalid_row)
     elif layout == "hot":
@@ -92,10 +95,18 @@ class _FailingTruth:
         raise SourceError(self.reason)
 
 
-def _open_bag(bag: Path) -> VideoSequence:
+def split_bag_address(path: str | Path, topic: str) -> tuple[Path, str]:
+    """Return the path and topic of an address `bag:PATH?topic=TOPIC`; other paths as they are."""
+    if not str(path).startswith("bag:"):
+        return Path(path), topic
+    address = parse_address(path)
+    return Path(address.location), str(address.options.get("topic", topic))
+
+
+def _open_bag(bag: Path, topic: str) -> VideoSequence:
     """Open a recording as a video. A broken recording raises its error on access, so that the others work."""
     try:
-        return BagSequence(bag)
+        return BagSequence(bag, topic=topic)
     except SourceError as error:
         return TruthSequence(bag.resolve().stem, bag, _FailingTruth(str(error)))
 
@@ -121,7 +132,7 @@ def find_bags(path: Path) -> list[Path]:
 
 def _is_bag(folder: Path) -> bool:
     return (folder / "metadata.yaml").is_file() or any(
-        path.suffix == ".mcap" for path in list_visible(folder)
+        path.name.endswith((".mcap", ".db3", ".bag", ".zstd")) for path in list_visible(folder)
     )
 
 

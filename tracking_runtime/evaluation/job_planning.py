@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tracking_runtime.datasets.factory import find_bags
+from tracking_runtime.datasets.factory import find_bags, split_bag_address
 from tracking_runtime.datasets.result_files import find_results
 from tracking_runtime.datasets.sequences import BagSequence, TruthSequence, VideoSequence, find_source_path
 from tracking_runtime.errors import SourceError
@@ -98,24 +98,31 @@ def _find_shared_stems(videos: Iterable[NamedVideo]) -> set[str]:
     return {stem for stem, count in counts.items() if count > 1}
 
 
-def find_recorded_videos(paths: Iterable[Path]) -> list[NamedVideo]:
+def find_recorded_videos(paths: Iterable[Path], topic: str = "") -> list[NamedVideo]:
     """Find the recordings at some paths. Recordings with the same file name are named by their path.
+
+    Args:
+        paths: recordings, or folders of recordings.
+        topic: topic of the images, if the recordings have several.
 
     Raises:
         SourceError: a path contains no recording.
     """
-    bags: dict[Path, None] = {}  # unique, in order
-    for path in paths:
+    topics: dict[Path, str] = {}  # by recording, in order
+    for address in paths:
+        path, image_topic = split_bag_address(address, topic)
         found = find_bags(path) if path.exists() else []
         if not found:
             raise SourceError(f"no recordings at {path}: to score anything else, give --tracker or --results")
-        bags.update(dict.fromkeys(found))
-    counts = Counter(bag.resolve().stem for bag in bags)
+        topics.update(dict.fromkeys(found, image_topic))
+    counts = Counter(bag.resolve().stem for bag in topics)
     return [
         NamedVideo(
-            bag.resolve().stem if counts[bag.resolve().stem] == 1 else str(bag), _open_recording(bag), bag
+            bag.resolve().stem if counts[bag.resolve().stem] == 1 else str(bag),
+            _open_recording(bag, image_topic),
+            bag,
         )
-        for bag in bags
+        for bag, image_topic in topics.items()
     ]
 
 
@@ -168,9 +175,9 @@ def _plan_initializations(video: VideoSequence, robustness: Robustness) -> Seque
     return make_initializations(robustness, present_frames.tolist()) if len(present_frames) else (ONE_PASS,)
 
 
-def _open_recording(bag: Path) -> VideoSequence:
+def _open_recording(bag: Path, topic: str) -> VideoSequence:
     """Open a recording as a video. A recording without images has only its ground truth."""
     try:
-        return BagSequence(bag)
+        return BagSequence(bag, topic=topic)
     except SourceError:
         return TruthSequence(bag.resolve().stem, bag, list)

@@ -71,6 +71,7 @@ class EvaluateOptions:
         results: path of published result files by the name of the run: a folder with a file for each video,
             or a single file.
         tracks_topic: topic of the tracks, if a bag has several.
+        topic: topic of the images, if a bag has several.
         layout: layout of the videos; `auto` detects it.
         view: camera of the HOT challenge.
         class_names: names of the classes that text files number from 1.
@@ -92,6 +93,7 @@ class EvaluateOptions:
     robustness: Robustness = "one-pass"
     results: Mapping[str, str | Path] = field(default_factory=dict)
     tracks_topic: str = ""
+    topic: str = ""
     layout: Layout = "auto"
     view: HotView = "mosaic"
     class_names: Sequence[str] = ()
@@ -274,7 +276,7 @@ def _make_sources(options: EvaluateOptions) -> dict[str, PredictionSource]:
 def _open_videos(options: EvaluateOptions) -> list[NamedVideo]:
     paths = [Path(place) for place in options.places]
     if not options.tracker and not options.results:
-        return find_recorded_videos(paths)
+        return find_recorded_videos(paths, options.topic)
     return assign_unique_names(
         {
             path: open_dataset(
@@ -283,6 +285,7 @@ def _open_videos(options: EvaluateOptions) -> list[NamedVideo]:
                 view=options.view,
                 class_names=options.class_names,
                 on_invalid_row=options.on_invalid_row,
+                topic=options.topic,
             )
             for path in paths
         }

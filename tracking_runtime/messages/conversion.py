@@ -15,11 +15,12 @@ import numpy as np
 from tracking_runtime.boxes import as_boxes
 from tracking_runtime.errors import FrameRefusedError
 from tracking_runtime.frames import Frame, GroundTruth
-from tracking_runtime.messages.definitions import find_message_type, serialize
+from tracking_runtime.messages.definitions import MessageError, find_message_type, serialize
 from tracking_runtime.messages.image_encodings import decode_image
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
 
 IMAGE = "sensor_msgs/msg/Image"
+COMPRESSED_IMAGE = "sensor_msgs/msg/CompressedImage"
 TRACKS = "remote_sensing_tracking/msg/TrackArray"
 TARGET_TRACKS = "remote_sensing_tracking/msg/TargetTrackArray"
 SPECTRAL_INFO = "remote_sensing_tracking/msg/SpectralInfo"
@@ -148,7 +149,13 @@ def read_spectral_info(message: Any) -> SpectralInfo:
 
 
 def read_serialized_stamp_ns(data: bytes) -> int:
-    """Return the stamp in nanoseconds of a serialized message that begins with a header."""
+    """Return the stamp in nanoseconds of a serialized message that begins with a header.
+
+    Raises:
+        MessageError: the message is too short.
+    """
+    if len(data) < _ENCAPSULATION_BYTES + _STAMP.size:
+        raise MessageError(f"a message of {len(data)} bytes has no header")
     sec, nanosec = _STAMP.unpack_from(data, _ENCAPSULATION_BYTES)
     return int(sec) * 1_000_000_000 + int(nanosec)
 
