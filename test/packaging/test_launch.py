@@ -26,6 +26,7 @@ FILES = {
     "spax_tracker.launch.py": arguments.SPAX_TRACKER,
     "ground_station.launch.py": arguments.GROUND_STATION,
     "replay.launch.py": arguments.REPLAY,
+    "georeferencer.launch.py": arguments.GEOREFERENCER,
 }
 OF_NAV2 = ["namespace", "use_sim_time", "params_file", "autostart", "use_respawn", "log_level"]
 LAUNCH = """

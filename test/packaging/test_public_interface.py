@@ -73,7 +73,7 @@ def describe_messages() -> dict[str, list[str]]:
 
 def describe_launch_arguments(arguments: Any) -> dict[str, Any]:
     """Return default and choices of each argument of the launch files."""
-    files = ("HSI_TRACKER", "SPAX_TRACKER", "REPLAY", "GROUND_STATION")
+    files = ("HSI_TRACKER", "SPAX_TRACKER", "REPLAY", "GROUND_STATION", "GEOREFERENCER")
     return {
         file: {
             argument.name: [argument.default, list(argument.choices)] for argument in getattr(arguments, file)

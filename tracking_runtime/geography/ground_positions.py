@@ -25,10 +25,18 @@ class GroundPositions:
     Attributes:
         points: position of each box in meters, (n, 2) or (n, 3); NaN off the ground.
         covariances: covariance of x and y, (n, 2, 2), in square meters.
+        pixel_errors_m: standard deviation of each position by the pixel error alone, (n,), in meters.
     """
 
     points: FloatArray
     covariances: FloatArray
+    pixel_errors_m: FloatArray
+
+    def select(self, is_selected: NDArray[np.bool_]) -> GroundPositions:
+        """Return the positions of a mask, (n,)."""
+        return GroundPositions(
+            self.points[is_selected], self.covariances[is_selected], self.pixel_errors_m[is_selected]
+        )
 
     @property
     def is_located(self) -> NDArray[np.bool_]:
@@ -58,4 +66,5 @@ def locate_boxes(
     derivatives = np.stack([right - left, below - above], axis=2)[:, :2] / (2 * _STEP_PX)
     deviations = np.hypot(pixel_error_px, size_error * rectangles[:, 2:])
     scaled = derivatives * deviations[:, None]
-    return GroundPositions(points, scaled @ scaled.transpose(0, 2, 1))
+    pixel_errors_m = pixel_error_px * np.sqrt((derivatives**2).sum(axis=(1, 2)) / 2)
+    return GroundPositions(points, scaled @ scaled.transpose(0, 2, 1), pixel_errors_m)

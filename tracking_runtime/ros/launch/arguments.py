@@ -132,3 +132,17 @@ REPLAY = (
     _VISUALIZE,
     Argument("evaluate", "true", "score the new recording with `rstrack evaluate` at the end", YES_NO),
 )
+GEOREFERENCER = (
+    *_COMMON,
+    _LOCAL_TRANSPORT,
+    Argument("tracker", "spax_tracker", "tracker whose tracks are located", ("spax_tracker", "hsi_tracker")),
+    Argument("geography", "", "file of a geographic reference; empty: camera_info and the camera's pose"),
+    Argument("camera_info", "camera_info", "topic of the camera's calibration"),
+    Argument("camera_pose", "camera_pose", "topic of the camera's pose, with pose_source:=topic"),
+    Argument(
+        "pose_source",
+        "",
+        "source of the camera's pose; empty: from the parameters",
+        ("", "tf", "topic", "fixed"),
+    ),
+)

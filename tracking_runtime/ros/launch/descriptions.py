@@ -130,6 +130,19 @@ def make_replay_actions(values: Values) -> list[Action]:
     ]
 
 
+def make_georeferencer_actions(values: Values) -> list[Action]:
+    """Return the georeferencer of a tracker."""
+    tracker = TRACKERS[values["tracker"]]
+    camera = Camera(tracker, {**values, "image": "image"})
+    parameters = {"tracker": tracker.view}
+    if values["geography"]:
+        parameters["geography"] = str(Path(values["geography"]).expanduser().absolute())
+    if values["pose_source"]:
+        parameters["pose_source"] = values["pose_source"]
+    remappings = [(name, camera.resolve_topic(values[name])) for name in ("camera_info", "camera_pose")]
+    return [camera.make_node("georeferencer", parameters, remappings, respawn=True)]
+
+
 def _make_player(camera: Camera) -> LifecycleNode:
     """Return a player that starts when tracker and recorder listen, and ends after the last frame."""
     values = camera.values
