@@ -20,7 +20,14 @@ from spax_ros.inference import Inference, PyTorchInference, load_inference
 from spax_ros.motion.mask import MotionMask, MotionResult, MotionSettings
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift, compute_center_shift
-from spax_ros.preprocessing import PixelEncoder, find_white_level, to_gray, to_uint8
+from spax_ros.preprocessing import (
+    BrightnessFollower,
+    BrightnessRange,
+    PixelEncoder,
+    check_image,
+    to_gray,
+    to_uint8,
+)
 from spax_ros.sparse.grid import TILE_PX, SparseGrid
 from spax_ros.sparse.tile_budget import (
     MAX_TILES,
@@ -100,6 +107,7 @@ class TrackingResult:
         camera_motion: transform ``(2, 3)`` from the previous frame's pixels to this frame's.
         operations: multiply-accumulate operations of the network; 0 if an engine ran it.
         warning: fault of the image, for users; empty if none was found.
+        brightness: values of the pixels that were taken for black and white.
     """
 
     tracks: Tracks
@@ -111,6 +119,7 @@ class TrackingResult:
     camera_motion: NDArray[np.float64]
     operations: int
     warning: str
+    brightness: BrightnessRange
 
 
 @dataclass(frozen=True)
@@ -119,7 +128,6 @@ class _StreamFormat:
 
     height: int
     width: int
-    white_level: float
 
 
 @dataclass(frozen=True)
@@ -129,6 +137,27 @@ class _PreviousFrame:
     gray: NDArray[np.uint8]
     heat_map: NDArray[np.float32]
     detections: Detections
+
+
+@dataclass(frozen=True)
+class _FrameObjects:
+    """Objects of a frame before the association.
+
+    Attributes:
+        gray: image in gray levels.
+        motion: result of the motion mask.
+        mask: active pixels that the network computed.
+        network_detections: detections before non-maximum suppression.
+        detections: detections after it.
+        is_saturated: whether more moved than may be active.
+    """
+
+    gray: NDArray[np.uint8]
+    motion: MotionResult
+    mask: NDArray[np.bool_]
+    network_detections: NetworkDetections
+    detections: Detections
+    is_saturated: bool
 
 
 class SpaxTracker:
@@ -187,6 +216,8 @@ class SpaxTracker:
         self._association.reset()
         self._stream = self.inference.start_stream()
         self._format: _StreamFormat | None = None
+        self._brightness = BrightnessFollower()
+        self._raw_image: NDArray[Any] | None = None  # newest image, if not uint8
         self._previous: _PreviousFrame | None = None
 
     def warm_up(self) -> None:
@@ -222,14 +253,17 @@ class SpaxTracker:
         self._motion_mask = other._motion_mask
         self._association = other._association
         self._format = other._format
+        self._brightness = other._brightness
+        self._raw_image = other._raw_image
         self._previous = other._previous
 
     def track(self, image: NDArray[Any], stamp_ns: int) -> TrackingResult:
         """Track in the next frame.
 
         Args:
-            image: image ``(H, W)`` or ``(H, W, 3)`` in the order blue, green, red; uint8 or uint16. The bits
-                that the stream's first frame uses are the range of uint16.
+            image: image ``(H, W)``, or ``(H, W, C)`` with blue, green, red, and perhaps a fourth channel that
+                is left out; uint8, uint16 or float32. The range of uint16 and float32 follows the stream:
+                when it changes, the background starts anew, and the tracks stay.
             stamp_ns: time stamp of the frame in nanoseconds.
 
         Raises:
@@ -237,23 +271,24 @@ class SpaxTracker:
                 `size_tolerance_px` in size from the frames before. Smaller differences, as in stabilized
                 video, are cropped or padded.
         """
-        settings = self._settings
         previous_gray = None if self._previous is None else self._previous.gray
-        image = self._prepare_image(image)
-        gray = to_gray(image)
+        range_before = self._brightness.range
+        frame = self._prepare_image(image)
+        has_new_range = self._brightness.range != range_before and self._raw_image is not None
+        if has_new_range:
+            self._restart_background()
+        if image.dtype != np.uint8:
+            self._raw_image = np.array(image)
 
-        # Step 1: active pixels.
-        with self._times.measure("mask"):
-            motion = self._find_motion(gray)
-            num_active_tiles = count_active_tiles(motion.mask, TILE_PX)
-            mask = self._limit_tiles(motion, num_active_tiles)
-
-        # Step 2: detections in them.
-        network_detections = self._detect(image, motion.residual, mask, motion.transform)
-        detections = suppress_non_maxima(network_detections.detections, settings.max_overlap)
-        self._previous = _PreviousFrame(gray, network_detections.heat_map, detections)
+        # Steps 1 and 2: active pixels, and the network's detections in them.
+        objects = self._find_objects(frame)
 
         # Step 3: tracks.
+        detections, motion, network_detections = (
+            objects.detections,
+            objects.motion,
+            objects.network_detections,
+        )
         with self._times.measure("associate"):
             tracks = self._association.update(
                 detections.boxes,
@@ -262,30 +297,64 @@ class SpaxTracker:
                 stamp_ns,
                 camera_motion=motion.transform,
             )
-            tracks = tracks.clip_to_image(image.shape[1], image.shape[0])
+            tracks = tracks.clip_to_image(frame.shape[1], frame.shape[0])
 
-        is_saturated = motion.is_saturated or num_active_tiles > settings.max_tiles
+        if has_new_range:
+            warning = describe_range_change(range_before, self._brightness.range)
+        else:
+            warning = find_image_warning(objects.gray, previous_gray, is_saturated=objects.is_saturated)
         return TrackingResult(
             tracks=tracks,
             detections=detections,
-            motion_mask=mask,
+            motion_mask=objects.mask,
             heat_map=network_detections.heat_map,
             active_fraction=network_detections.active_fraction,
-            is_saturated=is_saturated,
+            is_saturated=objects.is_saturated,
             camera_motion=motion.transform,
             operations=network_detections.operations,
-            warning=find_image_warning(gray, previous_gray, is_saturated=is_saturated),
+            warning=warning,
+            brightness=self._brightness.range,
         )
 
     def _prepare_image(self, image: NDArray[Any]) -> NDArray[np.uint8]:
-        """Return the image with 8 bits and of the stream's size; the first image sets the format."""
+        """Return the image with 8 bits and of the stream's size, and follow the stream's brightness range.
+
+        The first image sets the size.
+        """
+        check_image(image)
+        height, width = image.shape[:2]
         if self._format is not None:
-            image = to_uint8(image, self._format.white_level)
-            return crop_or_pad(image, self._format.height, self._format.width)
-        white_level = find_white_level(image)
-        image = to_uint8(image, white_level)
-        self._format = _StreamFormat(image.shape[0], image.shape[1], white_level)
-        return image
+            check_size(width, height, self._format.width, self._format.height)
+        self._format = self._format or _StreamFormat(height, width)
+        self._brightness.update(image)
+        return self._convert_image(image, self._format)
+
+    def _convert_image(self, image: NDArray[Any], stream_format: _StreamFormat) -> NDArray[np.uint8]:
+        """Return an image with 8 bits in the brightness range in force, of the stream's size."""
+        brightness = self._brightness.range
+        image = to_uint8(image, brightness.white, brightness.black)
+        return crop_or_pad(image, stream_format.height, stream_format.width)
+
+    def _restart_background(self) -> None:
+        """Start the background anew with the previous image in the new brightness range."""
+        self._motion_mask.reset()
+        self._stream = self.inference.start_stream()
+        self._previous = None
+        if self._raw_image is not None and self._format is not None:
+            self._find_objects(self._convert_image(self._raw_image, self._format))
+
+    def _find_objects(self, image: NDArray[np.uint8]) -> _FrameObjects:
+        """Find the active pixels of the next frame, and objects in them. The next frame needs the result."""
+        gray = to_gray(image)
+        with self._times.measure("mask"):
+            motion = self._find_motion(gray)
+            num_active_tiles = count_active_tiles(motion.mask, TILE_PX)
+            mask = self._limit_tiles(motion, num_active_tiles)
+        network_detections = self._detect(image, motion.residual, mask, motion.transform)
+        detections = suppress_non_maxima(network_detections.detections, self._settings.max_overlap)
+        self._previous = _PreviousFrame(gray, network_detections.heat_map, detections)
+        is_saturated = motion.is_saturated or num_active_tiles > self._settings.max_tiles
+        return _FrameObjects(gray, motion, mask, network_detections, detections, is_saturated)
 
     def _find_motion(self, gray: NDArray[np.uint8]) -> MotionResult:
         if self._previous is None:
@@ -324,6 +393,20 @@ class SpaxTracker:
             peaks = output.peaks.keep_best(self._settings.max_detections)
             detections = decode_peaks(peaks, grid, self._settings.min_score)
         return NetworkDetections(detections, heat_map, grid.operations, np.count_nonzero(mask) / mask.size)
+
+
+def describe_range_change(before: BrightnessRange, after: BrightnessRange) -> str:
+    """Return a warning about a changed brightness range, for users."""
+    change = f"from {before.black:g}..{before.white:g} to {after.black:g}..{after.white:g}"
+    kind = "were clipped" if _get_span(after) > _get_span(before) else "used a small part of the range"
+    return (
+        f"pixels {kind}: the range of brightness was changed {change} and the background started anew; "
+        "did the exposure change?"
+    )
+
+
+def _get_span(brightness: BrightnessRange) -> float:
+    return brightness.white - brightness.black
 
 
 def find_image_warning(
@@ -401,18 +484,27 @@ def make_network_input(
     return grid.scatter_active(torch.from_numpy(values))
 
 
+def check_size(width: int, height: int, stream_width: int, stream_height: int) -> None:
+    """Check that an image differs by a few pixels at most from the size of its stream.
+
+    Raises:
+        FrameRefusedError: the sizes differ by more than `SIZE_TOLERANCE_PX`.
+    """
+    if max(abs(stream_height - height), abs(stream_width - width)) > SIZE_TOLERANCE_PX:
+        raise FrameRefusedError(
+            f"all images of a stream must have one size: got {width} x {height} pixels "
+            f"after {stream_width} x {stream_height}; reset the tracker for a stream of another size"
+        )
+
+
 def crop_or_pad(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Crop or pad an image at its right and lower border to a size that differs by a few pixels.
 
     Raises:
         FrameRefusedError: the sizes differ by more than `SIZE_TOLERANCE_PX`.
     """
+    check_size(image.shape[1], image.shape[0], width, height)
     missing_rows, missing_columns = height - image.shape[0], width - image.shape[1]
-    if max(abs(missing_rows), abs(missing_columns)) > SIZE_TOLERANCE_PX:
-        raise FrameRefusedError(
-            f"all images of a stream must have one size: got {image.shape[1]} x {image.shape[0]} pixels "
-            f"after {width} x {height}; reset the tracker for a stream of another size"
-        )
     if not missing_rows and not missing_columns:
         return image
     border = [(0, max(missing_rows, 0)), (0, max(missing_columns, 0)), (0, 0)][: image.ndim]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from spax_ros.motion.mask import MotionMask, MotionSettings
 from spax_ros.network.grid import compute_center_shift
-from spax_ros.preprocessing import PixelEncoder, to_gray, to_uint8
+from spax_ros.preprocessing import BrightnessFollower, PixelEncoder, to_gray, to_uint8
 from spax_ros.simulation import SatelliteScene
 from spax_ros.training.clips import Clip, ClipFrame, PreparedFrame, find_box_slices
 from tracking_runtime.datasets.result_files import normalize_name
@@ -47,10 +47,13 @@ def prepare_frames(
     """
     rng = np.random.default_rng(seed)
     motion_mask = MotionMask(settings)
+    brightness = BrightnessFollower()
     detected_boxes = None
     for frame in frames:
         height, width = frame.image.shape[:2]
-        image = to_uint8(frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image)
+        image = frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image
+        brightness.update(image)
+        image = to_uint8(image, brightness.range.white, brightness.range.black)
         motion = motion_mask.update(to_gray(image), previous_boxes=detected_boxes)
         truth = frame.truth or GroundTruth()
         pixels = np.flatnonzero(motion.mask)

@@ -160,6 +160,44 @@ def test_sixteen_bit_images_are_tracked(clip: list[NDArray[np.uint8]]) -> None:
     assert_cars_are_tracked(results)
 
 
+@pytest.fixture(scope="module")
+def twelve_bit_results(clip: list[NDArray[np.uint8]]) -> list[TrackingResult]:
+    return track_all(load_tracker("spax_small", "pytorch"), [frame.astype(np.uint16) << 4 for frame in clip])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "first_brightness"), [("uint16", 0.05), ("uint16", 0.4), ("uint16", 16), ("float32", 0.05)]
+)
+def test_first_image_of_another_brightness_costs_no_track(
+    clip: list[NDArray[np.uint8]],
+    twelve_bit_results: list[TrackingResult],
+    dtype: str,
+    first_brightness: float,
+) -> None:
+    images = [(16 * frame.astype(np.float32)).astype(dtype) for frame in clip]
+    images[0] = (images[0] * first_brightness).astype(dtype)
+
+    results = track_all(load_tracker("spax_small", "pytorch"), images)
+
+    assert_cars_are_tracked(results)
+    assert "range of brightness was changed" in results[1].warning
+    assert results[-1].brightness.white in (4095, 4096)
+    for index in range(2, NUM_FRAMES):
+        num_found, num_expected = (
+            (compute_distances(each[index].tracks, index).min(axis=1) < 4).sum()
+            for each in (results, twelve_bit_results)
+        )
+        assert num_found >= num_expected
+
+
+def test_sixteen_bit_color_with_infrared_is_tracked(clip: list[NDArray[np.uint8]]) -> None:
+    images = [
+        np.dstack([frame.astype(np.uint16) << 4] * 3 + [np.full_like(frame, 9, np.uint16)]) for frame in clip
+    ]
+
+    assert_cars_are_tracked(track_all(load_tracker("spax_small", "pytorch"), images))
+
+
 def test_reset_tracker_equals_a_new_one(clip: list[NDArray[np.uint8]]) -> None:
     tracker = load_tracker("spax_small", "pytorch")
     before = track_all(tracker, clip[:8])
@@ -258,8 +296,8 @@ def test_motion_over_the_tile_limit_is_bounded_and_saturated(clip: list[NDArray[
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (np.zeros((240, 320), np.float32), "float32"),
-        (np.zeros((240, 320, 4), np.uint8), r"\(240, 320, 4\)"),
+        (np.zeros((240, 320), np.float64), "float64"),
+        (np.zeros((240, 320, 5), np.uint8), r"\(240, 320, 5\)"),
         (np.zeros((0, 0), np.uint8), "at least"),
         (np.zeros((480, 640), np.uint8), "reset"),
     ],
