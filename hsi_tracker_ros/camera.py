@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from hsi_tracker_ros.cubes.camera_file import CameraFile, read_camera_file
-from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
+from hsi_tracker_ros.cubes.camera_file import CameraFile
+from hsi_tracker_ros.cubes.cameras import open_camera
 from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection
 from tracking_runtime.io.image_file import read_image_file
 from tracking_runtime.spectral_info import SpectralInfo
@@ -37,7 +37,7 @@ class ActiveCamera:
         """Open the camera that the parameters of the node name.
 
         Args:
-            name: name of a camera, path of a camera file, `rgb`, or empty.
+            name: name of a camera, path of a camera file (see `open_camera`), `rgb`, or empty.
             dark_field: path of the dark field; empty: none.
             flat_field: path of the flat field; empty: none.
 
@@ -47,8 +47,7 @@ class ActiveCamera:
         fields = _read_fields(dark_field, flat_field)
         if not name or name == RGB:
             return cls(name or _MODEL, None, fields)
-        file = read_camera_file(name) if Path(name).suffix else CameraFile(find_camera_preset(name))
-        return cls(name, file, fields)
+        return cls(name, open_camera(name), fields)
 
     @property
     def is_rgb(self) -> bool:
@@ -61,7 +60,7 @@ class ActiveCamera:
         if self.file is None:
             return Decoder(None, fields=self.fields)
         return Decoder(
-            self.file.camera, area=self.file.area, fields=self.fields, correction=self.file.correction
+            self.file.camera, sensor=self.file.sensor, fields=self.fields, correction=self.file.correction
         )
 
     def with_spectral_info(self, camera: SpectralInfo) -> ActiveCamera:

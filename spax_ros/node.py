@@ -83,11 +83,9 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
         return tracker
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
-        """Return the image with one channel, or with blue, green and red."""
-        if image.dtype == np.float32 or (image.ndim == 3 and image.shape[2] != 3):
-            raise FrameRefusedError(
-                f"images must have one or three channels of 8 or 16 bits: got encoding {encoding}"
-            )
+        """Return the image with one channel, or with blue, green and red, and perhaps a fourth channel."""
+        if image.ndim == 3 and image.shape[2] not in (3, 4):
+            raise FrameRefusedError(f"images must have 1, 3 or 4 channels: got encoding {encoding}")
         return image[..., ::-1] if encoding == "rgb8" else image
 
     def track(self, frame: NDArray[Any], stamp_ns: int) -> TrackingResult:

@@ -13,6 +13,7 @@ IMPORT = f"{_PREFIX}.import"
 BENCH = f"{_PREFIX}.bench"
 TRACKERS = f"{_PREFIX}.trackers"
 SCENES = f"{_PREFIX}.scenes"
+CAMERAS = f"{_PREFIX}.cameras"
 NODES = f"{_PREFIX}.nodes"
 GRAPHS = f"{_PREFIX}.graphs"
 DEMO_SCENARIOS = f"{_PREFIX}.flights"  # the group keeps its public name

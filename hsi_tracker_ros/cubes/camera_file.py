@@ -1,7 +1,8 @@
 """Camera files: filters, filter area and spectral correction of one camera.
 
 Two formats are read: the XIMEA/IMEC sensor calibration (`.xml`, versions 0 and 1) that comes with the sensor,
-and YAML with the attributes of `SpectralInfo` by name, for any other camera.
+and YAML with the attributes of `SpectralInfo` by name, for any other camera. The YAML may also have
+`sensor_size` (width, height) and `filter_area` (x, y, width, height) in pixels.
 """
 
 from __future__ import annotations
@@ -12,21 +13,12 @@ from pathlib import Path
 
 import dacite
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from hsi_tracker_ros.cubes.sensor import Sensor, SensorArea
 from tracking_runtime.errors import SourceError
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
-
-
-@dataclass(frozen=True)
-class FilterArea:
-    """A rectangle of the sensor in pixels: top-left corner and size."""
-
-    x: int
-    y: int
-    width: int
-    height: int
+from tracking_runtime.untrusted.documents import read_yaml_file
 
 
 @dataclass(frozen=True)
@@ -50,14 +42,12 @@ class CameraFile:
 
     Attributes:
         camera: bands in the order of the filters, row by row, each at its strongest peak.
-        sensor_size: width and height of a whole image in pixels; None if unknown.
-        area: part of the image with filters; None: the whole image.
+        sensor: size of the sensor and place of its filters; None if unknown: images are whole periods.
         correction: spectral correction; None: none.
     """
 
     camera: SpectralInfo
-    sensor_size: tuple[int, int] | None = None
-    area: FilterArea | None = None
+    sensor: Sensor | None = None
     correction: SpectralCorrection | None = None
 
 
@@ -71,22 +61,35 @@ def read_camera_file(path: str | Path) -> CameraFile:
     try:
         if path.suffix.lower() == ".xml":
             return _read_xml(path)
-        values = yaml.safe_load(path.read_text())
-        config = dacite.Config(cast=[tuple, Calibration], strict=True)
-        return CameraFile(dacite.from_dict(SpectralInfo, values, config))
+        return _read_yaml(path)
     except OSError as error:
         raise SourceError(f"cannot read the camera file {path}: {error.strerror}") from error
     except ElementTree.ParseError as error:
         raise SourceError(f"{path} is not XML: {error}") from error
-    except (
-        UnicodeDecodeError,
-        yaml.YAMLError,
-        dacite.DaciteError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
+    except SourceError:
+        raise
+    except (dacite.DaciteError, ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
         raise SourceError(f"{path} is not a camera file: {error}") from error
+
+
+def _read_yaml(path: Path) -> CameraFile:
+    values = read_yaml_file(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"the file must have keys as wavelengths_nm: got {type(values).__name__}")
+    size, area = values.pop("sensor_size", None), values.pop("filter_area", None)
+    camera = dacite.from_dict(SpectralInfo, values, dacite.Config(cast=[tuple, Calibration], strict=True))
+    if size is None and area is None:
+        return CameraFile(camera)
+    width, height = _read_integers("sensor_size", size, 2)
+    filters = _read_integers("filter_area", area or (0, 0, width, height), 4)
+    return CameraFile(camera, Sensor((width, height), SensorArea(*filters)))
+
+
+def _read_integers(name: str, values: object, count: int) -> list[int]:
+    is_valid = isinstance(values, (list, tuple)) and all(type(value) is int for value in values)
+    if not isinstance(values, (list, tuple)) or not is_valid or len(values) != count:
+        raise ValueError(f"{name} must be {count} whole numbers: got {values}")
+    return list(values)
 
 
 def _read_xml(path: Path) -> CameraFile:
@@ -114,8 +117,10 @@ def _read_xml(path: Path) -> CameraFile:
     names = ("offset_x", "offset_y", "width", "height")
     return CameraFile(
         camera,
-        sensor_size=(_read_integer(sensor, "width"), _read_integer(sensor, "height")),
-        area=FilterArea(*(_read_integer(area, name) for name in names)),
+        sensor=Sensor(
+            (_read_integer(sensor, "width"), _read_integer(sensor, "height")),
+            SensorArea(*(_read_integer(area, name) for name in names)),
+        ),
         correction=_read_correction(root, len(peaks)),
     )
 

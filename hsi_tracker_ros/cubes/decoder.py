@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.cubes.camera_file import FilterArea, SpectralCorrection
+from hsi_tracker_ros.cubes.camera_file import SpectralCorrection
 from hsi_tracker_ros.cubes.mosaic import convert_mosaic_to_cube
+from hsi_tracker_ros.cubes.sensor import Sensor
 from tracking_runtime.errors import FrameRefusedError, SourceError
 from tracking_runtime.messages.image_encodings import parse_encoding
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
@@ -63,7 +64,8 @@ class Decoder:
 
     Args:
         camera: bands and mosaic of the camera. None: images are cubes with any number of bands.
-        area: part of a whole raw image that has filters; None: the whole image.
+        sensor: size of the sensor and place of its filters, to which raw images must fit. None: raw images
+            are whole periods of filters.
         fields: dark and flat field; None: no correction.
         correction: correction from the camera's bands to virtual bands; None: none.
 
@@ -78,12 +80,12 @@ class Decoder:
         self,
         camera: SpectralInfo | None,
         *,
-        area: FilterArea | None = None,
+        sensor: Sensor | None = None,
         fields: FieldCorrection | None = None,
         correction: SpectralCorrection | None = None,
     ) -> None:
         self._camera = camera
-        self._area = area
+        self._sensor = sensor
         self._fields = fields
         self._correction = correction
         self.cube_camera = None if camera is None else _describe_cubes(camera, fields, correction)
@@ -123,12 +125,12 @@ class Decoder:
         return cube
 
     def _decode_mosaic(self, raw: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
+        filters = (slice(None), slice(None))
+        if self._sensor is not None and camera.mosaic is not None:
+            filters = self._sensor.find_filters((raw.shape[1], raw.shape[0]), camera.mosaic)
         if self._fields is not None:
             raw = self._fields.correct(raw)
-        area = self._area
-        if area is not None and raw.shape[0] >= area.y + area.height and raw.shape[1] >= area.x + area.width:
-            raw = raw[area.y : area.y + area.height, area.x : area.x + area.width]
-        return convert_mosaic_to_cube(raw, camera)
+        return convert_mosaic_to_cube(raw[filters], camera)
 
 
 def decode_color_image(image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:

@@ -29,6 +29,36 @@ def add_import_options(command: Command) -> Command:
     )
 
 
+def add_calibration_options(command: Command) -> Command:
+    """Add --camera, --white and --dark: the options of `open_source` for cameras and references.
+
+    The command gets the texts `camera`, `white` and `dark`, None without the option.
+    """
+    existing_path = click.Path(exists=True)
+    return _add_options(
+        command,
+        click.option(
+            "--camera",
+            metavar="NAME|FILE",
+            help="Hyperspectral camera of the source: a name, as vis16, or a camera file. Raw mosaics are "
+            "decoded to cubes. FILE?region=X,Y,W,H: the camera reads out this part of its sensor.",
+        ),
+        click.option(
+            "--white",
+            type=existing_path,
+            metavar="PATH",
+            help="White reference: image, cube or folder of an evenly lit white surface. Samples become "
+            "reflectance.",
+        ),
+        click.option(
+            "--dark",
+            type=existing_path,
+            metavar="PATH",
+            help="Dark reference: image, cube or folder without light, to subtract.",
+        ),
+    )
+
+
 def add_training_options(runs_folder: Path, default_name: str, seed: int) -> Callable[[Command], Command]:
     """Return a decorator that adds the options of a command that trains a model.
 

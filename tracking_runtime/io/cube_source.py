@@ -165,6 +165,11 @@ class CubeSource:
         return self._first.georeference
 
     @property
+    def band_indices(self) -> tuple[int, ...]:
+        """Indices of the used bands in the file, from 0."""
+        return self._bands
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """Statements about assumptions and oddities of the file, for users."""
         omitted = self._first.num_bands - len(self._first.good_bands)

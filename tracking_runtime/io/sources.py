@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import FrameSource
 from tracking_runtime.io.source_kinds import BAG, CUBE, FOLDER, VIDEO, find_source_kind
-from tracking_runtime.plugins import SCENES, find_plugins
+from tracking_runtime.plugins import CAMERAS, SCENES, find_plugins, load_plugin
 
 SCENE = "scene"
 LIVE = "camera"
@@ -52,6 +52,7 @@ def open_source(address: str | Path, **options: Any) -> FrameSource:
         address: path of a file or folder, or `KIND:LOCATION`; options may follow:
             `?name=value&name=value`.
         options: further arguments of the source's class. Those of the address come first. None: not given.
+            Every source also takes `camera`, `white` and `dark`, see `calibrate_source`.
 
     Raises:
         SourceError: the address or an option is invalid, or the source cannot be read.
@@ -60,7 +61,36 @@ def open_source(address: str | Path, **options: Any) -> FrameSource:
     given = {name: value for name, value in options.items() if value is not None}
     source_class, first_argument = _find_source_class(parsed)
     arguments = {**given, **parsed.options, **first_argument}
-    return _build_source(parsed.text, source_class, arguments)
+    own_names = inspect.signature(source_class).parameters
+    calibration = {
+        name: str(arguments.pop(name))
+        for name in _CALIBRATION_OPTIONS
+        if name in arguments.keys() - own_names
+    }
+    return calibrate_source(_build_source(parsed.text, source_class, arguments), **calibration)
+
+
+def calibrate_source(
+    source: FrameSource, *, camera: str = "", white: str = "", dark: str = ""
+) -> FrameSource:
+    """Return a source as cubes of a camera, or as reflectance; the source itself without any option.
+
+    Args:
+        source: the source.
+        camera: name of a known camera, or path of a camera file, to decode raw mosaics and to know the bands.
+        white: image or cube of an evenly lit white surface.
+        dark: image or cube without light.
+
+    Raises:
+        SourceError: the camera is unknown, or a file cannot be read.
+    """
+    if camera:
+        return load_plugin(CAMERAS, "decoded")(source, camera, white=white, dark=dark)
+    if white or dark:
+        from tracking_runtime.io.reflectance import ReflectanceSource
+
+        return ReflectanceSource(source, white=white, dark=dark)
+    return source
 
 
 def parse_address(address: str | Path) -> SourceAddress:
@@ -177,6 +207,7 @@ def _build_source(uri: str, source_class: Callable[..., FrameSource], options: d
         raise SourceError(f"{uri!r}: {error}") from error
 
 
+_CALIBRATION_OPTIONS = ("camera", "white", "dark")
 _CUBE_OPTIONS = {"bands", "wavelengths"}  # options by which a folder of images is a source of cubes
 
 # Module, class and first argument of each kind of source on disk. A module is imported with its first source.

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from hsi_tracker_ros.cubes.camera_file import FilterArea, SpectralCorrection, read_camera_file
+from hsi_tracker_ros.cubes.camera_file import SpectralCorrection, read_camera_file
 from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
 from hsi_tracker_ros.cubes.decoder import Decoder, FieldCorrection, make_decoder
 from hsi_tracker_ros.cubes.mosaic import convert_cube_to_mosaic
+from hsi_tracker_ros.cubes.sensor import Sensor, SensorArea
 from tracking_runtime.errors import FrameRefusedError, SourceError
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
 
@@ -45,7 +46,7 @@ def test_whole_sensor_image_is_cut_to_filter_area() -> None:
     cube = cube_of()
     sensor = np.full((40, 55), 9999, np.uint16)
     sensor[3:35, 5:53] = convert_cube_to_mosaic(cube, VIS)
-    decoder = Decoder(VIS, area=FilterArea(5, 3, 48, 32))
+    decoder = Decoder(VIS, sensor=Sensor((55, 40), SensorArea(5, 3, 48, 32)))
     np.testing.assert_array_equal(decoder.decode(sensor, "mono16"), cube)
     np.testing.assert_array_equal(decoder.decode(convert_cube_to_mosaic(cube, VIS), "mono16"), cube)
 
@@ -129,17 +130,16 @@ def test_fields_of_different_size_are_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "bands", "area", "virtual"),
     [
-        ("CMV2K-SSM4x4-470_620-9.4.10.10_HS03-VIS.xml", 16, FilterArea(0, 32, 2048, 1024), 15),
-        ("CMV2K-SSM5x5-665_975-13.8.15.1_HS02-NIR.xml", 25, FilterArea(0, 0, 2045, 1085), 25),
-        ("CMV2K-SSM5x5-600_875-5.5.9.2.xml", 25, FilterArea(0, 3, 2045, 1080), 25),
+        ("CMV2K-SSM4x4-470_620-9.4.10.10_HS03-VIS.xml", 16, SensorArea(0, 32, 2048, 1024), 15),
+        ("CMV2K-SSM5x5-665_975-13.8.15.1_HS02-NIR.xml", 25, SensorArea(0, 0, 2045, 1085), 25),
+        ("CMV2K-SSM5x5-600_875-5.5.9.2.xml", 25, SensorArea(0, 3, 2045, 1080), 25),
     ],
 )
-def test_real_calibration_file_is_read(name: str, bands: int, area: FilterArea, virtual: int) -> None:
+def test_real_calibration_file_is_read(name: str, bands: int, area: SensorArea, virtual: int) -> None:
     file = read_camera_file(SHARED / name)
     assert len(file.camera.wavelengths_nm) == bands
     assert file.camera.bit_depth == 10
-    assert file.sensor_size == (2048, 1088)
-    assert file.area == area
+    assert file.sensor == Sensor((2048, 1088), area)
     assert file.correction is not None
     assert file.correction.matrix.shape == (virtual, bands)
     assert len(file.correction.wavelengths_nm) == virtual
@@ -159,7 +159,7 @@ def test_real_sensor_image_gives_the_real_cube() -> None:
     cube = tifffile.imread(SHARED / "vis_16band_256x512.tif")
     sensor = np.zeros((1088, 2048), np.uint8)
     sensor[32:1056] = convert_cube_to_mosaic(cube, file.camera)
-    np.testing.assert_array_equal(Decoder(file.camera, area=file.area).decode(sensor, "mono8"), cube)
+    np.testing.assert_array_equal(Decoder(file.camera, sensor=file.sensor).decode(sensor, "mono8"), cube)
 
 
 @needs_shared
