@@ -15,7 +15,9 @@ import json
 import logging
 import os
 import pickle
+import re
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -47,7 +49,10 @@ _UNCHECKED_FILES = (
     KERNELS_FILE,
     KERNELS_FILE + _NEW_SUFFIX,
 )
-_KEY_LENGTH = 64  # characters of a SHA-256 in hexadecimal digits
+_FOLDER_NAME = re.compile(
+    r"\.?([0-9a-f]{64})"
+)  # a key, a SHA-256; with a dot: an engine that is being stored
+_LOCK_SUFFIX = ".lock"
 _log = logging.getLogger(__name__)
 
 
@@ -176,6 +181,12 @@ class EngineCache:
             build: function that writes the engine's files to a folder. Its errors are raised.
         """
         with ExitStack() as stack:
+            if reason := self._find_unsafe_reason():
+                _log.warning("%s is built for this start only: %s", label, reason)
+                folder = Path(stack.enter_context(_make_temporary_folder()))
+                build(folder)
+                yield folder
+                return
             try:
                 stack.enter_context(self._lock(key, label))
                 folder = self._find_intact(key)
@@ -238,7 +249,7 @@ class EngineCache:
     def find_unwritable_reason(self) -> str | None:
         """Return the reason why nothing can be stored, with the cure; None if the folder is writable."""
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
             with tempfile.TemporaryFile(dir=self.folder):
                 return None
         except OSError as error:
@@ -249,7 +260,7 @@ class EngineCache:
 
     def find_entries(self) -> list[CacheEntry]:
         """Return all cached engines, the newest first."""
-        folders = [path for path in self.folder.glob("*") if path.is_dir() and len(path.name) == _KEY_LENGTH]
+        folders = [folder for folder in self._find_own_folders() if not folder.name.startswith(".")]
         return sorted(map(_read_entry, folders), key=lambda entry: entry.created, reverse=True)
 
     def write_facts(self, key: str, label: str, facts: Mapping[str, Any]) -> None:
@@ -275,19 +286,50 @@ class EngineCache:
         return {}
 
     def clear(self) -> int:
-        """Delete all engines, each as soon as no process uses it. Return their number."""
+        """Delete all engines, each as soon as no process uses it. Return their number.
+
+        Only folders that a cache has made are deleted. Other files and folders stay.
+        """
         entries = self.find_entries()
         labels = {entry.folder: entry.label for entry in entries}
-        for folder in (*self.folder.glob(".*"), *labels):
+        for folder in self._find_own_folders():
             with self._lock(folder.name.lstrip("."), labels.get(folder, folder.name)):
                 shutil.rmtree(folder, ignore_errors=True)
         return len(entries)
 
+    def _make_folder(self) -> None:
+        """Create the cache folder. Other users cannot read or write it."""
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _find_own_folders(self) -> list[Path]:
+        """Return the folders that a cache made: named by a key, with a lock beside or checksums inside."""
+        return [
+            path
+            for path in sorted(self.folder.glob("*"))
+            if (name := _FOLDER_NAME.fullmatch(path.name))
+            and (
+                (self.folder / f"{name[1]}{_LOCK_SUFFIX}").is_file()
+                or all((path / file).is_file() for file in (_LABEL_FILE, _CHECKSUMS_FILE))
+            )
+            and path.is_dir()
+            and not path.is_symlink()
+        ]
+
+    def _find_unsafe_reason(self) -> str | None:
+        """Return why engines in the folder cannot be trusted: loading an engine can run code of its files."""
+        try:
+            mode = self.folder.stat().st_mode
+        except OSError:
+            return None
+        if mode & stat.S_IWOTH:
+            return f"every user can write {self.folder}: run chmod o-w, or set {CACHE_VARIABLE}"
+        return None
+
     @contextmanager
     def _lock(self, key: str, label: str) -> Iterator[None]:
         """Lock an engine for the block. A process that has to wait logs and reports the wait."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / f"{key}.lock").open("w") as lock:
+        self._make_folder()
+        with (self.folder / f"{key}{_LOCK_SUFFIX}").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

@@ -79,6 +79,47 @@ def test_engine_is_built_once_until_cleared(cache: EngineCache, builder: Countin
     assert builder.num_builds == 2
 
 
+def test_clear_deletes_nothing_that_is_not_an_engine(cache: EngineCache, builder: CountingBuilder) -> None:
+    get_or_build(cache, builder)
+    elsewhere = cache.folder.parent / "elsewhere"
+    own = ["photos", ".git", ".ssh", ".venv", f".{'f' * 63}", "A" * 64, "2" * 64, f".{'3' * 64}"]
+    for name in own:
+        (cache.folder / name).mkdir()
+        (cache.folder / name / "file").write_text("mine")
+    elsewhere.mkdir()
+    (cache.folder / f"{OTHER_KEY}.lock").touch()
+    (cache.folder / OTHER_KEY).symlink_to(elsewhere, target_is_directory=True)
+
+    assert cache.clear() == 1
+
+    assert all((cache.folder / name / "file").read_text() == "mine" for name in own)
+    assert (cache.folder / OTHER_KEY).is_symlink()
+    assert elsewhere.is_dir()
+    assert not (cache.folder / KEY).exists()
+
+
+def test_cache_that_every_user_can_write_is_not_used(
+    cache: EngineCache, builder: CountingBuilder, caplog: pytest.LogCaptureFixture
+) -> None:
+    get_or_build(cache, builder)
+    cache.folder.chmod(0o777)
+
+    assert get_or_build(cache, builder) == "weights"
+
+    assert builder.num_builds == 2
+    assert f"every user can write {cache.folder}: run chmod o-w" in caplog.text
+
+
+def test_cache_folder_belongs_to_its_user_alone(tmp_path: Path, builder: CountingBuilder) -> None:
+    before = os.umask(0)
+    try:
+        get_or_build(EngineCache(tmp_path / "engines"), builder)
+    finally:
+        os.umask(before)
+
+    assert (tmp_path / "engines").stat().st_mode & 0o777 == 0o700
+
+
 @pytest.mark.parametrize(
     "damage",
     [
