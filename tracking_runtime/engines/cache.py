@@ -183,9 +183,9 @@ class EngineCache:
         with ExitStack() as stack:
             if reason := self._find_unsafe_reason():
                 _log.warning("%s is built for this start only: %s", label, reason)
-                folder = Path(stack.enter_context(_make_temporary_folder()))
-                build(folder)
-                yield folder
+                temporary_folder = Path(stack.enter_context(_make_temporary_folder()))
+                build(temporary_folder)
+                yield temporary_folder
                 return
             try:
                 stack.enter_context(self._lock(key, label))
