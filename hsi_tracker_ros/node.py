@@ -24,20 +24,24 @@ from hsi_tracker_ros.tracker import (
     load_tracker,
 )
 from tracking_runtime.engines import BACKENDS, PRECISIONS, EngineSettings
-from tracking_runtime.errors import FrameRefusedError, ModelError, TargetRefusedError
+from tracking_runtime.errors import FrameRefusedError, ModelError, SourceError, TargetRefusedError
 from tracking_runtime.messages.conversion import read_spectral_info
 from tracking_runtime.ros.conversions import image_messages, track_messages
 from tracking_runtime.ros.conversions.detection_messages import Detections2DPublisher, TrackedObject
 from tracking_runtime.ros.conversions.track_messages import FrameMetadata
 from tracking_runtime.ros.node import qos
 from tracking_runtime.ros.node.diagnostics import Value
-from tracking_runtime.ros.node.parameters import parameter
+from tracking_runtime.ros.node.parameters import Change, parameter
 from tracking_runtime.ros.node.run import run_node
+from tracking_runtime.ros.tracker_node.image_stream import ImageFormat
 from tracking_runtime.ros.tracker_node.node import TrackerNode, TrackerNodeParameters
+from tracking_runtime.spectral_info import SpectralInfo
 
 AnyTracker = HsiTracker | UninitializedTracker
 
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
+_MIN_SIDE_PX = 8  # shortest side of a cube
+_MAX_LABEL_LENGTH = 128  # characters of a target's label, which each message of tracks carries
 _BUILD_ONLY_BATCHES = (2, 4, 8)  # numbers of targets whose engines build_only builds beside the one for 1
 
 
@@ -45,7 +49,7 @@ _BUILD_ONLY_BATCHES = (2, 4, 8)  # numbers of targets whose engines build_only b
 class HsiTrackerParameters(TrackerNodeParameters):
     """Parameters of the node `hsi_tracker`."""
 
-    model: str = parameter("hanet_edge_vis16", "name of a model, or path of its manifest")
+    model: str = parameter("hanet_edge_vis16", "name of a model, or path of its manifest", is_path=True)
     engine: str = parameter(
         "auto",
         "engine that runs the network; auto: the fastest that works on this machine",
@@ -61,17 +65,27 @@ class HsiTrackerParameters(TrackerNodeParameters):
         "",
         "name of a camera, or path of a camera file; rgb: a color camera, for the model's RGB branch only; "
         "empty: bands from spectral_info, else from the model",
+        is_path=True,
     )
     dark_field: str = parameter(
         "",
         "file of an image without light, of the shape of the camera's images, to subtract; empty: none",
+        is_path=True,
     )
     flat_field: str = parameter(
         "",
         "file of an image of an evenly lit white surface, to divide by; needs dark_field; empty: none",
+        is_path=True,
     )
     start_box: tuple[float, ...] = parameter(
         _NO_BOX, "[px] x, y, width, height of a target in the first frame of each epoch; zeros: no target"
+    )
+    max_targets: int = parameter(
+        32,
+        "highest number of targets; each takes memory and time in every frame",
+        minimum=1,
+        maximum=1024,
+        change=Change.ALWAYS,
     )
     frame_cache: int = parameter(
         16, "number of newest frames that ~/set_target can refer to by stamp", minimum=1, maximum=256
@@ -106,8 +120,8 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
         self._detections_2d = Detections2DPublisher(self)
         self._false_color = self.advertise(Image, "~/false_color", qos.make_sensor_profile())
         self._response = self.advertise(Image, "~/response", qos.make_sensor_profile())
-        self.offer_service(SetTarget, "~/set_target", self._answer_set_target)
-        self.offer_service(ClearTarget, "~/clear_target", self._answer_clear_target)
+        self.offer_service(SetTarget, "~/set_target", self._answer_set_target, self.request_group)
+        self.offer_service(ClearTarget, "~/clear_target", self._answer_clear_target, self.request_group)
         if not parameters.camera:
             self.subscribe(
                 msg.SpectralInfo,
@@ -139,16 +153,24 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
             )
         return cube
 
+    def check_frame(self, frame: NDArray[Any], image_format: ImageFormat) -> None:
+        """Refuse a frame that is too small to show a target and its surroundings."""
+        if min(frame.shape[:2]) < _MIN_SIDE_PX:
+            raise FrameRefusedError(
+                f"both sides of the frame must be at least {_MIN_SIDE_PX} pixels: got {frame.shape[1]} x "
+                f"{frame.shape[0]}, from an image of {image_format.width} x {image_format.height} pixels"
+            )
+
     def track(self, frame: NDArray[Any], stamp_ns: int) -> list[TargetState]:
         """Track all targets in a cube. Set the target of `start_box` in the first frame of an epoch."""
         if not self._frames and any(self.parameters.start_box):
             self._set_start_box(frame, stamp_ns)
-        self._states = self._initialized_tracker.track(frame, stamp_ns)
-        self._frames.add(CachedFrame(stamp_ns, frame))
-        return self._states
+        return self._initialized_tracker.track(frame, stamp_ns)
 
     def publish(self, metadata: FrameMetadata, frame: NDArray[Any], result: list[TargetState]) -> None:
-        """Publish the tracks. Publish false color and response if they have subscribers."""
+        """Publish the tracks, and false color and response if they have subscribers. Cache the frame."""
+        self._states = result
+        self._frames.add(CachedFrame(track_messages.to_nanoseconds(metadata.header.stamp), frame))
         self._tracks.publish(track_messages.to_target_tracks(metadata, result))
         self._detections_2d.publish(
             metadata.header,
@@ -224,9 +246,11 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
 
     async def _receive_spectral_info(self, message: msg.SpectralInfo) -> None:
         """Load the model for a camera that describes itself, before the next frame."""
+        action = "spectral_info is ignored"
         try:
-            camera = self._camera.with_spectral_info(read_spectral_info(message))
+            camera = self._camera.with_spectral_info(_read_camera(message))
             if camera == self._camera:
+                self.clear_error(action)
                 return
 
             def load() -> Sequence[AnyTracker]:
@@ -237,8 +261,10 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
                 self.use_trackers(trackers, self.model)
 
             await self.load_before_next_frame(load, install)
-        except ValueError as error:
-            self.record_error("spectral_info is ignored", error)
+        except Exception as error:
+            self.record_error(action, error)
+        else:
+            self.clear_error(action)
 
     # Targets
 
@@ -248,11 +274,11 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
         except TargetRefusedError as error:
             self.record_error("start_box is not tracked", error)
 
-    def _answer_set_target(
+    async def _answer_set_target(
         self, request: SetTarget.Request, response: SetTarget.Response
     ) -> SetTarget.Response:
         with self.service_response("set the target", response):
-            response.id = self.run_in_worker(lambda: self._set_target(request))
+            response.id = await self.run_in_worker(lambda: self._set_target(request))
             response.message = f"target {response.id}"
         return response
 
@@ -263,12 +289,27 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
             raise TargetRefusedError(
                 f"no frame on {topic} yet: a target is set in a frame; publish images first"
             )
+        if len(request.label) > _MAX_LABEL_LENGTH:
+            raise TargetRefusedError(
+                f"label must have at most {_MAX_LABEL_LENGTH} characters: got {len(request.label)}"
+            )
+        self._check_number_of_targets(request.id)
         frame, *newer_frames = self._frames.get_frames_since(track_messages.to_nanoseconds(request.stamp))
         box = track_messages.from_box(request.box)
         target_id = self._set_target_on_trackers(frame, box, request.label, request.id or None)
         for newer_frame in newer_frames:
             self._initialized_tracker.track(newer_frame.cube, newer_frame.stamp_ns, target_ids=[target_id])
         return target_id
+
+    def _check_number_of_targets(self, requested_id: int) -> None:
+        """Raise TargetRefusedError if one more target is too many. A known id replaces its target."""
+        target_ids = self._initialized_tracker.target_ids
+        max_targets = self.parameters.max_targets
+        if requested_id not in target_ids and len(target_ids) >= max_targets:
+            raise TargetRefusedError(
+                f"{len(target_ids)} targets are tracked already, parameter max_targets is {max_targets}: "
+                "clear a target first, or raise the parameter"
+            )
 
     def _set_target_on_trackers(
         self, frame: CachedFrame, box: ArrayLike, label: str = "", requested_id: int | None = None
@@ -289,11 +330,11 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
             self.submit_background("build the engine that searches for all targets", tracker.prepare_batch)
         return target_id
 
-    def _answer_clear_target(
+    async def _answer_clear_target(
         self, request: ClearTarget.Request, response: ClearTarget.Response
     ) -> ClearTarget.Response:
         with self.service_response("clear the target", response):
-            num_cleared = self.run_in_worker(lambda: self._clear_target(request.id or None))
+            num_cleared = await self.run_in_worker(lambda: self._clear_target(request.id or None))
             if request.id and not num_cleared:
                 raise TargetRefusedError(f"no target {request.id}")
             response.message = f"{num_cleared} cleared"
@@ -302,6 +343,14 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
     def _clear_target(self, target_id: int | None) -> int:
         """Clear a target, or all with None, on all trackers, and return the number of cleared targets."""
         return max((tracker.clear_target(target_id) for tracker in self._initialized_trackers), default=0)
+
+
+def _read_camera(message: msg.SpectralInfo) -> SpectralInfo:
+    """Read the description of a camera. Raise SourceError if its fields contradict each other."""
+    try:
+        return read_spectral_info(message)
+    except (ValueError, OverflowError) as error:
+        raise SourceError(f"the message is not the description of a camera: {error}") from error
 
 
 def main() -> int:

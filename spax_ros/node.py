@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from remote_sensing_tracking import msg
 from sensor_msgs.msg import Image
 
 from spax_ros.inference import EngineInference
+from spax_ros.preprocessing import MIN_SIDE_PX
 from spax_ros.sparse.tile_budget import list_bucket_sizes
 from spax_ros.tracker import SpaxTracker, TrackingResult, load_tracker
 from tracking_runtime.engines import BACKENDS, EngineSettings
@@ -24,6 +24,8 @@ from tracking_runtime.ros.node import qos
 from tracking_runtime.ros.node.diagnostics import Value
 from tracking_runtime.ros.node.parameters import parameter
 from tracking_runtime.ros.node.run import run_node
+from tracking_runtime.ros.tracker_node.background_loader import SingleThreadExecutor
+from tracking_runtime.ros.tracker_node.image_stream import ImageFormat
 from tracking_runtime.ros.tracker_node.node import TrackerNode, TrackerNodeParameters
 
 
@@ -31,7 +33,7 @@ from tracking_runtime.ros.tracker_node.node import TrackerNode, TrackerNodeParam
 class SpaxTrackerParameters(TrackerNodeParameters):
     """Parameters of the node `spax_tracker`."""
 
-    model: str = parameter("spax_small", "name of a model, or path of its manifest")
+    model: str = parameter("spax_small", "name of a model, or path of its manifest", is_path=True)
     engine: str = parameter(
         "auto",
         "engine that runs the network; auto: the fastest that works on this machine",
@@ -58,13 +60,17 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
     def load(self) -> None:
         """Load the model, create the publishers and offer the services."""
         self._result: TrackingResult | None = None
-        self._engine_executor = ThreadPoolExecutor(1, f"{self.get_name()}_engines")
-        self.scope.callback(self._engine_executor.shutdown, cancel_futures=True)
+        self._engine_executor = SingleThreadExecutor(f"{self.get_name()}_engines")
+        self.scope.callback(self._close_engine_executor)
         super().load()
         self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.make_track_profile())
         self._detections_2d = Detections2DPublisher(self)
         self._detections = self.advertise(msg.DetectionArray, "~/detections", qos.make_track_profile())
         self._motion_mask = self.advertise(Image, "~/motion_mask", qos.make_sensor_profile())
+
+    def _close_engine_executor(self) -> None:
+        if not self._engine_executor.close():
+            self.record_stuck_thread("the thread that builds engines")
 
     def open_tracker(self, model: str) -> SpaxTracker:
         """Load a model and return its tracker, warmed up; with `build_only`, build all its engines."""
@@ -88,13 +94,21 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
             raise FrameRefusedError(f"images must have 1, 3 or 4 channels: got encoding {encoding}")
         return image[..., ::-1] if encoding == "rgb8" else image
 
+    def check_frame(self, frame: NDArray[Any], image_format: ImageFormat) -> None:
+        """Refuse an image that is too small for the network."""
+        if min(frame.shape[:2]) < MIN_SIDE_PX:
+            raise FrameRefusedError(
+                f"both sides of the image must be at least {MIN_SIDE_PX} pixels: "
+                f"got {image_format.width} x {image_format.height}"
+            )
+
     def track(self, frame: NDArray[Any], stamp_ns: int) -> TrackingResult:
         """Track in a frame."""
-        self._result = self.tracker.track(frame, stamp_ns)
-        return self._result
+        return self.tracker.track(frame, stamp_ns)
 
     def publish(self, metadata: FrameMetadata, frame: NDArray[Any], result: TrackingResult) -> None:
         """Publish the tracks. Publish detections and motion mask if they have subscribers."""
+        self._result = result
         names = self.tracker.class_names
         tracks = result.tracks
         self._tracks.publish(track_messages.to_tracks(metadata, names, tracks))

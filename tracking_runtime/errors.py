@@ -15,6 +15,10 @@ class TargetRefusedError(TrackingError, ValueError):
     """A target that cannot be tracked. The targets of the tracker are unchanged."""
 
 
+class ParameterError(TrackingError, ValueError):
+    """A parameter with a value that does not work here. The message names the parameter."""
+
+
 class ModelError(TrackingError, ValueError):
     """A model that cannot be loaded. The message names the file and its fault."""
 

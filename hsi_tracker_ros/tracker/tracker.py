@@ -83,6 +83,11 @@ class HsiTracker:
         self._targets: dict[int, Target] = {}
         self._next_id = 1
 
+    @property
+    def target_ids(self) -> list[int]:
+        """Ids of the targets."""
+        return list(self._targets)
+
     def set_target(
         self,
         cube: NDArray[Any],

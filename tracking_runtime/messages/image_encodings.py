@@ -20,6 +20,28 @@ _TYPES: dict[str, np.dtype[Any]] = {
     "16U": np.dtype(np.uint16),
     "32F": np.dtype(np.float32),
 }
+_BAYER_CODES = {  # OpenCV names a pattern by the second row, from its second pixel on
+    "rggb": cv2.COLOR_BayerBG2BGR,
+    "bggr": cv2.COLOR_BayerRG2BGR,
+    "gbrg": cv2.COLOR_BayerGR2BGR,
+    "grbg": cv2.COLOR_BayerGB2BGR,
+}
+# Encodings that become BGR: type and channels of a sample, and the conversion of OpenCV; None: BGR already.
+_CONVERTED: dict[str, tuple[str, int, int | None]] = {
+    **{f"bayer_{name}8": ("8U", 1, code) for name, code in _BAYER_CODES.items()},
+    **{f"bayer_{name}16": ("16U", 1, code) for name, code in _BAYER_CODES.items()},
+    "bgra8": ("8U", 4, cv2.COLOR_BGRA2BGR),
+    "rgba8": ("8U", 4, cv2.COLOR_RGBA2BGR),
+    "bgra16": ("16U", 4, cv2.COLOR_BGRA2BGR),
+    "rgba16": ("16U", 4, cv2.COLOR_RGBA2BGR),
+    "bgr16": ("16U", 3, None),
+    "rgb16": ("16U", 3, cv2.COLOR_RGB2BGR),
+    "yuv422": ("8U", 2, cv2.COLOR_YUV2BGR_UYVY),
+    "uyvy": ("8U", 2, cv2.COLOR_YUV2BGR_UYVY),
+    "yuv422_yuy2": ("8U", 2, cv2.COLOR_YUV2BGR_YUY2),
+    "yuyv": ("8U", 2, cv2.COLOR_YUV2BGR_YUY2),
+}
+_MIN_BAYER_SIDE_PX = 4  # OpenCV needs two whole patterns in each direction
 _GENERIC = re.compile(r"(8U|16U|32F)C([1-9]\d{0,3})")
 
 
@@ -43,8 +65,8 @@ def parse_encoding(encoding: str) -> tuple[np.dtype[Any], int]:
 def decode_image(message: Any) -> tuple[NDArray[Any], str]:
     """Return the pixels of an image and their encoding.
 
-    cv_bridge, if installed, converts the encodings that `parse_encoding` refuses (Bayer patterns, YUV, four
-    channels with alpha) to bgr8.
+    Bayer patterns, alpha, YUV 4:2:2 and color of 16 bits become bgr8 or 16UC3. cv_bridge, if installed,
+    converts all other encodings to bgr8.
 
     Args:
         message: an object with the fields of sensor_msgs/Image.
@@ -52,6 +74,8 @@ def decode_image(message: Any) -> tuple[NDArray[Any], str]:
     Raises:
         FrameRefusedError: the encoding is unknown, or the fields of the message contradict each other.
     """
+    if message.encoding in _CONVERTED:
+        return _convert_to_bgr(message)
     try:
         parse_encoding(message.encoding)
     except FrameRefusedError as unknown:
@@ -71,7 +95,11 @@ def view_as_array(message: Any) -> NDArray[Any]:
     Raises:
         FrameRefusedError: the image is empty, or its size, step and data contradict each other.
     """
-    dtype, channels = parse_encoding(message.encoding)
+    return _view_samples(message, *parse_encoding(message.encoding))
+
+
+def _view_samples(message: Any, dtype: np.dtype[Any], channels: int) -> NDArray[Any]:
+    """Return a read-only view of an image's samples, as `view_as_array` does."""
     height, width, step = message.height, message.width, message.step
     if not height or not width:
         raise FrameRefusedError(f"the image is empty: {width} x {height} pixels")
@@ -108,12 +136,29 @@ def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
     return data.tobytes()
 
 
+def _convert_to_bgr(message: Any) -> tuple[NDArray[Any], str]:
+    """Convert an image of an encoding in `_CONVERTED` to BGR. Return the pixels and their encoding."""
+    depth, channels, code = _CONVERTED[message.encoding]
+    samples = _view_samples(message, _TYPES[depth], channels)
+    height, width = samples.shape[:2]
+    is_bayer = message.encoding.startswith("bayer_")
+    if is_bayer and min(height, width) < _MIN_BAYER_SIDE_PX:
+        raise FrameRefusedError(
+            f"an image {message.encoding} must have at least {_MIN_BAYER_SIDE_PX} pixels on each side: "
+            f"got {width} x {height}"
+        )
+    if channels == 2 and width % 2:
+        raise FrameRefusedError(f"the width of an image {message.encoding} must be even: got {width} pixels")
+    pixels = samples if code is None else cv2.cvtColor(np.ascontiguousarray(samples), code)
+    return pixels, "bgr8" if depth == "8U" else "16UC3"
+
+
 def _convert_by_cv_bridge(message: Any, unknown: FrameRefusedError) -> NDArray[Any]:
     try:
         bridge = _load_cv_bridge()
     except ImportError as error:
         raise FrameRefusedError(
-            f"{unknown}; for more, cv_bridge is not installed: sudo apt install ros-jazzy-cv-bridge"
+            f"{unknown}, {', '.join(_CONVERTED)}; set the camera driver to one of them"
         ) from error
     try:
         pixels: NDArray[Any] = bridge.imgmsg_to_cv2(message, "bgr8")

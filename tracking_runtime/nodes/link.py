@@ -14,6 +14,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
 
 from tracking_runtime.bags import Record, Topic
+from tracking_runtime.errors import ParameterError
 from tracking_runtime.messages.definitions import load_message_class
 from tracking_runtime.nodes.raw_subscriptions import RawSubscriptions
 from tracking_runtime.ros.node import diagnostics, qos
@@ -75,7 +76,7 @@ class Link(ManagedNode[LinkParameters]):
     def load(self) -> None:
         """Check that the two domains differ."""
         if self.context.get_domain_id() == self.parameters.domain:
-            raise ValueError(
+            raise ParameterError(
                 f"parameter domain must differ from the domain on board: got {self.parameters.domain}"
             )
 

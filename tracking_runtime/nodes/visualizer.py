@@ -127,6 +127,11 @@ class Visualizer(ManagedNode[VisualizerParameters]):
             return Diagnosis(DiagnosticLevel.WARN, f"cannot be shown: {self._last_refusal}", values)
         return Diagnosis(DiagnosticLevel.OK, "showing", values)
 
+    @property
+    def on_demand_topics(self) -> tuple[str, ...]:
+        """The images, which are subscribed to while an overlay has a subscriber."""
+        return ("image",)
+
     def _update_image_subscription(self) -> None:
         """Subscribe to the images while an overlay has a subscriber, else unsubscribe."""
         publishers = (self._overlay, self._compressed, self._preview)

@@ -6,7 +6,7 @@ from ament_index_python.packages import PackageNotFoundError, get_package_prefix
 
 OPTIONAL_PACKAGES = {
     "launch_ros": "launch files",
-    "cv_bridge": "images with Bayer patterns, YUV or alpha",
+    "cv_bridge": "images with rare encodings",
     "vision_msgs": "detections from and for other programs",
     "rosbag2_storage_mcap": "ros2 bag record and snapshots",
     "rviz2": "visualize:=rviz",

@@ -24,6 +24,14 @@ from tracking_runtime.ros.tracker_node.node import TrackerNode, TrackerNodeParam
 
 POISON = 13
 """Brightest value of an image in which the tracker raises an error."""
+EXIT = 14
+"""Brightest value of an image in which the tracker raises SystemExit."""
+HANG = 15
+"""Brightest value of an image in which the tracker hangs."""
+BREAK = 16
+"""Brightest value of an image after which the tracker can neither track nor be reset."""
+LEAK = 17
+"""Brightest value of an image in which memory runs out."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,7 @@ class BrightnessParameters(TrackerNodeParameters):
     size: float = parameter(3.0, "[px] side of the box", minimum=1, maximum=9, change=Change.ALWAYS)
     low: int = parameter(0, "lowest value", minimum=0)
     high: int = parameter(255, "highest value", maximum=255)
+    hang: float = parameter(0.0, "[s] time of a frame in which the tracker hangs", minimum=0)
     work: float = parameter(0.0, "[s] time of a frame; a quarter with a model named light", minimum=0)
 
     def check(self) -> None:
@@ -42,8 +51,10 @@ class BrightnessTracker:
     max_load_level = 2
     size_tolerance_px = 2
 
-    def __init__(self, work_s: float) -> None:
+    def __init__(self, work_s: float, hang_s: float = 0.0) -> None:
         self.num_frames = 0
+        self._hang_s = hang_s
+        self._is_broken = False
         self._work_s = work_s
         self._level = 0
 
@@ -54,11 +65,21 @@ class BrightnessTracker:
         self.num_frames = other.num_frames
 
     def reset(self) -> None:
+        if self._is_broken:
+            raise RuntimeError("broken")
         self.num_frames = 0
 
     def track(self, image: NDArray[Any]) -> tuple[int, int]:
-        if image.max() == POISON:
+        value = image.max()
+        self._is_broken |= value == BREAK
+        if value in (POISON, BREAK):
             raise RuntimeError("poisoned")
+        if value == EXIT:
+            raise SystemExit("the engine ended the process")
+        if value == HANG:
+            time.sleep(self._hang_s)
+        if value == LEAK:
+            raise MemoryError
         self.num_frames += 1
         time.sleep(self._work_s / 2**self._level)
         y, x = np.unravel_index(int(image.argmax()), image.shape)
@@ -82,7 +103,8 @@ class BrightnessNode(TrackerNode[BrightnessParameters, BrightnessTracker, tuple[
             raise ModelError(f"no model {model}")
         if model:
             Path(model).read_bytes()  # the read of a FIFO ends when its writer closes the FIFO
-        return BrightnessTracker(self.parameters.work / (4 if Path(model).name == "light" else 1))
+        work_s = self.parameters.work / (4 if Path(model).name == "light" else 1)
+        return BrightnessTracker(work_s, self.parameters.hang)
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
         return image.reshape(*image.shape[:2], -1)[..., 0]

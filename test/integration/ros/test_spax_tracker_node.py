@@ -176,12 +176,12 @@ def test_invalid_frames_are_refused_and_keep_the_tracks(active: Setup) -> None:
         (lambda: change_frame(encoding="jpeg"), "encoding 'jpeg' is not known"),
         (lambda: make_message(np.full((256, 256), np.nan, np.float32), "32FC1"), "not finite"),
         (
-            lambda: make_message(np.zeros((256, 256), np.float32), "32FC1"),
-            "one or three channels of 8 or 16 bits",
+            lambda: make_message(np.zeros((256, 256, 2), np.float32), "32FC2"),
+            "1, 3 or 4 channels",
         ),
         (
             lambda: make_message(np.zeros((256, 256, 16), np.uint16), "16UC16"),
-            "one or three channels of 8 or 16 bits",
+            "1, 3 or 4 channels",
         ),
         (lambda: make_message(active.render_image(0), "mono8", 0), "stamp is zero"),
     ]

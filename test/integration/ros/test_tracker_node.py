@@ -393,7 +393,7 @@ def test_compressed_images_are_tracked(
 
     header.stamp.sec += 1
     publisher.publish(CompressedImage(header=header, format="jpeg", data=array("B", data[:20])))
-    wait_for(lambda: "must be JPEG or PNG" in node.diagnosis.message, description="the refusal")
+    wait_for(lambda: "is damaged or cut short" in node.diagnosis.message, description="the refusal")
 
 
 def test_operator_is_warned_of_no_camera_and_of_two(

@@ -6,37 +6,34 @@ import sys
 from array import array
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
-from tracking_runtime.errors import FrameRefusedError
+from tracking_runtime.errors import FrameRefusedError, SourceError
+from tracking_runtime.io.image_file import decode_image as decode_compressed_image
 from tracking_runtime.messages.image_encodings import encode_jpeg, parse_encoding, view_as_array
 
 __all__ = ["decompress", "make_image_message", "make_jpeg_message", "parse_encoding", "view_as_array"]
 
-_ENCODINGS = {(8, 1): "mono8", (16, 1): "mono16", (8, 3): "bgr8"}
-"""Names of encodings by bits of a sample and number of channels."""
 
-
-def decompress(message: CompressedImage) -> tuple[NDArray[Any], str]:
+def decompress(message: CompressedImage, topic: str = "the image") -> tuple[NDArray[Any], str]:
     """Decompress an image and return it with its encoding.
 
+    The header is checked before the pixels are decoded: a small message may unpack to gigabytes.
+
+    Args:
+        message: compressed image.
+        topic: topic of the message, for messages.
+
     Raises:
-        FrameRefusedError: the data is not an image, or of an unknown format.
+        FrameRefusedError: the data is not an image, is damaged, or has more pixels than the limit.
     """
-    data = np.frombuffer(message.data, np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
-    if pixels is None:
-        raise FrameRefusedError(
-            f"the image must be JPEG or PNG: got {data.size} bytes of format {message.format!r}"
-        )
-    image: NDArray[Any] = np.asarray(pixels)
-    num_bits = 8 * image.dtype.itemsize
-    num_channels = 1 if image.ndim == 2 else image.shape[2]
-    return image, _ENCODINGS.get((num_bits, num_channels), f"{num_bits}UC{num_channels}")
+    try:
+        return decode_compressed_image(bytes(message.data), f"{topic} of format {message.format[:80]!r}")
+    except SourceError as error:
+        raise FrameRefusedError(str(error)) from error
 
 
 def make_jpeg_message(image: NDArray[Any], quality: int, header: Header) -> CompressedImage:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
@@ -22,13 +23,16 @@ from rclpy.qos_overriding_options import QoSOverridingOptions
 from rclpy.subscription import Subscription
 
 from tracking_runtime.engines.build_progress import BuildProgress
+from tracking_runtime.errors import TrackingError
 from tracking_runtime.ros.node import diagnostics, qos
 from tracking_runtime.ros.node.build_reporter import report_builds
 from tracking_runtime.ros.node.diagnostics import Diagnosis, DiagnosticLevel
-from tracking_runtime.ros.node.parameters import NodeParameters, ParameterServer
+from tracking_runtime.ros.node.parameters import NodeParameters, ParameterServer, find_unknown_overrides
+from tracking_runtime.ros.node.process_watchdog import ProcessWatchdog
 
 P = TypeVar("P", bound=NodeParameters)
 _DIAGNOSTICS_PERIOD_S = 1.0
+_LONG_TRANSITION_S = 60.0  # time of a transition from which the operator is warned
 _SHUTDOWN_ACK_S = 1  # time that readers have to acknowledge the last diagnostics
 _STEADY_CLOCK = Clock(clock_type=ClockType.STEADY_TIME)
 
@@ -57,6 +61,10 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self._active_scope = ExitStack()
         self._scope = self._configured_scope
         self._last_error = ""
+        self._last_error_action = ""
+        self._error_until_s = float("inf")
+        self._has_stuck_threads = False
+        self._is_building = False
         self._qos_warnings: dict[str, str] = {}
         self._parameter_server = ParameterServer(self, specification, lambda: self.state == "unconfigured")
         for warning in self._parameter_server.unknown_warnings:
@@ -65,7 +73,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self._diagnostics_publisher = self.create_publisher(
             DiagnosticArray, diagnostics.TOPIC, qos.make_track_profile()
         )
-        self.create_timer(_DIAGNOSTICS_PERIOD_S, self.publish_diagnostics, clock=_STEADY_CLOCK)
+        self._process_watchdog = ProcessWatchdog(self._report_blocked)
+        self.create_timer(_DIAGNOSTICS_PERIOD_S, self._beat, clock=_STEADY_CLOCK)
 
     # Methods that subclasses implement
 
@@ -84,6 +93,11 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def diagnose(self) -> Diagnosis:
         """Return the state of the node. The base class adds lifecycle state and last error."""
         return Diagnosis()
+
+    @property
+    def on_demand_topics(self) -> Sequence[str]:
+        """Topics that the active node subscribes to only while they are needed."""
+        return ()
 
     # Methods that subclasses use
 
@@ -117,7 +131,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
             message_type,
             topic,
             profile,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=QoSOverridingOptions(qos.OVERRIDABLE_POLICIES),
             event_callbacks=PublisherEventCallbacks(incompatible_qos=warn),
         )
         self._scope.callback(self.destroy_publisher, publisher)
@@ -141,7 +155,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
             topic,
             callback,
             profile,
-            qos_overriding_options=QoSOverridingOptions.with_default_policies(),
+            qos_overriding_options=QoSOverridingOptions(qos.OVERRIDABLE_POLICIES),
             event_callbacks=SubscriptionEventCallbacks(incompatible_qos=warn),
             callback_group=group,
         )
@@ -163,7 +177,9 @@ class ManagedNode(LifecycleNode, Generic[P]):
             answer: function that fills in a response for a request and returns the response.
             group: callback group; None: the node's default group.
         """
-        service = self.create_service(service_type, name, answer, callback_group=group)
+        service = self.create_service(
+            service_type, name, answer, qos_profile=qos.make_service_profile(), callback_group=group
+        )
         self._scope.callback(self.destroy_service, service)
 
     def add_timer(self, period_s: float, function: Callable[[], None]) -> None:
@@ -175,19 +191,57 @@ class ManagedNode(LifecycleNode, Generic[P]):
         timer = self.create_timer(period_s, function, clock=_STEADY_CLOCK)
         self._scope.callback(self.destroy_timer, timer)
 
-    def record_error(self, action: str, error: BaseException) -> None:
-        """Log an exception with its traceback and keep its message for the diagnostics.
+    @property
+    def process_watchdog(self) -> ProcessWatchdog:
+        """Watchdog of the executor that runs this node."""
+        return self._process_watchdog
+
+    @property
+    def has_stuck_threads(self) -> bool:
+        """True if threads of the node hang, so that Python cannot end the process by itself."""
+        return self._has_stuck_threads
+
+    def record_stuck_thread(self, name: str) -> None:
+        """Log a thread that hangs and was left behind.
+
+        Args:
+            name: description of the thread for the log ("the worker").
+        """
+        self._has_stuck_threads = True
+        self.get_logger().error(f"{name} hangs and is left behind")
+
+    def record_error(self, action: str, error: BaseException, shown_s: float = float("inf")) -> None:
+        """Log an exception and keep its message for the diagnostics, until the next transition.
 
         Args:
             action: failed action for the message ("cannot configure").
             error: the exception.
+            shown_s: time in which the diagnosis is an error, in seconds.
         """
         self._last_error = f"{action}: {error or type(error).__name__}"
+        self._last_error_action = action
+        self._error_until_s = time.monotonic() + shown_s
         self.log_exception(self._last_error, error)
 
+    def clear_error(self, action: str) -> None:
+        """Drop the error of an action that has succeeded since.
+
+        Args:
+            action: failed action, as for `record_error`.
+        """
+        if self._last_error_action == action:
+            self._reset_error()
+
     def log_exception(self, message: str, error: BaseException) -> None:
-        """Log an exception with its traceback, below a message."""
-        self.get_logger().error(f"{message}\n{''.join(traceback.format_exception(error))}")
+        """Log an exception below a message. Errors that a user can fix have no traceback."""
+        if isinstance(error, TrackingError):
+            self.get_logger().error(message)
+        else:
+            self.get_logger().error(f"{message}\n{''.join(traceback.format_exception(error))}")
+
+    def _reset_error(self) -> None:
+        self._last_error = ""
+        self._last_error_action = ""
 
     def publish_diagnostics(self, state: str | None = None) -> None:
         """Publish the diagnosis now.
@@ -205,15 +259,23 @@ class ManagedNode(LifecycleNode, Generic[P]):
     # Lifecycle
 
     def on_configure(self, _: LifecycleState) -> TransitionCallbackReturn:
-        self._last_error = ""
+        self._reset_error()
         self._scope = self._configured_scope
-        with report_builds(self._publish_build_progress, _DIAGNOSTICS_PERIOD_S):
-            return self._run_transition("configure", self.load, self._unload, "inactive", "unconfigured")
+        try:
+            with report_builds(self._publish_build_progress, _DIAGNOSTICS_PERIOD_S):
+                return self._run_transition("configure", self.load, self._unload, "inactive", "unconfigured")
+        finally:
+            self._is_building = False
 
     def on_activate(self, _: LifecycleState) -> TransitionCallbackReturn:
-        self._last_error = ""
+        self._reset_error()
         self._scope = self._active_scope
-        return self._run_transition("activate", self.start, self._stop, "active", "inactive")
+        result = self._run_transition("activate", self.start, self._stop, "active", "inactive")
+        if result == TransitionCallbackReturn.SUCCESS:
+            topics = [self.resolve_topic_name(topic) for topic in self.on_demand_topics]
+            for warning in find_unknown_overrides(self, topics):
+                self.get_logger().warning(warning)
+        return result
 
     def on_deactivate(self, _: LifecycleState) -> TransitionCallbackReturn:
         return self._release("deactivate", self._stop, "inactive")
@@ -238,7 +300,11 @@ class ManagedNode(LifecycleNode, Generic[P]):
         """Shut the node down from any state and wait until its last diagnostics are acknowledged."""
         if self.state != "finalized":
             self.trigger_shutdown()
-        self._diagnostics_publisher.wait_for_all_acked(Duration(seconds=_SHUTDOWN_ACK_S))
+        self.wait_for_diagnostics(_SHUTDOWN_ACK_S)
+
+    def wait_for_diagnostics(self, timeout_s: float) -> None:
+        """Wait until the readers have received the last diagnosis, at most `timeout_s` seconds."""
+        self._diagnostics_publisher.wait_for_all_acked(Duration(nanoseconds=round(timeout_s * 1e9)))
 
     def _run_transition(
         self,
@@ -257,22 +323,28 @@ class ManagedNode(LifecycleNode, Generic[P]):
             goal_state: state after a success.
             fallback_state: state after a failure.
         """
+        self._process_watchdog.begin_transition(action)
         try:
             activate()
         except Exception as error:
             self.record_error(f"cannot {action}", error)
             self._release(f"undo {action}", rollback, fallback_state)
             return TransitionCallbackReturn.FAILURE
+        finally:
+            self._process_watchdog.begin_transition("")
         return self._enter_state(goal_state)
 
     def _release(self, action: str, release: Callable[[], None], goal_state: str) -> TransitionCallbackReturn:
         """Run a transition that releases resources."""
+        self._process_watchdog.begin_transition(action)
         try:
             release()
         except Exception as error:
             self.record_error(f"cannot {action}", error)
             self.publish_diagnostics(goal_state)
             return TransitionCallbackReturn.ERROR
+        finally:
+            self._process_watchdog.begin_transition("")
         return self._enter_state(goal_state)
 
     def _enter_state(self, state: str) -> TransitionCallbackReturn:
@@ -296,7 +368,28 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     # Diagnostics
 
+    def _beat(self) -> None:
+        self._process_watchdog.beat()
+        self.publish_diagnostics()
+
+    def _report_blocked(self, silence_s: float) -> None:
+        """Publish the diagnosis of a node whose executor runs no callbacks. For the watchdog's thread."""
+        values: dict[str, diagnostics.Value] = {"state": self.state, "last_error": self._last_error}
+        transition = self._process_watchdog.transition
+        if not transition:
+            level = DiagnosticLevel.ERROR
+            message = f"no callback has run for {silence_s:.0f} s"
+        elif silence_s < _LONG_TRANSITION_S:
+            level = DiagnosticLevel.OK
+            message = f"{transition} for {silence_s:.0f} s"
+        else:
+            level = DiagnosticLevel.WARN
+            message = f"{transition} for {silence_s:.0f} s, no callback runs meanwhile"
+        if not self._is_building:
+            self._publish_diagnosis(Diagnosis(level, message, values))
+
     def _publish_build_progress(self, progress: BuildProgress) -> None:
+        self._is_building = True
         self._publish_diagnosis(diagnostics.make_build_diagnosis(progress))
 
     def _make_diagnosis(self, state: str) -> Diagnosis:
@@ -309,7 +402,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         if self._qos_warnings:
             level = max(level, DiagnosticLevel.WARN)
             message = next(iter(self._qos_warnings.values()))
-        if self._last_error:
+        if self._last_error and time.monotonic() < self._error_until_s:
             level = DiagnosticLevel.ERROR
             message = self._last_error
         values = {"state": state, "last_error": self._last_error, **diagnosis.values}

@@ -7,17 +7,21 @@ checked in `NodeParameters.check`.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from enum import Enum
 from typing import Any, Generic, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import yaml
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
-_RCLPY_PARAMETERS = ("use_sim_time", "qos_overrides.", "start_type_description_service")
+QOS_OVERRIDES = "qos_overrides."
+"""Beginning of the names of parameters that override QoS policies."""
+_RCLPY_PARAMETERS = ("use_sim_time", QOS_OVERRIDES, "start_type_description_service")
 """Beginnings of the names of parameters that rclpy declares."""
 
 
@@ -39,6 +43,7 @@ class ParameterDescription:
         maximum: highest allowed value; None: no limit.
         choices: allowed values; empty: all within the limits.
         change: time at which the parameter may be set.
+        is_path: true for the path of a file, in which `~` and `file://` are understood.
     """
 
     text: str
@@ -46,6 +51,7 @@ class ParameterDescription:
     maximum: float | None = None
     choices: tuple[str, ...] = ()
     change: Change = Change.UNCONFIGURED
+    is_path: bool = False
 
     @property
     def limits(self) -> str:
@@ -78,6 +84,7 @@ def parameter(
     maximum: float | None = None,
     choices: Iterable[str] = (),
     change: Change = Change.UNCONFIGURED,
+    is_path: bool = False,
 ) -> Any:
     """Define a dataclass field that is a ROS parameter.
 
@@ -88,8 +95,9 @@ def parameter(
         maximum: highest allowed value; None: no limit.
         choices: allowed values; empty: all within the limits.
         change: time at which the parameter may be set.
+        is_path: true for the path of a file, in which `~` and `file://` are understood.
     """
-    description = ParameterDescription(text, minimum, maximum, tuple(choices), change)
+    description = ParameterDescription(text, minimum, maximum, tuple(choices), change, is_path)
     return field(default=default, metadata={"description": description})
 
 
@@ -176,12 +184,18 @@ class ParameterServer(Generic[P]):
         self._is_unconfigured = is_unconfigured
         parameters = list_parameters(specification)
         self._descriptions = {each.name: description for each, description in parameters}
+        self._defaults = {each.name: each.default for each, _ in parameters}
+        for name, override in list(node._parameter_overrides.items()):
+            node._parameter_overrides[name] = self._convert_type(override)
         values = {
-            each.name: _from_ros(node.declare_parameter(*_make_declaration(each, description)).value)
+            each.name: self._read(
+                each.name, node.declare_parameter(*_make_declaration(each, description)).value
+            )
             for each, description in parameters
         }
         self.values: P = specification(**values)
         self.unknown_warnings = _find_unknown(node, values)
+        node.add_pre_set_parameters_callback(lambda changes: [self._convert_type(each) for each in changes])
         node.add_on_set_parameters_callback(self._check_changes)
         node.add_post_set_parameters_callback(self._store_changes)
 
@@ -201,7 +215,73 @@ class ParameterServer(Generic[P]):
         self.values = replace(self.values, **self._select_declared(parameters))
 
     def _select_declared(self, parameters: list[Parameter]) -> dict[str, Any]:
-        return {p.name: _from_ros(p.value) for p in parameters if p.name in self._descriptions}
+        return {p.name: self._read(p.name, p.value) for p in parameters if p.name in self._descriptions}
+
+    def _read(self, name: str, value: Any) -> Any:
+        """Return the value of a parameter from its value in ROS."""
+        if self._descriptions[name].is_path:
+            return expand_path(value)
+        return _from_ros(value)
+
+    def _convert_type(self, given: Parameter) -> Parameter:
+        """Return a parameter whose value has the type of its default, if the given value can be read so."""
+        if given.name not in self._defaults:
+            return given
+        value = convert_value(given.value, self._defaults[given.name])
+        return given if value is None else Parameter(given.name, value=value)
+
+
+def expand_path(text: str) -> str:
+    """Return a path without `file://`, and with the home folder in place of `~`."""
+    path = text
+    if text.startswith("file:"):
+        path = unquote(urlsplit(text).path)
+    return os.path.expanduser(path)
+
+
+def convert_value(value: Any, default: Any) -> Any:
+    """Return a value with the type of a default, or None if the value cannot be read as this type.
+
+    A whole number is a number, and a number with `.0` is a whole number. A text may contain a list in YAML. A
+    number or a truth value may stand for a text.
+
+    Args:
+        value: value from ROS, of any type of parameters.
+        default: default of the parameter; a tuple for a list.
+    """
+    if isinstance(default, tuple):
+        return _convert_list(value, default)
+    if isinstance(default, bool) or isinstance(value, bool):
+        is_text = isinstance(default, str) and isinstance(value, bool)
+        return str(value).lower() if is_text else None
+    if isinstance(default, float) and isinstance(value, int):
+        return float(value)
+    if isinstance(default, int) and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(default, str) and isinstance(value, (int, float)):
+        return str(value)
+    return None
+
+
+def _convert_list(value: Any, default: tuple[Any, ...]) -> Any:
+    """Return a list whose elements have the type of a default's, or None if the value is no such list."""
+    kind = type(default[0])
+    values = value
+    if isinstance(value, str):
+        try:
+            values = yaml.safe_load(value)
+        except yaml.YAMLError:
+            values = value
+        if isinstance(values, str) and kind is float:
+            values = values.replace(",", " ").split()
+        elif not isinstance(values, list):
+            values = [value]
+    elif isinstance(value, (int, float)):
+        values = [value]
+    try:
+        return [kind(each) for each in values]
+    except (TypeError, ValueError):
+        return None
 
 
 def _make_declaration(
@@ -223,6 +303,25 @@ def _make_declaration(
         highest = 2**63 - 1 if description.maximum is None else int(description.maximum)
         descriptor.integer_range = [IntegerRange(from_value=lowest, to_value=highest)]
     return parameter_field.name, _to_ros(default), descriptor
+
+
+def find_unknown_overrides(node: Node, later_topics: Collection[str] = ()) -> list[str]:
+    """Return a warning for each QoS override of the start that fits no topic of the node.
+
+    Args:
+        node: active node, whose topics are advertised and subscribed.
+        later_topics: full names of topics that the node subscribes to later.
+    """
+    declared = [name for name in node._parameters if name.startswith(QOS_OVERRIDES)]
+    warnings = []
+    for name in node._parameter_overrides:
+        is_later = any(name.startswith(f"{QOS_OVERRIDES}{topic}.") for topic in later_topics)
+        if name.startswith(QOS_OVERRIDES) and name not in declared and not is_later:
+            similar = difflib.get_close_matches(name, declared, n=1)
+            warnings.append(
+                f"no parameter {name}" + (f"; did you mean {similar[0]}?" if similar else ": no such topic")
+            )
+    return warnings
 
 
 def _find_unknown(node: Node, declared: Mapping[str, Any]) -> list[str]:

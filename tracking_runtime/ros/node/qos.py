@@ -4,8 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
 
+OVERRIDABLE_POLICIES = (
+    QoSPolicyKind.HISTORY,
+    QoSPolicyKind.DEPTH,
+    QoSPolicyKind.RELIABILITY,
+    QoSPolicyKind.DURABILITY,
+)
+"""QoS policies of each topic that users can override."""
 LOSSLESS = {"reliability": "reliable", "depth": 50}
 """QoS policies of a topic of images on which no frame may be lost: of recordings, demos and benchmarks."""
 
@@ -28,6 +35,11 @@ def make_info_profile() -> QoSProfile:
         reliability=ReliabilityPolicy.RELIABLE,
         durability=DurabilityPolicy.TRANSIENT_LOCAL,
     )
+
+
+def make_service_profile() -> QoSProfile:
+    """Return the profile of services: reliable, with space for the requests of many clients at once."""
+    return QoSProfile(depth=1000, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 
 
 def make_lossless_overrides(topic: str, side: Literal["publisher", "subscription"]) -> dict[str, object]:

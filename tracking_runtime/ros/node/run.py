@@ -17,12 +17,13 @@ from rclpy.exceptions import (
     InvalidParameterTypeException,
     InvalidParameterValueException,
 )
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
+from tracking_runtime.ros.node.executor import TolerantExecutor
 from tracking_runtime.ros.node.managed_node import ManagedNode
+from tracking_runtime.ros.node.process_watchdog import EXIT_UNHEALTHY, end_process
 from tracking_runtime.ros.processes import interrupt_with_parent
 from tracking_runtime.ros.shared_memory import free_abandoned_memory
 
@@ -30,6 +31,8 @@ _SIGNALS = {signal.SIGINT, signal.SIGTERM}
 # Time after the first signal in which further signals are the same request, in seconds: systemd and terminals
 # send a signal to launch and to its nodes, and launch sends it to the nodes again.
 _SAME_REQUEST_S = 3.0
+_MAX_SHUTDOWN_S = 60.0  # time from the first signal to the end of the process
+_ERROR_SHOWN_S = 30.0  # time in which a failed callback makes the diagnosis an error
 _EXIT_BUILD_FAILED = 1
 _EXIT_INVALID_PARAMETER = 2
 
@@ -39,7 +42,7 @@ def run_node(make_node: Callable[[], ManagedNode[Any]]) -> int:
 
     Returns:
         exit status: 0; 1 if the node should only be built and that failed; 2 if a parameter has an invalid
-        value at the start.
+        value at the start; 70 if the node cannot recover by itself (then the process may end at once).
     """
     is_signaled = _install_signal_handlers()
     # Objects of the imports stay for good. A collection of them takes 0.1 s, which delays frames.
@@ -55,12 +58,15 @@ def run_node(make_node: Callable[[], ManagedNode[Any]]) -> int:
             return _EXIT_INVALID_PARAMETER
         if node.is_build_only:
             return _build_only(node)
-        _spin(node, is_signaled)
+        status = _spin(node, is_signaled)
+        if node.has_stuck_threads:
+            sys.stdout.flush()
+            os._exit(status)  # Python would wait for the threads
     finally:
         rclpy.try_shutdown()
         for number in _SIGNALS:  # Python's default handlers would end the process while it exits
             signal.signal(number, signal.SIG_IGN)
-    return 0
+    return status
 
 
 def _build_only(node: ManagedNode[Any]) -> int:
@@ -70,10 +76,12 @@ def _build_only(node: ManagedNode[Any]) -> int:
     return 0 if is_built else _EXIT_BUILD_FAILED
 
 
-def _spin(node: ManagedNode[Any], is_signaled: Future) -> None:
-    """Run the callbacks of a node until a signal comes, then shut the node down."""
-    executor = SingleThreadedExecutor()
+def _spin(node: ManagedNode[Any], is_signaled: Future) -> int:
+    """Run the callbacks of a node until a signal comes, shut the node down, and return the exit status."""
+    executor = TolerantExecutor()
     executor.add_node(node)
+    node.process_watchdog.start()
+    status = 0
     if node.parameters.autostart:
         node.autostart()
     while not is_signaled.done():
@@ -81,11 +89,30 @@ def _spin(node: ManagedNode[Any], is_signaled: Future) -> None:
             executor.spin_until_future_complete(is_signaled)
         except InvalidHandle:
             node.get_logger().warning("a request stays without answer: its service has ended")
+        except MemoryError as error:
+            node.record_error("memory has run out", error)
+            status = EXIT_UNHEALTHY
+            break
         except Exception as error:
-            node.record_error("callback failed", error)
+            node.record_error("callback failed", error, _ERROR_SHOWN_S)
+        except BaseException as error:
+            node.record_error("callback ended the process", error)
+            status = EXIT_UNHEALTHY
+            break
+    _limit_shutdown()
+    node.process_watchdog.stop()
     node.shut_down()
     executor.shutdown()
     node.destroy_node()
+    return status
+
+
+def _limit_shutdown() -> None:
+    """End the process if its shutdown takes too long."""
+    arguments = (f"its shutdown has taken {_MAX_SHUTDOWN_S:g} s",)
+    timer = threading.Timer(_MAX_SHUTDOWN_S, end_process, arguments)
+    timer.daemon = True
+    timer.start()
 
 
 def _install_signal_handlers() -> Future:
@@ -109,6 +136,7 @@ def _open_signal_pipe() -> int:
 def _watch_signals(pipe: int, is_signaled: Future) -> None:
     os.read(pipe, 1)
     is_signaled.set_result(None)
+    _limit_shutdown()
     first_s = time.monotonic()
     while True:
         number = os.read(pipe, 1)[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ class FrameCounters:
     age_ms: float = 0.0
     _arrivals: deque[_Arrival] = field(default_factory=lambda: deque(maxlen=_MAX_ARRIVALS), repr=False)
     _last_sequence_number: int | None = field(default=None, repr=False)
+    _refusal_logged_s: dict[str, float] = field(default_factory=dict, repr=False)
     _listening_since_s: float = field(default_factory=time.monotonic, repr=False)
 
     def count_received(self, sequence_number: int | None) -> None:
@@ -75,6 +77,26 @@ class FrameCounters:
         self._last_sequence_number = None
         self._listening_since_s = time.monotonic()
 
+    def count_processed(self) -> None:
+        """Count a frame that was tracked and whose result was published."""
+        self.processed += 1
+
+    def is_new_refusal(self, reason: str, period_s: float) -> bool:
+        """Return whether no refusal of the same kind was counted in the last `period_s` seconds.
+
+        Reasons of one kind differ in their numbers only.
+        """
+        kind = _find_kind(reason)
+        now_s = time.monotonic()
+        is_new = now_s - self._refusal_logged_s.get(kind, -float("inf")) >= period_s
+        if is_new:
+            self._refusal_logged_s = {
+                each: logged_s
+                for each, logged_s in self._refusal_logged_s.items()
+                if now_s - logged_s < period_s
+            } | {kind: now_s}
+        return is_new
+
     def count_refused(self, reason: str) -> None:
         """Count a frame that the node cannot use."""
         self.refused += 1
@@ -84,6 +106,10 @@ class FrameCounters:
     def count_failed(self, message: str) -> None:
         """Count a frame in which the tracker raised an error."""
         self.failed += 1
+        self.record_failure(message)
+
+    def record_failure(self, message: str) -> None:
+        """Store the message of a failure whose frame is counted already."""
         self.last_failure = message
         self.last_failure_s = time.monotonic()
 
@@ -125,3 +151,8 @@ class FrameCounters:
             "input_rate_hz": round(self.rate_hz, 2),
             **refusal,
         }
+
+
+def _find_kind(reason: str) -> str:
+    """Return a reason without its numbers and quoted names."""
+    return re.sub(r"'[^']*'|\d+(\.\d+)?", "#", reason)

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup, ReentrantCallbackGroup
 from rclpy.subscription import Subscription
 from remote_sensing_tracking.srv import ReloadModel
 from sensor_msgs.msg import CompressedImage, Image
@@ -32,13 +32,28 @@ from tracking_runtime.ros.node.diagnostics import (
     make_stage_values,
 )
 from tracking_runtime.ros.node.managed_node import ManagedNode
-from tracking_runtime.ros.node.parameters import Change, NodeParameters, parameter
-from tracking_runtime.ros.tracker_node.background_loader import CLEANED_UP, BackgroundLoader, wait_for_result
+from tracking_runtime.ros.node.parameters import Change, NodeParameters, expand_path, parameter
+from tracking_runtime.ros.node.process_memory import free_unused_memory
+from tracking_runtime.ros.node.process_watchdog import end_process
+from tracking_runtime.ros.tracker_node.background_loader import CLEANED_UP, BackgroundLoader, PendingResults
 from tracking_runtime.ros.tracker_node.frame_counters import FrameCounters
 from tracking_runtime.ros.tracker_node.health import describe_overload, find_warning
 from tracking_runtime.ros.tracker_node.image_stream import ImageFormat, ImageStream
 from tracking_runtime.ros.tracker_node.load_shedding import LoadShedder
-from tracking_runtime.ros.tracker_node.worker import Worker
+from tracking_runtime.ros.tracker_node.supervision import (
+    PERIOD_S,
+    BusyClock,
+    FrameLimits,
+    compute_frame_limits,
+    compute_restart_limit,
+)
+from tracking_runtime.ros.tracker_node.worker import (
+    NO_LIMIT,
+    Worker,
+    WorkerBusyError,
+    find_current,
+    require_current,
+)
 from tracking_runtime.timing import StageTimes
 
 _TRANSPORTS = ("raw", "compressed")
@@ -47,19 +62,29 @@ _JOB_TIMEOUT_S = 10.0  # time that a service waits for the worker
 _RECENTLY_S = 5.0  # time that a fault stays in the diagnostics; shortest time between two equal log lines
 _REMINDER_S = 30.0  # time between two log lines of a warning that persists
 _ENGINE_STAGE = "engine"  # stage in which the trackers run their network
+_MAX_RESTARTS = 3  # restarts of the tracker without a processed frame, after which the process ends
+_STOP_S = 5.0  # shortest time that a deactivation waits for the frame in hand
+_ACKNOWLEDGMENT_S = 1.0  # time for the last diagnosis to arrive, before the process ends
 
 
 @dataclass(frozen=True)
 class TrackerNodeParameters(NodeParameters):
     """Parameters of every tracker node."""
 
-    model: str = parameter("", "name of a model, or path of its manifest")
+    model: str = parameter("", "name of a model, or path of its manifest", is_path=True)
     engine: str = parameter(
         "auto", "engine that runs the network; auto: the fastest that works on this machine"
     )
     max_age: float = parameter(
         0.0,
         "[s] highest age of a frame, by its stamp; older frames are refused; 0: no limit",
+        minimum=0.0,
+        change=Change.ALWAYS,
+    )
+    max_frame_time: float = parameter(
+        0.0,
+        "[s] longest time of one frame; then the tracker counts as hanging and is restarted; 0: 20 times the "
+        "measured time of a frame, at least 15 s",
         minimum=0.0,
         change=Change.ALWAYS,
     )
@@ -75,7 +100,7 @@ class TrackerNodeParameters(NodeParameters):
         choices=_OVERLOAD_POLICIES,
     )
     light_model: str = parameter(
-        "", "name or path of the model that overload: light switches to; loaded beside model"
+        "", "name or path of the model that overload: light switches to; loaded beside model", is_path=True
     )
     build_only: bool = parameter(
         False,
@@ -131,6 +156,10 @@ class _Configuration:
         counters: counts of the frames.
         shedder: load level.
         times: durations of each stage.
+        load_s: time in which the tracker was loaded, in seconds.
+        num_restarts: restarts of the tracker by the node itself.
+        num_vain_restarts: restarts since the newest processed frame.
+        fault: reason of a restart that is due or under way; empty while the tracker works.
     """
 
     loader: BackgroundLoader
@@ -140,6 +169,10 @@ class _Configuration:
     counters: FrameCounters = field(default_factory=FrameCounters)
     shedder: LoadShedder = field(default_factory=lambda: LoadShedder(0))
     times: StageTimes = field(default_factory=StageTimes)
+    load_s: float = 0.0
+    num_restarts: int = 0
+    num_vain_restarts: int = 0
+    fault: str = ""
 
 
 @dataclass
@@ -150,11 +183,17 @@ class _Activation:
         worker: thread that tracks.
         subscription: subscription of the images.
         num_known_drops: dropped frames that the load level already takes into account.
+        is_restarting: true from the start of a worker that first loads the tracker until it is loaded.
+        busy_s: time that the worker has spent on its current work in seconds.
+        clock: clock of this time.
     """
 
     worker: Worker[_ReceivedImage]
     subscription: Subscription
     num_known_drops: int = 0
+    is_restarting: bool = False
+    busy_s: float = 0.0
+    clock: BusyClock = field(default_factory=BusyClock)
 
 
 class TrackerNode(ManagedNode[P], Generic[P, T, R]):
@@ -165,19 +204,26 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
     A new epoch begins when a stamp jumps back, or when encoding, frame_id or size differ. The tracker sets
     the tolerance of the size.
 
+    The node supervises its worker. If the worker ends by an error or hangs in a frame, the node loads the
+    tracker again and continues with a new worker. The process ends with status 70 if that does not help.
+
     Attributes:
         trackers: tracker of the model, and of the light model with `overload: light`; empty while
             unconfigured. Only the worker, or a job for `run_in_worker`, may use them.
         loading_group: callback group of callbacks that await `load_in_background`: one at a time, beside
             callbacks of other groups.
+        request_group: callback group of services that await `run_in_worker`: any number at a time.
     """
 
     def __init__(self, name: str, specification: type[P], **options: Any) -> None:
         super().__init__(name, specification, **options)
         self.loading_group = MutuallyExclusiveCallbackGroup()
+        self.request_group = ReentrantCallbackGroup()
         self.trackers: Sequence[T] = ()
         self._configuration = self._make_configuration()
         self._activation: _Activation | None = None
+        self._pending_results = PendingResults()
+        self._is_reloading = False
 
     # Methods that subclasses implement
 
@@ -189,13 +235,19 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
         """Convert an image to the tracker's input. Raise FrameRefusedError if that is not possible."""
 
+    def check_frame(self, frame: NDArray[Any], image_format: ImageFormat) -> None:
+        """Raise FrameRefusedError if no tracker can use the frame. Such a frame begins no epoch."""
+
     @abstractmethod
     def track(self, frame: NDArray[Any], stamp_ns: int) -> R:
-        """Track in a decoded frame. Raise FrameRefusedError if the frame cannot be used."""
+        """Track in a decoded frame. Raise FrameRefusedError if the frame cannot be used.
+
+        The method must not change the node. A worker that hung may finish it long after its replacement.
+        """
 
     @abstractmethod
     def publish(self, metadata: FrameMetadata, frame: NDArray[Any], result: R) -> None:
-        """Publish the result. Publish other topics if they have subscribers."""
+        """Store and publish the result. Publish other topics if they have subscribers."""
 
     @abstractmethod
     def describe_tracker(self) -> dict[str, Value]:
@@ -212,32 +264,36 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         """Load the model and offer the services."""
         self._configuration = self._make_configuration()
         self._activation = None
-        self.scope.callback(self._configuration.loader.close)
+        self.scope.callback(self._close_loader, self._configuration.loader)
+        begin_s = time.monotonic()
         self.use_trackers(self.open_trackers(self.parameters.model), self.parameters.model)
-        self.offer_service(Trigger, "~/reset", self._answer_reset)
-        self.offer_service(ReloadModel, "~/reload_model", self._answer_reload, self.loading_group)
+        self._configuration.load_s = time.monotonic() - begin_s
+        self.offer_service(Trigger, "~/reset", self._answer_reset, self.request_group)
+        self.offer_service(ReloadModel, "~/reload_model", self._answer_reload, self.request_group)
+        self.add_timer(PERIOD_S, self._supervise)
 
     def start(self) -> None:
         """Start the worker and subscribe to the images."""
-        worker = Worker(self._process, f"{self.get_name()}_worker")
         self._configuration.counters.start_listening()
-        worker.start()
-        self.scope.callback(self._stop_worker, worker)
+        self.scope.callback(self._stop_worker)
         image_type = Image if self.parameters.image_transport == "raw" else CompressedImage
         subscription = self.subscribe(image_type, self.image_topic, self._receive, qos.make_sensor_profile())
-        self._activation = _Activation(worker, subscription)
+        self._activate(subscription)
         self.get_logger().info(f"{self.model} takes images from {subscription.topic_name}")
 
     def unload(self) -> None:
         """Free the model."""
         self.trackers = ()
         gc.collect()
+        free_unused_memory()
 
     def diagnose(self) -> Diagnosis:
         """Return the state of the frames: recent failure, refusal or warning, and all values."""
         counters = self._configuration.counters
         values = self._collect_values()
         now_s = time.monotonic()
+        if fault := self._describe_fault():
+            return Diagnosis(DiagnosticLevel.ERROR, fault, values)
         if now_s - counters.last_failure_s < _RECENTLY_S:
             return Diagnosis(DiagnosticLevel.ERROR, counters.last_failure, values)
         if now_s - counters.last_refusal_s < _RECENTLY_S:
@@ -263,6 +319,8 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             "load": round(shedder.load, 3),
             "model": parameters.light_model if is_light else self.model,
             "age_ms": round(configuration.counters.age_ms, 3),
+            "busy_s": round(self._activation.busy_s, 1) if self._activation else 0.0,
+            "restarts": configuration.num_restarts,
         }
         if self.trackers:
             values |= self.describe_tracker()
@@ -330,15 +388,19 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             trackers.append(light_tracker)
         return trackers
 
-    def run_in_worker(self, job: Callable[[], J]) -> J:
+    async def run_in_worker(self, job: Callable[[], J]) -> J:
         """Run a job that may use the tracker between two frames, and return its result.
 
+        For callbacks of `request_group` and `loading_group`.
+
         Raises:
-            TimeoutError: the worker was too busy to begin the job.
+            WorkerBusyError: the worker was too busy to run the job.
+            ValueError: the node was deactivated before the job was done.
         """
         if self._activation is None:
             return job()
-        return self._activation.worker.run_job(job, _JOB_TIMEOUT_S)
+        future = self._activation.worker.submit_job(job)
+        return await self._pending_results.wait_for(future, self.executor, _JOB_TIMEOUT_S)
 
     async def load_in_background(self, load: Callable[[], J]) -> J:
         """Run a long job on the loader thread and return its result. Frames and requests are not held back.
@@ -346,12 +408,17 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         For callbacks of `loading_group`.
 
         Raises:
-            ValueError: the node was cleaned up before the job was done.
+            ValueError: the node was cleaned up, or its tracker replaced, before the job was done.
         """
         configuration = self._configuration
-        loaded = await wait_for_result(configuration.loader.submit(load), self.executor)
+        trackers = self.trackers
+        loaded = await self._pending_results.wait_for(
+            configuration.loader.submit(load), self.executor, NO_LIMIT
+        )
         if configuration is not self._configuration or not self.trackers:
             raise ValueError(CLEANED_UP)
+        if trackers is not self.trackers:
+            raise ValueError("the tracker was replaced meanwhile; try again")
         return loaded
 
     def submit_background(self, action: str, job: Callable[[], None]) -> None:
@@ -382,15 +449,20 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         """
         if self._activation is None:
             loaded = await self.load_in_background(load)
-            self.run_in_worker(lambda: install(loaded))
+            await self.run_in_worker(lambda: install(loaded))
         else:
-            job = self._activation.worker.submit_job(lambda: install(load()))
-            await wait_for_result(job, self.executor)
+            job = self._activation.worker.submit_job(lambda: install(load()), NO_LIMIT)
+            await self._pending_results.wait_for(job, self.executor, NO_LIMIT)
 
     def begin_epoch(self) -> None:
         """Reset the trackers and begin a new epoch."""
-        for tracker in self.trackers:
-            tracker.reset()
+        try:
+            for tracker in self.trackers:
+                tracker.reset()
+        except Exception as error:
+            self._configuration.fault = f"cannot reset the tracker: {error or type(error).__name__}"
+            raise
+        require_current()
         self._configuration.stream.begin_epoch()
 
     def use_trackers(self, trackers: Sequence[T], model: str) -> None:
@@ -440,11 +512,13 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             self.times.add_duration(BESIDES_ENGINE, busy_ms - engine_ms)
             self.times.add_duration("total", (end_ns - received.received_ns) / 1e6)
             self._configuration.counters.age_ms = (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
+            self._configuration.num_vain_restarts = 0
             self._update_load_level(busy_ms)
 
     def _track_and_publish(self, received: _ReceivedImage) -> int:
         """Process an image up to its published result, and return its stamp in nanoseconds."""
         message = received.message
+        counters = self._configuration.counters
         stamp_ns = to_nanoseconds(message.header.stamp)
         now_ns = self.get_clock().now().nanoseconds
         self._configuration.stream.check_stamp(stamp_ns, now_ns, self.parameters.max_age)
@@ -452,12 +526,23 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             image, encoding = _read_image(message)
             frame = self.decode(image, encoding)
         height, width = image.shape[:2]
-        self._continue_stream(ImageFormat(width, height, encoding, message.header.frame_id), stamp_ns)
+        image_format = ImageFormat(width, height, encoding, message.header.frame_id)
+        self.check_frame(frame, image_format)
+        self._continue_stream(image_format, stamp_ns)
         result = self.track(frame, stamp_ns)
+        require_current()
         with self.times.measure("publish"):
             self.publish(self._make_metadata(received, frame), frame, result)
-        self._configuration.counters.processed += 1
+        self._settle(counters.count_processed)
         return stamp_ns
+
+    def _settle(self, count: Callable[[], None]) -> None:
+        """Count the frame in hand, unless the node has given up this thread and counted the frame itself."""
+        worker = find_current()
+        if worker is None:
+            count()
+        else:
+            worker.settle(count)
 
     def _continue_stream(self, image_format: ImageFormat, stamp_ns: int) -> None:
         """Add a frame to the stream. A frame that does not continue the epoch begins a new one."""
@@ -508,28 +593,150 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
 
     def _refuse(self, reason: str) -> None:
         counters = self._configuration.counters
-        is_recent = time.monotonic() - counters.last_refusal_s < _RECENTLY_S
-        is_repeated = is_recent and reason == counters.last_refusal
-        counters.count_refused(reason)
-        if not is_repeated:
+        is_new = counters.is_new_refusal(reason, _RECENTLY_S)
+        self._settle(lambda: counters.count_refused(reason))
+        if is_new:
             topic = self.resolve_topic_name(self.image_topic)
             self.get_logger().warning(f"frame on {topic} refused: {reason}")
 
     def _fail(self, error: Exception) -> None:
         message = f"cannot track: {error or type(error).__name__}"
-        self._configuration.counters.count_failed(message)
+        self._settle(lambda: self._configuration.counters.count_failed(message))
         self.log_exception(message, error)
         self.begin_epoch()
+
+    # Supervision of the worker
 
     @property
     def _num_worker_drops(self) -> int:
         """Frames that the worker of the current activation dropped; 0 while the node is not active."""
         return 0 if self._activation is None else self._activation.worker.num_dropped
 
-    def _stop_worker(self, worker: Worker[_ReceivedImage]) -> None:
-        worker.stop()
+    @property
+    def _frame_limits(self) -> FrameLimits:
+        return compute_frame_limits(self.parameters.max_frame_time, self.times)
+
+    def _activate(self, subscription: Subscription) -> None:
+        """Start a new worker. If the tracker has a fault, the worker loads the tracker again first."""
+        worker = Worker(self._process, f"{self.get_name()}_worker")
+        activation = _Activation(worker, subscription)
+        if self._configuration.fault:
+            activation.is_restarting = True
+            worker.submit_job(
+                lambda: self._reopen_trackers(activation), compute_restart_limit(self._configuration.load_s)
+            )
+        worker.start()
+        self._activation = activation
+
+    def _reopen_trackers(self, activation: _Activation) -> None:
+        """Load the trackers again. For the worker's thread, before its first frame."""
+        configuration = self._configuration
+        model = configuration.model
+        try:
+            trackers = self.open_trackers(model)
+            require_current()
+            self.use_trackers(trackers, model)
+        except Exception as error:
+            require_current()
+            configuration.fault = f"cannot load the tracker again: {error or type(error).__name__}"
+            self.log_exception(configuration.fault, error)
+        else:
+            self.get_logger().info(f"the tracker is restarted with {model}")
+            configuration.fault = ""
+        activation.is_restarting = False
+
+    def _supervise(self) -> None:
+        """Restart worker and tracker if one of them has ended or hangs. End the process if that is vain."""
+        self._pending_results.expire()
+        activation = self._activation
+        if activation is None:
+            return
+        worker = activation.worker
+        activity = worker.activity
+        activation.busy_s = activation.clock.update(activity, time.monotonic())
+        if not worker.is_alive:
+            error = worker.error
+            self._restart_tracker(f"the tracker has ended: {str(error) or type(error).__name__}", error)
+        elif activity is not None and activation.busy_s > PERIOD_S:
+            limits = self._frame_limits
+            max_s = limits.restart_s if activity.max_s is None else activity.max_s
+            if activation.busy_s > max_s:
+                self._restart_tracker(f"the tracker hangs: busy with one frame for {activation.busy_s:.0f} s")
+            elif activation.busy_s > limits.stall_s:
+                self.publish_diagnostics()
+        elif self._configuration.fault and not activation.is_restarting:
+            self._restart_tracker(self._configuration.fault)
+
+    def _restart_tracker(self, reason: str, error: BaseException | None = None) -> None:
+        """Replace the worker by one that loads the tracker again. Count the frame in hand as failed."""
+        activation = self._activation
+        configuration = self._configuration
+        if activation is None:
+            return
+        if error is None:
+            self.get_logger().error(f"{reason}; the tracker is restarted")
+        else:
+            self.log_exception(f"{reason}; the tracker is restarted", error)
+        configuration.fault = reason
+        self._abandon(activation.worker, reason)
+        if configuration.num_vain_restarts >= _MAX_RESTARTS:
+            self.publish_diagnostics()
+            self.wait_for_diagnostics(_ACKNOWLEDGMENT_S)
+            end_process(f"{reason}, also after {configuration.num_vain_restarts} restarts of the tracker")
+        configuration.num_restarts += 1
+        configuration.num_vain_restarts += 1
+        self.publish_diagnostics()
+        self._activate(activation.subscription)
+
+    def _abandon(self, worker: Worker[_ReceivedImage], reason: str) -> None:
+        """Give a worker up that has ended or hangs, and count its frames."""
+        counters = self._configuration.counters
+        is_alive = worker.is_alive
+        if worker.abandon():
+            counters.count_failed(reason)
+        elif reason:
+            counters.record_failure(reason)
+        counters.dropped += worker.num_dropped
         self._activation = None
-        self._configuration.counters.dropped += worker.num_dropped
+        if is_alive:
+            self.record_stuck_thread("the worker")
+
+    def _describe_fault(self) -> str:
+        """Return the reason why no frame is finished now; empty while the worker works."""
+        configuration = self._configuration
+        activation = self._activation
+        if activation is None:
+            return ""
+        if configuration.fault:
+            return f"the tracker is restarted: {configuration.fault}"
+        activity = activation.worker.activity
+        if activity is None or activation.busy_s < PERIOD_S:
+            return ""
+        limits = self._frame_limits
+        if activation.busy_s < limits.stall_s:
+            return ""
+        work = "one frame" if activity.is_item else "a request"
+        restart = f"; the tracker is restarted after {limits.restart_s:g} s" if activity.max_s is None else ""
+        return f"no frame is finished: the tracker is busy with {work} for {activation.busy_s:.0f} s{restart}"
+
+    def _stop_worker(self) -> None:
+        """Stop the worker, or leave a worker behind that hangs."""
+        activation = self._activation
+        if activation is None:
+            return
+        timeout_s = max(self._frame_limits.restart_s - activation.busy_s, _STOP_S)
+        worker = activation.worker
+        if worker.stop(timeout_s):
+            if worker.error is not None:
+                self._configuration.fault = f"the tracker has ended: {worker.error!r}"
+            self._abandon(worker, self._configuration.fault)
+        else:
+            self._configuration.fault = "the tracker hung at the deactivation"
+            self._abandon(worker, self._configuration.fault)
+
+    def _close_loader(self, loader: BackgroundLoader) -> None:
+        if not loader.close():
+            self.record_stuck_thread("the loader")
 
     def _make_configuration(self) -> _Configuration:
         return _Configuration(BackgroundLoader(f"{self.get_name()}_loader"))
@@ -549,26 +756,32 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             yield
         except (ValueError, TimeoutError) as error:
             response.message = str(error)
-            self.get_logger().warning(f"cannot {action}: {error}")
+            self.get_logger().warning(f"cannot {action}: {error}", throttle_duration_sec=1.0)
         except Exception as error:
             response.message = str(error) or type(error).__name__
             self.log_exception(f"cannot {action}: {response.message}", error)
         else:
             response.success = True
 
-    def _answer_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+    async def _answer_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         with self.service_response("reset", response):
-            self.run_in_worker(self.begin_epoch)
+            await self.run_in_worker(self.begin_epoch)
             response.message = f"epoch {self.epoch}"
         return response
 
     async def _answer_reload(
         self, request: ReloadModel.Request, response: ReloadModel.Response
     ) -> ReloadModel.Response:
-        model = request.model or self.model
+        model = expand_path(request.model) or self.model
         with self.service_response(f"load {model}, {self.model} stays", response):
-            trackers = await self.load_in_background(lambda: self.open_trackers(model))
-            self.run_in_worker(lambda: self.use_trackers(trackers, model))
+            if self._is_reloading:
+                raise WorkerBusyError("another model is being loaded; try again")
+            self._is_reloading = True
+            try:
+                trackers = await self.load_in_background(lambda: self.open_trackers(model))
+                await self.run_in_worker(lambda: self.use_trackers(trackers, model))
+            finally:
+                self._is_reloading = False
             response.message = f"model {model}"
         return response
 

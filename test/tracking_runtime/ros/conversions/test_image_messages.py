@@ -125,44 +125,84 @@ def test_inconsistent_image_is_refused(changes: dict[str, Any], reason: str) -> 
         image_messages.view_as_array(message)
 
 
-def test_encoding_of_absent_cv_bridge_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cv_bridge", None)
-    message = image_messages.make_image_message(np.zeros((4, 5, 4), np.uint8), "8UC4", Header())
-    message.encoding = "bgra8"
+def _make_message(samples: NDArray[Any], encoding: str) -> Image:
+    """Make the message of samples with an encoding that make_image_message does not know."""
+    num_channels = 1 if samples.ndim == 2 else samples.shape[2]
+    generic = f"{8 * samples.dtype.itemsize}UC{num_channels}"
+    message = image_messages.make_image_message(samples, generic, Header())
+    message.encoding = encoding
+    return message
 
-    with pytest.raises(FrameRefusedError, match=r"'bgra8' is not known; .* apt install ros-jazzy-cv-bridge"):
+
+def test_unknown_encoding_names_the_known_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cv_bridge", None)
+    message = _make_message(np.zeros((4, 5, 3), np.uint8), "nv24")
+
+    with pytest.raises(FrameRefusedError, match=r"'nv24' is not known; .*bayer_rggb8, .*camera driver"):
         decode_image(message)
 
 
 @pytest.mark.parametrize(
     ("encoding", "pixel"),
-    [("bgra8", [10, 20, 30, 255]), ("rgba8", [30, 20, 10, 255]), ("yuv422_yuy2", [90, 128])],
+    [
+        ("bgra8", [10, 20, 30, 255]),
+        ("rgba8", [30, 20, 10, 255]),
+        ("bgra16", [1000, 2000, 3000, 65535]),
+        ("rgba16", [3000, 2000, 1000, 65535]),
+        ("bgr16", [1000, 2000, 3000]),
+        ("rgb16", [3000, 2000, 1000]),
+        ("yuv422_yuy2", [90, 128]),
+        ("yuyv", [90, 128]),
+        ("yuv422", [128, 90]),
+        ("uyvy", [128, 90]),
+    ],
 )
-def test_cv_bridge_encoding_is_converted_to_bgr8(encoding: str, pixel: list[int]) -> None:
-    pytest.importorskip("cv_bridge", reason="no wheel of cv_bridge exists")
-    message = image_messages.make_image_message(
-        np.tile(np.uint8(pixel), (6, 8, 1)), f"8UC{len(pixel)}", Header()
-    )
-    message.encoding = encoding
+def test_color_encoding_is_converted_to_bgr(encoding: str, pixel: list[int]) -> None:
+    dtype = np.uint16 if encoding.endswith("16") else np.uint8
+    message = _make_message(np.tile(np.array(pixel, dtype), (6, 8, 1)), encoding)
 
     image, image_encoding = decode_image(message)
 
-    assert (image_encoding, image.shape, image.dtype) == ("bgr8", (6, 8, 3), np.uint8)
-    expected = [10, 20, 30] if len(pixel) == 4 else [86, 86, 86]  # a luma of 90, in the range from 16 to 235
+    scale = 100 if dtype == np.uint16 else 1
+    expected = [86, 86, 86] if len(pixel) == 2 else [10 * scale, 20 * scale, 30 * scale]
+    assert (image_encoding, image.shape, image.dtype) == (
+        "16UC3" if dtype == np.uint16 else "bgr8",
+        (6, 8, 3),
+        dtype,
+    )
     np.testing.assert_allclose(image[3, 4], expected, atol=1)
+
+
+@pytest.mark.parametrize(("depth", "dtype"), [(8, np.uint8), (16, np.uint16)])
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+def test_bayer_pattern_is_converted_to_bgr(pattern: str, depth: int, dtype: type) -> None:
+    color = {"r": 200, "g": 100, "b": 50}
+    tile = np.array([[color[pattern[0]], color[pattern[1]]], [color[pattern[2]], color[pattern[3]]]], dtype)
+    message = _make_message(np.tile(tile, (4, 5)), f"bayer_{pattern}{depth}")
+
+    image, image_encoding = decode_image(message)
+
+    assert image_encoding == ("bgr8" if depth == 8 else "16UC3")
+    np.testing.assert_array_equal(image, np.broadcast_to([50, 100, 200], (8, 10, 3)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "encoding", "reason"),
+    [
+        ((1, 1), "bayer_rggb8", "at least 4 pixels on each side: got 1 x 1"),
+        ((4, 5, 2), "yuyv", "the width of an image yuyv must be even: got 5"),
+    ],
+)
+def test_image_of_impossible_size_is_refused(shape: tuple[int, ...], encoding: str, reason: str) -> None:
+    with pytest.raises(FrameRefusedError, match=reason):
+        decode_image(_make_message(np.zeros(shape, np.uint8), encoding))
 
 
 def test_encoding_unknown_to_cv_bridge_is_refused() -> None:
     pytest.importorskip("cv_bridge", reason="no wheel of cv_bridge exists")
-    for encoding, height in (("bayer_rggb8", 3), ("bayer_rggb8", 0), ("no such", 4)):
-        message = image_messages.make_image_message(np.zeros((4, 6), np.uint8), "mono8", Header())
-        message.encoding = encoding
-        message.height = height
-        message.data = message.data[: 6 * max(height - 1, 0)]
 
-        reason = f"'{encoding}' is not known; .*; nor can cv_bridge read it"
-        with pytest.raises(FrameRefusedError, match=reason):
-            decode_image(message)
+    with pytest.raises(FrameRefusedError, match=r"'no such' is not known; .*; nor can cv_bridge read it"):
+        decode_image(_make_message(np.zeros((4, 6), np.uint8), "no such"))
 
 
 def test_array_of_other_type_is_refused() -> None:
@@ -197,7 +237,15 @@ def test_jpeg_round_trip_is_close() -> None:
     assert np.abs(pixels.astype(int) - image).max() < 4
 
 
-@pytest.mark.parametrize("data", [b"", b"no image"])
-def test_data_without_image_is_refused(data: bytes) -> None:
-    with pytest.raises(FrameRefusedError, match=r"must be JPEG or PNG: got . bytes of format 'jpeg'"):
+@pytest.mark.parametrize(("data", "reason"), [(b"", "an empty file"), (b"no image", "'no image'")])
+def test_data_without_image_is_refused(data: bytes, reason: str) -> None:
+    with pytest.raises(FrameRefusedError, match=f"of format 'jpeg' is not an image .*{reason}"):
         image_messages.decompress(CompressedImage(format="jpeg", data=array("B", data)))
+
+
+def test_image_beyond_limit_is_refused_by_header() -> None:
+    small = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+    data = small[:16] + (32000).to_bytes(4, "big") * 2 + small[24:]
+
+    with pytest.raises(FrameRefusedError, match=r"1024000000 pixels are more than the limit .*RSTRACK_MAX"):
+        image_messages.decompress(CompressedImage(format="png", data=array("B", data)))

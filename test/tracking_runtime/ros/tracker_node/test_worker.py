@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tracking_runtime.ros.tracker_node.worker import Worker
+from tracking_runtime.ros.tracker_node.worker import Worker, WorkerBusyError
 
 TIMEOUT_S = 5
 
@@ -86,3 +86,61 @@ def test_stop_drops_waiting_item(start_blocked_worker: Callable[[BlockedHandler]
     worker.stop()
 
     assert (handler.order, worker.num_dropped) == ([1], 1)
+
+
+def test_error_of_handler_ends_thread_and_is_kept(wait_for: Callable[..., object]) -> None:
+    def fail(_: int) -> None:
+        raise SystemExit("over")
+
+    worker: Worker[int] = Worker(fail, "worker")
+    worker.start()
+    worker.put(1)
+
+    wait_for(lambda: not worker.is_alive)
+
+    assert isinstance(worker.error, SystemExit)
+    assert worker.abandon(), "the item is counted by nobody"
+
+
+def test_error_of_job_is_told_to_its_requester() -> None:
+    def fail() -> None:
+        raise SystemExit("over")
+
+    worker: Worker[int] = Worker(lambda _: None, "worker")
+    worker.start()
+
+    with pytest.raises(WorkerBusyError, match="SystemExit"):
+        worker.run_job(fail, TIMEOUT_S)
+    assert worker.stop(TIMEOUT_S)
+    assert isinstance(worker.error, SystemExit)
+
+
+def test_abandoned_worker_counts_and_publishes_nothing(
+    start_blocked_worker: Callable[[BlockedHandler], Worker[int]],
+) -> None:
+    handler = BlockedHandler()
+    counted: list[int] = []
+    worker = start_blocked_worker(handler)
+    blocked = worker.submit_job(lambda: worker.settle(lambda: counted.append(1)))
+
+    assert not worker.stop(0.05)
+    assert worker.abandon()
+    handler.resume.set()
+
+    assert blocked.cancelled()
+    assert worker.stop(TIMEOUT_S)
+    assert counted == []
+
+
+def test_worker_refuses_jobs_beyond_its_queue(
+    start_blocked_worker: Callable[[BlockedHandler], Worker[int]],
+) -> None:
+    handler = BlockedHandler()
+    worker = start_blocked_worker(handler)
+
+    for _ in range(256):
+        worker.submit_job(lambda: None)
+    with pytest.raises(WorkerBusyError, match="256 requests wait"):
+        worker.submit_job(lambda: None)
+    handler.resume.set()
+    assert worker.stop(TIMEOUT_S)
