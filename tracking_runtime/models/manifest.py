@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -19,10 +20,15 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from tracking_runtime import files
-from tracking_runtime.errors import ModelError
+from tracking_runtime.errors import ModelError, SourceError
 from tracking_runtime.files import atomic_write
+from tracking_runtime.models import signatures
+from tracking_runtime.untrusted.documents import DocumentError, parse_yaml
+from tracking_runtime.untrusted.limits import DOCUMENT_BYTES
 
 MODEL_PATH_VARIABLE = "RSTRACK_MODEL_PATH"
+
+_MODEL_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,199}")  # a file name without folder
 
 
 @dataclass(frozen=True)
@@ -96,33 +102,43 @@ def find_model(name_or_path: str | Path) -> Path:
 def load_model(name_or_path: str | Path, architecture: str) -> Model:
     """Load a model. Check the keys of its manifest, its architecture and the checksum of its weights.
 
+    The signature is checked too if `signatures.set_required` or its environment variable asks for it.
+
     Args:
         name_or_path: name of the model, or path of its manifest or weights.
         architecture: architecture that the model must have, `hanet` or `spax`.
 
     Raises:
-        ModelError: a file is missing or damaged, or the architecture differs; the message names the file.
+        ModelError: a file is missing or damaged, the architecture differs, or a required signature is missing
+            or not valid; the message names the file.
     """
     path = find_model(name_or_path)
-    manifest = read_manifest(path)
+    manifest_content = _read_manifest_file(path)
+    manifest = _parse_manifest(path, manifest_content)
+    if signatures.is_required():
+        signatures.verify(path, manifest_content)
     if manifest.architecture != architecture:
         raise ModelError(f"{path} is a model of architecture {manifest.architecture}, not {architecture}")
-    weights_path = path.with_suffix(".safetensors")
-    try:
-        content = weights_path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read the weights {weights_path}: {error.strerror}") from error
-    checksum = hashlib.sha256(content).hexdigest()
-    if checksum != manifest.weights_sha256:
-        raise ModelError(
-            f"{weights_path} does not belong to its manifest: sha256 {checksum[:12]}…, expected "
-            f"{manifest.weights_sha256[:12]}…. Copy both files again"
-        )
+    weights_path, content = _read_weights(path, manifest)
     try:
         weights = load(content)
     except SafetensorError as error:
         raise ModelError(f"{weights_path} is not a safetensors file: {error}") from error
     return Model(manifest, weights, path)
+
+
+def check_weights(path: Path) -> Manifest:
+    """Check that the weights of a model belong to its manifest, and return the manifest.
+
+    Args:
+        path: path of the manifest.
+
+    Raises:
+        ModelError: a file is missing, damaged or not of this model.
+    """
+    manifest = read_manifest(path)
+    _read_weights(path, manifest)
+    return manifest
 
 
 def check_name_is_free(folder: Path, name: str) -> None:
@@ -194,8 +210,45 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         ModelError: the file is not a manifest; the message names the file.
     """
+    return _parse_manifest(path, _read_manifest_file(path))
+
+
+def _read_manifest_file(path: Path) -> bytes:
     try:
-        content = yaml.safe_load(path.read_text())
-        return dacite.from_dict(Manifest, content, dacite.Config(strict=True))
-    except (OSError, ValueError, yaml.YAMLError, dacite.DaciteError, TypeError, AttributeError) as error:
+        DOCUMENT_BYTES.check(path.stat().st_size, path)
+        return path.read_bytes()
+    except (OSError, SourceError) as error:
         raise ModelError(f"{path} is not a model manifest: {error}") from error
+
+
+def _parse_manifest(path: Path, content: bytes) -> Manifest:
+    try:
+        manifest = dacite.from_dict(Manifest, parse_yaml(content), dacite.Config(strict=True))
+    except (
+        DocumentError,
+        dacite.DaciteError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+    ) as error:
+        raise ModelError(f"{path} is not a model manifest: {error}") from error
+    if not _MODEL_NAME.fullmatch(manifest.name):
+        raise ModelError(f"{path}: name must be a file name without folder: got {manifest.name[:200]!r}")
+    return manifest
+
+
+def _read_weights(path: Path, manifest: Manifest) -> tuple[Path, bytes]:
+    """Return path and content of the weights of a manifest. Raise ModelError if the checksum differs."""
+    weights_path = path.with_suffix(".safetensors")
+    try:
+        content = weights_path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read the weights {weights_path}: {error.strerror}") from error
+    checksum = hashlib.sha256(content).hexdigest()
+    if checksum != manifest.weights_sha256:
+        raise ModelError(
+            f"{weights_path} does not belong to its manifest: sha256 {checksum[:12]}…, expected "
+            f"{manifest.weights_sha256[:12]}…. Copy both files again"
+        )
+    return weights_path, content

@@ -21,6 +21,7 @@ from std_srvs.srv import Trigger
 
 from tracking_runtime.errors import FrameRefusedError, ModelError
 from tracking_runtime.messages.image_encodings import decode_image
+from tracking_runtime.models.signatures import set_required
 from tracking_runtime.ros.conversions import image_messages
 from tracking_runtime.ros.conversions.track_messages import FrameMetadata, to_nanoseconds
 from tracking_runtime.ros.node import qos
@@ -105,6 +106,11 @@ class TrackerNodeParameters(NodeParameters):
     build_only: bool = parameter(
         False,
         "configure the node, which builds and caches its engine, and end the process",
+        change=Change.NEVER,
+    )
+    require_signed_models: bool = parameter(
+        False,
+        "load only models with a signature of a trusted key, see rstrack models",
         change=Change.NEVER,
     )
 
@@ -262,6 +268,7 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
 
     def load(self) -> None:
         """Load the model and offer the services."""
+        set_required(self.parameters.require_signed_models)
         self._configuration = self._make_configuration()
         self._activation = None
         self.scope.callback(self._close_loader, self._configuration.loader)
