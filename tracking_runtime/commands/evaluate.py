@@ -121,6 +121,7 @@ def evaluate(
         )
     write_evaluation_report(runs, output / "report.html")
     _print_summary(runs, output)
+    evaluation.check_scored(runs)
     if any(run.failed_results for run in runs):
         raise click.exceptions.Exit(1)
 
@@ -164,6 +165,7 @@ def _make_reporter(stack: ExitStack) -> Callable[[EvaluationProgress], None]:
 
 def _print_summary(runs: Sequence[EvaluationRun], output: Path) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from tracking_runtime.reports.evaluation_report import format_metric, format_value, list_classes
@@ -182,4 +184,7 @@ def _print_summary(runs: Sequence[EvaluationRun], output: Path) -> None:
         table.add_row(name, *(f"{run.speed.get(name, 0):.4g}" for run in runs))
     console = Console()
     console.print(table)
+    for run in runs:
+        for note in run.notes:
+            console.print(f"[yellow]Note: {escape(note)}", soft_wrap=True)
     console.print(f"Open [bold]{(output / 'report.html').resolve()}[/]", soft_wrap=True)

@@ -36,6 +36,7 @@ from tracking_runtime.evaluation.video_scores import (
 from tracking_runtime.evaluation.worst_frame import draw_worst_frame
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.io.disk_list import pad_sequence
+from tracking_runtime.io.notes import collect_notes
 from tracking_runtime.io.table_reader import OnInvalidRow
 from tracking_runtime.models.manifest import find_model, read_manifest
 
@@ -145,10 +146,12 @@ def evaluate_video(job: Job, folder: Path) -> VideoResult:
         job: job.
         folder: folder of the run.
     """
-    try:
-        result = _evaluate(replace(job, video=copy(job.video)), folder)
-    except Exception as error:
-        result = VideoResult(job.name, job.fingerprint, f"{type(error).__name__}: {error}")
+    with collect_notes() as notes:
+        try:
+            result = _evaluate(replace(job, video=copy(job.video)), folder)
+        except Exception as error:
+            result = VideoResult(job.name, job.fingerprint, f"{type(error).__name__}: {error}")
+    result = replace(result, notes=tuple(notes))
     write_result(folder, result)
     return result
 

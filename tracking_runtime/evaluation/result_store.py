@@ -28,6 +28,7 @@ class VideoResult:
         tracker_info: description of the tracker: model, sha256 of its weights, engine.
         picture: picture of the worst frame, relative to the run's folder; empty without a picture.
         caption: caption of the picture.
+        notes: notes about the input: rows left out, frames without an image, clipped pixels.
     """
 
     name: str
@@ -38,6 +39,7 @@ class VideoResult:
     tracker_info: Mapping[str, str] = field(default_factory=dict)
     picture: str = ""
     caption: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def make_file_stem(job_name: str) -> str:
@@ -56,6 +58,7 @@ def write_result(folder: Path, result: VideoResult) -> None:
         "ran": to_json_data(result.tracker_info),
         "picture": result.picture,
         "caption": result.caption,
+        "notes": list(result.notes),
     }
     path = _get_result_path(folder, result.name)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +88,7 @@ def read_result(folder: Path, name: str) -> VideoResult:
         tracker_info=content["ran"],
         picture=content["picture"],
         caption=content["caption"],
+        notes=tuple(content.get("notes", ())),
     )
 
 

@@ -43,9 +43,12 @@ from tracking_runtime.evaluation.video_scores import (
     ScoringRules,
     VideoScores,
 )
+from tracking_runtime.io.ground_truth import GROUND_TRUTH_FILE_NAMES
 from tracking_runtime.io.json_data import to_json_data
 from tracking_runtime.io.table_reader import OnInvalidRow
 from tracking_runtime.system_info import Machine, describe_machine, format_now
+
+_MAX_NAMED_VIDEOS = 5  # videos that a message names
 
 
 class OptionsError(EvaluationError):
@@ -165,6 +168,24 @@ class EvaluationRun:
     def failed_results(self) -> list[VideoResult]:
         """Results of the videos that failed."""
         return [result for result in self.results if result.error]
+
+    @property
+    def unscored_results(self) -> list[VideoResult]:
+        """Results of the videos that did not fail, but have no frame that counts."""
+        return [
+            result
+            for result in self.results
+            if not result.error and (result.scores is None or not result.scores.details)
+        ]
+
+    @property
+    def notes(self) -> list[str]:
+        """Notes about the input of all videos, each once: rows left out, frames without an image."""
+        unscored = [
+            f"{result.name}: no frame counts, because none has known ground truth"
+            for result in self.unscored_results
+        ]
+        return list(dict.fromkeys([*unscored, *(note for result in self.results for note in result.notes)]))
 
     @cached_property
     def summary(self) -> Summary | None:
@@ -345,6 +366,7 @@ def write_run(run: EvaluationRun, machine: Machine, created: str, command: str) 
         "summary": None if run.summary is None else run.summary.to_json(),
         "videos": videos,
         "failed": [{"name": result.name, "error": result.error} for result in run.failed_results],
+        "notes": run.notes,
     }
     description = {
         "schema": SCHEMA,
@@ -390,6 +412,26 @@ def read_run(folder: Path) -> EvaluationRun:
         return EvaluationRun(content["name"], folder, tuple(read_result(folder, name) for name in names))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{folder} is not the folder of an evaluation run: {error}") from error
+
+
+def check_scored(runs: Sequence[EvaluationRun]) -> None:
+    """Check that each run scored something.
+
+    Raises:
+        EvaluationError: no video of a run has a frame that counts, or no object. The message says why.
+    """
+    for run in runs:
+        if run.summary is None:
+            names = ", ".join(result.name for result in run.results[:_MAX_NAMED_VIDEOS])
+            more = ", …" if len(run.results) > _MAX_NAMED_VIDEOS else ""
+            reasons = "; ".join([result.error for result in run.failed_results][:1]) or (
+                "no frame has known ground truth; expected "
+                f"{', '.join(GROUND_TRUTH_FILE_NAMES)} in or beside the images"
+            )
+            raise EvaluationError(f"{run.name} scored nothing in {names or 'no video'}{more}: {reasons}")
+        has_counts = all("counts" in video.details for video in run.scored_videos)
+        if has_counts and not any(video.details["counts"]["objects"] for video in run.scored_videos):
+            raise EvaluationError(f"{run.name} scored nothing: the ground truth contains no object")
 
 
 def find_run_folder(folder: Path) -> Path:
