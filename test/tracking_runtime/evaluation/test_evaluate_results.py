@@ -146,13 +146,49 @@ def test_evaluate_failed_video_does_not_stop_the_others(benchmark):
 def test_evaluate_invalid_truth_names_file_and_line(benchmark):
     path = benchmark / "truth" / "car" / "HSI" / "groundtruth_rect.txt"
     lines = path.read_text().splitlines()
-    lines[4] = "0\t0\t0\t0"
+    lines[4] = "5\t0\t0\t0"
     path.write_text("\n".join(lines))
 
     result = run_evaluate(benchmark / "truth", "--results", benchmark / "Good", "--output", benchmark / "out")
 
     assert result.exit_code == 1
     assert "groundtruth_rect.txt:5: " in result.output.replace("\n", "")
+
+
+def test_evaluate_skipped_rows_are_counted_on_terminal_and_in_report(benchmark):
+    path = benchmark / "truth" / "car" / "HSI" / "groundtruth_rect.txt"
+    lines = path.read_text().splitlines()
+    lines[4] = ""
+    lines[7] = "5\t0\t0\t0"
+    path.write_text("\n".join(lines))
+    arguments = [benchmark / "truth", "--results", benchmark / "Good", "--output", benchmark / "out"]
+
+    result = run_evaluate(*arguments, "--skip-malformed")
+
+    assert result.exit_code == 0, result.output
+    note = f"{path}: 2 rows left out, the first in line 5: the line is empty"
+    assert note in result.output
+    assert note in (benchmark / "out" / "report.html").read_text()
+    scores = read_scores(benchmark / "out" / "Good")
+    assert scores["notes"] == [note]
+    assert [video["frames"] for video in scores["videos"] if video["name"] == "car"] == [18]
+
+
+@pytest.mark.parametrize(
+    ("truth", "reason"),
+    [("1,1,5,5,4,4,0\n", "contains no object"), ("1,1,5,5,4,4,1,1,1\n", "no result of 001")],
+)
+def test_evaluate_that_scores_nothing_is_an_error(tmp_path, truth, reason):
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "001.txt").write_text(truth)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / f"00{1 if 'object' in reason else 2}.txt").write_text("1,1,5,5,4,4,1,1,-1\n")
+
+    result = run_evaluate(tmp_path / "truth", "--results", tmp_path / "results", "--output", tmp_path / "out")
+
+    assert result.exit_code == 1
+    assert "results scored nothing" in result.output
+    assert reason in result.output
 
 
 @pytest.mark.parametrize("matching", ["iou0.3", "centre5px"])
