@@ -59,6 +59,15 @@ class Frame:
     truth: GroundTruth | None = None
 
 
+def compute_box_image_size(frame: Frame, bands: SpectralInfo | None) -> tuple[int, int]:
+    """Return the width and height in box pixels: those of the cube if the image is a raw mosaic."""
+    height, width = frame.image.shape[:2]
+    if frame.image.ndim == 3 or bands is None or bands.mosaic is None:
+        return width, height
+    rows, columns = bands.mosaic
+    return width // columns, height // rows
+
+
 @dataclass(frozen=True)
 class FrameDetections:
     """Detections of one frame.

@@ -8,10 +8,12 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 
 def make_progress(console: Console | None = None, *, is_shown: bool = True) -> Progress:
@@ -22,6 +24,24 @@ def make_progress(console: Console | None = None, *, is_shown: bool = True) -> P
         is_shown: False disables the bars.
     """
     return Progress(*_make_columns(TimeRemainingColumn()), console=console, disable=not is_shown)
+
+
+class _SpeedColumn(ProgressColumn):
+    """Frames per second."""
+
+    def render(self, task: Task) -> Text:
+        """Return the speed of a task; empty before the second frame."""
+        return Text("" if task.speed is None else f"{task.speed:.1f} frames/s")
+
+
+def make_frame_progress(console: Console) -> Progress:
+    """Make progress bars of frames with frames per second and the remaining time.
+
+    Args:
+        console: console of the bars.
+    """
+    columns = _make_columns(TimeRemainingColumn())
+    return Progress(*columns[:-1], _SpeedColumn(), columns[-1], console=console)
 
 
 def make_transient_progress() -> Progress:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tracking_runtime.bags import BagWriter, Compression, Qos, Record, Topic
-from tracking_runtime.frames import Frame, FrameSource
+from tracking_runtime.frames import Frame, FrameSource, compute_box_image_size
 from tracking_runtime.io.prefetch import prefetch
 from tracking_runtime.messages.conversion import (
     IMAGE,
@@ -18,7 +18,6 @@ from tracking_runtime.messages.conversion import (
     serialize_truth,
 )
 from tracking_runtime.messages.definitions import find_interface
-from tracking_runtime.spectral_info import SpectralInfo
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class SourceMessages:
                 )
             records = []
             if frame.truth is not None:
-                size, names = _compute_box_image_size(frame, info), self._source.class_names
+                size, names = compute_box_image_size(frame, info), self._source.class_names
                 data = serialize_truth(frame.truth, frame.stamp_ns, frame.frame_id, size, names)
                 records.append(_make_record(self._truth, data, frame))
             records.append(_make_record(self._image, serialize_image(frame), frame))
@@ -113,15 +112,6 @@ def _write_frames(writer: BagWriter, recording: SourceMessages) -> Iterator[int]
             for message in (*frame.first_records, *frame.records):
                 writer.write(*message)
             yield frame.stamp_ns
-
-
-def _compute_box_image_size(frame: Frame, info: SpectralInfo | None) -> tuple[int, int]:
-    """Return the width and height in box pixels: those of the cube if the image is a raw mosaic."""
-    height, width = frame.image.shape[:2]
-    if frame.image.ndim == 3 or info is None or info.mosaic is None:
-        return width, height
-    rows, columns = info.mosaic
-    return width // columns, height // rows
 
 
 def _make_record(topic: str, data: bytes, frame: Frame) -> Record:

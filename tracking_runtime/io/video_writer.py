@@ -34,6 +34,7 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, rate_hz: float) -> None:
+        path.open("wb").close()  # PyAV opens the file with the first frame: report errors now
         self._rate_hz = rate_hz
         self._container = av.open(
             f"file:{path}", "w", format="mp4", options={"movflags": "hybrid_fragmented", "flush_packets": "1"}

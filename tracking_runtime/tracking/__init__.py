@@ -1,0 +1,1 @@
+"""Tracks of a source as files and video, without ROS and ground truth: `rstrack track` and `render`."""

@@ -1,0 +1,81 @@
+"""Positions of tracks on the Earth in the files of a run."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tracking_runtime.files import atomic_write
+from tracking_runtime.frames import FrameSource
+from tracking_runtime.geography.reading import read_reference
+from tracking_runtime.geography.reference import GeographicReference, make_map_reference
+from tracking_runtime.geography.tracks import locate_tracks
+from tracking_runtime.geography.writers import (
+    GEOGRAPHIC_COLUMNS,
+    format_geographic_columns,
+    format_geojson,
+    format_kml,
+)
+from tracking_runtime.tracking.output_folder import GEOJSON_FILE, KML_FILE
+from tracking_runtime.tracking.session import TrackRun
+from tracking_runtime.tracking.track_files import CSV_FILE
+
+
+def find_reference(source: FrameSource, path: Path | None) -> GeographicReference | None:
+    """Return the map from pixels to the Earth, of a file or else of the source; None without a map.
+
+    Raises:
+        GeographyError: the file or the source's map cannot be used.
+    """
+    if path is not None:
+        return read_reference(path)
+    georeference = getattr(source, "georeference", None)
+    return (
+        None
+        if georeference is None or not georeference.crs
+        else make_map_reference(georeference, source.name)
+    )
+
+
+def write_geographic_files(
+    folder: Path, run: TrackRun, reference: GeographicReference, class_names: Sequence[str]
+) -> None:
+    """Write `tracks.geojson` and `tracks.kml`, and add the geographic columns to `tracks.csv`.
+
+    Args:
+        folder: folder of the run, with its `tracks.csv`.
+        run: run that kept its tracks.
+        reference: map from pixels to the Earth.
+        class_names: name of each class id.
+
+    Raises:
+        GeographyError: no box is on the ground.
+        OSError: a file cannot be written.
+    """
+    tracks = locate_tracks(run.tracks, reference, run.stamps_ns)
+    for name, format_lines in ((GEOJSON_FILE, format_geojson), (KML_FILE, format_kml)):
+        with atomic_write(folder / name) as path, path.open("w", encoding="utf-8") as file:
+            file.writelines(format_lines(tracks, class_names))
+    cells = {
+        (run.frame_numbers[frame_index], int(track_id)): row
+        for frame_index, track_id, row in zip(
+            tracks.frame_indices, tracks.ids, format_geographic_columns(tracks), strict=True
+        )
+    }
+    _add_columns(folder / CSV_FILE, cells)
+
+
+def _add_columns(path: Path, cells: Mapping[tuple[int, int], list[str]]) -> None:
+    """Add the geographic columns to the rows of a table, by the number of the frame and the id."""
+    no_position = [""] * len(GEOGRAPHIC_COLUMNS)
+    with (
+        path.open(encoding="utf-8", newline="") as old_file,
+        atomic_write(path) as new_path,
+        new_path.open("w", encoding="utf-8", newline="") as new_file,
+    ):
+        rows = csv.reader(old_file)
+        writer = csv.writer(new_file, lineterminator="\n")
+        writer.writerow([*next(rows), *GEOGRAPHIC_COLUMNS])
+        for row in rows:
+            writer.writerow([*row, *cells.get((int(row[0]), int(row[1])), no_position)])

@@ -1,0 +1,212 @@
+"""Runs of `rstrack track`: opens a source, chooses the tracker, and writes all files of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tracking_runtime.errors import SourceError, TrackingError
+from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker
+from tracking_runtime.frames import Frame, FrameSource
+from tracking_runtime.io.notes import collect_notes
+from tracking_runtime.io.source_kinds import BAG, FOLDER, VIDEO
+from tracking_runtime.io.sources import is_live, open_source, parse_address
+from tracking_runtime.overlay import draw_frame
+from tracking_runtime.reports.track_report import TrackReport, write_summary, write_track_report
+from tracking_runtime.tracking.box_selection import select_boxes
+from tracking_runtime.tracking.geographic_files import find_reference, write_geographic_files
+from tracking_runtime.tracking.output_folder import (
+    GEOJSON_FILE,
+    KML_FILE,
+    OVERLAY_FILE,
+    REPORT_FILE,
+    SUMMARY_FILE,
+    OutputFolder,
+)
+from tracking_runtime.tracking.session import TrackOptions, TrackRun, track_source
+from tracking_runtime.tracking.track_files import CSV_FILE, JSON_LINES_FILE, MOT_FILE
+
+SINGLE_TARGET_TRACKER = "hanet"
+MULTI_OBJECT_TRACKER = "spax"
+
+_FILE_MEANINGS = {
+    OVERLAY_FILE: "the frames with ids, states, trails and ground truth",
+    MOT_FILE: "MOT text: frame, id, x, y, width, height, score, class, -1",
+    CSV_FILE: "one row per box with a heading, and positions on the Earth if they are known",
+    JSON_LINES_FILE: "one JSON object per frame",
+    GEOJSON_FILE: "paths and points with times, for maps",
+    KML_FILE: "paths with times, for Google Earth",
+    SUMMARY_FILE: "the facts of the report as data",
+    REPORT_FILE: "the report",
+}
+
+
+class TrackOptionsError(TrackingError):
+    """Options of `rstrack track` that exclude each other or do not fit the source."""
+
+
+@dataclass(frozen=True)
+class TrackJob:
+    """One source to track.
+
+    Attributes:
+        address: address of the source.
+        topic: topic of the images, if a recording has several; empty: found.
+        tracker: name of the tracker; empty: by the source and the boxes.
+        model: name or path of the model; empty: the tracker's default.
+        engine: engine that runs the model.
+        selects: True lets the user draw the boxes.
+        georeference: file with the map from pixels to the Earth; None: that of the source, if any.
+        options: options of the run.
+    """
+
+    address: str
+    topic: str
+    tracker: str
+    model: str
+    engine: str
+    selects: bool
+    georeference: Path | None
+    options: TrackOptions
+
+
+@dataclass(frozen=True)
+class OpenedJob:
+    """A source that is ready to be tracked.
+
+    Attributes:
+        job: the job.
+        source: the opened source.
+        num_frames: number of frames of the source; None for a live stream.
+        notes: what was odd when the source was opened.
+    """
+
+    job: TrackJob
+    source: FrameSource
+    num_frames: int | None
+    notes: Sequence[str]
+
+    @property
+    def num_selected(self) -> int | None:
+        """Number of frames that will be tracked; None if unknown."""
+        options = self.job.options
+        if self.num_frames is None:
+            return options.num_frames
+        available = max(0, -(-(self.num_frames - options.first_frame + 1) // options.every))
+        return available if options.num_frames is None else min(available, options.num_frames)
+
+
+def open_job(job: TrackJob) -> OpenedJob:
+    """Open the source of a job. Ground truth with invalid rows is no obstacle.
+
+    Raises:
+        SourceError: the source cannot be opened.
+    """
+    with collect_notes() as notes:
+        if is_live(job.address):
+            return OpenedJob(job, open_source(job.address), None, notes)
+        kind = parse_address(job.address).kind
+        source = open_source(
+            job.address,
+            malformed="skip" if kind in (FOLDER, VIDEO) else None,
+            topic=job.topic or None if kind == BAG else None,
+        )
+        return OpenedJob(job, source, len(source), notes)
+
+
+def run_job(
+    opened: OpenedJob, folder: OutputFolder | None, on_frame: Callable[[TrackRun], None]
+) -> TrackReport:
+    """Track a source, and write all files.
+
+    Args:
+        opened: job with its opened source.
+        folder: folder of the files; None for no files.
+        on_frame: function called after each frame.
+
+    Raises:
+        TrackOptionsError: the tracker needs boxes, or takes none.
+        NoSelectionError: no target was selected.
+        SourceError: a frame cannot be read; the folder is as before.
+        FrameRefusedError: the tracker cannot use the first frame.
+        TargetRefusedError: the tracker cannot track a box.
+        ModelError: the model cannot be loaded.
+        OSError: a file cannot be written.
+    """
+    job, source = opened.job, opened.source
+    name, tracker_class = _choose_tracker(job, source)
+    options = job.options
+    if job.selects:
+        image = draw_frame(_read_frame(source, options.first_frame), source.spectral_info)
+        options = replace(options, boxes=select_boxes(image, job.address, source.name))
+    reference = find_reference(source, job.georeference)
+    options = replace(options, keeps_tracks=reference is not None and folder is not None)
+    tracker = tracker_class(job.model or tracker_class.default_model, job.engine)
+    with collect_notes() as notes:
+        run = track_source(
+            source, tracker, options, folder, is_live=opened.num_frames is None, on_frame=on_frame
+        )
+    for note in (*opened.notes, *notes):
+        run.add_note(note)
+    class_names = tuple(getattr(tracker, "class_names", ()))
+    if folder is not None and reference is not None:
+        write_geographic_files(folder.path, run, reference, class_names)
+    report = TrackReport(
+        source=job.address,
+        name=source.name,
+        rate_hz=source.rate_hz,
+        num_frames=opened.num_frames,
+        tracker=name,
+        tracker_description=tracker.description,
+        class_names=class_names,
+        run=run,
+        files=_list_files(folder),
+    )
+    if folder is not None:
+        write_summary(report, folder.path / SUMMARY_FILE)
+        write_track_report(report, folder.path / REPORT_FILE)
+    return report
+
+
+def _choose_tracker(job: TrackJob, source: FrameSource) -> tuple[str, type[ReplayTracker]]:
+    """Return the name and the class of the tracker.
+
+    Raises:
+        TrackOptionsError: the tracker needs boxes, or takes none.
+        SourceError: no tracker has this name.
+    """
+    has_boxes = job.selects or len(job.options.boxes) > 0
+    is_hyperspectral = source.spectral_info is not None
+    name = job.tracker or (SINGLE_TARGET_TRACKER if has_boxes or is_hyperspectral else MULTI_OBJECT_TRACKER)
+    tracker_class = find_tracker(name)
+    if tracker_class.follows_one_target and not has_boxes:
+        reason = f"{source.name} is hyperspectral, which {name} tracks" if not job.tracker else name
+        raise TrackOptionsError(
+            f"{reason}: the targets are not known; draw them with --select, or give --box X,Y,WIDTH,HEIGHT"
+        )
+    if not tracker_class.follows_one_target and has_boxes:
+        raise TrackOptionsError(
+            f"--tracker {name} finds all moving objects itself; remove --box and --select, or --tracker"
+        )
+    return name, tracker_class
+
+
+def _read_frame(source: FrameSource, number: int) -> Frame:
+    """Read a frame, whose number counts from 1. Raise SourceError if the source ends before."""
+    for index, frame in enumerate(source, start=1):
+        if index == number:
+            return frame
+    raise SourceError(f"{source.name} has no frame {number}; lower --start")
+
+
+def _list_files(folder: OutputFolder | None) -> dict[str, str]:
+    """Return the files of a run with their meanings: those that exist, and the two that are written last."""
+    if folder is None:
+        return {}
+    last = (SUMMARY_FILE, REPORT_FILE)
+    return {
+        name: meaning
+        for name, meaning in _FILE_MEANINGS.items()
+        if name in last or (folder.path / name).exists()
+    }

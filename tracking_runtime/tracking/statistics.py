@@ -1,0 +1,106 @@
+"""Statistics of the tracks of one run, in memory that does not grow with the number of frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tracking_runtime.boxes import ScoredBoxes, compute_centers
+from tracking_runtime.tracking.track_files import remove_lost
+
+_MAX_POINTS = 64  # positions of a track, or counts of tracks, before every second one is left out
+
+
+@dataclass
+class Thinned:
+    """Values of a long sequence, evenly spread and bounded in number.
+
+    Attributes:
+        values: every `stride`-th value.
+        max_values: number of values from which every second one is left out.
+    """
+
+    max_values: int
+    values: list[tuple[float, ...]] = field(default_factory=list)
+    _stride: int = 1
+    _num_values: int = 0
+
+    def append(self, value: tuple[float, ...]) -> None:
+        """Append the next value of the sequence."""
+        if self._num_values % self._stride == 0:
+            self.values.append(value)
+            if len(self.values) > self.max_values:
+                self.values = self.values[::2]
+                self._stride *= 2
+        self._num_values += 1
+
+
+@dataclass
+class TrackSummary:
+    """One track.
+
+    Attributes:
+        id: id of the track.
+        class_id: class of its newest box; -1 if unknown.
+        first_frame: number of the first frame with the track, from 1.
+        last_frame: number of the last frame with the track.
+        num_frames: number of frames with the track, without those in which it was lost.
+        score_sum: sum of the scores in these frames.
+        centers: positions x, y in pixels, spread over the track.
+    """
+
+    id: int
+    class_id: int
+    first_frame: int
+    last_frame: int
+    num_frames: int = 0
+    score_sum: float = 0.0
+    centers: Thinned = field(default_factory=lambda: Thinned(_MAX_POINTS))
+
+    @property
+    def mean_score(self) -> float:
+        """Mean of the scores."""
+        return self.score_sum / max(self.num_frames, 1)
+
+
+class TrackStatistics:
+    """Statistics of all tracks.
+
+    Attributes:
+        tracks: summary of each track by its id.
+        counts: time in seconds since the first frame and number of tracks, spread over the frames.
+        num_boxes: number of boxes in all frames.
+    """
+
+    def __init__(self) -> None:
+        self.tracks: dict[int, TrackSummary] = {}
+        self.counts = Thinned(16 * _MAX_POINTS)
+        self.num_boxes = 0
+
+    def update(self, number: int, seconds: float, tracks: ScoredBoxes) -> None:
+        """Add the tracks of a frame.
+
+        Args:
+            number: number of the frame, from 1.
+            seconds: time since the first frame in seconds.
+            tracks: tracks of the frame.
+        """
+        present = remove_lost(tracks)
+        self.num_boxes += len(present.ids)
+        self.counts.append((seconds, float(len(present.ids))))
+        for track_id, class_id, score, center in zip(
+            present.ids.tolist(),
+            present.class_ids.tolist(),
+            present.scores.tolist(),
+            compute_centers(present.boxes).tolist(),
+            strict=True,
+        ):
+            track = self.tracks.setdefault(track_id, TrackSummary(track_id, class_id, number, number))
+            track.class_id = class_id
+            track.last_frame = number
+            track.num_frames += 1
+            track.score_sum += score
+            track.centers.append(tuple(center))
+
+    def list_longest(self, max_tracks: int) -> list[TrackSummary]:
+        """Return the tracks with the most frames."""
+        return sorted(self.tracks.values(), key=lambda track: (-track.num_frames, track.id))[:max_tracks]
