@@ -12,6 +12,7 @@ from remote_sensing_tracking import msg
 from remote_sensing_tracking.srv import ClearTarget, SetTarget
 from sensor_msgs.msg import Image
 
+from hsi_tracker_ros.box_contrast import MIN_CONTRAST, compute_contrast
 from hsi_tracker_ros.camera import RGB, ActiveCamera
 from hsi_tracker_ros.cubes.decoder import decode_color_image
 from hsi_tracker_ros.frame_cache import CachedFrame, FrameCache
@@ -32,6 +33,7 @@ from tracking_runtime.ros.conversions.track_messages import FrameMetadata
 from tracking_runtime.ros.node import qos
 from tracking_runtime.ros.node.diagnostics import Value
 from tracking_runtime.ros.node.parameters import Change, parameter
+from tracking_runtime.ros.node.process_memory import free_unused_memory
 from tracking_runtime.ros.node.run import run_node
 from tracking_runtime.ros.tracker_node.image_stream import ImageFormat
 from tracking_runtime.ros.tracker_node.node import TrackerNode, TrackerNodeParameters
@@ -40,6 +42,7 @@ from tracking_runtime.spectral_info import SpectralInfo
 AnyTracker = HsiTracker | UninitializedTracker
 
 _NO_BOX = (0.0, 0.0, 0.0, 0.0)
+_KEPT_BATCH = 8  # number of targets whose engines are kept when targets are cleared
 _MIN_SIDE_PX = 8  # shortest side of a cube
 _MAX_LABEL_LENGTH = 128  # characters of a target's label, which each message of tracks carries
 _BUILD_ONLY_BATCHES = (2, 4, 8)  # numbers of targets whose engines build_only builds beside the one for 1
@@ -188,6 +191,11 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
         super().begin_epoch()
         self._frames.clear()
         self._states = []
+        self._release_memory()
+
+    def describe_work(self) -> str:
+        """Return the number of targets, which determines the work of a frame."""
+        return f"{len(self._states)} targets"
 
     def describe_tracker(self) -> dict[str, Value]:
         """Return engine, camera and targets for the diagnostics."""
@@ -278,12 +286,16 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
         self, request: SetTarget.Request, response: SetTarget.Response
     ) -> SetTarget.Response:
         with self.service_response("set the target", response):
-            response.id = await self.run_in_worker(lambda: self._set_target(request))
-            response.message = f"target {response.id}"
+            response.id, remark = await self.run_in_worker(lambda: self._set_target(request))
+            response.message = f"target {response.id}{remark}"
         return response
 
-    def _set_target(self, request: SetTarget.Request) -> int:
-        """Set a target in the frame of the request, track it through the newer frames, and return its id."""
+    def _set_target(self, request: SetTarget.Request) -> tuple[int, str]:
+        """Set a target in the frame of the request and track it through the newer frames.
+
+        Returns:
+            id of the target, and a remark if its box holds nothing distinct.
+        """
         if not self._frames:
             topic = self.resolve_topic_name(self.image_topic)
             raise TargetRefusedError(
@@ -299,7 +311,12 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
         target_id = self._set_target_on_trackers(frame, box, request.label, request.id or None)
         for newer_frame in newer_frames:
             self._initialized_tracker.track(newer_frame.cube, newer_frame.stamp_ns, target_ids=[target_id])
-        return target_id
+        contrast = compute_contrast(frame.cube, box)
+        if contrast >= MIN_CONTRAST:
+            return target_id, f", contrast {min(contrast, 99.0):.1f}"
+        remark = f": the box holds nothing distinct from its surroundings, contrast {contrast:.1f}"
+        self.get_logger().warning(f"target {target_id}{remark}; was it drawn on another frame?")
+        return target_id, f"{remark}; draw it on the frame whose stamp you give"
 
     def _check_number_of_targets(self, requested_id: int) -> None:
         """Raise TargetRefusedError if one more target is too many. A known id replaces its target."""
@@ -342,7 +359,17 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
 
     def _clear_target(self, target_id: int | None) -> int:
         """Clear a target, or all with None, on all trackers, and return the number of cleared targets."""
-        return max((tracker.clear_target(target_id) for tracker in self._initialized_trackers), default=0)
+        num_cleared = max(
+            (tracker.clear_target(target_id) for tracker in self._initialized_trackers), default=0
+        )
+        self._release_memory()
+        return num_cleared
+
+    def _release_memory(self) -> None:
+        """Free the engines for more targets than there are, and give freed memory back to the system."""
+        for tracker in self._initialized_trackers:
+            tracker.model.release_batches(max(len(tracker.target_ids), _KEPT_BATCH))
+        free_unused_memory()
 
 
 def _read_camera(message: msg.SpectralInfo) -> SpectralInfo:

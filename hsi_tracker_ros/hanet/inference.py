@@ -93,6 +93,11 @@ class SiameseModel:
         graph = make_search_graph(self._network, batch, self._name)
         self._searches = {**self._searches, batch: load_engine(graph, self._settings)}
 
+    def release_batches(self, targets: int) -> None:
+        """Free the search graphs for more than this number of targets, until they are needed again."""
+        batch = 1 << (targets - 1).bit_length()
+        self._searches = {size: engine for size, engine in self._searches.items() if size <= batch}
+
     def encode_template(self, *crops: NDArray[Any]) -> Kernels:
         """Return the kernels of one template, without the batch axis.
 

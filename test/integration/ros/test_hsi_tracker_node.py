@@ -16,6 +16,7 @@ pytest.importorskip("rclpy", reason="needs ROS 2")
 
 from numpy.typing import NDArray
 from remote_sensing_tracking.msg import SpectralInfo, TargetTrack, TargetTrackArray
+from remote_sensing_tracking.srv import SetTarget
 from sensor_msgs.msg import Image
 
 from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
@@ -203,6 +204,7 @@ def test_invalid_frames_are_refused_and_keep_the_target(active: Setup) -> None:
         (lambda: make_message(cube[..., :15].copy(), "16UC15", stamp_ns), "must have 16 bands: got 15"),
         (lambda: make_message(not_finite, "32FC16", stamp_ns), "not finite"),
         (lambda: make_message(cube, "16UC16", 0), "stamp is zero"),
+        (lambda: make_message(cube[:1, :1].copy(), "16UC16", stamp_ns), "at least 8 pixels: got 1 x 1"),
         (lambda: make_message(cube[..., 0].copy(), "mono16", stamp_ns), "mosaic"),
     ]
     before = active.track_next()
@@ -272,6 +274,35 @@ def test_targets_are_cleared_and_reset(active: Setup) -> None:
     assert (after_reset.epoch, len(after_reset.tracks)) == (cleared.epoch + 1, 0)
 
 
+def test_label_and_number_of_targets_are_limited(active: Setup) -> None:
+    active.track_next()
+    with pytest.raises(RequestRefusedError, match="label must have at most 128 characters: got 10000000"):
+        active.set_target(label="x" * 10_000_000)
+
+    set_parameters(active.session, NODE, max_targets=1)
+    target_id = active.set_target()
+    with pytest.raises(RequestRefusedError, match="parameter max_targets is 1: clear a target first"):
+        active.set_target()
+    box = active.get_true_box(active.number)
+    assert active.services.set_target(box, target_id=target_id) == target_id, "a target may be replaced"
+
+    active.services.clear_target()
+    set_parameters(active.session, NODE, max_targets=32)
+
+
+def test_box_without_object_is_told(active: Setup) -> None:
+    active.track_next()
+    service = "/hsi_tracker/set_target"
+    answers = [
+        active.session.call(SetTarget, service, SetTarget.Request(box=track_messages.to_box(box)))
+        for box in (active.get_true_box(active.number), np.array([200.0, 90, 30, 20]))
+    ]
+    active.services.clear_target()
+
+    assert [answer.success for answer in answers] == [True, True]
+    assert ["nothing distinct" in answer.message for answer in answers] == [False, True]
+
+
 def test_camera_that_describes_itself_is_used(active: Setup) -> None:
     publisher = active.session.node.create_publisher(SpectralInfo, "/spectral_info", qos.make_info_profile())
     publisher.publish(serialize_spectral_info(find_camera_preset("vis16"), SECOND, "camera"))
@@ -284,6 +315,20 @@ def test_camera_that_describes_itself_is_used(active: Setup) -> None:
     )
 
     assert (tracks.image_width, tracks.image_height) == (256, 128), "the size of a band, not of the mosaic"
+    active.session.run(lambda: active.session.node.destroy_publisher(publisher))
+
+
+def test_bad_camera_description_is_forgotten_after_a_good_one(active: Setup) -> None:
+    camera = find_camera_preset("vis16")
+    good = SpectralInfo(wavelengths=camera.wavelengths_nm, mosaic_rows=4, mosaic_columns=4)
+    publisher = active.session.node.create_publisher(SpectralInfo, "/spectral_info", qos.make_info_profile())
+
+    publisher.publish(SpectralInfo())
+    wait_for(lambda: "spectral_info is ignored" in active.node.diagnosis.message, 30, "the error")
+    publisher.publish(good)
+    wait_for(lambda: active.node.diagnosis.values["last_error"] == "", 60, "the end of the error")
+
+    assert "Traceback" not in active.process.log
     active.session.run(lambda: active.session.node.destroy_publisher(publisher))
 
 

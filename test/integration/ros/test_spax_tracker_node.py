@@ -184,6 +184,7 @@ def test_invalid_frames_are_refused_and_keep_the_tracks(active: Setup) -> None:
             "1, 3 or 4 channels",
         ),
         (lambda: make_message(active.render_image(0), "mono8", 0), "stamp is zero"),
+        (lambda: make_message(np.zeros((1, 1), np.uint8), "mono8"), "at least 32 pixels: got 1 x 1"),
     ]
     before = set(active.track_next().ids)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future as ConcurrentFuture
 from contextlib import contextmanager
@@ -38,7 +39,7 @@ from tracking_runtime.ros.node.process_memory import free_unused_memory
 from tracking_runtime.ros.node.process_watchdog import end_process
 from tracking_runtime.ros.tracker_node.background_loader import CLEANED_UP, BackgroundLoader, PendingResults
 from tracking_runtime.ros.tracker_node.frame_counters import FrameCounters
-from tracking_runtime.ros.tracker_node.health import describe_overload, find_warning
+from tracking_runtime.ros.tracker_node.health import describe_overload, describe_slow_frames, find_warning
 from tracking_runtime.ros.tracker_node.image_stream import ImageFormat, ImageStream
 from tracking_runtime.ros.tracker_node.load_shedding import LoadShedder
 from tracking_runtime.ros.tracker_node.supervision import (
@@ -63,6 +64,7 @@ _JOB_TIMEOUT_S = 10.0  # time that a service waits for the worker
 _RECENTLY_S = 5.0  # time that a fault stays in the diagnostics; shortest time between two equal log lines
 _REMINDER_S = 30.0  # time between two log lines of a warning that persists
 _ENGINE_STAGE = "engine"  # stage in which the trackers run their network
+_RECENT_FRAMES = 3  # frames from which an overload is known at once
 _MAX_RESTARTS = 3  # restarts of the tracker without a processed frame, after which the process ends
 _STOP_S = 5.0  # shortest time that a deactivation waits for the frame in hand
 _ACKNOWLEDGMENT_S = 1.0  # time for the last diagnosis to arrive, before the process ends
@@ -162,6 +164,7 @@ class _Configuration:
         counters: counts of the frames.
         shedder: load level.
         times: durations of each stage.
+        recent_busy_ms: times that the newest frames took, in milliseconds.
         load_s: time in which the tracker was loaded, in seconds.
         num_restarts: restarts of the tracker by the node itself.
         num_vain_restarts: restarts since the newest processed frame.
@@ -175,6 +178,7 @@ class _Configuration:
     counters: FrameCounters = field(default_factory=FrameCounters)
     shedder: LoadShedder = field(default_factory=lambda: LoadShedder(0))
     times: StageTimes = field(default_factory=StageTimes)
+    recent_busy_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT_FRAMES))
     load_s: float = 0.0
     num_restarts: int = 0
     num_vain_restarts: int = 0
@@ -259,6 +263,10 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
     def describe_tracker(self) -> dict[str, Value]:
         """Return the diagnostics values of the tracker."""
 
+    def describe_work(self) -> str:
+        """Return the amount of work of a frame for warnings of overload; empty if it hardly varies."""
+        return ""
+
     # Lifecycle
 
     @property
@@ -342,6 +350,11 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             self._configuration.counters,
             self._configuration.shedder,
             self.parameters.overload,
+            describe_slow_frames(
+                list(self._configuration.recent_busy_ms),
+                self._configuration.counters.rate_hz,
+                self.describe_work(),
+            ),
         )
 
     # Methods that subclasses use
@@ -520,6 +533,7 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             self.times.add_duration("total", (end_ns - received.received_ns) / 1e6)
             self._configuration.counters.age_ms = (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
             self._configuration.num_vain_restarts = 0
+            self._configuration.recent_busy_ms.append(busy_ms)
             self._update_load_level(busy_ms)
 
     def _track_and_publish(self, received: _ReceivedImage) -> int:
