@@ -15,6 +15,10 @@ from tracking_runtime.errors import FrameRefusedError, SourceError
 from tracking_runtime.messages.image_encodings import parse_encoding
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
 
+# Encodings of 16 bits, and those of the same channels with 8 bits.
+_WORD_ENCODINGS = {"mono16": "mono8", "16UC1": "mono8", "16UC3": "8UC3"}
+_MIN_WORD_BITS = 10  # cameras of more than 8 bits have at least these
+
 
 @dataclass(frozen=True)
 class FieldCorrection:
@@ -156,13 +160,25 @@ def decode_color_image(image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
 
 
 class ColorDecoder:
-    """A decoder of color and gray images to BGR, with the interface of `Decoder`."""
+    """A decoder of color and gray images to BGR, with the interface of `Decoder`.
+
+    Images of 16 bits are reduced to 8 by the number of bits that the brightest image so far has used, at least
+    10.
+    """
 
     cube_camera: SpectralInfo | None = None
 
+    def __init__(self) -> None:
+        self._bits = _MIN_WORD_BITS
+
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
-        """Convert an image to BGR, as `decode_color_image` does."""
-        return decode_color_image(image, encoding)
+        """Convert an image to BGR, as `decode_color_image` does, also mono16, 16UC1 and 16UC3 in BGR order."""
+        if encoding not in _WORD_ENCODINGS:
+            return decode_color_image(image, encoding)
+        _check(image, encoding)
+        self._bits = max(self._bits, int(image.max()).bit_length())
+        reduced = (image >> (self._bits - 8)).astype(np.uint8)
+        return decode_color_image(reduced, _WORD_ENCODINGS[encoding])
 
 
 def make_decoder(camera: SpectralInfo | None) -> Decoder | ColorDecoder:

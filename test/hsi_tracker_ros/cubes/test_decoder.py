@@ -212,3 +212,22 @@ def test_dark_field_of_single_band_camera(shape: tuple[int, ...]) -> None:
     decoder = Decoder(SpectralInfo((550.0,)), fields=FieldCorrection(np.full((8, 6), 3, np.uint8)))
     cube = decoder.decode(np.full(shape, 10, np.uint8), "mono8" if len(shape) == 2 else "8UC1")
     np.testing.assert_array_equal(cube, np.full((8, 6, 1), 7, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shape"), [("mono16", (4, 6)), ("16UC1", (4, 6, 1)), ("16UC3", (4, 6, 3))]
+)
+def test_color_image_of_16_bits_keeps_its_brightness(encoding: str, shape: tuple[int, ...]) -> None:
+    decoder = make_decoder(None)
+    bright, dark = np.full(shape, 4095, np.uint16), np.full(shape, 1024, np.uint16)
+
+    decoded = [decoder.decode(image, encoding) for image in (bright, dark)]
+
+    assert [image.shape for image in decoded] == [(4, 6, 3), (4, 6, 3)]
+    assert [int(image.max()) for image in decoded] == [255, 64]
+
+
+def test_dark_color_image_of_16_bits_is_not_stretched() -> None:
+    image = np.full((4, 6), 100, np.uint16)
+
+    assert make_decoder(None).decode(image, "mono16").max() == 25
