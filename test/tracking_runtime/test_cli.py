@@ -34,7 +34,7 @@ def group(monkeypatch: pytest.MonkeyPatch) -> click.Group:
         "good": EntryPoint("good", "test_plugin:good", "some.group"),
         "gone": EntryPoint("gone", "no_such_module_at_all:command", "some.group"),
         "odd": EntryPoint("odd", "math:pi", "some.group"),
-        "info": EntryPoint("info", "tracking_runtime.commands.bag:info", "some.group"),
+        "repair": EntryPoint("repair", "tracking_runtime.commands.bag:repair", "some.group"),
     }
     monkeypatch.setattr(cli, "find_plugins", {"some.group": points}.get)
     return cli.PluginGroup("tool", plugins="some.group")
@@ -45,7 +45,7 @@ def test_broken_command_is_listed_with_the_reason(group: click.Group) -> None:
 
     assert result.exit_code == 0
     assert "! no_such_module_at_all:command cannot be loaded" in result.output
-    assert "List the topics of the recording BAG." in result.output
+    assert "Finish the recording BAG" in result.output
 
 
 @pytest.mark.parametrize(
