@@ -28,8 +28,8 @@ from tracking_runtime.messages.conversion import (
     read_truth,
     serialize_image,
 )
+from tracking_runtime.messages.track_drawings import make_target_drawing, make_track_drawing
 from tracking_runtime.nodes.stamp_synchronizer import StampSynchronizer
-from tracking_runtime.nodes.track_drawings import make_target_drawing, make_track_drawing
 from tracking_runtime.nodes.track_markers import TrackMarkers, make_image_marker
 from tracking_runtime.overlay import TrackDrawing, Trails, draw_overlay, limit_size, to_bgr
 from tracking_runtime.ros.conversions.image_messages import make_jpeg_message
