@@ -144,7 +144,7 @@ class BagRendering:
         if (topic and topic not in topics) or (len(topics) > 1 and not topic):
             available = ", ".join(topics) or "none"
             raise SourceError(
-                f"{self._reader.path}: choose the topic of its tracks (--tracks-topic); available: {available}"
+                f"{self._reader.path}: choose the topic of tracks (--tracks-topic); available: {available}"
             )
         if not topics and not self.source.truth_topic:
             raise SourceError(
