@@ -162,8 +162,8 @@ def decode_color_image(image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
 class ColorDecoder:
     """A decoder of color and gray images to BGR, with the interface of `Decoder`.
 
-    Images of 16 bits are reduced to 8 by the number of bits that the brightest image so far has used, at least
-    10.
+    Images of 16 bits are reduced to 8 by the number of bits that the brightest image so far has used. The
+    number is at least 10.
     """
 
     cube_camera: SpectralInfo | None = None
@@ -172,7 +172,7 @@ class ColorDecoder:
         self._bits = _MIN_WORD_BITS
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[np.uint8]:
-        """Convert an image to BGR, as `decode_color_image` does, also mono16, 16UC1 and 16UC3 in BGR order."""
+        """Convert an image to BGR, as `decode_color_image` does, also mono16, 16UC1 and 16UC3 (BGR)."""
         if encoding not in _WORD_ENCODINGS:
             return decode_color_image(image, encoding)
         _check(image, encoding)
