@@ -31,7 +31,8 @@ class CameraSource(WrappedSource):
     """
 
     def __init__(self, source: FrameSource, camera: str, *, white: str = "", dark: str = "") -> None:
-        file = open_camera(str(camera))
+        self._name = str(camera)
+        file = open_camera(self._name)
         self._corrected: ReflectanceSource | None = None
         if white or dark:
             black_level = file.camera.black_level
@@ -49,6 +50,11 @@ class CameraSource(WrappedSource):
         if described is not None:
             bands = replace(bands, calibration=bands.calibration | described.calibration)
         return bands if self._corrected is None else self._corrected.describe_corrected(bands)
+
+    @property
+    def options_text(self) -> str:
+        """Options of the source, as far as its frames depend on them, as text."""
+        return f"{super().options_text} camera={self._name}"
 
     def convert_frame(self, frame: Frame) -> Frame:
         """Return the frame as a cube.

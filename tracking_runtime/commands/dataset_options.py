@@ -12,10 +12,11 @@ Command = Callable[..., Any]
 _OPTIONS = (
     click.option(
         "--layout",
-        type=click.Choice(["auto", "bag", "coco", "hot", "folders", "truth"]),
+        type=click.Choice(["auto", "annotations", "bag", "coco", "hot", "folders", "truth", "source"]),
         default="auto",
         show_default=True,
-        help="Layout of the videos. truth: text files of ground truth, without images.",
+        help="Layout of the videos. truth: text files of ground truth, without images. source: one "
+        "video file, cube, or folder of cubes.",
     ),
     click.option(
         "--view",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracking_runtime.commands.dataset_options import add_dataset_options, add_topic_option, split_class_names
+from tracking_runtime.commands.options import add_calibration_options
 from tracking_runtime.commands.progress import make_progress
 from tracking_runtime.system_info import format_command_line
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--tracks-topic", default="", help="Topic of the tracks, if a bag has several.")
 @add_topic_option
+@add_calibration_options
 @add_dataset_options
 @click.option(
     "--matching",
@@ -94,8 +96,8 @@ def evaluate(
     """Score a tracker on the videos at each PLACE, and write a report.
 
     A PLACE is a recording, a folder of recordings, a benchmark in its original folder (HOT, SatVideoDT,
-    SatMTB, VISO, SDM-Car, or folders of frames with MOT or OTB text), a COCO json, or a folder of
-    ground-truth text files.
+    SatMTB, VISO, SDM-Car, or folders of frames with MOT or OTB text), a COCO json, a folder of ground-truth
+    text files, or any other source: a video file, a cube, a folder of cubes, or an address with options.
 
     The predictions come from the tracker given by --tracker, which is run over every frame without drops and
     without a clock. With --results, published result files are scored. With neither, the tracks recorded in

@@ -32,27 +32,27 @@ def add_import_options(command: Command) -> Command:
 def add_calibration_options(command: Command) -> Command:
     """Add --camera, --white and --dark: the options of `open_source` for cameras and references.
 
-    The command gets the texts `camera`, `white` and `dark`, None without the option.
+    The command gets the texts `camera`, `white` and `dark`, empty without the option.
     """
-    existing_path = click.Path(exists=True)
     return _add_options(
         command,
         click.option(
             "--camera",
+            default="",
             metavar="NAME|FILE",
             help="Hyperspectral camera of the source: a name, as vis16, or a camera file. Raw mosaics are "
             "decoded to cubes. FILE?region=X,Y,W,H: the camera reads out this part of its sensor.",
         ),
         click.option(
             "--white",
-            type=existing_path,
+            default="",
             metavar="PATH",
             help="White reference: image, cube or folder of an evenly lit white surface. Samples become "
             "reflectance.",
         ),
         click.option(
             "--dark",
-            type=existing_path,
+            default="",
             metavar="PATH",
             help="Dark reference: image, cube or folder without light, to subtract.",
         ),

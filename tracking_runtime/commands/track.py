@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracking_runtime.commands.dataset_options import add_topic_option
+from tracking_runtime.commands.options import add_calibration_options
 from tracking_runtime.commands.progress import make_frame_progress
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ class BoxType(click.ParamType):
     metavar="N",
 )
 @add_topic_option
+@add_calibration_options
 @click.option(
     "--georeference",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -113,6 +115,9 @@ def track(
     num_frames: int | None,
     every: int,
     topic: str,
+    camera: str,
+    white: str,
+    dark: str,
     georeference: Path | None,
     no_video: bool,
     scale: int,
@@ -143,8 +148,10 @@ def track(
         scale=scale,
         row_stream=sys.stdout if stream else None,
     )
+    calibration = {"camera": camera, "white": white, "dark": dark}
     jobs = [
-        TrackJob(address, topic, tracker, model, engine, select, georeference, options) for address in sources
+        TrackJob(address, topic, calibration, tracker, model, engine, select, georeference, options)
+        for address in sources
     ]
     folder = output or (None if stream else _DEFAULT_OUTPUT)
     _run_jobs(jobs, folder, overwrite, Console(stderr=stream))

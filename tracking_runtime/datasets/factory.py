@@ -1,4 +1,4 @@
-"""Opening of any benchmark, folder or recording as a list of videos."""
+"""Opening of any benchmark, folder, recording or other source as a list of videos."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from tracking_runtime.datasets.annotation_videos import is_annotations, open_annotations
 from tracking_runtime.datasets.attributes import read_attributes
 from tracking_runtime.datasets.coco import is_coco, open_coco
 from tracking_runtime.datasets.frame_folders import open_truth_files, open_video_folders
@@ -15,6 +16,7 @@ from tracking_runtime.datasets.result_files import normalize_name
 from tracking_runtime.datasets.sequences import (
     BagSequence,
     ImageSequence,
+    SourceSequence,
     Truths,
     TruthSequence,
     VideoSequence,
@@ -22,11 +24,18 @@ from tracking_runtime.datasets.sequences import (
 from tracking_runtime.errors import SourceError
 from tracking_runtime.files import list_visible
 from tracking_runtime.io.ground_truth import GROUND_TRUTH_FILE_NAMES
-from tracking_runtime.io.sources import parse_address
+from tracking_runtime.io.source_kinds import BAG, CUBE, FOLDER, VIDEO, find_source_kind, list_cube_files
+from tracking_runtime.io.sources import (
+    calibrate_source,
+    is_live,
+    is_source_address,
+    open_source,
+    parse_address,
+)
 from tracking_runtime.io.table_reader import TABLE_SUFFIXES, OnInvalidRow
 
-Layout = Literal["auto", "bag", "coco", "hot", "folders", "truth"]
-LAYOUTS: tuple[Layout, ...] = ("auto", "bag", "coco", "hot", "folders", "truth")
+Layout = Literal["auto", "annotations", "bag", "coco", "hot", "folders", "truth", "source"]
+LAYOUTS: tuple[Layout, ...] = ("auto", "annotations", "bag", "coco", "hot", "folders", "truth", "source")
 
 
 def open_dataset(
@@ -37,29 +46,64 @@ def open_dataset(
     class_names: Sequence[str] = (),
     on_invalid_row: OnInvalidRow = "raise",
     topic: str = "",
+    camera: str = "",
+    white: str = "",
+    dark: str = "",
 ) -> list[VideoSequence]:
     """Open the videos at a path. Frames and ground truth are read on access.
 
     Args:
-        path: folder, recording, COCO json or text file, or an address `bag:PATH?topic=TOPIC`.
+        path: folder, recording, COCO json or text file, or the address of any source that `open_source`
+            takes: a video file, a cube, a folder of cubes, `bag:PATH?topic=TOPIC`, `scene:NAME?seed=1`.
         layout: layout of the files; `auto` detects it.
         view: camera of the HOT challenge.
         class_names: names of the classes that text files number from 1.
         on_invalid_row: `skip` leaves out invalid rows of ground truth, see `read_ground_truth`.
         topic: topic of the images, if recordings have several.
+        camera: camera of all videos, as in `calibrate_source`; empty: as described beside the videos.
+        white: white reference of all videos; empty: none.
+        dark: dark reference of all videos; empty: none.
 
     Raises:
         SourceError: the path does not exist, or contains no readable video. The message names the file.
     """
+    videos = _open_videos(path, layout, view, class_names, on_invalid_row, topic)
+    if not camera and not white and not dark:
+        return videos
+    return [
+        SourceSequence(calibrate_source(video, camera=camera, white=white, dark=dark)) for video in videos
+    ]
+
+
+def _open_videos(
+    path: str | Path,
+    layout: Layout,
+    view: HotView,
+    class_names: Sequence[str],
+    on_invalid_row: OnInvalidRow,
+    topic: str,
+) -> list[VideoSequence]:
+    """Open the videos as they are stored, see `open_dataset`."""
     root, topic = split_bag_address(path, topic)
+    if layout in ("auto", "source") and not root.exists() and is_source_address(path):
+        return [_open_source(path, class_names, on_invalid_row)]
     if not root.exists():
         raise SourceError(f"nothing at {root}: check the path")
     layout = _detect_layout(root) if layout == "auto" else layout
     videos: Sequence[VideoSequence]
-    if layout == "bag":
+    if layout == "source":
+        videos = [_open_source(root, class_names, on_invalid_row)]
+    elif layout == "bag":
         videos = [_open_bag(bag, topic) for bag in find_bags(root)]
+    elif layout == "annotations":
+        videos = open_annotations(root)
     elif layout == "coco":
-        videos = open_coco(_find_json(root), on_invalid_row=on_invalid_row)
+        json_path = _find_json(root)
+        videos = (
+            open_annotations(json_path)
+            if is_annotations(json_path)
+            else open_coco(json_path, on_invalid_row=on_invalid_row)
+        )
     elif layout == "hot":
         videos = open_hot(root, view=view, on_invalid_row=on_invalid_row)
     elif layout == "folders":
@@ -72,6 +116,24 @@ def open_dataset(
             f"json or {', '.join(GROUND_TRUTH_FILE_NAMES)}"
         )
     return _add_attributes(videos, read_attributes(root))
+
+
+def _open_source(
+    address: str | Path, class_names: Sequence[str], on_invalid_row: OnInvalidRow
+) -> VideoSequence:
+    """Open any source as a video.
+
+    Raises:
+        SourceError: the source cannot be opened, or is a live camera, which has no end.
+    """
+    if is_live(address):
+        raise SourceError(f"{address} is a live camera, whose frames have no end: use rstrack track")
+    options: dict[str, str] = {}
+    if parse_address(address).kind in (CUBE, FOLDER, VIDEO):
+        options["malformed"] = on_invalid_row
+        if class_names:
+            options["classes"] = ",".join(class_names)
+    return SourceSequence(open_source(address, **options))
 
 
 def _add_attributes(
@@ -112,15 +174,24 @@ def _open_bag(bag: Path, topic: str) -> VideoSequence:
 
 
 def _detect_layout(root: Path) -> Layout:
+    if is_annotations(root):
+        return "annotations"
     if root.suffix.lower() == ".json" or (root.is_dir() and _list_coco_files(root)):
         return "coco"
     if root.is_file():
-        return "truth" if root.suffix.lower() in TABLE_SUFFIXES else "bag"
+        if root.suffix.lower() in TABLE_SUFFIXES:
+            return "truth"
+        return "bag" if find_source_kind(root) == BAG else "source"
     if find_bags(root):
         return "bag"
     if is_hot(root):
         return "hot"
-    return "folders" if open_video_folders(root) else "truth"
+    cubes = list_cube_files(root)
+    if any(path.suffix.lower() == ".hdr" for path in cubes):
+        return "source"  # images beside ENVI cubes are previews
+    if open_video_folders(root):
+        return "folders"
+    return "source" if cubes else "truth"
 
 
 def find_bags(path: Path) -> list[Path]:

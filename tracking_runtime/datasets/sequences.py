@@ -16,6 +16,7 @@ from tracking_runtime.frames import Frame, FrameSource, GroundTruth
 from tracking_runtime.io.bag_source import BagSource
 from tracking_runtime.io.disk_list import DiskDict, LazySequence, pad_sequence
 from tracking_runtime.io.image_file import read_image_file
+from tracking_runtime.io.wrapped_source import WrappedSource
 from tracking_runtime.messages.conversion import read_serialized_stamp_ns, read_stamp_ns, read_truth
 from tracking_runtime.spectral_info import SpectralInfo
 
@@ -160,8 +161,24 @@ class BagSequence(BagSource):
         return LazySequence(len(stamps_ns), lambda index: truth_by_stamp.get(stamps_ns[index]))
 
 
+class SourceSequence(WrappedSource):
+    """Any source of frames as a video of a benchmark.
+
+    Args:
+        source: the source.
+    """
+
+    def convert_frame(self, frame: Frame) -> Frame:
+        """Return the frame of the source."""
+        return frame
+
+
 def find_source_path(video: VideoSequence) -> Path | None:
     """Return a video's recording or image folder with links resolved, None if the video has no path."""
-    if isinstance(video, ImageSequence):
-        return video.image_paths[0].parent.resolve() if video.image_paths else None
-    return video.path.resolve() if isinstance(video, (BagSequence, TruthSequence)) else None
+    source: Any = video
+    while isinstance(source, WrappedSource):
+        source = source.source
+    if isinstance(source, ImageSequence):
+        return source.image_paths[0].parent.resolve() if source.image_paths else None
+    path: Path | None = getattr(source, "path", None)
+    return None if path is None else path.resolve()

@@ -20,7 +20,13 @@ from tracking_runtime.datasets.result_files import (
     write_boxes,
     write_tracks,
 )
-from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequence, VideoSequence
+from tracking_runtime.datasets.sequences import (
+    ImageSequence,
+    Truths,
+    TruthSequence,
+    VideoSequence,
+    find_source_path,
+)
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.initializations import ONE_PASS, Initialization
 from tracking_runtime.evaluation.recorded_tracks import read_recorded_predictions
@@ -276,4 +282,6 @@ def _describe_input(job: Job) -> str:
         return f"{job.result_path} {job.result_path.stat().st_mtime_ns}"
     if isinstance(job.video, ImageSequence):
         return repr([str(path) for path in job.video.image_paths])
-    return repr(job.bag_path)
+    options = getattr(job.video, "options_text", "")
+    place = find_source_path(job.video) if job.bag_path is None else job.bag_path
+    return f"{place!r}{options}"

@@ -75,6 +75,9 @@ class EvaluateOptions:
             or a single file.
         tracks_topic: topic of the tracks, if a bag has several.
         topic: topic of the images, if a bag has several.
+        camera: camera of all videos, a name or a camera file; empty: as described beside the videos.
+        white: path of the white reference of all videos; empty: none.
+        dark: path of the dark reference of all videos; empty: none.
         layout: layout of the videos; `auto` detects it.
         view: camera of the HOT challenge.
         class_names: names of the classes that text files number from 1.
@@ -97,6 +100,9 @@ class EvaluateOptions:
     results: Mapping[str, str | Path] = field(default_factory=dict)
     tracks_topic: str = ""
     topic: str = ""
+    camera: str = ""
+    white: str = ""
+    dark: str = ""
     layout: Layout = "auto"
     view: HotView = "mosaic"
     class_names: Sequence[str] = ()
@@ -307,6 +313,9 @@ def _open_videos(options: EvaluateOptions) -> list[NamedVideo]:
                 class_names=options.class_names,
                 on_invalid_row=options.on_invalid_row,
                 topic=options.topic,
+                camera=options.camera,
+                white=options.white,
+                dark=options.dark,
             )
             for path in paths
         }

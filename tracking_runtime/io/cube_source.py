@@ -165,6 +165,11 @@ class CubeSource:
         return self._first.georeference
 
     @property
+    def options_text(self) -> str:
+        """Options of the source as text."""
+        return repr(self._arguments)
+
+    @property
     def band_indices(self) -> tuple[int, ...]:
         """Indices of the used bands in the file, from 0."""
         return self._bands

@@ -91,6 +91,11 @@ class ImageFolderSource:
         """Bands of the camera; None if they are not described."""
         return self._spectral_info
 
+    @property
+    def truth(self) -> Sequence[GroundTruth | None]:
+        """Ground truth of each frame; None where it is unknown."""
+        return self._truth
+
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self._paths)

@@ -81,6 +81,11 @@ class ReflectanceSource(WrappedSource):
         calibration = bands.calibration | self.applied_calibration
         return replace(bands, bit_depth=0, black_level=0.0, saturation_level=0.0, calibration=calibration)
 
+    @property
+    def options_text(self) -> str:
+        """Options of the source, as far as its frames depend on them, as text."""
+        return f"{super().options_text} white={self._white} dark={self._dark}"
+
     def convert_frame(self, frame: Frame) -> Frame:
         """Return the corrected frame.
 

@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from tracking_runtime.errors import SourceError
+from tracking_runtime.files import is_hidden
 
 FOLDER = "folder"
 BAG = "bag"
@@ -137,11 +138,12 @@ def _find_kind_of_folder(folder: Path) -> str:
     suffixes = {path.suffix.lower() for path in _list_visible_files(folder)}
     if (folder / "metadata.yaml").is_file() or suffixes & {".mcap", ".db3"}:
         return BAG
-    if ".hdr" in suffixes and any(_is_envi_header(path) for path in _list_visible_files(folder)):
-        return CUBE
+    cubes = list_cube_files(folder)
+    if any(path.suffix.lower() == ".hdr" for path in cubes):
+        return CUBE  # images beside ENVI cubes are previews
     if suffixes & _IMAGE_SUFFIXES:
         return FOLDER
-    if suffixes & _CUBE_SUFFIXES:
+    if cubes:
         return CUBE
     if any((folder / name).is_dir() for name in _NAMES_OF_IMAGE_FOLDERS):
         return FOLDER
@@ -151,17 +153,24 @@ def _find_kind_of_folder(folder: Path) -> str:
     )
 
 
+def list_cube_files(folder: Path) -> list[Path]:
+    """Return the ENVI headers and array files in a folder. Hidden files are left out."""
+    return [
+        path
+        for path in _list_visible_files(folder)
+        if path.suffix.lower() in _CUBE_SUFFIXES and (path.suffix.lower() != ".hdr" or _is_envi_header(path))
+    ]
+
+
 def _list_visible_files(folder: Path) -> Iterator[Path]:
     for index, path in enumerate(folder.iterdir()):
         if index >= _MAX_ENTRIES:
             return
-        if not path.name.startswith(".") and path.is_file():
+        if not is_hidden(path) and path.is_file():
             yield path
 
 
 def _is_envi_header(path: Path) -> bool:
-    if path.suffix.lower() != ".hdr":
-        return False
     with path.open("rb") as file:
         return file.read(4) == b"ENVI"
 

@@ -142,6 +142,15 @@ def list_scenes() -> list[str]:
     return list(find_plugins(SCENES))
 
 
+def is_source_address(address: str | Path) -> bool:
+    """Return whether an address names its kind, is live, or has options, so that it is more than a path."""
+    text = str(address)
+    kind, separator, _ = text.partition(":")
+    if separator and kind in (*_CLASSES, SCENE):
+        return True
+    return is_live(text) or _exists(expand_path(_split_query(text)[0]))
+
+
 def _find_live_address(text: str) -> str | None:
     """Return the address of a network stream, or the index of a camera; None for other sources."""
     if _STREAM.match(text):

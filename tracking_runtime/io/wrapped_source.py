@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 
 from tracking_runtime.frames import Frame, FrameSource, GroundTruth
@@ -72,6 +73,17 @@ class WrappedSource:
     def path(self) -> Path | None:
         """File or folder of the other source; None without one."""
         return getattr(self.source, "path", None)
+
+    @property
+    def options_text(self) -> str:
+        """Options of the source, as far as its frames depend on them, as text."""
+        return getattr(self.source, "options_text", "")
+
+    def __copy__(self) -> WrappedSource:
+        """Copy the source with the other source, which may keep ground truth in memory."""
+        duplicate = object.__new__(type(self))
+        duplicate.__dict__.update(self.__dict__, source=copy(self.source))
+        return duplicate
 
     def __len__(self) -> int:
         """Return the number of frames."""

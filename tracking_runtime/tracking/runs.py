@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tracking_runtime.errors import SourceError, TrackingError
 from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker
 from tracking_runtime.frames import Frame, FrameSource
 from tracking_runtime.io.notes import collect_notes
-from tracking_runtime.io.source_kinds import BAG, FOLDER, VIDEO
+from tracking_runtime.io.source_kinds import BAG, CUBE, FOLDER, VIDEO
 from tracking_runtime.io.sources import is_live, open_source, parse_address
 from tracking_runtime.overlay import draw_frame
 from tracking_runtime.reports.track_report import TrackReport, write_summary, write_track_report
@@ -53,6 +53,7 @@ class TrackJob:
     Attributes:
         address: address of the source.
         topic: topic of the images, if a recording has several; empty: found.
+        calibration: camera, white and dark reference, as in `calibrate_source`, by name.
         tracker: name of the tracker; empty: by the source and the boxes.
         model: name or path of the model; empty: the tracker's default.
         engine: engine that runs the model.
@@ -63,6 +64,7 @@ class TrackJob:
 
     address: str
     topic: str
+    calibration: Mapping[str, str]
     tracker: str
     model: str
     engine: str
@@ -105,12 +107,13 @@ def open_job(job: TrackJob) -> OpenedJob:
     """
     with collect_notes() as notes:
         if is_live(job.address):
-            return OpenedJob(job, open_source(job.address), None, notes)
+            return OpenedJob(job, open_source(job.address, **job.calibration), None, notes)
         kind = parse_address(job.address).kind
         source = open_source(
             job.address,
-            malformed="skip" if kind in (FOLDER, VIDEO) else None,
+            malformed="skip" if kind in (CUBE, FOLDER, VIDEO) else None,
             topic=job.topic or None if kind == BAG else None,
+            **job.calibration,
         )
         return OpenedJob(job, source, len(source), notes)
 
