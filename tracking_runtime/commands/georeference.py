@@ -76,8 +76,8 @@ def georeference(
 ) -> None:
     """Give TRACKS latitude, longitude, ground speed and heading.
 
-    TRACKS is a result file of rstrack track or rstrack evaluate: MOT text, or boxes of one target. Writes
-    GeoJSON (lines and points with times), KML and CSV.
+    TRACKS is a result file of rstrack track or rstrack evaluate: JSON lines, MOT text, or boxes of one
+    target. Writes GeoJSON (lines and points with times), KML and CSV.
     """
     from rich.console import Console
 
@@ -96,6 +96,7 @@ def georeference(
             reference,
             stamps_ns,
             output,
+            frame_numbers=file.frame_numbers,
             class_names=split_class_names(classes) or file.class_names,
             anchor=anchor,
             window_s=window_s,
@@ -128,4 +129,4 @@ def _make_stamps(file: TrackFile, rate_hz: float | None, start: datetime | None)
         raise click.UsageError(
             "the tracks have no times: give the frames per second of the video with --rate"
         )
-    return start_ns + np.round(np.arange(len(file.frames)) * (1e9 / rate_hz)).astype(np.int64)
+    return start_ns + np.round((np.asarray(file.frame_numbers) - 1) * (1e9 / rate_hz)).astype(np.int64)

@@ -104,6 +104,7 @@ def locate_tracks(
     reference: GeographicReference,
     stamps_ns: Sequence[int] | NDArray[np.int64],
     *,
+    frame_numbers: Sequence[int] | None = None,
     anchor: Anchor = "center",
     window_s: float = DEFAULT_WINDOW_S,
     pixel_error_px: float = DEFAULT_PIXEL_ERROR_PX,
@@ -114,6 +115,8 @@ def locate_tracks(
         frames: boxes of each frame.
         reference: map from pixels to the Earth.
         stamps_ns: time of each frame in nanoseconds, ascending.
+        frame_numbers: number of each frame in the video, from 1; None: all frames in order. Homographies of
+            single frames are found by it.
         anchor: point of a box that is on the ground.
         window_s: window of the regression of the speed in seconds. Higher smooths more.
         pixel_error_px: standard deviation of the boxes' positions in pixels. A track that moves less has no
@@ -127,9 +130,10 @@ def locate_tracks(
         raise GeographyError(
             f"stamps must ascend, one for each of the {len(frames)} frames: got {len(stamps)}"
         )
+    indices = range(len(frames)) if frame_numbers is None else [number - 1 for number in frame_numbers]
     rows = [
-        _locate_frame(index, stamps[index], boxes, reference, anchor, pixel_error_px)
-        for index, boxes in enumerate(frames)
+        _locate_frame(index, stamp_ns, boxes, reference, anchor, pixel_error_px)
+        for index, stamp_ns, boxes in zip(indices, stamps, frames, strict=False)
         if len(boxes.ids)
     ]
     if not rows:

@@ -44,6 +44,7 @@ def write_geographic_tracks(
     stamps_ns: Sequence[int] | NDArray[np.int64],
     folder: Path,
     *,
+    frame_numbers: Sequence[int] | None = None,
     class_names: Sequence[str] = (),
     anchor: Anchor = "center",
     window_s: float = DEFAULT_WINDOW_S,
@@ -56,6 +57,7 @@ def write_geographic_tracks(
         reference: map from pixels to the Earth.
         stamps_ns: time of each frame in nanoseconds since 1970, ascending.
         folder: folder of the files, which is created.
+        frame_numbers: number of each frame in the video, from 1; None: all frames in order.
         class_names: name of each class id.
         anchor: point of a box that is on the ground.
         window_s: window of the regression of the speed in seconds.
@@ -66,7 +68,13 @@ def write_geographic_tracks(
         OSError: a file cannot be written.
     """
     tracks = locate_tracks(
-        frames, reference, stamps_ns, anchor=anchor, window_s=window_s, pixel_error_px=pixel_error_px
+        frames,
+        reference,
+        stamps_ns,
+        frame_numbers=frame_numbers,
+        anchor=anchor,
+        window_s=window_s,
+        pixel_error_px=pixel_error_px,
     )
     folder.mkdir(parents=True, exist_ok=True)
     for name, format_lines in (
