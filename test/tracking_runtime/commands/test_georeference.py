@@ -73,7 +73,7 @@ def test_mistake_is_one_line_and_leaves_no_files(run, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_json_lines_bring_their_times_and_classes(run, tmp_path: Path) -> None:
+def test_json_lines_bring_their_times_and_classes(tmp_path: Path) -> None:
     lines = [
         f'{{"frame":{number},"stamp_ns":{number * 500_000_000},"tracks":[{{"id":1,"box":[{number * 3},9,2,2],'
         f'"score":0.5,"class":"ship","state":"confirmed"}}]}}\n'
@@ -88,7 +88,7 @@ def test_json_lines_bring_their_times_and_classes(run, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     rows = read_rows(tmp_path)
     assert [row["frame"] for row in rows] == ["2", "4", "6"]
-    assert [row["time"] for row in rows][0] == "1970-01-01T00:00:01.000000Z"
+    assert rows[0]["time"] == "1970-01-01T00:00:01.000000Z"
     assert {row["class"] for row in rows} == {"ship"}
     assert float(rows[1]["speed_m_s"]) == pytest.approx(5.41, abs=0.01)
     twice = CliRunner().invoke(rstrack, ["georeference", str(tmp_path / "t.jsonl"), *options, "--rate", "5"])
