@@ -132,7 +132,7 @@ def _load_network(config: HANetConfig, weights: Mapping[str, Tensor], checkpoint
     return network.eval()
 
 
-def load_imagenet_backbone(network: HANet) -> str:
+def load_imagenet_backbone(network: SiameseNetwork) -> str:
     """Load ImageNet weights into the RGB backbone if an installed package has them. Return a description."""
     backbone = network.rgb.backbone
     if not isinstance(backbone, DilatedEfficientNetLite0):

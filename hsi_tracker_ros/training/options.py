@@ -44,3 +44,26 @@ class TrainHanetOptions(TrainingOptions):
             raise ValueError(
                 "a model to refine (--from) has an RGB branch of its own: leave out rgb (--rgb), or --from"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainRgbOptions(TrainingOptions):
+    """Options of `train_rgb`.
+
+    Attributes:
+        data: color videos with one target each, as folders of images: data sets or sequences.
+        photographs: folders of photographs. A text file beside a photograph contains its objects, one per
+            line, as fractions of the image: class, center x, center y, width, height (the format of YOLO).
+            Photographs without such a file are used with random boxes.
+        teacher: name or path of a model whose responses are learned beside the labels; None: labels only.
+        workers: number of processes that prepare batches; 0 prepares them in the training process.
+    """
+
+    data: tuple[Path, ...] = ()
+    photographs: tuple[Path, ...] = ()
+    teacher: str | None = None
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.data and not self.photographs:
+            raise ValueError("data (--data) or photographs (--photographs) must be given: got none of both")

@@ -173,10 +173,10 @@ class PairDataset(Dataset[Pair]):
         box = search_square.compute_crop_corners(clip.boxes[frames.search_frame], self._search_sizes[0])
         color = self._augmentation.color
         return Pair(
-            template_image=_to_tensor(_vary_colors(rng, template.image, color)),
-            template_cube=_to_tensor(template.cube * gains[0]),
-            search_image=_to_tensor(_vary_colors(rng, search.image, color)),
-            search_cube=_to_tensor(search.cube * gains[1]),
+            template_image=to_tensor(vary_colors(rng, template.image, color)),
+            template_cube=to_tensor(template.cube * gains[0]),
+            search_image=to_tensor(vary_colors(rng, search.image, color)),
+            search_cube=to_tensor(search.cube * gains[1]),
             wavelengths_nm=torch.tensor(clip.wavelengths_nm, dtype=torch.float32),
             box=torch.from_numpy(box.astype(np.float32)),
             is_paired=torch.tensor(is_paired),
@@ -210,7 +210,7 @@ class PairDataset(Dataset[Pair]):
     def _cut_template(self, rng: np.random.Generator, frames: _PairFrames) -> _CropPixels:
         clip = self._clips[frames.template_clip]
         box = clip.boxes[frames.template_frame]
-        square = _draw_square(
+        square = draw_square(
             rng,
             box,
             side=compute_template_side(box),
@@ -224,7 +224,7 @@ class PairDataset(Dataset[Pair]):
         """Return the square of the search crop, and whether it shows the object of the template."""
         clip = self._clips[frames.search_clip]
         box = clip.boxes[frames.search_frame]
-        square = _draw_square(
+        square = draw_square(
             rng,
             box,
             side=compute_search_side(box),
@@ -235,7 +235,7 @@ class PairDataset(Dataset[Pair]):
         if not frames.is_search_elsewhere:
             return square, frames.is_paired
         height, width = clip.square_roots.shape[1:3]
-        square_beside = _draw_square_beside(rng, box, square.side, width, height)
+        square_beside = draw_square_beside(rng, box, square.side, width, height)
         return (square, True) if square_beside is None else (square_beside, False)
 
     def _cut(
@@ -271,7 +271,7 @@ class PairDataset(Dataset[Pair]):
         )
 
 
-def _draw_square(
+def draw_square(
     rng: np.random.Generator,
     box: NDArray[np.float64],
     *,
@@ -295,7 +295,7 @@ def _draw_square(
     return SquareCrop(float(x), float(y), side)
 
 
-def _draw_square_beside(
+def draw_square_beside(
     rng: np.random.Generator, box: NDArray[np.float64], side: float, width: int, height: int
 ) -> SquareCrop | None:
     """Draw a square of an image that does not touch a box; None if no such square was found."""
@@ -307,15 +307,13 @@ def _draw_square_beside(
     return None
 
 
-def _vary_colors(
-    rng: np.random.Generator, image: NDArray[np.float32], strength: float
-) -> NDArray[np.float32]:
+def vary_colors(rng: np.random.Generator, image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
     """Change brightness, contrast and color balance of an image at random, by at most `strength`."""
     gain = np.float32(1 + rng.uniform(-strength, strength)) * (1 + rng.uniform(-strength, strength, 3) / 3)
     offset = 255 * rng.uniform(-strength, strength) / 4
     return np.clip(image * gain.astype(np.float32) + np.float32(offset), 0, 255)
 
 
-def _to_tensor(image: NDArray[Any]) -> Tensor:
+def to_tensor(image: NDArray[Any]) -> Tensor:
     """Return an image (height, width, channels) as a tensor (channels, height, width)."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1), np.float32))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from hsi_tracker_ros.hanet.config import HANET_EDGE, HANET_R50, HANetConfig
-from hsi_tracker_ros.hanet.network import HANet, Responses
+from hsi_tracker_ros.hanet.network import HANet, Responses, SiameseNetwork
 from hsi_tracker_ros.hanet.weights import load_network
 from hsi_tracker_ros.training.clips import CubeClip
 from hsi_tracker_ros.training.losses import NEGATIVE, SamplingSettings, compute_loss
@@ -26,6 +26,8 @@ from tracking_runtime.training.loop import Trainer
 
 _BRANCHES = frozenset({"rgb", "spectral"})
 """Names of the branches that a stage can train: submodules of `HANet`."""
+
+Batch = TypeVar("Batch")
 
 _SEED_STRIDE = 1_000_003  # from the seed of a run to the first seed of the next run's sampled points
 
@@ -146,14 +148,156 @@ def load_network_to_refine(model: str) -> HANet:
     return network
 
 
-class HANetTrainer(Trainer[Pair]):
-    """Trainer of HA-Net. A run found in the folder is resumed.
+class SiameseTrainer(Trainer[Batch]):
+    """Trainer of a Siamese network on random pairs. A run found in the folder is resumed.
 
     A resumed run ends with the same weights as an uninterrupted run. The processes that `torchrun` starts
     share each batch.
 
     Attributes:
         recipe: settings of the run.
+
+    Args:
+        network: network with its initial weights.
+        dataset: pairs, as many as the run takes.
+        stack: function from pairs to a batch.
+        recipe: settings of the run.
+        folder: folder of the checkpoint.
+        seed: seed of all draws.
+        workers: number of processes that prepare batches; 0 prepares them in this process.
+        device: PyTorch device that trains.
+
+    Raises:
+        ModelError: the checkpoint is of another network, or the processes cannot share a batch evenly.
+    """
+
+    network: SiameseNetwork
+
+    def __init__(
+        self,
+        network: SiameseNetwork,
+        dataset: Dataset[Batch],
+        stack: Callable[[Sequence[Batch]], Batch],
+        recipe: TrainingRecipe,
+        folder: Path,
+        *,
+        seed: int = 0,
+        workers: int = 0,
+        device: str = "cpu",
+    ) -> None:
+        super().__init__(folder)
+        if recipe.batch % self.num_processes:
+            raise ModelError(
+                f"batch must be a multiple of the number of processes: got {recipe.batch} pairs, "
+                f"{self.num_processes} processes"
+            )
+        self.recipe = recipe
+        self.network = to_channels_last(network).to(device)
+        self.optimizer = _make_optimizer(self.network, recipe)
+        self._parallel_network: nn.Module = self.network
+        self._stage: tuple[str, ...] = ()
+        self._device = device
+        self._seed = seed
+        self._num_workers = workers
+        self._dataset = dataset
+        self._stack = stack
+        self._average = _make_average(self.network, recipe)
+        self.resume()
+
+    @property
+    def total_steps(self) -> int:
+        return self.recipe.total_steps
+
+    @property
+    def learning_rate(self) -> float:
+        return self.recipe.compute_learning_rate(self.step)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the description of the run for the manifest of its model."""
+        recipe = json.loads(json.dumps(asdict(self.recipe)))
+        return {"steps_done": self.step, "seed": self._seed, "recipe": recipe}
+
+    def draw_batches(self) -> Iterator[Batch]:
+        self._stage = ()
+        return iter(
+            DataLoader(
+                self._dataset,
+                batch_sampler=self._draw_indices(),
+                collate_fn=self._stack,
+                num_workers=self._num_workers,
+            )
+        )
+
+    def _draw_indices(self) -> Iterator[list[int]]:
+        """Yield the indices of this process's pairs in each batch from the next one to the last."""
+        batch = self.recipe.batch
+        num_pairs = batch // self.num_processes
+        for step in range(self.step, self.recipe.total_steps):
+            first = step * batch + self.rank * num_pairs
+            yield list(range(first, first + num_pairs))
+
+    def prepare_step(self) -> None:
+        stage = self.recipe.find_trained_branches(self.step)
+        if stage != self._stage:
+            self._begin_stage(stage)
+        self.network.train()
+        self.network.rgb.backbone.eval()
+        for branch in self._list_frozen_branches(stage):
+            branch.eval()
+        for group in self.optimizer.param_groups:
+            is_trained = group["share"] == 1.0 or self.recipe.is_backbone_trained(self.step)
+            group["lr"] = self.learning_rate * group["share"] if is_trained else 0.0
+
+    def _begin_stage(self, stage: tuple[str, ...]) -> None:
+        self._stage = stage
+        self.network.requires_grad_(True)
+        for module in self.network.rgb.backbone.list_first_stages():
+            module.requires_grad_(False)
+        for branch in self._list_frozen_branches(stage):
+            branch.requires_grad_(False)
+        if self.num_processes > 1:
+            self._parallel_network = DistributedDataParallel(self.network)
+
+    def _list_frozen_branches(self, stage: tuple[str, ...]) -> list[nn.Module]:
+        """Return the branches of the network that a stage does not train."""
+        branches = dict(self.network.named_children())
+        return [branches[name] for name in _BRANCHES.difference(stage) if name in branches]
+
+    def _draw_generator(self) -> torch.Generator:
+        """Return the generator that samples the points of this step."""
+        return torch.Generator().manual_seed(self._seed * _SEED_STRIDE + self.step)
+
+    def _get_averaged_network(self) -> SiameseNetwork:
+        network = self.network if self._average is None else self._average.module
+        assert isinstance(network, SiameseNetwork)
+        return network.eval()
+
+    def update_average(self) -> None:
+        if self._average is not None:
+            self._average.update_parameters(self.network)
+
+    def make_state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self._average is None else self._average.state_dict(),
+            "config": json.dumps(self.network.config.to_parameters()),
+        }
+
+    def is_own_state(self, state: Mapping[str, Any]) -> bool:
+        return bool(json.loads(state.get("config", "null")) == self.network.config.to_parameters())
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self._average is not None and state["average"] is not None:
+            self._average.load_state_dict(state["average"])
+        self.step = state["step"]
+
+
+class HANetTrainer(SiameseTrainer[Pair]):
+    """Trainer of HA-Net on cubes.
 
     Args:
         network: network with its initial weights.
@@ -181,84 +325,17 @@ class HANetTrainer(Trainer[Pair]):
         workers: int = 0,
         device: str = "cpu",
     ) -> None:
-        super().__init__(folder)
-        if recipe.batch % self.num_processes:
-            raise ModelError(
-                f"batch must be a multiple of the number of processes: got {recipe.batch} pairs, "
-                f"{self.num_processes} processes"
-            )
-        self.recipe = recipe
-        self.network = to_channels_last(network).to(device)
-        self.optimizer = _make_optimizer(self.network, recipe)
-        self._parallel_network: nn.Module = self.network
-        self._stage: tuple[str, ...] = ()
-        self._device = device
-        self._seed = seed
-        self._num_workers = workers
         num_pairs = recipe.total_steps * recipe.batch
-        self._dataset = PairDataset(clips, network.config, recipe.augmentation, seed, length=num_pairs)
-        self._average = _make_average(self.network, recipe)
-        self.resume()
-
-    @property
-    def total_steps(self) -> int:
-        return self.recipe.total_steps
-
-    @property
-    def learning_rate(self) -> float:
-        return self.recipe.compute_learning_rate(self.step)
+        dataset = PairDataset(clips, network.config, recipe.augmentation, seed, length=num_pairs)
+        super().__init__(
+            network, dataset, stack_pairs, recipe, folder, seed=seed, workers=workers, device=device
+        )
 
     def export_network(self) -> HANet:
         """Return the trained network in evaluation mode: the averaged one if the recipe asks for it."""
-        network = self.network if self._average is None else self._average.module
+        network = self._get_averaged_network()
         assert isinstance(network, HANet)
-        return network.eval()
-
-    def describe(self) -> dict[str, Any]:
-        """Return the description of the run for the manifest of its model."""
-        recipe = json.loads(json.dumps(asdict(self.recipe)))
-        return {"steps_done": self.step, "seed": self._seed, "recipe": recipe}
-
-    def draw_batches(self) -> Iterator[Pair]:
-        self._stage = ()
-        return iter(
-            DataLoader(
-                self._dataset,
-                batch_sampler=self._draw_indices(),
-                collate_fn=stack_pairs,
-                num_workers=self._num_workers,
-            )
-        )
-
-    def _draw_indices(self) -> Iterator[list[int]]:
-        """Yield the indices of this process's pairs in each batch from the next one to the last."""
-        batch = self.recipe.batch
-        num_pairs = batch // self.num_processes
-        for step in range(self.step, self.recipe.total_steps):
-            first = step * batch + self.rank * num_pairs
-            yield list(range(first, first + num_pairs))
-
-    def prepare_step(self) -> None:
-        stage = self.recipe.find_trained_branches(self.step)
-        if stage != self._stage:
-            self._begin_stage(stage)
-        self.network.train()
-        self.network.rgb.backbone.eval()
-        for branch in _BRANCHES.difference(stage):
-            self.network.get_submodule(branch).eval()
-        for group in self.optimizer.param_groups:
-            is_trained = group["share"] == 1.0 or self.recipe.is_backbone_trained(self.step)
-            group["lr"] = self.learning_rate * group["share"] if is_trained else 0.0
-
-    def _begin_stage(self, stage: tuple[str, ...]) -> None:
-        self._stage = stage
-        self.network.requires_grad_(True)
-        for module in self.network.rgb.backbone.list_first_stages():
-            module.requires_grad_(False)
-        for branch in _BRANCHES.difference(stage):
-            self.network.get_submodule(branch).requires_grad_(False)
-        if self.num_processes > 1:
-            self._parallel_network = DistributedDataParallel(self.network)
+        return network
 
     def compute_loss(self, batch: Pair) -> tuple[Tensor, dict[str, float]]:
         responses = self._run_network(batch)
@@ -270,7 +347,7 @@ class HANetTrainer(Trainer[Pair]):
             batch.is_paired,
             self.network.config.search_size,
             self.recipe.sampling,
-            torch.Generator().manual_seed(self._seed * _SEED_STRIDE + self.step),
+            self._draw_generator(),
             self.network.rgb.grid,
         )
 
@@ -283,38 +360,15 @@ class HANetTrainer(Trainer[Pair]):
         responses: Responses = self._parallel_network(*inputs)
         return responses
 
-    def update_average(self) -> None:
-        if self._average is not None:
-            self._average.update_parameters(self.network)
 
-    def make_state(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "average": None if self._average is None else self._average.state_dict(),
-            "config": json.dumps(self.network.config.to_parameters()),
-        }
-
-    def is_own_state(self, state: Mapping[str, Any]) -> bool:
-        return bool(json.loads(state.get("config", "null")) == self.network.config.to_parameters())
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self._average is not None and state["average"] is not None:
-            self._average.load_state_dict(state["average"])
-        self.step = state["step"]
-
-
-def _make_average(network: HANet, recipe: TrainingRecipe) -> AveragedModel | None:
+def _make_average(network: SiameseNetwork, recipe: TrainingRecipe) -> AveragedModel | None:
     """Return the running average of a network; None if the recipe keeps the last weights."""
     if not recipe.average:
         return None
     return AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(recipe.average), use_buffers=True)
 
 
-def _make_optimizer(network: HANet, recipe: TrainingRecipe) -> torch.optim.Optimizer:
+def _make_optimizer(network: SiameseNetwork, recipe: TrainingRecipe) -> torch.optim.Optimizer:
     """Return the optimizer of all layers but the first stages of the RGB backbone, which stay as they are.
 
     The key `share` of a parameter group is its fraction of the learning rate. Checkpoints contain the key.

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
+import torch
 from rich.progress import Progress
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -126,9 +127,10 @@ class Trainer(ABC, Generic[Batch]):
         loss, parts = self.compute_loss(batch)
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT_NORM)
-        self.optimizer.step()
-        self.update_average()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), _MAX_GRADIENT_NORM)
+        if torch.isfinite(norm):  # one overflow, for example in bfloat16, must not destroy all weights
+            self.optimizer.step()
+            self.update_average()
         self.step += 1
         return parts
 
