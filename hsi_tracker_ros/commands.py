@@ -1,19 +1,23 @@
-"""``rstrack train hanet``, ``rstrack import siamban | nanotrack`` and ``rstrack bench hsi``."""
+"""``rstrack train hanet | rgb``, ``rstrack import siamban | nanotrack`` and ``rstrack bench hsi | rgb``."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
 
-from hsi_tracker_ros.training.options import PRESETS, RUNS_FOLDER, TrainHanetOptions
+from hsi_tracker_ros.training.options import PRESETS, RUNS_FOLDER, TrainHanetOptions, TrainRgbOptions
 from tracking_runtime.commands.options import add_import_options, add_training_options
 from tracking_runtime.commands.progress import make_progress
+
+if TYPE_CHECKING:
+    from hsi_tracker_ros.benchmark.run import BenchmarkResult
 
 _LOG_WIDTH = 130  # of tables that go into a file
 
@@ -85,6 +89,56 @@ def train_hanet(**options: Any) -> None:
     console = Console()
     with make_progress(console, is_shown=is_first_process()) as progress:
         manifest_path = run.train_hanet(training_options, progress)
+    if manifest_path is not None:
+        console.print(f"wrote {manifest_path}")
+
+
+@click.command("rgb")
+@click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Color videos with one target each, as folders of images, for example in the layout of OTB. May be "
+    "repeated.",
+)
+@click.option(
+    "--photographs",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of photographs. NAME.txt beside NAME.jpg contains its objects in the format of YOLO; other "
+    "photographs are used with random boxes. May be repeated.",
+)
+@click.option(
+    "--teacher",
+    help="Model whose responses are learned beside the labels, for example one imported by rstrack import "
+    "nanotrack.",
+)
+@add_training_options(RUNS_FOLDER, "siamban_edge", seed=TrainRgbOptions.seed)
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=TrainRgbOptions.workers,
+    show_default=True,
+    help="Number of processes that prepare batches.",
+)
+def train_rgb(**options: Any) -> None:
+    """Train a tracker of color images on videos and photographs.
+
+    Interrupt the command at any time. Start it again to resume.
+
+    The model tracks with rstrack track, evaluate and the hsi_tracker node. It can also be the RGB branch of a
+    HA-Net: rstrack train hanet --rgb NAME. With --from, the network for color images of a model is refined.
+    """
+    from hsi_tracker_ros.training import rgb_run
+    from tracking_runtime.training.distributed import is_first_process
+
+    try:
+        training_options = TrainRgbOptions(**options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    console = Console()
+    with make_progress(console, is_shown=is_first_process()) as progress:
+        manifest_path = rgb_run.train_rgb(training_options, progress)
     if manifest_path is not None:
         console.print(f"wrote {manifest_path}")
 
@@ -215,8 +269,6 @@ def bench_hsi(
     Prints tables, and writes them with charts to report.html and hsi.png, and all metrics to hsi.json.
     `rstrack compare` compares two of the folders beside these files.
     """
-    from hsi_tracker_ros.benchmark.opencv import find_missing_opencv_trackers
-    from hsi_tracker_ros.benchmark.report import make_console_table, make_tables
     from hsi_tracker_ros.benchmark.run import BenchmarkOptions, benchmark
     from hsi_tracker_ros.benchmark.trackers import TrackerSuite
 
@@ -232,14 +284,83 @@ def bench_hsi(
         num_processes=num_processes,
         measures_speed=measures_speed,
     )
+    _run_benchmark("hsi", output, partial(benchmark, options))
+
+
+@click.command("rgb")
+@click.argument(
+    "paths", nargs=-1, required=True, metavar="PLACE...", type=click.Path(path_type=Path, exists=True)
+)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="Model to run: name or manifest, for example one imported by rstrack import nanotrack. May be "
+    "repeated; the other trackers are compared with the first. Default: hanet_edge_any.",
+)
+@click.option("--engine", default="auto", show_default=True, help="Engine that runs the models.")
+@click.option("--only", multiple=True, help="Name of a tracker: run this one only. May be repeated.")
+@click.option(
+    "--jobs",
+    "num_processes",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="Number of processes.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("benchmark_rgb"),
+    show_default=True,
+    help="Folder of the report. Results in it are reused if nothing has changed.",
+)
+def bench_rgb(
+    paths: tuple[Path, ...],
+    models: tuple[str, ...],
+    engine: str,
+    only: tuple[str, ...],
+    num_processes: int,
+    output: Path,
+) -> None:
+    """Compare trackers on color videos with one target: models, and OpenCV's CSRT, KCF and MIL.
+
+    Each PLACE is anything that `rstrack evaluate` takes, for example a folder of sequences in the layout of
+    OTB. Of a HA-Net, the network for color images runs. Each frame goes to all trackers in turn, so that the
+    speeds of one run can be compared.
+
+    Prints tables, and writes them with charts to report.html and rgb.png, and all metrics to rgb.json.
+    `rstrack compare` compares two of the folders beside these files.
+    """
+    from hsi_tracker_ros.benchmark.rgb_trackers import RgbTrackerSuite
+    from hsi_tracker_ros.benchmark.run import RgbBenchmarkOptions, benchmark_rgb
+
+    suite = RgbTrackerSuite(models or RgbTrackerSuite.models, engine, only)
+    options = RgbBenchmarkOptions(output, paths, suite, num_processes)
+    _run_benchmark("rgb", output, partial(benchmark_rgb, options))
+
+
+def _run_benchmark(
+    name: str, output: Path, benchmark: Callable[[Callable[[int, int], None]], BenchmarkResult]
+) -> None:
+    """Run a benchmark with a progress bar and print its tables.
+
+    Args:
+        name: name of the benchmark's files.
+        output: folder of the report.
+        benchmark: function that runs the benchmark, from a callback for its progress to the result.
+    """
+    from hsi_tracker_ros.benchmark.opencv import find_missing_opencv_trackers
+    from hsi_tracker_ros.benchmark.report import make_console_table, make_tables
+
     console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
     _warn_missing_trackers(console, find_missing_opencv_trackers())
     with make_progress(console) as progress:
         task = progress.add_task("videos", total=None)
-        result = benchmark(options, lambda done, total: progress.update(task, completed=done, total=total))
+        result = benchmark(lambda done, total: progress.update(task, completed=done, total=total))
     for table in make_tables(result.runs, result.speed):
         console.print(make_console_table(table))
-    console.print(f"wrote {output}/report.html, hsi.json and hsi.png")
+    console.print(f"wrote {output}/report.html, {name}.json and {name}.png")
     for tracker, video in result.failures:
         console.print(f"[red]{tracker}, {escape(video.name)}: {escape(video.error)}", soft_wrap=True)
     if result.failures:

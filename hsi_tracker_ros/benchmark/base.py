@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -60,10 +60,12 @@ class TargetPrediction:
     Attributes:
         box: box of the target in pixels, (4,): x, y, width, height.
         is_lost: whether the tracker reports the target as lost.
+        score: probability that the box contains the target, 0 to 1; None if the tracker has no score.
     """
 
     box: Box
     is_lost: bool
+    score: float | None = None
 
 
 class SingleTargetTracker(Protocol):
@@ -90,6 +92,34 @@ class BenchmarkEntry:
     name: str
     components: Mapping[str, str]
     make_tracker: Callable[[SpectralInfo | None], SingleTargetTracker]
+
+
+class BenchmarkSuite(Protocol):
+    """Choice of the trackers to compare."""
+
+    def select_entries(self) -> list[BenchmarkEntry]:
+        """Return the entries of the chosen trackers. The others are compared with the first.
+
+        Raises:
+            ModelError: a model does not exist or is of another kind.
+            BenchmarkSettingsError: an unknown tracker is chosen.
+        """
+
+
+def filter_entries(entries: Sequence[BenchmarkEntry], names: Sequence[str]) -> list[BenchmarkEntry]:
+    """Return the entries with the given names; all entries if no names are given.
+
+    Raises:
+        BenchmarkSettingsError: no entry has one of the names.
+    """
+    unknown = set(names) - {entry.name for entry in entries}
+    if unknown:
+        available = ", ".join(entry.name for entry in entries)
+        raise BenchmarkSettingsError(
+            f"--only must name trackers of the benchmark: got {', '.join(sorted(unknown))}; "
+            f"available: {available}"
+        )
+    return [entry for entry in entries if not names or entry.name in names]
 
 
 @lru_cache

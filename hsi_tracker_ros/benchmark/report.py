@@ -16,11 +16,12 @@ from rich.box import SIMPLE_HEAD
 from hsi_tracker_ros.benchmark.speed import TrackerSpeed
 from tracking_runtime.evaluation.comparison import Difference, compare_runs
 from tracking_runtime.evaluation.lost_and_found import LostAndFound, combine_lost_and_found
+from tracking_runtime.evaluation.reliability import Reliability, combine_reliabilities
 from tracking_runtime.evaluation.run import EvaluationRun, write_run
 from tracking_runtime.io.json_data import to_json_data
 from tracking_runtime.reports.evaluation_report import make_bars, make_charts, write_evaluation_report
 from tracking_runtime.reports.plots import draw_bars, draw_chart, use_plot_style
-from tracking_runtime.reports.report_data import Table
+from tracking_runtime.reports.report_data import Chart, Curve, Table
 from tracking_runtime.system_info import describe_machine, format_now
 
 _MAIN_METRIC = "success"  # metric by which trackers are compared
@@ -43,6 +44,7 @@ def make_tables(runs: Sequence[EvaluationRun], speed: TrackerSpeed | None) -> li
         tables.append(make_difference_table(scored_runs[0], scored_runs[1:]))
     if scored_runs:
         tables.append(make_lost_and_found_table(scored_runs))
+        tables.extend(make_reliability_tables(scored_runs))
     if speed:
         tables.append(make_speed_table(speed))
     return tables
@@ -121,6 +123,53 @@ def count_lost_and_found(run: EvaluationRun) -> LostAndFound:
     )
 
 
+def make_reliability_tables(runs: Sequence[EvaluationRun]) -> list[Table]:
+    """Return a table of how well the scores of the trackers are calibrated; none without scores."""
+    reliabilities = _collect_reliabilities(runs)
+    if not reliabilities:
+        return []
+    row = [reliability.expected_calibration_error for reliability in reliabilities.values()]
+    note = "mean difference between the score and the fraction of boxes with an overlap of at least 0.5"
+    table = Table("Calibration of the scores", ("", *reliabilities), (("expected error", *row),), note)
+    return [table]
+
+
+def make_reliability_chart(runs: Sequence[EvaluationRun]) -> Chart | None:
+    """Return the reliability diagram of the trackers with scores; None without such trackers."""
+    curves = [
+        _make_reliability_curve(name, reliability)
+        for name, reliability in _collect_reliabilities(runs).items()
+    ]
+    if not curves:
+        return None
+    ideal = Curve("calibrated", (0.0, 1.0), (0.0, 1.0))
+    return Chart("Reliability", "score", "fraction of correct boxes", (ideal, *curves), (0.0, 1.0))
+
+
+def _make_reliability_curve(name: str, reliability: Reliability) -> Curve:
+    points = [
+        (score, fraction)
+        for score, fraction, count in zip(
+            reliability.mean_scores, reliability.fractions_correct, reliability.counts, strict=True
+        )
+        if count
+    ]
+    scores, fractions = zip(*points, strict=True)
+    return Curve(f"{name} ({reliability.expected_calibration_error:.3f})", scores, fractions)
+
+
+def _collect_reliabilities(runs: Sequence[EvaluationRun]) -> dict[str, Reliability]:
+    """Return the reliability of all videos of each tracker with scores."""
+    combined = {
+        run.name: combine_reliabilities(
+            [Reliability(**video.details["reliability"]) for video in run.scored_videos]
+        )
+        for run in runs
+        if run.summary is not None
+    }
+    return {name: reliability for name, reliability in combined.items() if sum(reliability.counts)}
+
+
 def make_speed_table(speed: TrackerSpeed) -> Table:
     """Return a table of the time that HA-Net's tracker needs for a frame."""
     return Table(
@@ -145,15 +194,20 @@ def write_report(
     speed: TrackerSpeed | None,
     settings: Mapping[str, Any],
     command: str,
+    *,
+    name: str = "hsi",
+    title: str = "HA-Net and others",
 ) -> None:
-    """Write `hsi.json`, `hsi.png` and `report.html`, and the scores of each run into the run's folder.
+    """Write `NAME.json`, `NAME.png` and `report.html`, and the scores of each run into the run's folder.
 
     Args:
         folder: folder of the report.
         runs: one run per tracker.
         speed: speed of HA-Net's tracker; None if not measured.
-        settings: options of the benchmark, written to `hsi.json`.
+        settings: options of the benchmark, written to `NAME.json`.
         command: command line, written to the `run.json` of each run.
+        name: name of the benchmark.
+        title: title of the page.
     """
     machine = describe_machine()
     created = format_now()
@@ -165,10 +219,15 @@ def write_report(
         "results": [_run_to_json(run) for run in runs],
         "speed": asdict(speed) if speed else None,
     }
-    (folder / "hsi.json").write_text(json.dumps(to_json_data(content), indent=2) + "\n")
-    _draw_charts(folder / "hsi.png", runs)
+    (folder / f"{name}.json").write_text(json.dumps(to_json_data(content), indent=2) + "\n")
+    _draw_charts(folder / f"{name}.png", runs)
+    reliability = make_reliability_chart(runs)
     write_evaluation_report(
-        runs, folder / "report.html", title="HA-Net and others", tables=make_tables(runs, speed)
+        runs,
+        folder / "report.html",
+        title=title,
+        tables=make_tables(runs, speed),
+        charts=[reliability] if reliability else [],
     )
 
 
@@ -193,6 +252,11 @@ def _run_to_json(run: EvaluationRun) -> dict[str, Any]:
         "name": run.name,
         **run.summary.to_json(),
         "lost_and_found": {**asdict(counts), **counts.metrics},
+        "reliability": asdict(
+            combine_reliabilities(
+                [Reliability(**video.details["reliability"]) for video in run.scored_videos]
+            )
+        ),
         "frames_per_second": run.speed.get("frames per second", math.nan),
         "by_video": {video.name: video.metrics[_MAIN_METRIC] for video in run.scored_videos},
         "failed": _list_failures(run),

@@ -11,10 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from hsi_tracker_ros.benchmark.base import BenchmarkEntry, BenchmarkFrame, SingleTargetTracker
+from hsi_tracker_ros.benchmark.base import (
+    BenchmarkEntry,
+    BenchmarkFrame,
+    BenchmarkSuite,
+    SingleTargetTracker,
+)
+from hsi_tracker_ros.benchmark.rgb_trackers import RgbTrackerSuite
 from hsi_tracker_ros.benchmark.speed import TrackerSpeed, measure_speed
 from hsi_tracker_ros.benchmark.trackers import TrackerSuite
-from hsi_tracker_ros.benchmark.videos import add_recorded_videos, make_simulated_videos
+from hsi_tracker_ros.benchmark.videos import (
+    add_found_attributes,
+    add_recorded_videos,
+    make_simulated_videos,
+)
 from hsi_tracker_ros.cubes.decoder import make_decoder
 from hsi_tracker_ros.simulation.scene import BENCHMARK_SEEDS
 from tracking_runtime.boxes import as_boxes
@@ -24,6 +34,8 @@ from tracking_runtime.errors import FrameRefusedError, SourceError
 from tracking_runtime.evaluation.executors import open_process_pool
 from tracking_runtime.evaluation.job_planning import NamedVideo
 from tracking_runtime.evaluation.lost_and_found import count_lost_and_found
+from tracking_runtime.evaluation.one_pass import compute_frame_overlaps
+from tracking_runtime.evaluation.reliability import Reliability, count_reliability
 from tracking_runtime.evaluation.result_store import (
     VideoResult,
     find_finished_result,
@@ -93,7 +105,7 @@ class BenchmarkJob:
     """
 
     video: NamedVideo
-    suite: TrackerSuite
+    suite: BenchmarkSuite
     folder: Path
 
     def find_pending_entries(self) -> list[BenchmarkEntry]:
@@ -147,9 +159,58 @@ def benchmark(options: BenchmarkOptions, on_progress: Callable[[int, int], None]
     return BenchmarkResult(runs, speed)
 
 
+@dataclass(frozen=True)
+class RgbBenchmarkOptions:
+    """Options of the benchmark on color video.
+
+    Attributes:
+        output: folder of the report and of the results. Results in it are reused if nothing has changed.
+        paths: data sets, sequences or bags.
+        suite: trackers to compare.
+        num_processes: number of processes.
+    """
+
+    output: Path
+    paths: tuple[Path, ...]
+    suite: RgbTrackerSuite = field(default_factory=RgbTrackerSuite)
+    num_processes: int = 1
+
+
+def benchmark_rgb(options: RgbBenchmarkOptions, on_progress: Callable[[int, int], None]) -> BenchmarkResult:
+    """Run the trackers over color videos and write the report.
+
+    Args:
+        options: videos, trackers and output folder.
+        on_progress: called with the numbers of finished videos and of all videos.
+
+    Raises:
+        BenchmarkSettingsError: a tracker is unknown.
+        SourceError: a path contains no video.
+        ModelError: a model does not exist or is of another kind.
+        EngineError: no engine can run the model.
+    """
+    from hsi_tracker_ros.benchmark.report import write_report
+
+    videos = add_found_attributes(add_recorded_videos([], options.paths))
+    runs = run_trackers(
+        videos, options.suite, options.output, num_processes=options.num_processes, on_progress=on_progress
+    )
+    settings = {**asdict(options.suite), "videos": [video.name for video in videos]}
+    write_report(
+        options.output,
+        runs,
+        None,
+        settings,
+        format_command_line(),
+        name="rgb",
+        title="Trackers on color video",
+    )
+    return BenchmarkResult(runs, None)
+
+
 def run_trackers(
     videos: Sequence[NamedVideo],
-    suite: TrackerSuite,
+    suite: BenchmarkSuite,
     folder: Path,
     *,
     num_processes: int,
@@ -220,6 +281,7 @@ class _EntryRun:
         job: the video.
         predicted_boxes: predicted boxes from the frame of the initialization on.
         lost_flags: whether the tracker reported the target as lost, per frame.
+        scores: probability of each box after the first; None if the tracker has no score.
         tracking_s: total time of tracking in seconds.
         error: message of the first failure; empty if none.
     """
@@ -228,6 +290,7 @@ class _EntryRun:
     job: BenchmarkJob
     predicted_boxes: list[np.ndarray] = field(default_factory=list)
     lost_flags: list[bool] = field(default_factory=list)
+    scores: list[float | None] = field(default_factory=list)
     tracking_s: float = 0.0
     error: str = ""
     _tracker: SingleTargetTracker | None = None
@@ -285,6 +348,7 @@ class _EntryRun:
         self.tracking_s += time.perf_counter() - start
         self.predicted_boxes.append(prediction.box)
         self.lost_flags.append(prediction.is_lost)
+        self.scores.append(prediction.score)
 
     def _add_scores(
         self, result: VideoResult, frames: list[Frame], truth: Truths, attributes: tuple[str, ...]
@@ -306,7 +370,11 @@ class _EntryRun:
         counts = count_lost_and_found(
             boxes, self.lost_flags, find_target_boxes(scored_truth), width=width, height=height
         )
-        scores = replace(scores, details={**scores.details, "lost_and_found": asdict(counts)})
+        details = {
+            "lost_and_found": asdict(counts),
+            "reliability": asdict(self._count_reliability(boxes, scored_truth)),
+        }
+        scores = replace(scores, details={**scores.details, **details})
         speed = {
             "frames": len(boxes) - 1,
             "seconds": self.tracking_s,
@@ -324,6 +392,13 @@ class _EntryRun:
         path = folder / "pictures" / f"{file_stem}.jpg"
         path.write_bytes(worst_frame.jpeg)
         return replace(result, picture=f"pictures/{path.name}", caption=worst_frame.caption)
+
+    def _count_reliability(self, boxes: np.ndarray, truth: Truths) -> Reliability:
+        """Return the reliability of the scores; empty for a tracker without scores."""
+        scores = [score for score in self.scores if score is not None]
+        if len(scores) < len(self.scores):
+            return Reliability()
+        return count_reliability(scores, compute_frame_overlaps(boxes[1:], find_target_boxes(truth)[1:]))
 
 
 def _play_video(video: VideoSequence, entry_runs: Sequence[_EntryRun]) -> list[Frame]:

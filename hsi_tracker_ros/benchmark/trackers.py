@@ -10,15 +10,16 @@ from hsi_tracker_ros.benchmark.base import (
     INPUT_CODE,
     BenchmarkEntry,
     BenchmarkFrame,
-    BenchmarkSettingsError,
     Box,
     TargetPrediction,
     compute_code_sha256,
+    filter_entries,
 )
 from hsi_tracker_ros.benchmark.opencv import make_opencv_entries
 from hsi_tracker_ros.hanet.graphs import make_search_graph, make_template_graph, open_network
 from hsi_tracker_ros.hanet.inference import SiameseModel
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
+from hsi_tracker_ros.hanet.weights import find_color_network
 from hsi_tracker_ros.tracker import (
     HsiTracker,
     TargetStatus,
@@ -26,6 +27,7 @@ from hsi_tracker_ros.tracker import (
     make_rgb_settings,
     make_tracker_settings,
 )
+from hsi_tracker_ros.tracker.settings import disable_spectra
 from tracking_runtime.engines import EngineSettings
 from tracking_runtime.engines.model_graphs import UNTRAINED_PREFIX, read_model_manifest
 from tracking_runtime.errors import ModelError
@@ -64,15 +66,7 @@ class TrackerSuite:
             ModelError: a model does not exist or is of another kind.
             BenchmarkSettingsError: `only` names an unknown tracker.
         """
-        entries = self.make_entries()
-        unknown = set(self.only) - {entry.name for entry in entries}
-        if unknown:
-            available = ", ".join(entry.name for entry in entries)
-            raise BenchmarkSettingsError(
-                f"--only must name trackers of the benchmark: got {', '.join(sorted(unknown))}; "
-                f"available: {available}"
-            )
-        return [entry for entry in entries if not self.only or entry.name in self.only]
+        return filter_entries(self.make_entries(), self.only)
 
     def make_entries(self) -> list[BenchmarkEntry]:
         """Return the entries of all trackers that can run here. The first is `REFERENCE`.
@@ -86,7 +80,7 @@ class TrackerSuite:
             self._make_cube_entry(NO_ONLINE_UPDATE, replace(settings, online_interval=0)),
             self._make_false_color_entry(self.model, RGB_SIAMBAN_SETTINGS),
             self._make_false_color_entry(
-                self.model, RGB_DEFAULT_SETTINGS, make_rgb_settings(_load_network(self.model))
+                self.model, RGB_DEFAULT_SETTINGS, _make_branch_settings(_load_hanet(self.model))
             ),
             *(self._make_false_color_entry(name, Path(name).stem) for name in self.rgb_models),
             *make_opencv_entries(),
@@ -111,17 +105,17 @@ class TrackerSuite:
     def _make_cube_entry(self, name: str, settings: TrackerSettings) -> BenchmarkEntry:
         """Return an entry that reads cubes, or images if the camera has no bands."""
 
-        def make_tracker(camera: SpectralInfo | None) -> _HsiTrackerAdapter:
+        def make_tracker(camera: SpectralInfo | None) -> HsiTrackerAdapter:
             if camera is None:
-                return _HsiTrackerAdapter(self._make_rgb_tracker())
-            return _HsiTrackerAdapter(self.make_hanet_tracker(settings, camera))
+                return HsiTrackerAdapter(self._make_rgb_tracker())
+            return HsiTrackerAdapter(self.make_hanet_tracker(settings, camera))
 
         components = self._describe_components(self.model, settings, "all bands")
         return BenchmarkEntry(name, components, make_tracker)
 
     def _make_rgb_tracker(self) -> HsiTracker:
-        """Return a tracker that uses only HA-Net's RGB branch, for a camera without bands."""
-        model = _load_rgb_model(self.model, self.engine)
+        """Return the tracker of color images, for a camera without bands."""
+        model = _load_color_model(self.model, self.engine)
         return HsiTracker(model, make_rgb_settings(_load_network(self.model)))
 
     def _make_false_color_entry(
@@ -130,10 +124,8 @@ class TrackerSuite:
         """Return an entry that reads false color. `settings` None: the settings of the model."""
         settings = settings or make_tracker_settings(_load_rgb_network(model).config)
 
-        def make_tracker(camera: SpectralInfo | None) -> _HsiTrackerAdapter:
-            return _HsiTrackerAdapter(
-                HsiTracker(_load_rgb_model(model, self.engine), settings, camera=camera)
-            )
+        def make_tracker(camera: SpectralInfo | None) -> HsiTrackerAdapter:
+            return HsiTrackerAdapter(HsiTracker(_load_rgb_model(model, self.engine), settings, camera=camera))
 
         components = self._describe_components(model, settings, "false color")
         return BenchmarkEntry(name, components, make_tracker)
@@ -186,7 +178,20 @@ def _load_rgb_model(name: str, engine: str) -> SiameseModel:
     return SiameseModel(_load_rgb_network(name), EngineSettings(engine), f"{Path(name).stem} rgb")
 
 
-class _HsiTrackerAdapter:
+@lru_cache(maxsize=4)
+def _load_color_model(name: str, engine: str) -> SiameseModel:
+    """Load the network with which a model tracks color images."""
+    return SiameseModel(
+        find_color_network(_load_network(name)), EngineSettings(engine), f"{Path(name).stem} color"
+    )
+
+
+def _make_branch_settings(hanet: HANet) -> TrackerSettings:
+    """Return the settings of HA-Net for its own RGB branch."""
+    return disable_spectra(make_tracker_settings(hanet.config))
+
+
+class HsiTrackerAdapter:
     """Adapter of an `HsiTracker` with one target."""
 
     def __init__(self, tracker: HsiTracker) -> None:
@@ -197,4 +202,4 @@ class _HsiTrackerAdapter:
 
     def track(self, frame: BenchmarkFrame) -> TargetPrediction:
         (target,) = self._tracker.track(frame.cube, frame.stamp_ns)
-        return TargetPrediction(target.box, target.state is TargetStatus.LOST)
+        return TargetPrediction(target.box, target.state is TargetStatus.LOST, target.score)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 
 from hsi_tracker_ros.benchmark.base import BenchmarkSettingsError
 from hsi_tracker_ros.simulation.scene import ATTRIBUTES, BENCHMARK_SEEDS, HyperspectralScene
-from tracking_runtime.boxes import as_boxes
+from tracking_runtime.boxes import as_boxes, compute_centers
 from tracking_runtime.datasets.factory import open_dataset
-from tracking_runtime.datasets.sequences import Truths
+from tracking_runtime.datasets.sequences import ImageSequence, Truths
 from tracking_runtime.evaluation.job_planning import NamedVideo, assign_unique_names
 from tracking_runtime.evaluation.video_scores import find_target_boxes
 from tracking_runtime.frames import Frame, GroundTruth
@@ -28,6 +28,9 @@ MAX_SCALE_RATIO = 2.0
 
 LOW_RESOLUTION_AREA_PX = 400.0
 """Area of the target's box in pixels below which the resolution is low (LR)."""
+
+FAST_STEP_PX = 20.0
+"""Movement of the target from one frame to the next in pixels from which it is fast (FM, as in OTB)."""
 
 MIN_HIDDEN_FRACTION = 0.3
 """Fraction of the target, occluded (OCC) or outside the image (OV), from which the attribute counts."""
@@ -146,6 +149,28 @@ def add_recorded_videos(simulated: Sequence[SimulatedVideo], paths: Iterable[Pat
     """
     recorded = {path.resolve(): open_dataset(path) for path in paths}
     return assign_unique_names({Path("simulated"): simulated, **recorded})
+
+
+def add_found_attributes(videos: Iterable[NamedVideo]) -> list[NamedVideo]:
+    """Return the videos with the attributes that their ground truth shows, where they have none."""
+    return [
+        video
+        if video.sequence.attributes or not isinstance(video.sequence, ImageSequence)
+        else replace(video, sequence=replace(video.sequence, attributes=_find_box_attributes(video.sequence)))
+        for video in videos
+    ]
+
+
+def _find_box_attributes(sequence: ImageSequence) -> tuple[str, ...]:
+    """Return the attributes that boxes alone show: SV, LR, OV where the target is absent, and FM."""
+    boxes = find_target_boxes(sequence.truth)
+    is_absent = ~np.isfinite(boxes).all(axis=1)
+    unknown = np.zeros(len(boxes))
+    found = find_attributes(boxes, unknown, is_absent.astype(float), unknown)
+    steps = np.hypot(*np.diff(compute_centers(boxes), axis=0).T)
+    if (steps > FAST_STEP_PX).any():
+        found.add("FM")
+    return tuple(sorted(found))
 
 
 def find_attributes(

@@ -50,6 +50,8 @@ class HANetConfig:
         alpha: initial weight of the RGB classification (equation 3 of the paper).
         beta: initial weight of the hyperspectral classification (equation 3).
         tracking: settings of the tracker (`TrackerSettings`) for this network, by name.
+        color_model: name of a model that tracks color images instead of the RGB branch, which is trained
+            for false color; empty: the RGB branch tracks them.
     """
 
     backbone: str = "resnet50"
@@ -61,6 +63,7 @@ class HANetConfig:
     alpha: float = 1.0
     beta: float = 1.0
     tracking: Mapping[str, float] = field(default_factory=dict)
+    color_model: str = ""
 
     template_size = 127
     search_size = 255
@@ -79,7 +82,10 @@ class HANetConfig:
 
     def to_parameters(self) -> dict[str, Any]:
         """Return the configuration as a manifest's parameters: numbers, strings and lists."""
-        return _convert_tuples(asdict(self))
+        parameters = _convert_tuples(asdict(self))
+        if not self.color_model:
+            del parameters["color_model"]
+        return parameters
 
 
 def _convert_tuples(value: Any) -> Any:

@@ -17,7 +17,7 @@ from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
 from hsi_tracker_ros.cubes.decoder import Decoder
 from hsi_tracker_ros.hanet.config import PRESETS
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
-from hsi_tracker_ros.hanet.weights import load_network
+from hsi_tracker_ros.hanet.weights import find_color_network, load_network
 from tracking_runtime.engines import Graph
 from tracking_runtime.engines.model_graphs import UNTRAINED_PREFIX
 from tracking_runtime.errors import ModelError
@@ -118,7 +118,8 @@ def make_model_graphs(model: str, batches: Sequence[int] = (1,), camera: str = "
         model: name or path of the model. `untrained:` and a preset: the preset with random weights, for
             benchmarks.
         batches: numbers of targets with a search graph each; empty: one target.
-        camera: name of the camera for which a model for any camera is fixed. `rgb`: the RGB branch alone.
+        camera: name of the camera for which a model for any camera is fixed. `rgb`: the network for color
+            images.
 
     Raises:
         ModelError: the model does not exist, or it fits any camera and `camera` is empty.
@@ -134,7 +135,7 @@ def make_model_graphs(model: str, batches: Sequence[int] = (1,), camera: str = "
 
 def _select_for_camera(network: HANet, name: str, camera: str) -> tuple[SiameseNetwork, str]:
     if camera == RGB:
-        return network.extract_rgb_network(), f"{name} {RGB}"
+        return find_color_network(network), f"{name} {RGB}"
     spectral = network.config.spectral
     if spectral is None or spectral.wavelengths_nm is not None:
         return network, name

@@ -166,7 +166,7 @@ class HANet(SiameseNetwork):
 
     def extract_rgb_network(self) -> SiameseNetwork:
         """Return the RGB branch as a network of its own, with the same weights."""
-        alone = SiameseNetwork(replace(self.config, spectral=None, tracking={}))
+        alone = SiameseNetwork(replace(self.config, spectral=None, tracking={}, color_model=""))
         alone.rgb.load_state_dict(self.rgb.state_dict())
         return alone.train(self.training)
 

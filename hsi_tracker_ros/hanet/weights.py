@@ -57,3 +57,31 @@ def load_network(name_or_path: str | Path) -> SiameseNetwork:
     except RuntimeError as error:
         raise ModelError(f"the weights of {model.path} do not fit its parameters: {error}") from error
     return network.eval()
+
+
+def load_color_network(name_or_path: str | Path) -> SiameseNetwork:
+    """Load the network of a model that tracks color images.
+
+    That of a HA-Net is the model that its manifest names as `color_model`, else its own RGB branch.
+
+    Raises:
+        ModelError: the model or its `color_model` does not exist or is damaged.
+    """
+    return find_color_network(load_network(name_or_path))
+
+
+def find_color_network(network: SiameseNetwork) -> SiameseNetwork:
+    """Return the network that tracks color images: the `color_model` of a HA-Net, or its RGB branch.
+
+    Raises:
+        ModelError: the `color_model` does not exist, is damaged, or has a spectral branch.
+    """
+    if not isinstance(network, HANet):
+        return network
+    name = network.config.color_model
+    if not name:
+        return network.extract_rgb_network()
+    color_network = load_network(name)
+    if isinstance(color_network, HANet):
+        raise ModelError(f"color_model must be a model without a spectral branch: got {name}")
+    return color_network

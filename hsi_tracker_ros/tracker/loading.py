@@ -11,7 +11,7 @@ from hsi_tracker_ros.cubes.bands import CameraMismatchError
 from hsi_tracker_ros.hanet.inference import SiameseModel
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from hsi_tracker_ros.hanet.spectral_stem import LONGEST_NM, SHORTEST_NM
-from hsi_tracker_ros.hanet.weights import load_network
+from hsi_tracker_ros.hanet.weights import find_color_network, load_network
 from hsi_tracker_ros.tracker.settings import TrackerSettings, disable_spectra, make_tracker_settings
 from hsi_tracker_ros.tracker.tracker import HsiTracker
 from tracking_runtime.engines import EngineSettings
@@ -73,7 +73,9 @@ def load_rgb_tracker(
     times: StageTimes | None = None,
     camera: SpectralInfo | None = None,
 ) -> HsiTracker:
-    """Load the RGB branch of a model and return a tracker without spectra.
+    """Load the network of a model for color images and return a tracker without spectra.
+
+    That of a HA-Net is the `color_model` of its manifest, else its RGB branch.
 
     Args:
         name_or_path: name of any model, or path of its manifest.
@@ -88,15 +90,22 @@ def load_rgb_tracker(
         EngineError: no engine works.
     """
     network = load_network(name_or_path)
-    rgb_network = network.extract_rgb_network() if isinstance(network, HANet) else network
-    model = _make_model(rgb_network, engine, engine_settings, f"{Path(name_or_path).stem} rgb")
+    color_network = find_color_network(network)
+    model = _make_model(color_network, engine, engine_settings, f"{Path(name_or_path).stem} rgb")
     return HsiTracker(model, settings or make_rgb_settings(network), times, camera=camera)
 
 
 def make_rgb_settings(network: SiameseNetwork) -> TrackerSettings:
-    """Return the settings for the RGB branch of a network: without spectra for a HA-Net, else its own."""
-    settings = make_tracker_settings(network.config)
-    return disable_spectra(settings) if isinstance(network, HANet) else settings
+    """Return the settings with which a network tracks color images.
+
+    Those of a HA-Net are its color model's, or its own without spectra if its RGB branch tracks.
+
+    Raises:
+        ModelError: the color model cannot be loaded.
+    """
+    if isinstance(network, HANet) and not network.config.color_model:
+        return disable_spectra(make_tracker_settings(network.config))
+    return make_tracker_settings(find_color_network(network).config)
 
 
 def _make_model(

@@ -54,6 +54,7 @@ def write_evaluation_report(
     title: str = "Evaluation",
     differences: Sequence[Difference] = (),
     tables: Sequence[Table] = (),
+    charts: Sequence[Chart] = (),
 ) -> None:
     """Write the page of one or several runs of one kind.
 
@@ -63,6 +64,7 @@ def write_evaluation_report(
         title: title of the page.
         differences: differences of the metrics of two runs; empty for none.
         tables: additional tables.
+        charts: additional charts, after those of the metrics.
 
     Raises:
         OSError: a picture cannot be read, or the page cannot be written.
@@ -78,7 +80,7 @@ def write_evaluation_report(
         rules=next((_format_rules(run) for run in runs if run.matching), ""),
         class_rows=list(_make_class_rows(runs)),
         summary_rows=list(_make_summary_rows(runs)),
-        charts=make_charts(runs),
+        charts=[*make_charts(runs), *charts],
         bar_charts=make_bars(runs),
         video_columns=_list_video_columns(runs),
         video_rows=list(_make_video_rows(runs)),
