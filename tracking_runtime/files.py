@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -100,6 +101,37 @@ def atomic_write(path: Path) -> Iterator[Path]:
         os.replace(partial_path, path)
     finally:
         partial_path.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """Yield the path of a folder to create; rename it to `path` if the block succeeds, else delete it.
+
+    The new folder has the same name, in a hidden folder beside `path`. What a killed process left there is
+    deleted.
+
+    Args:
+        path: folder to create. Its parent must exist.
+
+    Yields:
+        Path that the block must create.
+
+    Raises:
+        FileExistsError: something is at the path.
+    """
+    if path.exists() or path.is_symlink():
+        raise FileExistsError(f"{path} exists already")
+    staging_folder = path.with_name(f".{path.name}.partial")
+    if staging_folder.is_symlink():
+        staging_folder.unlink()
+    elif staging_folder.exists():
+        shutil.rmtree(staging_folder)
+    staging_folder.mkdir()
+    try:
+        yield staging_folder / path.name
+        os.rename(staging_folder / path.name, path)
+    finally:
+        shutil.rmtree(staging_folder, ignore_errors=True)
 
 
 def is_hidden(path: Path) -> bool:

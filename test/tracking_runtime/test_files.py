@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from tracking_runtime.errors import UnsafePathError
-from tracking_runtime.files import atomic_write, is_hidden, list_visible, resolve_inside
+from tracking_runtime.files import (
+    atomic_folder,
+    atomic_write,
+    describe_content,
+    is_hidden,
+    list_visible,
+    resolve_inside,
+)
 
 
 def fail_while_writing(path: Path) -> None:
@@ -71,3 +78,44 @@ def test_list_visible_leaves_out_hidden_and_system_files(tmp_path: Path) -> None
     assert [path.name for path in list_visible(tmp_path)] == ["1.png", "2.png"]
     assert is_hidden(tmp_path / "__MACOSX")
     assert not is_hidden(tmp_path / ".hidden_parent" / "1.png")
+
+
+def test_atomic_folder_error_leaves_nothing(tmp_path: Path) -> None:
+    def fail() -> None:
+        with atomic_folder(tmp_path / "bag") as partial_folder:
+            partial_folder.mkdir()
+            (partial_folder / "half").touch()
+            raise RuntimeError("disk full")
+
+    (tmp_path / ".bag.partial" / "bag").mkdir(parents=True)  # of a process that was killed
+
+    with pytest.raises(RuntimeError):
+        fail()
+
+    assert not list(tmp_path.iterdir())
+
+
+def test_atomic_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "bag") as partial_folder:
+        partial_folder.mkdir()
+        assert not (tmp_path / "bag").exists()
+
+    assert [path.name for path in tmp_path.iterdir()] == ["bag"]
+    with pytest.raises(FileExistsError), atomic_folder(tmp_path / "bag"):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (b"", "an empty file"),
+        (b"\xef\xbb\xbf\n <!DOCTYPE html>", "a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid", "a pointer of Git LFS"),
+        (b"\x1f\x8b\x08", "a gzip archive"),
+        (b"\0\0\0\x18ftypmp42", "a video"),
+        (b"frame,id\n", "a text that begins with 'frame,id'"),
+        (b"\x01\x02\xff\xfe", "4 bytes of an unknown format"),
+    ],
+)
+def test_describe_content_names_the_kind_of_file(content: bytes, kind: str) -> None:
+    assert describe_content(content).startswith(kind)
