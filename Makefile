@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test lint docs clean
+.PHONY: help setup demo check test fuzz lint docs clean
 
 PYTHON ?= python3
 ENVIRONMENT := source .venv/setup.bash
@@ -32,6 +32,9 @@ test: lint  ## lint and all tests, as continuous integration runs them
 	$(PYTEST) -n auto --dist loadfile -m "not ros" test || $(RETRY) -m "not ros" test || failed=1; \
 	$(PYTEST) -m ros test || $(RETRY) -m ros test || failed=1; \
 	exit $$failed
+
+fuzz: setup  ## fuzz the readers of files and messages (ARGS='--seconds 60 mcap tiff')
+	@$(ENVIRONMENT) && python test/fuzz/run.py $(ARGS)
 
 docs: setup  ## build the documentation site in docs/_build/html
 	@$(ENVIRONMENT) && python -m sphinx -W --keep-going -b html docs docs/_build/html

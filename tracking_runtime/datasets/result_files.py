@@ -19,6 +19,7 @@ from tracking_runtime.datasets.file_tree import walk_paths
 from tracking_runtime.errors import SourceError
 from tracking_runtime.io.disk_list import DiskDict, LazySequence
 from tracking_runtime.io.table_reader import (
+    MAX_WHOLE_NUMBER,
     InvalidRowError,
     ObjectRow,
     OnInvalidRow,
@@ -27,6 +28,7 @@ from tracking_runtime.io.table_reader import (
     check_on_invalid_row,
     read_rows,
 )
+from tracking_runtime.untrusted.mat_files import check_mat_file
 
 SUFFIXES = (".txt", ".csv", ".mat")
 
@@ -42,6 +44,7 @@ _ROW_ENDINGS: Mapping[Submission, str] = {
 }
 _BOX_COLUMNS = 4
 _MIN_MOT_COLUMNS = 6
+_MAX_FRAME_NUMBER = 100_000_000  # a row with a larger number would stand for as many empty frames
 _COMPANION_FILE = re.compile(
     r"_(time|times|score|scores|confidence|confidences|all_boxes|all_scores)$", re.IGNORECASE
 )
@@ -267,13 +270,17 @@ def _parse_box(values: tuple[float, ...]) -> tuple[float, ...]:
 
 
 def _check_mot_row(values: tuple[float, ...], num_frames: int | None) -> tuple[float, ...]:
+    if len(values) < _MIN_MOT_COLUMNS:
+        raise InvalidRowError(f"{len(values)} columns, expected {_MIN_MOT_COLUMNS} or more: frame,id,x,y,w,h")
     frame, identity = values[:2]
-    if not all(math.isfinite(value) for value in values[:6]):
-        raise InvalidRowError("frame, id and box must be finite: got NaN or infinity")
+    if not all(math.isfinite(value) for value in (*values[:6], *values[7:8])):
+        raise InvalidRowError("frame, id, box and class must be finite: got NaN or infinity")
+    if frame > _MAX_FRAME_NUMBER:
+        raise InvalidRowError(f"frame must be at most {_MAX_FRAME_NUMBER}: got {frame:g}")
     if frame != int(frame) or frame < 1 or (num_frames is not None and frame > num_frames):
         end = "" if num_frames is None else f" to {num_frames}"
         raise InvalidRowError(f"frame {frame:g}, but frames count from 1{end}")
-    if identity != int(identity) or identity < 0:
+    if identity != int(identity) or not 0 <= identity < MAX_WHOLE_NUMBER:
         raise InvalidRowError(f"id must be a whole number from 0: got {identity:g}")
     if values[4] < 0 or values[5] < 0:
         raise InvalidRowError(f"width and height must not be negative: got {values[4]:g} x {values[5]:g}")
@@ -299,8 +306,9 @@ def _read_mat_boxes(path: Path) -> Boxes:
     import scipy.io
 
     try:
+        check_mat_file(path)
         content = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False)
-    except (OSError, ValueError, NotImplementedError, TypeError) as error:
+    except Exception as error:  # damaged files raise errors of many types
         raise SourceError(f"{path} is not a readable MATLAB file: {error}") from error
     values = [value for name, value in content.items() if not name.startswith("__")]
     values += [getattr(np.atleast_1d(value)[0], "res", None) for value in values]

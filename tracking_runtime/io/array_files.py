@@ -22,6 +22,7 @@ from tracking_runtime.errors import SourceError
 from tracking_runtime.io.band_list import make_spectral_info
 from tracking_runtime.io.cube_file import CubeFile
 from tracking_runtime.untrusted.limits import IMAGE_BYTES
+from tracking_runtime.untrusted.mat_files import check_mat_file
 
 _WAVELENGTH_NAMES = {
     "wavelength",
@@ -175,6 +176,7 @@ def _make_npz_view(path: Path, name: str, num_bytes: int) -> Callable[[], NDArra
 def _list_mat(path: Path) -> dict[str, _StoredArray]:
     from scipy import io
 
+    check_mat_file(path)
     types = {"single": "f4", "double": "f8", "logical": "u1"}
     arrays = {}
     for name, shape, kind in io.whosmat(str(path), appendmat=False):
