@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tracking_runtime.errors import ModelError
-from tracking_runtime.files import atomic_write
+from tracking_runtime.files import atomic_write, describe_content
 
 # Training scripts store NumPy scalars beside the weights, so the safe reader has to accept them.
 _NUMPY_SCALAR = np.float64(0).__reduce__()[0]
@@ -21,6 +22,10 @@ _SAFE_NUMPY_GLOBALS: list[Any] = [
     *(type(np.dtype(name)) for name in ("float64", "float32", "int64", "int32", "bool")),
 ]
 
+_MAGIC = (b"PK\x03\x04", b"\x80")  # a ZIP archive; a pickle, as PyTorch wrote before version 1.6
+_NUM_START_BYTES = 1024
+_FOREIGN_OBJECT = re.compile(r"(?:Unsupported (?:global: GLOBAL|class)|GLOBAL) ([\w.]+)")
+
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """Read the dictionary of a checkpoint, with its tensors on the CPU.
@@ -29,15 +34,33 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ModelError: the file cannot be read, or does not contain a dictionary with strings as keys.
     """
     try:
+        with path.open("rb") as file:
+            start = file.read(_NUM_START_BYTES)
+    except OSError as error:
+        raise ModelError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    if not start.startswith(_MAGIC):
+        raise ModelError(f"{path} is not a checkpoint of PyTorch: it is {describe_content(start)}")
+    try:
         with torch.serialization.safe_globals(_SAFE_NUMPY_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises errors of many types for files of another kind
-        raise ModelError(f"cannot read the checkpoint {path}: {type(error).__name__}: {error}") from error
+        raise ModelError(f"cannot read the checkpoint {path}: {_explain(error)}") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} is not a checkpoint: expected a dictionary, got a {type(content).__name__}")
     if not all(isinstance(key, str) for key in content):
         raise ModelError(f"{path} is not a checkpoint: all keys must be strings")
     return content
+
+
+def _explain(error: Exception) -> str:
+    """Return why torch cannot read a checkpoint, without its advice to run code of the file."""
+    foreign = _FOREIGN_OBJECT.search(str(error))
+    if foreign:
+        return (
+            f"the file contains an object of {foreign[1]}, which could run code; save its state_dict alone, "
+            "where you trust the file"
+        )
+    return f"the file is damaged or cut short ({type(error).__name__}); copy or download it again"
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:

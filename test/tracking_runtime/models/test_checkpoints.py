@@ -31,6 +31,33 @@ def test_file_of_another_kind_is_named(content: bytes, tmp_path: Path) -> None:
         read_checkpoint(path)
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"<!DOCTYPE html><html><body>404</body></html>", "is not a checkpoint of PyTorch: it is a web page"),
+        (b"", "is not a checkpoint of PyTorch: it is an empty file"),
+        (b"PK\x03\x04" + bytes(90), r"the file is damaged or cut short \("),
+    ],
+)
+def test_error_says_what_the_file_is_in_one_line(content: bytes, reason: str, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    path.write_bytes(content)
+
+    with pytest.raises(ModelError, match=reason) as caught:
+        read_checkpoint(path)
+
+    assert "weights_only" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_object_that_could_run_code_is_named_and_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pth"
+    torch.save({"state_dict": {"a": torch.zeros(1)}, "args": Path("x")}, path)
+
+    with pytest.raises(ModelError, match=r"contains an object of pathlib\.\w+, which could run code"):
+        read_checkpoint(path)
+
+
 def test_truncated_checkpoint_is_named(tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     torch.save({"a": torch.zeros(1000)}, path)
