@@ -1,15 +1,86 @@
-"""`rstrack models`: keys and signatures of models."""
+"""`rstrack models`: installed and published models, and signatures of models."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
+_LOG_WIDTH = 130  # of tables that go into a file
+
 
 @click.group()
 def models() -> None:
-    """Sign models, and verify who made them."""
+    """List and download models; sign models, and verify who made them."""
+
+
+_CATALOG_OPTION = click.option(
+    "--catalog",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="YAML list of further published models, with the keys name, description, url, sha256, size, license "
+    "and importer.",
+)
+
+
+@models.command("list")
+@_CATALOG_OPTION
+def list_models(catalog: Path | None) -> None:
+    """List the installed models, and those that rstrack models get downloads."""
+    from rich.console import Console
+
+    from tracking_runtime.commands.model_tables import make_installed_table, make_public_table
+    from tracking_runtime.models.public_models import PUBLIC_MODELS, read_catalog
+
+    console = Console(width=None if sys.stdout.isatty() else _LOG_WIDTH)
+    console.print(make_installed_table())
+    console.print(make_public_table((*PUBLIC_MODELS, *(read_catalog(catalog) if catalog else ()))))
+
+
+@models.command()
+@click.argument("name")
+@click.option(
+    "--models",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="Folder in which the model is written.",
+)
+@click.option("--url", help="Address of a mirror. The checksum must be the same.")
+@_CATALOG_OPTION
+def get(name: str, folder: Path, url: str | None, catalog: Path | None) -> None:
+    """Download the published model NAME from its authors, check its checksum, and import it.
+
+    The license of the model is that of its authors; rstrack models list shows it.
+    """
+    from tempfile import TemporaryDirectory
+
+    from tracking_runtime.commands.progress import make_progress
+    from tracking_runtime.models.manifest import check_name_is_free
+    from tracking_runtime.models.public_models import (
+        PUBLIC_MODELS,
+        download_checkpoint,
+        read_catalog,
+        select_public_model,
+    )
+    from tracking_runtime.plugins import IMPORT, load_plugin
+
+    model = select_public_model(name, (*(read_catalog(catalog) if catalog else ()), *PUBLIC_MODELS))
+    check_name_is_free(folder, name)
+    try:
+        importer = load_plugin(IMPORT, model.importer)
+    except LookupError as error:
+        raise click.ClickException(str(error)) from error
+    with TemporaryDirectory() as temporary_folder:
+        checkpoint = Path(temporary_folder) / f"{name}.checkpoint"
+        with make_progress() as progress:
+            task = progress.add_task(f"downloading {name}", total=model.size)
+            download_checkpoint(
+                model, checkpoint, url=url, on_progress=lambda done: progress.update(task, completed=done)
+            )
+        click.get_current_context().invoke(importer, checkpoint=checkpoint, name=name, models=folder)
+    click.echo(f"license of {name}: {model.license}")
 
 
 @models.command()
