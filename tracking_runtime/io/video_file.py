@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.io.av_library import av
@@ -24,6 +26,9 @@ from tracking_runtime.untrusted.limits import IMAGE_PIXELS
 OnDamage = Literal["raise", "keep"]
 
 _DEFAULT_RATE_HZ = 25.0
+_MAX_JITTER = 0.1  # difference of the periods at a constant rate, as a fraction of the period
+_MAX_JITTER_S = 0.002  # rounding of the times in the file in seconds
+_INEXACT = Orientation(is_exact=False)
 _NS_PER_SECOND = 1_000_000_000
 _TRUTH_SUFFIXES = ("_gt.txt", "_gt.csv", ".gt.txt", ".gt.csv", ".txt", ".csv")  # after the name of the video
 _MIN_BOX_COLUMNS = 4
@@ -143,6 +148,23 @@ class VideoFileSource:
         """Name of each class of the ground truth."""
         return self._given_class_names or ("object",)
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Statements about oddities of the file, for users."""
+        facts = self.facts
+        statements = {
+            "its frames are stored turned or mirrored, and are turned upright": facts.orientation
+            not in (UPRIGHT, _INEXACT),
+            "it asks for a rotation that is not a multiple of 90 degrees, which is ignored": facts.orientation
+            == _INEXACT,
+            f"its pixels are not square: width / height is {facts.pixel_aspect:.4g}": facts.pixel_aspect != 1,
+            "it is interlaced: each frame mixes two times": facts.is_interlaced,
+            f"it has {facts.num_streams} video streams; ?stream=N chooses another": facts.num_streams > 1,
+            f"it states no times: {facts.rate_hz:g} Hz is assumed; ?rate=N changes it": not facts.has_stamps,
+            "damaged frames are kept": self._keeps_damaged,
+        }
+        return tuple(text for text, applies in statements.items() if applies)
+
     @cached_property
     def spectral_info(self) -> SpectralInfo | None:
         """Bands of a raw mosaic; None if they are not described."""
@@ -188,6 +210,16 @@ class VideoFileSource:
             raise SourceError(
                 f"{self.path}: only {num_frames} of {expected} frames can be decoded; {self._damage_advice}"
             )
+
+    def has_variable_rate(self) -> bool:
+        """Return whether the intervals between the frames differ, from the times of all packets."""
+        with self._open() as (container, stream):
+            packets = (packet for packet in container.demux(stream) if packet.size)
+            times = [packet.pts for packet in packets if packet.pts is not None]
+            periods = np.diff(np.sort(np.array(times, np.float64))) * float(stream.time_base or 0)
+        if not len(periods):
+            return False
+        return bool(np.ptp(periods) > _MAX_JITTER * np.median(periods) + _MAX_JITTER_S)
 
     @cached_property
     def _num_frames(self) -> int:
