@@ -89,7 +89,7 @@ class BoxType(click.ParamType):
 @add_topic_option
 @add_calibration_options
 @click.option(
-    "--georeference",
+    "--geography",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with the map from pixels to the Earth: YAML, world file or GeoTIFF.",
 )
@@ -118,7 +118,7 @@ def track(
     camera: str,
     white: str,
     dark: str,
-    georeference: Path | None,
+    geography: Path | None,
     no_video: bool,
     scale: int,
     stream: bool,
@@ -150,7 +150,7 @@ def track(
     )
     calibration = {"camera": camera, "white": white, "dark": dark}
     jobs = [
-        TrackJob(address, topic, calibration, tracker, model, engine, select, georeference, options)
+        TrackJob(address, topic, calibration, tracker, model, engine, select, geography, options)
         for address in sources
     ]
     folder = output or (None if stream else _DEFAULT_OUTPUT)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tracking_runtime.files import atomic_write
 from tracking_runtime.frames import FrameSource
+from tracking_runtime.geography.errors import GeographyError
 from tracking_runtime.geography.reading import read_reference
 from tracking_runtime.geography.reference import GeographicReference, make_map_reference
 from tracking_runtime.geography.tracks import locate_tracks
@@ -17,6 +18,7 @@ from tracking_runtime.geography.writers import (
     format_geojson,
     format_kml,
 )
+from tracking_runtime.io.notes import add_note
 from tracking_runtime.tracking.output_folder import GEOJSON_FILE, KML_FILE
 from tracking_runtime.tracking.session import TrackRun
 from tracking_runtime.tracking.track_files import CSV_FILE
@@ -25,23 +27,29 @@ from tracking_runtime.tracking.track_files import CSV_FILE
 def find_reference(source: FrameSource, path: Path | None) -> GeographicReference | None:
     """Return the map from pixels to the Earth, of a file or else of the source; None without a map.
 
+    A map of the source that cannot be used is noted: its user did not ask for positions.
+
     Raises:
-        GeographyError: the file or the source's map cannot be used.
+        GeographyError: the file cannot be used.
     """
     if path is not None:
         return read_reference(path)
     georeference = getattr(source, "georeference", None)
-    return (
-        None
-        if georeference is None or not georeference.crs
-        else make_map_reference(georeference, source.name)
-    )
+    if georeference is None or not georeference.crs:
+        return None
+    try:
+        return make_map_reference(georeference, source.name)
+    except GeographyError as error:
+        add_note(f"no positions on the Earth: {error}")
+        return None
 
 
 def write_geographic_files(
     folder: Path, run: TrackRun, reference: GeographicReference, class_names: Sequence[str]
 ) -> None:
     """Write `tracks.geojson` and `tracks.kml`, and add the geographic columns to `tracks.csv`.
+
+    The notes of the run get the accuracy of the reference and what could not be located.
 
     Args:
         folder: folder of the run, with its `tracks.csv`.
@@ -50,15 +58,21 @@ def write_geographic_files(
         class_names: name of each class id.
 
     Raises:
-        GeographyError: no box is on the ground.
         OSError: a file cannot be written.
     """
-    tracks = locate_tracks(run.tracks, reference, run.stamps_ns)
+    run.add_note(f"positions: {reference.description}")
+    try:
+        tracks = locate_tracks(run.tracks, reference, run.stamps_ns, frame_numbers=run.frame_numbers)
+    except GeographyError as error:
+        run.add_note(f"no positions on the Earth: {error}")
+        return
+    for line in tracks.describe()[1:]:
+        run.add_note(line)
     for name, format_lines in ((GEOJSON_FILE, format_geojson), (KML_FILE, format_kml)):
         with atomic_write(folder / name) as path, path.open("w", encoding="utf-8") as file:
             file.writelines(format_lines(tracks, class_names))
     cells = {
-        (run.frame_numbers[frame_index], int(track_id)): row
+        (int(frame_index) + 1, int(track_id)): row
         for frame_index, track_id, row in zip(
             tracks.frame_indices, tracks.ids, format_geographic_columns(tracks), strict=True
         )

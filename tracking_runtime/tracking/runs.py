@@ -58,7 +58,7 @@ class TrackJob:
         model: name or path of the model; empty: the tracker's default.
         engine: engine that runs the model.
         selects: True lets the user draw the boxes.
-        georeference: file with the map from pixels to the Earth; None: that of the source, if any.
+        geography: file with the map from pixels to the Earth; None: that of the source, if any.
         options: options of the run.
     """
 
@@ -69,7 +69,7 @@ class TrackJob:
     model: str
     engine: str
     selects: bool
-    georeference: Path | None
+    geography: Path | None
     options: TrackOptions
 
 
@@ -143,14 +143,15 @@ def run_job(
     if job.selects:
         image = draw_frame(_read_frame(source, options.first_frame), source.spectral_info)
         options = replace(options, boxes=select_boxes(image, job.address, source.name))
-    reference = find_reference(source, job.georeference)
+    with collect_notes() as reference_notes:
+        reference = find_reference(source, job.geography)
     options = replace(options, keeps_tracks=reference is not None and folder is not None)
     tracker = tracker_class(job.model or tracker_class.default_model, job.engine)
     with collect_notes() as notes:
         run = track_source(
             source, tracker, options, folder, is_live=opened.num_frames is None, on_frame=on_frame
         )
-    for note in (*opened.notes, *notes):
+    for note in (*opened.notes, *reference_notes, *notes):
         run.add_note(note)
     class_names = tuple(getattr(tracker, "class_names", ()))
     if folder is not None and reference is not None:

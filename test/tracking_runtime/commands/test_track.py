@@ -202,7 +202,7 @@ def test_track_of_a_georeferenced_video_writes_positions(make_video: MakeVideo, 
     lines = [f"  {name}: {{latitude: {y}, longitude: {x}}}" for name, (y, x) in corners.items()]
     reference.write_text("\n".join(["corners:", *lines, f"size: [{SIDE}, {SIDE}]"]))
 
-    result = run(video, "--tracker", "red", "--georeference", reference, "-o", output)
+    result = run(video, "--tracker", "red", "--geography", reference, "-o", output)
 
     assert result.exit_code == 0, result.output
     assert list_names(output) == ALL_FILES | {"tracks.geojson", "tracks.kml"}
@@ -211,6 +211,45 @@ def test_track_of_a_georeferenced_video_writes_positions(make_video: MakeVideo, 
     expected = [11 + (float(row["x"]) + float(row["width"]) / 2) / SIDE * 0.001 for row in rows]
     np.testing.assert_allclose(longitudes, expected, atol=1e-7)
     assert json.loads((output / "tracks.geojson").read_text())["features"][0]["properties"]["id"] == 1
+
+
+@pytest.mark.usefixtures("red")
+def test_track_finds_homographies_by_frame_number(make_video: MakeVideo, tmp_path: Path) -> None:
+    video, output = make_video("car.mp4", make_images(6)), tmp_path / "out"
+    rows = [f"1e-5 0 {10 + number} 0 -1e-5 45 0 0 1" for number in range(1, 7)]
+    (tmp_path / "rows.txt").write_text("\n".join(rows))
+    (tmp_path / "map.yaml").write_text("homographies: rows.txt\n")
+
+    result = run(
+        video,
+        "--tracker",
+        "red",
+        "--geography",
+        tmp_path / "map.yaml",
+        "-o",
+        output,
+        "--start",
+        2,
+        "--every",
+        2,
+    )
+
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader((output / "tracks.csv").open()))
+    assert [(row["frame"], row["longitude"][:2]) for row in rows] == [("2", "12"), ("4", "14"), ("6", "16")]
+
+
+@pytest.mark.usefixtures("red")
+def test_track_above_the_horizon_keeps_its_tracks(make_video: MakeVideo, tmp_path: Path) -> None:
+    video, output = make_video("car.mp4", make_images(2)), tmp_path / "out"
+    (tmp_path / "rows.txt").write_text("1e-5 11 -2750 0 45 -11249.999 0 1 -250")
+    (tmp_path / "map.yaml").write_text("homographies: rows.txt\n")
+
+    result = run(video, "--tracker", "red", "--geography", tmp_path / "map.yaml", "-o", output)
+
+    assert result.exit_code == 0, result.output
+    assert "no box is on the ground" in result.output.replace("\n", " ")
+    assert list_names(output) == ALL_FILES
 
 
 @pytest.mark.parametrize(
