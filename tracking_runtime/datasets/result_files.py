@@ -19,6 +19,8 @@ from tracking_runtime.datasets.file_tree import walk_paths
 from tracking_runtime.errors import SourceError
 from tracking_runtime.io.disk_list import DiskDict, LazySequence
 from tracking_runtime.io.table_reader import (
+    MAX_COORDINATE_PX,
+    MAX_FRAME_NUMBER,
     MAX_WHOLE_NUMBER,
     InvalidRowError,
     ObjectRow,
@@ -26,6 +28,7 @@ from tracking_runtime.io.table_reader import (
     Row,
     RowErrors,
     check_on_invalid_row,
+    read_frame_rows,
     read_rows,
 )
 from tracking_runtime.untrusted.mat_files import check_mat_file
@@ -44,7 +47,6 @@ _ROW_ENDINGS: Mapping[Submission, str] = {
 }
 _BOX_COLUMNS = 4
 _MIN_MOT_COLUMNS = 6
-_MAX_FRAME_NUMBER = 100_000_000  # a row with a larger number would stand for as many empty frames
 _COMPANION_FILE = re.compile(
     r"_(time|times|score|scores|confidence|confidences|all_boxes|all_scores)$", re.IGNORECASE
 )
@@ -57,7 +59,7 @@ def is_single_target(path: Path) -> bool:
     Raises:
         SourceError: the number of columns matches neither.
     """
-    if path.suffix == ".mat":
+    if path.suffix.lower() == ".mat":
         return True
     first = next(RowErrors(path).skip_header(read_rows(path, may_be_empty=True)), None)
     num_columns = first.num_columns if first else _MIN_MOT_COLUMNS
@@ -84,10 +86,10 @@ def read_boxes(path: Path, num_frames: int, *, on_invalid_row: OnInvalidRow = "r
     check_on_invalid_row(on_invalid_row)
     errors = RowErrors(path)
     rows: list[Row] = []
-    if path.suffix == ".mat":
+    if path.suffix.lower() == ".mat":
         boxes = _read_mat_boxes(path)
     else:
-        rows = list(errors.skip_header(read_rows(path)))
+        rows = list(errors.skip_header(read_frame_rows(path, num_frames)))
         parsed = [errors.parse(row, _parse_box) for row in rows]
         boxes = as_boxes([(math.nan,) * 4 if box is None else box for box in parsed])
     if len(boxes) != num_frames:
@@ -273,15 +275,17 @@ def _check_mot_row(values: tuple[float, ...], num_frames: int | None) -> tuple[f
     if len(values) < _MIN_MOT_COLUMNS:
         raise InvalidRowError(f"{len(values)} columns, expected {_MIN_MOT_COLUMNS} or more: frame,id,x,y,w,h")
     frame, identity = values[:2]
-    if not all(math.isfinite(value) for value in (*values[:6], *values[7:8])):
-        raise InvalidRowError("frame, id, box and class must be finite: got NaN or infinity")
-    if frame > _MAX_FRAME_NUMBER:
-        raise InvalidRowError(f"frame must be at most {_MAX_FRAME_NUMBER}: got {frame:g}")
+    if not all(math.isfinite(value) for value in values[:8]):
+        raise InvalidRowError("frame, id, box, score and class must be finite: got NaN or infinity")
+    if frame > MAX_FRAME_NUMBER:
+        raise InvalidRowError(f"frame must be at most {MAX_FRAME_NUMBER}: got {frame:g}")
     if frame != int(frame) or frame < 1 or (num_frames is not None and frame > num_frames):
         end = "" if num_frames is None else f" to {num_frames}"
         raise InvalidRowError(f"frame {frame:g}, but frames count from 1{end}")
     if identity != int(identity) or not 0 <= identity < MAX_WHOLE_NUMBER:
         raise InvalidRowError(f"id must be a whole number from 0: got {identity:g}")
+    if max(map(abs, (*values[2:6], *values[7:8]))) > MAX_COORDINATE_PX:
+        raise InvalidRowError(f"box and class must be at most {MAX_COORDINATE_PX}: got {values[2:8]}")
     if values[4] < 0 or values[5] < 0:
         raise InvalidRowError(f"width and height must not be negative: got {values[4]:g} x {values[5]:g}")
     return values

@@ -74,12 +74,12 @@ class Row:
         """
         if not self.words:
             raise InvalidRowError("the line is empty")
+        if not all(_is_number(word) for word in self.words if word):
+            raise InvalidRowError(f"not numbers: {' '.join(self.words)[:200]!r}")
         if len(self.words) != self.num_columns:
             raise InvalidRowError(f"{len(self.words)} columns, the first line has {self.num_columns}")
         if "" in self.words:
             raise InvalidRowError(f"column {self.words.index('') + 1} is empty")
-        if not all(_is_number(word) for word in self.words):
-            raise InvalidRowError(f"not numbers: {' '.join(self.words)[:200]!r}")
         return tuple(float(word) for word in self.words)
 
 
