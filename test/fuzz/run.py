@@ -34,7 +34,7 @@ ROOT = HERE.parents[1]
 if str(HERE) not in sys.path:
     sys.path.insert(0, str(HERE))
 
-_MAX_SECONDS = 2  # longest time of one reading
+_MAX_SECONDS = 2  # longest time of the CPU for one reading
 _MAX_HANG_SECONDS = 20  # time after which a reading that no signal ends ends the process
 _MAX_GROWTH_KB = 512 * 1024  # most memory above that of the process before the reading
 _MAX_ADDRESS_SPACE = 16 << 30  # bytes
@@ -143,14 +143,14 @@ def _limit_time() -> Iterator[None]:
     def end(_: int, __: FrameType | None) -> None:
         raise HangError
 
-    before = signal.signal(signal.SIGALRM, end)
-    signal.setitimer(signal.ITIMER_REAL, _MAX_SECONDS)
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, _MAX_SECONDS)
     faulthandler.dump_traceback_later(_MAX_HANG_SECONDS, exit=True)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
         faulthandler.cancel_dump_traceback_later()
 
 

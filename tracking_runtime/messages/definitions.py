@@ -11,7 +11,7 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +27,10 @@ _SEPARATOR = "=" * 80 + "\n"
 _COLLECTION_NODES = (Nodetype.ARRAY, Nodetype.SEQUENCE)
 _TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*/(?:msg|srv|action)/[A-Za-z][A-Za-z0-9_]*")
 _FIELD_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-_MAX_DEFINITION_CHARS = 200_000
-_MAX_UNROLLED_ITEMS = 4096  # strings or messages in arrays of fixed length: one line of generated code each
+_MAX_DEFINITION_CHARS = 100_000
+_MAX_FIELDS = (
+    2000  # fields, and items of fixed arrays of texts or messages: some lines of generated code each
+)
 
 
 class UnknownTypeError(TrackingError, LookupError):
@@ -78,6 +80,7 @@ def check_type_name(name: str) -> None:
         raise UnknownTypeError(f"{name[:200]!r} is not a message type: its name must be package/msg/Type")
 
 
+@lru_cache(maxsize=64)
 def make_typestore(name: str, definition: str) -> Typestore:
     """Return a deserializer of one type and of the types that it uses.
 
@@ -125,7 +128,7 @@ def deserialize(store: Typestore, data: bytes | memoryview, name: str) -> Any:
 
 def _check_generated_names(types: Any) -> None:
     """Raise ValueError if a parsed definition has a name that is not one, or too long an array."""
-    num_unrolled = 0
+    num_fields = 0
     for type_name, (constants, fields) in types.items():
         used = [type_name, *_list_used_types(fields)]
         names = [entry[0] for entry in (*constants, *fields)]
@@ -133,13 +136,14 @@ def _check_generated_names(types: Any) -> None:
             raise ValueError("the name of a type or field is not valid")
         if not all(isinstance(value, (bool, int, float, str)) for _, _, value in constants):
             raise ValueError("a constant is not a number or a text")
+        num_fields += len(fields)
         for _, (node, content) in fields:
             if node == Nodetype.ARRAY:
                 (element_node, element), length = content
                 is_numeric = element_node == Nodetype.BASE and element[0] not in ("string", "wstring")
-                num_unrolled += 0 if is_numeric else length
-    if num_unrolled > _MAX_UNROLLED_ITEMS:
-        raise ValueError(f"arrays of fixed length have {num_unrolled} items, more than {_MAX_UNROLLED_ITEMS}")
+                num_fields += 0 if is_numeric else length
+    if num_fields > _MAX_FIELDS:
+        raise ValueError(f"got {num_fields} fields and items of fixed arrays, expected at most {_MAX_FIELDS}")
 
 
 @cache
