@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+import zipfile
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -44,12 +45,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         with torch.serialization.safe_globals(_SAFE_NUMPY_GLOBALS):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises errors of many types for files of another kind
-        raise ModelError(f"cannot read the checkpoint {path}: {_explain(error)}") from error
+        reason = _find_foreign_archive(path) or _explain(error)
+        raise ModelError(f"cannot read the checkpoint {path}: {reason}") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path} is not a checkpoint: expected a dictionary, got a {type(content).__name__}")
     if not all(isinstance(key, str) for key in content):
         raise ModelError(f"{path} is not a checkpoint: all keys must be strings")
     return content
+
+
+def _find_foreign_archive(path: Path) -> str:
+    """Return what a ZIP archive is that is not a checkpoint; empty for a checkpoint or a damaged archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [PurePosixPath(name).name for name in archive.namelist()]
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return ""
+    if "constants.pkl" in names:
+        return "the file is a TorchScript program, which could run code; save its state_dict alone"
+    if "data.pkl" not in names:
+        return f"the file is a zip archive of {len(names)} other files; unpack it, and give its checkpoint"
+    return ""
 
 
 def _explain(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,15 @@ def test_error_says_what_the_file_is_in_one_line(content: bytes, reason: str, tm
 
     assert "weights_only" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_archive_of_other_files_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "weights.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/weights.pth", b"x")
+
+    with pytest.raises(ModelError, match="a zip archive of 1 other files; unpack it"):
+        read_checkpoint(path)
 
 
 def test_object_that_could_run_code_is_named_and_not_run(tmp_path: Path) -> None:
