@@ -6,6 +6,7 @@ Pixels are those of boxes: the top-left corner of the image is (0, 0), the cente
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -200,6 +201,47 @@ class HomographyReference:
     def find_extrapolated(self, pixels: ArrayLike, frame_index: int = 0) -> NDArray[np.bool_]:
         """Return False for each pixel, because the control points are unknown."""
         return np.zeros(len(np.asarray(pixels).reshape(-1, 2)), bool)
+
+
+class FrameMapReference:
+    """Reference of a video whose images are maps of different places, as orthophotos of a flight.
+
+    Args:
+        read_georeference: function from the index of a frame to its map; None if the frame has no map.
+        num_frames: number of frames.
+        subject: name of the video, for messages.
+    """
+
+    def __init__(
+        self, read_georeference: Callable[[int], GeoReference | None], num_frames: int, subject: str
+    ) -> None:
+        self._read_georeference = read_georeference
+        self._subject = subject
+        self._newest: tuple[int, MapReference | None] = (-1, None)
+        self._converters: dict[str, ToGeographic] = {}
+        self.num_frames = num_frames
+        self.description = f"a map of each of {num_frames} images"
+
+    def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
+        """Return latitude and longitude of pixels, (n, 2); NaN for a frame without a map."""
+        points = np.asarray(pixels, np.float64).reshape(-1, 2)
+        if self._newest[0] != frame_index:
+            self._newest = (frame_index, self._make_reference(frame_index))
+        reference = self._newest[1]
+        return np.full(points.shape, np.nan) if reference is None else reference.locate(points)
+
+    def find_extrapolated(self, pixels: ArrayLike, frame_index: int = 0) -> NDArray[np.bool_]:
+        """Return False for each pixel, because the whole image is a map."""
+        return np.zeros(len(np.asarray(pixels).reshape(-1, 2)), bool)
+
+    def _make_reference(self, frame_index: int) -> MapReference | None:
+        georeference = self._read_georeference(frame_index)
+        if georeference is None or not georeference.crs:
+            return None
+        crs = georeference.crs
+        if crs not in self._converters:
+            self._converters[crs] = make_to_geographic(crs, self._subject)
+        return MapReference(georeference, self._converters[crs], "map")
 
 
 def make_map_reference(georeference: GeoReference, subject: str) -> MapReference:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import dacite
@@ -11,8 +12,10 @@ import dacite
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.io.frame_numbers import read_image_numbers
+from tracking_runtime.io.georeference import GeoReference
 from tracking_runtime.io.ground_truth import find_ground_truth, read_ground_truth
 from tracking_runtime.io.image_file import IMAGE_SUFFIXES, list_images, read_image_file
+from tracking_runtime.io.image_georeference import read_image_georeference
 from tracking_runtime.io.table_reader import OnInvalidRow
 from tracking_runtime.io.video_description import TRUTH_FILE, find_video_description, read_sequence_rate
 from tracking_runtime.spectral_info import SpectralInfo
@@ -95,6 +98,19 @@ class ImageFolderSource:
     def truth(self) -> Sequence[GroundTruth | None]:
         """Ground truth of each frame; None where it is unknown."""
         return self._truth
+
+    @cached_property
+    def georeference(self) -> GeoReference | None:
+        """Position of the first image on the Earth; None if unknown."""
+        return self.read_georeference(0)
+
+    def read_georeference(self, index: int) -> GeoReference | None:
+        """Return the position of an image on the Earth; None if unknown. The index counts from 0.
+
+        Raises:
+            SourceError: the image or the world file beside it is damaged.
+        """
+        return read_image_georeference(self._paths[index])
 
     def __len__(self) -> int:
         """Return the number of images."""

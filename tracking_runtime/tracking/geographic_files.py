@@ -10,7 +10,8 @@ from tracking_runtime.files import atomic_write
 from tracking_runtime.frames import FrameSource
 from tracking_runtime.geography.errors import GeographyError
 from tracking_runtime.geography.reading import read_reference
-from tracking_runtime.geography.reference import GeographicReference, make_map_reference
+from tracking_runtime.geography.reference import GeographicReference
+from tracking_runtime.geography.source_reference import make_source_reference
 from tracking_runtime.geography.tracks import locate_tracks
 from tracking_runtime.geography.writers import (
     GEOGRAPHIC_COLUMNS,
@@ -34,11 +35,8 @@ def find_reference(source: FrameSource, path: Path | None) -> GeographicReferenc
     """
     if path is not None:
         return read_reference(path)
-    georeference = getattr(source, "georeference", None)
-    if georeference is None or not georeference.crs:
-        return None
     try:
-        return make_map_reference(georeference, source.name)
+        return make_source_reference(source)
     except GeographyError as error:
         add_note(f"no positions on the Earth: {error}")
         return None
