@@ -34,6 +34,9 @@ _ROOFS: tuple[Color, ...] = (
     (142, 116, 98),
     (96, 98, 104),
 )
+_HIGH_RISES = 0.2, (20.0, 70.0)  # share of the blocks of houses, range of heights in meters
+_PORT_HIGH_RISES = 0.6, (40.0, 140.0)
+_PORT_MIN_URBAN = 0.8
 _TALL_M = 12.0  # buildings from this height on are drawn frame by frame
 
 
@@ -82,6 +85,8 @@ class _Site:
     Attributes:
         closed: nonzero where nothing can be built, `(rows, columns)`.
         scale: pixels per meter.
+        high_rise_share: fraction of the blocks of houses that are high-rises.
+        high_rise_m: lowest and highest height of high-rises in meters.
     """
 
     rng: np.random.Generator
@@ -91,19 +96,35 @@ class _Site:
     sun: Points
     scale: float
     buildings: list[Building]
+    high_rise_share: float
+    high_rise_m: tuple[float, float]
 
 
-def make_landscape(rng: np.random.Generator, extent: tuple[int, int], pixels_per_meter: float) -> Landscape:
-    """Return a landscape: town, industry, fields, roads, sometimes a coast or a railway."""
+def make_landscape(
+    rng: np.random.Generator, extent: tuple[int, int], pixels_per_meter: float, *, is_port: bool = False
+) -> Landscape:
+    """Return a landscape: town, industry, fields, roads, sometimes a coast or a railway.
+
+    Args:
+        rng: random generator.
+        extent: width and height in pixels.
+        pixels_per_meter: scale of the map.
+        is_port: whether half of the map is water, and the rest a city with high-rises.
+    """
     shape = (extent[1], extent[0])
     roads = RoadNetwork(rng, extent, pixels_per_meter)
     bearing = rng.uniform(0, 2 * np.pi)
     sun = rng.uniform(0.3, 1.1) * np.array([np.cos(bearing), np.sin(bearing)])
     urban = rng.uniform(0.1, 0.95)
+    if is_port:
+        urban = max(urban, _PORT_MIN_URBAN)
     ground: Image = np.empty((*shape, 3), np.uint8)
     ground[:] = _SOIL[rng.integers(len(_SOIL))]
     shade: Image = np.full(shape, 255, np.uint8)
-    water = _make_water(rng, shape) if rng.random() < 0.35 else np.zeros(shape, np.uint8)
+    if is_port:
+        water = _make_coast(rng, shape)
+    else:
+        water = _make_water(rng, shape) if rng.random() < 0.35 else np.zeros(shape, np.uint8)
 
     # Step 1: land use of the blocks between the roads.
     roads.remove_roads_in_water(water)
@@ -120,7 +141,9 @@ def make_landscape(rng: np.random.Generator, extent: tuple[int, int], pixels_per
     draw_polyline(closed, track[::8], (255,), int(22 * pixels_per_meter))
 
     # Step 3: everything on the ground, and its shadows.
-    site = _Site(rng, ground, shade, closed, sun, pixels_per_meter, [])
+    site = _Site(
+        rng, ground, shade, closed, sun, pixels_per_meter, [], *(_PORT_HIGH_RISES if is_port else _HIGH_RISES)
+    )
     _build_on_blocks(site, blocks, uses, roads.heading)
     _draw_parked_cars(rng, roads, ground, pixels_per_meter)
     shade = cv2.GaussianBlur(shade, (0, 0), 0.8)
@@ -178,14 +201,26 @@ def _add_texture(rng: np.random.Generator, ground: Image) -> Image:
 
 def _make_water(rng: np.random.Generator, shape: tuple[int, int]) -> Image:
     """Return the mask of water on one side of a ragged shore, or of a river."""
+    size = float(np.hypot(*shape))
+    distance = _compute_shore_distance(rng, shape)
+    if rng.random() < 0.4:
+        return np.where(np.abs(distance) < rng.uniform(0.05, 0.12) * size, 255, 0).astype(np.uint8)
+    return np.where(distance > rng.uniform(-0.25, 0.2) * size, 255, 0).astype(np.uint8)
+
+
+def _make_coast(rng: np.random.Generator, shape: tuple[int, int]) -> Image:
+    """Return the mask of water on one side of a ragged shore through the middle of the map."""
+    return np.where(_compute_shore_distance(rng, shape) > 0, 255, 0).astype(np.uint8)
+
+
+def _compute_shore_distance(rng: np.random.Generator, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return the distance of each pixel from a ragged line through the middle of the map."""
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     angle = rng.uniform(0, 2 * np.pi)
     size = float(np.hypot(*shape))
     distance = np.cos(angle) * (columns - shape[1] / 2) + np.sin(angle) * (rows - shape[0] / 2)
     distance += make_noise_field(rng, shape, size / 4, 4) * size / 25
-    if rng.random() < 0.4:
-        return np.where(np.abs(distance) < rng.uniform(0.05, 0.12) * size, 255, 0).astype(np.uint8)
-    return np.where(distance > rng.uniform(-0.25, 0.2) * size, 255, 0).astype(np.uint8)
+    return np.asarray(distance)
 
 
 def _draw_railway(
@@ -287,7 +322,7 @@ def _draw_houses(site: _Site, block: Points) -> None:
     sides = np.hypot(*(block[1] - block[0])), np.hypot(*(block[3] - block[0]))
     heading = float(np.arctan2(*(block[1] - block[0])[::-1]))
     pitch = rng.uniform(14, 22) * scale
-    high_rise = rng.random() < 0.2
+    high_rise = rng.random() < site.high_rise_share
     if high_rise:
         pitch *= 2
     across, down = (max(int(side / pitch), 1) for side in sides)
@@ -298,7 +333,7 @@ def _draw_houses(site: _Site, block: Points) -> None:
                 continue
             length, width = pitch * rng.uniform(0.45, 0.75, 2)
             foot = make_rectangle(center, length, width, heading + np.pi / 2 * rng.integers(2))
-            height = (rng.uniform(20, 70) if high_rise else rng.uniform(4, 9)) * scale
+            height = rng.uniform(*(site.high_rise_m if high_rise else (4.0, 9.0))) * scale
             _add_building(site, foot, height)
 
 

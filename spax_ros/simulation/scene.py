@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.simulation.camera_motion import simulate_camera_motion
+from spax_ros.simulation.camera_motion import CameraMotion, simulate_camera_motion
+from spax_ros.simulation.disturbances import Disturbances
 from spax_ros.simulation.landscape import make_landscape
 from spax_ros.simulation.noise_fields import Image
 from spax_ros.simulation.rendering import (
@@ -35,9 +37,15 @@ TRAINING_SEEDS = range(1_000_000)
 BENCHMARK_SEEDS = range(1_000_000, 2_000_000)
 CLASS_NAMES = ("car", "airplane", "ship", "train")
 
+PLACES = ("land", "port")
+TRAFFIC = ("invented", "measured")
+
 _MOVING_PX_PER_FRAME = 0.2
 _BACKGROUND_WINDOW_FRAMES = 20
 _MIN_VISIBLE_FRACTION = 0.4
+_PORT_LEAN_RATES = (0.001, 0.003)  # change of a high-rise's lean a frame, in its heights
+_PORT_SHIP_SPEEDS = (0.25, 1.2)  # pixels a frame
+_PORT_SHIPS_PER_MEGAPIXEL = 30
 
 
 class SatelliteScene:
@@ -57,6 +65,9 @@ class SatelliteScene:
         color: bgr8 images; otherwise mono8.
         density: number of vehicles per megapixel; None: random, 15 to 110.
         first_stamp_ns: stamp of the first frame in nanoseconds.
+        place: `land`, or `port`: half of it water with slow ships, high-rises with growing parallax, glint,
+            waves, wakes, smoke, moving shadows and seams.
+        traffic: `invented`, or `measured`: speeds, sizes and stops as in the ground truth of a real video.
     """
 
     spectral_info = None
@@ -72,8 +83,13 @@ class SatelliteScene:
         color: bool = True,
         density: float | None = None,
         first_stamp_ns: int = 1_000_000_000,
+        place: str = "land",
+        traffic: str = "invented",
     ) -> None:
         width, height = (size, size) if isinstance(size, int) else size
+        for name, value, allowed in (("place", place, PLACES), ("traffic", traffic, TRAFFIC)):
+            if value not in allowed:
+                raise ValueError(f"{name} must be one of {', '.join(allowed)}: got {value!r}")
         if frames < 1 or min(width, height) < 64:
             raise ValueError(
                 f"a scene needs 1 frame and 64 x 64 pixels at least, not {frames} and {width} x {height}"
@@ -83,16 +99,22 @@ class SatelliteScene:
         self.size = (int(width), int(height))
         self._seed, self._frames, self._color, self._first_stamp_ns = seed, frames, color, first_stamp_ns
         rng = np.random.default_rng(seed)
+        is_port = place == "port"
         self._platform = simulate_camera_motion(rng, frames, self.size)
+        if is_port:
+            self._platform = _add_parallax(self._platform, seed)
         margin = self._platform.margin
         extent = (width + 2 * margin, height + 2 * margin)
         scale = float(rng.uniform(0.95, 1.6))
-        self._landscape = make_landscape(rng, extent, scale)
+        self._landscape = make_landscape(rng, extent, scale, is_port=is_port)
         crowd = density if density is not None else float(np.exp(rng.uniform(np.log(15), np.log(110))))
-        self._movers = self._populate(rng, extent, scale, crowd)
+        self._movers = self._populate(
+            rng, extent, scale, crowd, is_port=is_port, is_measured=traffic == "measured"
+        )
         self._sensor = make_random_sensor(rng)
         self._exposure = Exposure(rng, self._sensor, self.size)
         self._clouds = Clouds(rng, self.size, frames) if rng.random() < 0.35 else None
+        self._disturbances = self._make_disturbances() if is_port else None
         self._expected = [_find_truth_frames(mover) for mover in self._movers]
 
     def __len__(self) -> int:
@@ -122,15 +144,38 @@ class SatelliteScene:
         )
         return (after @ np.linalg.inv(before))[:2]
 
+    def _make_disturbances(self) -> Disturbances:
+        ships = [
+            np.where(mover.is_present[:, None], mover.positions[:, 0], np.nan)
+            for mover in self._movers
+            if mover.object_class is ObjectClass.SHIP
+        ]
+        tops = [building.foot.mean(axis=0) for building in self._landscape.buildings]
+        return Disturbances(
+            self._seed, self._landscape.water, np.reshape(tops, (-1, 2)), ships, self._frames, self.size
+        )
+
     def _populate(
-        self, rng: np.random.Generator, extent: tuple[int, int], scale: float, per_megapixel: float
+        self,
+        rng: np.random.Generator,
+        extent: tuple[int, int],
+        scale: float,
+        per_megapixel: float,
+        *,
+        is_port: bool,
+        is_measured: bool,
     ) -> list[Mover]:
         megapixels = self.size[0] * self.size[1] / 1e6
         land = self._landscape
-        movers = make_road_vehicles(rng, land.roads, self._frames, per_megapixel, extent, scale)
+        movers = make_road_vehicles(
+            rng, land.roads, self._frames, per_megapixel, extent, scale, is_measured=is_measured
+        )
         if len(land.track):
             movers += make_trains(rng, land.track, self._frames, scale, int(rng.integers(1, 3)))
-        if land.water.any():
+        if is_port:
+            number = 2 + rng.poisson(_PORT_SHIPS_PER_MEGAPIXEL * megapixels)
+            movers += make_ships(rng, land.water, self._frames, scale, number, _PORT_SHIP_SPEEDS)
+        elif land.water.any():
             movers += make_ships(rng, land.water, self._frames, scale, 1 + rng.poisson(15 * megapixels))
         if rng.random() < 0.25:
             movers += make_aircraft(rng, extent, self._frames, scale, 1 + rng.poisson(0.5))
@@ -153,6 +198,8 @@ class SatelliteScene:
         for mover in self._movers:
             if mover.level is OcclusionLevel.AIR:
                 self._draw(radiance, mover, index)
+        if self._disturbances is not None:
+            radiance = self._disturbances.draw(radiance, index, to_image)
         opacity = np.zeros(hidden.shape, np.float32)
         if self._clouds is not None:
             opacity = self._clouds.compute_opacity(index)
@@ -223,6 +270,15 @@ class SatelliteScene:
         signs = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
         corners = mover.positions[index][:, None] + signs[:, :1] * along + signs[:, 1:] * across
         return corners @ to_image[:, :2].T + to_image[:, 2]
+
+
+def _add_parallax(motion: CameraMotion, seed: int) -> CameraMotion:
+    """Return the camera motion with a steady growth of the buildings' lean, as during a pass."""
+    rng = np.random.default_rng((seed, 2))
+    angle = rng.uniform(0, 2 * np.pi)
+    drift = rng.uniform(*_PORT_LEAN_RATES) * np.array([np.cos(angle), np.sin(angle)])
+    frames = np.arange(len(motion.lean))[:, None] - len(motion.lean) / 2
+    return replace(motion, lean=motion.lean + frames * drift)
 
 
 def _find_truth_frames(mover: Mover) -> NDArray[np.bool_]:

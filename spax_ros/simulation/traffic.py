@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
+from spax_ros.simulation import measured_traffic
 from spax_ros.simulation.noise_fields import Points
 from spax_ros.simulation.roads import Junction, Road, RoadNetwork
 
@@ -110,8 +111,21 @@ def make_road_vehicles(
     extent: tuple[int, int],
     pixels_per_meter: float,
     level: OcclusionLevel = OcclusionLevel.GROUND,
+    *,
+    is_measured: bool = False,
 ) -> list[Mover]:
-    """Return vehicles that drive along the roads, turn, stop at lights and leave the map."""
+    """Return vehicles that drive along the roads, turn, stop at lights and leave the map.
+
+    Args:
+        rng: random generator.
+        roads: roads of the map.
+        frames: number of frames.
+        per_megapixel: number of vehicles per megapixel.
+        extent: width and height of the map.
+        pixels_per_meter: scale of the map.
+        level: what can hide the vehicles.
+        is_measured: whether speeds, sizes and stops follow `measured_traffic`.
+    """
     junctions = roads.junctions
     if not junctions:
         return []
@@ -121,16 +135,25 @@ def make_road_vehicles(
     renewals = at_start * frames * mean_speed / (0.7 * (extent[0] + extent[1]))
     journeys, sizes = [], []
     for number in range(rng.poisson(at_start) + rng.poisson(renewals)):
-        length, width = choose_vehicle_size(rng, pixels_per_meter)
-        hurry = float(np.clip(rng.lognormal(np.log(1.25 * pixels_per_meter), 0.45), 0.5, 6.0))
+        if is_measured:
+            length, width = measured_traffic.choose_size(rng)
+            hurry = measured_traffic.choose_speed(rng)
+        else:
+            length, width = choose_vehicle_size(rng, pixels_per_meter)
+            hurry = float(np.clip(rng.lognormal(np.log(1.25 * pixels_per_meter), 0.45), 0.5, 6.0))
         legs, places = roads.choose_route(rng, junctions[rng.integers(len(junctions))], hurry * frames + 400)
         if not legs:
             continue
         path, junction_at = _make_lane(legs, places, roads.lane_width, rng)
-        stops = tuple(
-            float(s) for s in junction_at[1:-1] - roads.lane_width * 1.5 if s > 5 and rng.random() < 0.15
-        )
-        waits = tuple(int(w) for w in rng.integers(8, 45, len(stops)))
+        lines = junction_at[1:-1] - roads.lane_width * 1.5  # where vehicles wait
+        stop_rate = 0.15
+        if is_measured:
+            stop_rate = measured_traffic.compute_stop_rate(hurry, float(junction_at[-1]), len(lines))
+        stops = tuple(float(s) for s in lines if s > 5 and rng.random() < stop_rate)
+        if is_measured:
+            waits = tuple(measured_traffic.choose_wait(rng) for _ in stops)
+        else:
+            waits = tuple(int(w) for w in rng.integers(8, 45, len(stops)))
         start = 0 if number < at_start else int(rng.integers(frames))
         journeys.append(Journey(path, hurry, start, stops, waits))
         sizes.append((length, width))
@@ -176,9 +199,14 @@ def make_trains(
 
 
 def make_ships(
-    rng: np.random.Generator, water: NDArray[np.uint8], frames: int, pixels_per_meter: float, number: int
+    rng: np.random.Generator,
+    water: NDArray[np.uint8],
+    frames: int,
+    pixels_per_meter: float,
+    number: int,
+    speeds: tuple[float, float] = (0.4, 1.8),
 ) -> list[Mover]:
-    """Return ships on straight or slightly bent courses on the water."""
+    """Return ships on straight or slightly bent courses on the water, with speeds in pixels a frame."""
     clear = cv2.distanceTransform(water, cv2.DIST_L2, 3)
     rows, columns = np.nonzero(clear > 12)
     movers: list[Mover] = []
@@ -186,7 +214,7 @@ def make_ships(
         if len(movers) == number:
             break
         pick = rng.integers(len(rows))
-        speed = float(rng.uniform(0.4, 1.8))
+        speed = float(rng.uniform(*speeds))
         turn = rng.normal(0, 1e-3)
         reach = speed * frames + 4
         along = np.arange(-reach / 2, reach / 2)

@@ -1,0 +1,96 @@
+"""Tests of the port with its disturbances, and of measured traffic."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from spax_ros.simulation import SatelliteScene
+from spax_ros.simulation.disturbances import Disturbances
+from spax_ros.simulation.measured_traffic import choose_size, choose_speed, choose_wait, compute_stop_rate
+from spax_ros.simulation.traffic import ObjectClass
+from tracking_runtime.errors import SourceError
+from tracking_runtime.io import open_source
+
+PORT = {"place": "port", "traffic": "measured"}
+IDENTITY = np.eye(2, 3)
+
+
+def make_disturbances(seed: int, water_level: int) -> Disturbances:
+    water = np.full((256, 256), water_level, np.uint8)
+    return Disturbances(seed, water, np.zeros((0, 2)), [], 20, (256, 256))
+
+
+def test_port_of_equal_seeds_has_equal_frames() -> None:
+    first, again = (SatelliteScene(11, 4, 192, **PORT) for _ in range(2))
+
+    np.testing.assert_array_equal(first.make_frame(3).image, again.make_frame(3).image)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_port_has_slow_ships_on_half_its_area(seed: int) -> None:
+    scene = SatelliteScene(seed, 30, 384, **PORT)
+
+    ships = [mover for mover in scene._movers if mover.object_class is ObjectClass.SHIP]
+    assert len(ships) >= 2
+    assert max(np.abs(ship.speeds).max() for ship in ships) <= 1.25
+    assert 0.25 < (scene._landscape.water > 0).mean() < 0.75
+
+
+def test_port_is_a_source_and_unknown_places_are_refused() -> None:
+    frame = next(iter(open_source("scene:satellite?seed=3&frames=2&size=128&place=port&traffic=measured")))
+
+    assert frame.truth is not None
+    with pytest.raises(SourceError, match="place must be one of land, port: got 'moon'"):
+        open_source("scene:satellite?seed=3&place=moon")
+    with pytest.raises(SourceError, match="traffic must be one of"):
+        open_source("scene:satellite?seed=3&traffic=dense")
+
+
+def test_water_glitters_and_land_does_not() -> None:
+    flat = np.full((256, 256, 3), 80, np.uint8)
+
+    flashes = []
+    for disturbances in (make_disturbances(3, 255), make_disturbances(3, 0)):
+        first, later = (disturbances.draw(flat, index, IDENTITY).astype(np.float32) for index in (5, 9))
+        change = later - first
+        spots = np.abs(change - cv2.blur(change, (15, 15))).max(axis=2) > 25  # without most smoke and shadows
+        flashes.append(cv2.connectedComponents(spots.astype(np.uint8))[0] - 1)
+
+    assert flashes[0] >= flashes[1] + 8  # a plume has a few
+
+
+def test_disturbances_follow_the_ground() -> None:
+    disturbances = make_disturbances(4, 255)
+    flat = np.full((256, 256, 3), 80, np.uint8)
+    shifted = np.array([[1.0, 0, 7], [0, 1, 3]])
+
+    at_rest = disturbances.draw(flat, 2, IDENTITY).max(axis=2)
+    moved = disturbances.draw(flat, 2, shifted).max(axis=2)
+
+    brightest = np.argwhere(at_rest[10:-20, 10:-20] > 120)[:3] + 10
+    assert len(brightest)
+    for row, column in brightest:
+        assert int(moved[row + 3, column + 7]) == pytest.approx(int(at_rest[row, column]), abs=40)
+
+
+def test_measured_traffic_has_its_medians() -> None:
+    rng = np.random.default_rng(0)
+
+    speeds = [choose_speed(rng) for _ in range(4000)]
+    sizes = np.array([choose_size(rng) for _ in range(4000)])
+    waits = [choose_wait(rng) for _ in range(4000)]
+
+    assert np.median(speeds) == pytest.approx(1.18, abs=0.03)
+    assert np.median(sizes, axis=0) == pytest.approx([7, 4], abs=0.3)
+    assert np.median(waits) == pytest.approx(94, abs=5)
+    assert (sizes[:, 0] >= sizes[:, 1]).all()
+
+
+def test_stop_rate_gives_the_measured_number_of_stops() -> None:
+    rate = compute_stop_rate(speed=1.0, path_px=1000, num_junctions=10)
+
+    assert 10 * rate / 1000 == pytest.approx(3.1e-4)
+    assert compute_stop_rate(0.1, 1e6, 1) == 1
+    assert compute_stop_rate(1.0, 100, 0) <= 1
