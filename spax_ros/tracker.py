@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
+from spax_ros.association.motion_evidence import MotionEvidence
 from spax_ros.decoding import MAX_PEAKS, Detections, decode_peaks
 from spax_ros.inference import Inference, PyTorchInference, load_inference
 from spax_ros.motion.mask import MotionMask, MotionResult, MotionSettings
@@ -67,7 +68,12 @@ class TrackerSettings:
     motion: MotionSettings = field(default_factory=MotionSettings)
     association: AssociationSettings = field(
         default_factory=lambda: AssociationSettings(
-            low_score=0.2, new_score=0.35, certain_score=0.4, min_speed=0.2, is_class_aware=False
+            low_score=0.25,
+            new_score=0.35,
+            max_coasting_frames=30,
+            certain_score=0.4,
+            is_class_aware=False,
+            evidence=MotionEvidence(),
         )
     )
     max_overlap: float = 0.4

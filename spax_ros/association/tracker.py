@@ -16,6 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 from spax_ros.association import kalman
 from spax_ros.association.assignment import Indices, solve_assignment
 from spax_ros.association.cost import CostFunction, compute_extended_iou, compute_gta_cost, find_near_pairs
+from spax_ros.association.motion_evidence import (
+    YOUNG_FRAMES,
+    ClutterMap,
+    MotionEvidence,
+    PositionWindow,
+    has_evidence,
+    start_window,
+)
 from spax_ros.association.position_history import (
     PositionHistory,
     extend_history,
@@ -27,12 +35,16 @@ from spax_ros.association.tracks import Tracks, TrackState
 from tracking_runtime.boxes import Boxes, as_boxes, compute_centers
 
 HEIGHT_INDEX = 3  # of the height among the Kalman filter's four quantities
+TRUSTED_FRAMES = 6  # frames for which a certain track is confirmed before its motion is known
+LEARNING_FRAMES = 2  # first frames, in which nothing is known about clutter
+MIN_OBJECT_SHARE = 0.65  # of the new tracks, below which no track is confirmed at once
+MAX_TRUSTED_CLUTTER = 0.1  # lost tracks around a track that is confirmed at once
 INTERVAL_FRAMES = 9  # frames whose median interval is the frame interval
 
 
 @dataclass(frozen=True)
 class AssociationSettings:
-    """Settings of the association. The defaults are published, with the last three settings off.
+    """Settings of the association. The defaults are published, with the last four settings off.
 
     Attributes:
         high_score: score above which detections are matched in the first round.
@@ -47,11 +59,13 @@ class AssociationSettings:
             and may switch identities.
         cost: cost of matching a track with a detection.
         certain_score: score from which an unmatched detection begins a track that is confirmed at once.
-            Infinity disables it.
+            Infinity disables it. With `evidence`, only where most new tracks prove to be objects, and for a
+            few frames.
         min_speed: speed over the ground, in pixels a frame, below which a track is not confirmed. 0 disables
             it.
         is_class_aware: whether tracks and detections of different classes are never matched. If false, a
             track has the class of the highest total score.
+        evidence: motion that confirms a track, beside its second detection. None: none.
     """
 
     high_score: float = 0.3
@@ -66,6 +80,7 @@ class AssociationSettings:
     certain_score: float = float("inf")
     min_speed: float = 0.0
     is_class_aware: bool = True
+    evidence: MotionEvidence | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +98,9 @@ class _TrackTable:
         first_frames: number ``(n,)`` of the frame with the first detection.
         last_frames: number ``(n,)`` of the frame with the last detection.
         history: ground positions.
+        window: detected ground positions.
+        is_proven: whether the track had the evidence of a moving object, ``(n,)``.
+        is_trusted: whether the track is confirmed while its evidence is awaited, ``(n,)``.
     """
 
     mean: NDArray[np.float64]
@@ -95,6 +113,9 @@ class _TrackTable:
     first_frames: NDArray[np.int64]
     last_frames: NDArray[np.int64]
     history: PositionHistory
+    window: PositionWindow
+    is_proven: NDArray[np.bool_]
+    is_trusted: NDArray[np.bool_]
 
     @property
     def kalman_states(self) -> kalman.GaussianStates:
@@ -143,6 +164,9 @@ def _make_empty_table() -> _TrackTable:
         first_frames=none,
         last_frames=none,
         history=start_history(np.zeros((0, 2))),
+        window=start_window(np.zeros((0, 2))),
+        is_proven=np.zeros(0, bool),
+        is_trusted=np.zeros(0, bool),
     )
 
 
@@ -164,6 +188,7 @@ class GaussianTracker:
         self._next_id = 1
         self._stamp_ns: int | None = None
         self._intervals_ns: deque[int] = deque(maxlen=INTERVAL_FRAMES)
+        self._clutter = ClutterMap()
 
     def update(
         self,
@@ -188,6 +213,7 @@ class GaussianTracker:
         detections = self._select_valid(boxes, scores, class_ids)
         self._predict(self._update_interval(stamp_ns), camera_motion)
         self._match_detections(detections)
+        self._prove_motion()
         self._remove_tracks()
         return self._make_tracks()
 
@@ -221,6 +247,9 @@ class GaussianTracker:
                 all_tracks, kalman.apply_camera_motion(table.kalman_states, camera_motion)
             )
             table.history[:] = transform_history(table.history, camera_motion)
+            table.window[:] = transform_history(table.window, camera_motion)
+        table.window[:, :-1] = table.window[:, 1:]
+        table.window[:, -1] = np.nan
         predicted = np.flatnonzero(table.states != TrackState.TENTATIVE)
         coasting = np.flatnonzero(table.states == TrackState.COASTING)
         for _ in range(num_frames):
@@ -252,6 +281,7 @@ class GaussianTracker:
         table.states[matched] = TrackState.CONFIRMED
         is_kept = np.ones(len(table.ids), bool)
         is_kept[np.setdiff1d(tentative, matched)] = False
+        self._count_lost(table, ~is_kept)
 
         # Step 4: new tracks.
         kept = table.select(is_kept)
@@ -277,6 +307,7 @@ class GaussianTracker:
         self._table.vote_classes(matched, detections.class_ids[columns], detections.scores[columns])
         self._table.scores[matched] = detections.scores[columns]
         self._table.last_frames[matched] = self._frame
+        self._table.window[matched, -1] = compute_centers(detections.boxes[columns])
         return matched, np.setdiff1d(np.arange(len(detections.scores)), columns)
 
     def _start_tracks(self, detections: _ValidDetections) -> _TrackTable:
@@ -285,7 +316,8 @@ class GaussianTracker:
         kalman_states = kalman.initiate(new.boxes)
         ids = np.arange(self._next_id, self._next_id + num_new)
         self._next_id += num_new
-        is_confirmed = (new.scores >= self._settings.certain_score) | (self._frame == 1)
+        is_trusted = self._find_trusted(new)
+        is_confirmed = is_trusted | (self._frame == 1)
         states = np.where(is_confirmed, TrackState.CONFIRMED, TrackState.TENTATIVE).astype(np.uint8)
         frames = np.full(num_new, self._frame)
         return _TrackTable(
@@ -299,12 +331,51 @@ class GaussianTracker:
             first_frames=frames,
             last_frames=frames.copy(),
             history=start_history(compute_centers(new.boxes)),
+            window=start_window(compute_centers(new.boxes)),
+            is_proven=np.zeros(num_new, bool),
+            is_trusted=is_trusted,
         )
+
+    def _find_trusted(self, detections: _ValidDetections) -> NDArray[np.bool_]:
+        """Return whether each new track is confirmed before it is detected again ``(n,)``."""
+        is_certain = detections.scores >= self._settings.certain_score
+        if self._settings.evidence is None:
+            return is_certain
+        if self._frame <= LEARNING_FRAMES or self._clutter.object_share < MIN_OBJECT_SHARE:
+            return np.zeros(len(detections.scores), bool)
+        lost_tracks, _ = self._clutter.count_around(compute_centers(detections.boxes))
+        return is_certain & (lost_tracks <= MAX_TRUSTED_CLUTTER)
+
+    def _prove_motion(self) -> None:
+        """Confirm the tracks with the evidence of a moving object."""
+        evidence, table = self._settings.evidence, self._table
+        if evidence is None:
+            table.is_proven[:] = True
+            return
+        self._clutter.advance()
+        candidates = np.flatnonzero(~table.is_proven & (table.last_frames == self._frame))
+        window = table.window[candidates]
+        _, lost_tracks = self._clutter.count_around(window[:, -1])
+        is_proven = has_evidence(window, lost_tracks, evidence)
+        table.is_proven[candidates] = is_proven
+        self._clutter.add_proven(int(is_proven.sum()))
+
+    def _count_lost(self, table: _TrackTable, is_lost: NDArray[np.bool_]) -> None:
+        """Count the lost tracks that lived for a short time, as clutter does."""
+        if self._settings.evidence is not None:
+            lost = table.select(is_lost & (table.last_frames - table.first_frames < YOUNG_FRAMES))
+            num_detections = np.isfinite(lost.window[:, :, 0]).sum(axis=1)
+            self._clutter.add_lost(compute_centers(lost.kalman_states.to_boxes()), num_detections)
 
     def _remove_tracks(self) -> None:
         """Remove the tracks that coasted too long, and the younger of two tracks of one object."""
-        table = self._table
-        table = table.select(self._frame - table.last_frames <= self._settings.max_coasting_frames + 1)
+        table, settings = self._table, self._settings
+        max_coasting = np.full(len(table.ids), settings.max_coasting_frames)
+        if settings.evidence is not None:
+            max_coasting[~table.is_proven] = settings.evidence.max_coasting_frames
+        is_alive = self._frame - table.last_frames <= max_coasting + 1
+        self._count_lost(table, ~is_alive)
+        table = table.select(is_alive)
         boxes = table.kalman_states.to_boxes()
         coasting = np.flatnonzero(table.states == TrackState.COASTING)
         detected = np.flatnonzero(table.states != TrackState.COASTING)
@@ -327,12 +398,14 @@ class GaussianTracker:
         is_still = (table.states == TrackState.CONFIRMED) & ~is_moving(
             table.history, self._settings.min_speed
         )
+        is_awaited = table.is_trusted & (self._frame - table.first_frames < TRUSTED_FRAMES)
+        is_unproven = is_still | ~(table.is_proven | is_awaited)
         return Tracks(
             ids=table.ids,
             class_ids=table.class_ids.copy(),
             scores=table.scores.copy(),
             boxes=table.kalman_states.to_boxes(),
             velocities=table.mean[:, :2, 1] * frames_per_second,
-            states=np.where(is_still, TrackState.TENTATIVE, table.states).astype(np.uint8),
+            states=np.where(is_unproven, TrackState.TENTATIVE, table.states).astype(np.uint8),
             ages=(self._frame - table.first_frames).astype(np.int32),
         )

@@ -184,7 +184,7 @@ def test_first_image_of_another_brightness_costs_no_track(
     assert results[-1].brightness.white in (4095, 4096)
     for index in range(2, NUM_FRAMES):
         num_found, num_expected = (
-            (compute_distances(each[index].tracks, index).min(axis=1) < 4).sum()
+            (compute_distances(each[index].tracks, index).min(axis=1, initial=np.inf) < 4).sum()
             for each in (results, twelve_bit_results)
         )
         assert num_found >= num_expected

@@ -35,11 +35,14 @@ def make_video(num_frames: int = 60) -> TruthVideo:
     return TruthVideo("lanes", truth)
 
 
-@pytest.mark.parametrize("name", ["SPAX", "GTA as published", "SORT, 20 frames"])
-def test_perfect_detections_are_tracked_without_error(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "min_mota"), [("SPAX", 0.94), ("GTA as published", 0.97), ("SORT, 20 frames", 0.97)]
+)
+def test_perfect_detections_are_tracked_without_error(name: str, min_mota: float) -> None:
     scores = score_association([make_video()], list_associations()[name], PERFECT)
 
-    assert scores.mota > 0.97  # scores of a few detections are too low
+    assert scores.mota > min_mota  # a few scores are too low, and SPAX waits for evidence of motion
+    assert scores.false_positives == 0
     assert scores.identity_switches == 0
 
 
