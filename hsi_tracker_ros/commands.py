@@ -143,6 +143,47 @@ def train_rgb(**options: Any) -> None:
         console.print(f"wrote {manifest_path}")
 
 
+@click.command("scores")
+@click.argument("model")
+@click.option(
+    "--data",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Color videos with one target each. May be repeated.",
+)
+@click.option("--name", required=True, help="Name of the model with fitted scores.")
+@click.option(
+    "--models",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("models"),
+    show_default=True,
+    help="Folder in which the model is written.",
+)
+@click.option("--engine", default="auto", show_default=True, help="Engine that runs the model.")
+def train_scores(model: str, data: tuple[Path, ...], name: str, models: Path, engine: str) -> None:
+    """Fit the scores of MODEL to videos, so that a score is the probability of a correct box.
+
+    A box is correct if its overlap with the ground truth is at least 0.5. The weights and the chosen boxes
+    stay as they are. The model must track color images. Prints the expected calibration error before, and
+    after on videos that the fit has not seen.
+    """
+    from hsi_tracker_ros.training.score_fitting import FitScoresOptions, fit_model_scores
+
+    options = FitScoresOptions(model, data, name, models, engine)
+    console = Console()
+    with make_progress(console) as progress:
+        task = progress.add_task("videos", total=None)
+        result = fit_model_scores(
+            options, lambda done, total: progress.update(task, completed=done, total=total)
+        )
+    console.print(
+        f"expected calibration error {result.before.expected_calibration_error:.3f}, fitted and on other "
+        f"videos {result.held_out.expected_calibration_error:.3f}"
+    )
+    console.print(f"wrote {result.path}")
+
+
 @click.command("siamban")
 @add_import_options
 @click.option(
