@@ -240,6 +240,33 @@ def test_ground_station_has_a_tracker_per_camera_and_respawns_it(
 
 
 @needs_launch
+def test_killed_recorder_continues_in_another_folder(
+    launch: Any, ros: Any, tmp_path: Path, wait_for: Any
+) -> None:
+    from tracking_runtime.ros.clients import LifecycleClient
+
+    output = tmp_path / "recording"
+    run = launch("spax_tracker.launch.py", record="tracks", output=str(output), use_respawn="true")
+    recorder = LifecycleClient(ros, "/recorder")
+    wait_for(lambda: recorder.diagnosis and recorder.diagnosis.values["state"] == "active", 120)
+    pid = next(p for p in _children(run.process.pid) if "recorder" in Path(f"/proc/{p}/cmdline").read_text())
+
+    os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: (tmp_path / "recording_1").exists(), 60, "the next recording")
+
+    assert run.interrupt() == 0
+    assert BagReader(output).message_count >= 0
+
+
+@needs_launch
+def test_replay_into_existing_folder_ends_with_the_error(launch: Any, tmp_path: Path) -> None:
+    run = launch("replay.launch.py", bag="absent", output=str(tmp_path), start_box="1 1 9 9")
+
+    assert run.process.wait(60) == 1
+    assert f"output:={tmp_path} exists already" in run.log
+
+
+@needs_launch
 def test_recording_is_replayed_from_its_own_ground_truth(launch: Any, tmp_path: Path) -> None:
     from hsi_tracker_ros.simulation import HyperspectralScene
 

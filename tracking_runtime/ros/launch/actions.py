@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 from launch import Action, LaunchContext
-from launch.actions import EmitEvent, ExecuteProcess, LogInfo, RegisterEventHandler
+from launch.actions import EmitEvent, ExecuteProcess, LogInfo, RegisterEventHandler, TimerAction
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.events.process import ProcessExited
@@ -20,7 +20,13 @@ from launch_ros.actions import LifecycleNode, Node
 from tracking_runtime.bags.naming import make_recording_name
 from tracking_runtime.files import find_data_file
 from tracking_runtime.plugins import COMMANDS, find_plugins
-from tracking_runtime.ros.launch.camera import EXIT_TIMEOUT_S, Camera, Values, make_environment
+from tracking_runtime.ros.launch.camera import (
+    EXIT_TIMEOUT_S,
+    RESPAWN_DELAY_S,
+    Camera,
+    Values,
+    make_environment,
+)
 from tracking_runtime.ros.launch.rosbag2 import make_record_command
 from tracking_runtime.ros.optional_packages import format_install_command, is_installed
 
@@ -53,33 +59,50 @@ def make_engine_build(camera: Camera) -> list[Action]:
     return [node, RegisterEventHandler(OnProcessExit(target_action=node, on_exit=check_exit_status))]
 
 
-def make_recorder(camera: Camera, *, use_own: bool = False) -> list[Action]:
+def make_recorder(camera: Camera, *, use_own: bool = False, number: int = 0) -> list[Action]:
     """Return the recorder of a camera: rosbag2 if it is installed, else the node `recorder`; or no action.
+
+    With `use_respawn`, a recorder that ends is started again. Each recorder writes a bag of its own: the
+    folders after the first have a number at their end.
 
     Args:
         camera: camera of the recorder.
         use_own: use the node `recorder` in any case.
+        number: number of recorders that have ended.
 
     Raises:
-        RuntimeError: rosbag2 is needed and not installed.
+        RuntimeError: rosbag2 is needed and not installed, or the folder of the bag exists.
     """
     values = camera.values
     if values["record"] == "none":
         return []
-    output = values["output"] or make_recording_name()
+    output = Path(values["output"] or make_recording_name()).absolute()
+    if number:
+        output = output.with_name(f"{output.name}_{number}")
+    elif output.exists():
+        raise RuntimeError(f"output:={output} exists already: choose another folder")
     if use_own or not (is_installed("ros2bag") and is_installed("rosbag2_storage_mcap")):
         if values["record"] == "snapshot":
             _require("ros2bag", "record:=snapshot")
-        parameters = {"topics": camera.recorded_topics, "output": str(Path(output).absolute())}
-        return [camera.make_node("recorder", parameters)]
-    return [
-        ExecuteProcess(
-            cmd=make_record_command(values, camera.recorded_topics, output),
+        parameters = {"topics": camera.recorded_topics, "output": str(output)}
+        recorder: ExecuteProcess = camera.make_node("recorder", parameters)
+    else:
+        recorder = ExecuteProcess(
+            cmd=make_record_command(values, camera.recorded_topics, str(output)),
             additional_env=make_environment(values),
             output="screen",
             sigterm_timeout=EXIT_TIMEOUT_S,
         )
-    ]
+    if values["use_respawn"] != "true":
+        return [recorder]
+
+    def start_again(_: ProcessExited, context: LaunchContext) -> list[Action]:
+        if context.is_shutdown:
+            return []
+        again = make_recorder(camera, use_own=use_own, number=number + 1)
+        return [TimerAction(period=RESPAWN_DELAY_S, actions=again)]
+
+    return [recorder, RegisterEventHandler(OnProcessExit(target_action=recorder, on_exit=start_again))]
 
 
 def make_views(camera: Camera) -> list[Action]:

@@ -19,7 +19,8 @@ Values = Mapping[str, str]
 
 EXIT_TIMEOUT_S = "30"
 """Time between SIGINT and SIGTERM in seconds: a recorder finishes its bag, a tracker its frame."""
-_RESPAWN_DELAY_S = 2.0
+RESPAWN_DELAY_S = 2.0
+"""Time from the end of a process to its next start in seconds."""
 _ONBOARD_ENVIRONMENT = {"ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST"}
 
 
@@ -136,7 +137,7 @@ class Camera:
             parameters=[*filter(None, [values["params_file"]]), {**flags, **parameters}],
             remappings=[*remappings, *camera_remappings],
             respawn=respawn and values["use_respawn"] == "true",
-            respawn_delay=_RESPAWN_DELAY_S,
+            respawn_delay=RESPAWN_DELAY_S,
             additional_env=make_environment(values),
             ros_arguments=["--log-level", values["log_level"]],
             output="screen",

@@ -390,6 +390,8 @@ class ManagedNode(LifecycleNode, Generic[P]):
 
     def _publish_build_progress(self, progress: BuildProgress) -> None:
         self._is_building = True
+        if self.is_build_only:
+            self.get_logger().info(f"building {progress}")
         self._publish_diagnosis(diagnostics.make_build_diagnosis(progress))
 
     def _make_diagnosis(self, state: str) -> Diagnosis:

@@ -70,8 +70,12 @@ def run_node(make_node: Callable[[], ManagedNode[Any]]) -> int:
 
 
 def _build_only(node: ManagedNode[Any]) -> int:
-    """Configure a node, shut it down, and return the exit status."""
+    """Configure a node, log what it has built, shut it down, and return the exit status."""
+    begin_s = time.monotonic()
     is_built = node.trigger_configure() == TransitionCallbackReturn.SUCCESS
+    if is_built:
+        engine = node.diagnose().values.get("engine", "nothing")
+        node.get_logger().info(f"built in {time.monotonic() - begin_s:.0f} s: {engine}")
     node.shut_down()
     return 0 if is_built else _EXIT_BUILD_FAILED
 
