@@ -85,7 +85,7 @@ def format_frame_geojson(positions: FramePositions, ids: Sequence[int], labels: 
             "id": int(ids[index]),
             "class": labels[index],
             "speed_m_s": round(float(speed), 2) if np.isfinite(speed) else None,
-            "heading_deg": round(float(heading), 1) if np.isfinite(heading) else None,
+            "heading_deg": round(float(heading), 1) % 360 if np.isfinite(heading) else None,
         }
         coordinates = [round(longitude, _DEGREE_DECIMALS), round(latitude, _DEGREE_DECIMALS)]
         geometry = {"type": "Point", "coordinates": coordinates}

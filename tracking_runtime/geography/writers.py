@@ -151,7 +151,7 @@ def format_geographic_columns(tracks: GeoTracks) -> list[list[str]]:
             times[index],
             *(_format_degrees(value) for value in tracks.coordinates[index]),
             _format_number(tracks.speeds_m_s[index], 3),
-            _format_number(tracks.headings_deg[index], 2),
+            _format_number(_round_heading(tracks.headings_deg[index]), 2),
             str(int(tracks.is_extrapolated[index])),
         ]
         for index in range(len(tracks))
@@ -203,7 +203,7 @@ def _make_points(track: GeoTracks, class_names: Sequence[str]) -> Iterator[dict[
             "frame": int(track.frame_indices[index]) + 1,
             "time": times[index],
             "speed_m_s": _round(track.speeds_m_s[index], 3),
-            "heading_deg": _round(track.headings_deg[index], 2),
+            "heading_deg": _round(_round_heading(track.headings_deg[index]), 2),
             "score": _round(track.scores[index], 4),
             "extrapolated": bool(track.is_extrapolated[index]),
         }
@@ -233,6 +233,11 @@ def _to_positions(coordinates: NDArray[np.float64]) -> list[list[float]]:
     """Return latitudes and longitudes as lists of longitude, latitude, the order of GeoJSON."""
     rounded: list[list[float]] = np.round(coordinates[:, ::-1], _DEGREE_DECIMALS).tolist()
     return rounded
+
+
+def _round_heading(heading_deg: float) -> float:
+    """Return a heading to the hundredth, below 360."""
+    return float(np.round(heading_deg, 2)) % 360
 
 
 def _round(value: float, decimals: int) -> float | None:

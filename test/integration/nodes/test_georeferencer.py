@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from array import array
 from importlib.util import find_spec
@@ -292,3 +293,20 @@ def test_tf_gives_the_pose_at_the_stamp(ros, start, wait_for) -> None:
 
     wait_for(is_located, 10, "positions")
     np.testing.assert_allclose(np.array(located[0].positions).reshape(-1, 3), get_movers(0.25), atol=1e-3)
+
+
+def test_geojson_is_published_for_foxglove(ros, start, wait_for, tmp_path: Path) -> None:
+    types = pytest.importorskip("foxglove_msgs.msg", reason="foxglove_msgs has no wheel")
+    start(geography=str(write_reference(tmp_path / "geography.yaml")))
+    tracks = ros.node.create_publisher(TrackArray, "/tracks", qos.make_track_profile())
+    maps = ros.listen(types.GeoJSON, "/georeferencer/geojson", qos.make_track_profile())
+    wait_for(tracks.get_subscription_count, 30, "the georeferencer")
+
+    tracks.publish(make_tracks(START_NS, project(get_movers(0), 0)))
+
+    (message,) = wait_for(lambda: maps, 10, "a map")
+    content = json.loads(message.geojson)
+    coordinates = [feature["geometry"]["coordinates"] for feature in content["features"]]
+    expected = ORIGIN.to_geographic(get_movers(0)[:, :2])[:, ::-1]
+    np.testing.assert_allclose(coordinates, expected, atol=1e-7)
+    assert content["features"][0]["properties"]["name"] == "car 1"

@@ -14,6 +14,7 @@ from tracking_runtime.boxes import ScoredBoxes, as_boxes
 from tracking_runtime.geography.reference import make_map_reference
 from tracking_runtime.geography.writers import (
     CSV_COLUMNS,
+    format_csv,
     format_geojson,
     format_times,
     write_geographic_tracks,
@@ -119,6 +120,15 @@ def test_no_tracks_give_valid_empty_files(tmp_path: Path) -> None:
     }
     assert ElementTree.parse(tmp_path / "tracks.kml").getroot().tag == f"{KML}kml"
     assert (tmp_path / "tracks.csv").read_text().count("\n") == 1
+
+
+def test_heading_just_below_north_is_rounded_to_zero() -> None:
+    tracks = write_and_locate(NORTH_UP, make_frames({1: (100, 100)}, {1: (99.9999, 50)}, {1: (99.9998, 0)}))
+
+    features = json.loads("".join(format_geojson(tracks)))["features"]
+
+    assert features[1]["properties"]["heading_deg"] == 0.0
+    assert {row.split(",")[-2] for row in format_csv(tracks)} == {"heading_deg", "0.00"}
 
 
 def test_times_are_utc_to_the_microsecond() -> None:
