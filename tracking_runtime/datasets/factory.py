@@ -24,7 +24,15 @@ from tracking_runtime.datasets.sequences import (
 from tracking_runtime.errors import SourceError
 from tracking_runtime.files import list_visible
 from tracking_runtime.io.ground_truth import GROUND_TRUTH_FILE_NAMES
-from tracking_runtime.io.source_kinds import BAG, CUBE, FOLDER, VIDEO, find_source_kind, list_cube_files
+from tracking_runtime.io.source_kinds import (
+    BAG,
+    CUBE,
+    FOLDER,
+    VIDEO,
+    find_source_kind,
+    list_cube_files,
+    list_video_files,
+)
 from tracking_runtime.io.sources import (
     calibrate_source,
     is_live,
@@ -92,7 +100,8 @@ def _open_videos(
     layout = _detect_layout(root) if layout == "auto" else layout
     videos: Sequence[VideoSequence]
     if layout == "source":
-        videos = [_open_source(root, class_names, on_invalid_row)]
+        files = list_video_files(root) or [root]
+        videos = [_open_file(file, class_names, on_invalid_row, is_alone=len(files) == 1) for file in files]
     elif layout == "bag":
         videos = [_open_bag(bag, topic) for bag in find_bags(root)]
     elif layout == "annotations":
@@ -134,6 +143,18 @@ def _open_source(
         if class_names:
             options["classes"] = ",".join(class_names)
     return SourceSequence(open_source(address, **options))
+
+
+def _open_file(
+    path: Path, class_names: Sequence[str], on_invalid_row: OnInvalidRow, *, is_alone: bool
+) -> VideoSequence:
+    """Open a file as a video. One of several that is broken raises its error on access."""
+    try:
+        return _open_source(path, class_names, on_invalid_row)
+    except SourceError as error:
+        if is_alone:
+            raise
+        return TruthSequence(path.stem, path, _FailingTruth(str(error)))
 
 
 def _add_attributes(
@@ -191,7 +212,7 @@ def _detect_layout(root: Path) -> Layout:
         return "source"  # images beside ENVI cubes are previews
     if open_video_folders(root):
         return "folders"
-    return "source" if cubes else "truth"
+    return "source" if cubes or list_video_files(root) else "truth"
 
 
 def find_bags(path: Path) -> list[Path]:

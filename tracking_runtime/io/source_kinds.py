@@ -153,6 +153,13 @@ def _find_kind_of_folder(folder: Path) -> str:
     )
 
 
+def list_video_files(folder: Path) -> list[Path]:
+    """Return the visible video files in a folder, by their suffix, in alphabetical order; none of a file."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in _list_visible_files(folder) if path.suffix.lower() in _VIDEO_SUFFIXES)
+
+
 def list_cube_files(folder: Path) -> list[Path]:
     """Return the ENVI headers and array files in a folder. Hidden files are left out."""
     return [
