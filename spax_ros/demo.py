@@ -23,7 +23,8 @@ from tracking_runtime.evaluation.multi_object import (
     compute_coverage,
     score_tracks,
 )
-from tracking_runtime.io.image_folder import ImageFolderSource
+from tracking_runtime.io.source_kinds import FOLDER, find_source_kind
+from tracking_runtime.io.sources import open_source
 from tracking_runtime.messages.conversion import duration_to_ms, read_stamp_ns
 from tracking_runtime.reports.report_data import (
     Chart,
@@ -85,17 +86,19 @@ class _TruthScores:
 
 
 def plan_demo(options: DemoOptions) -> DemoPlan:
-    """Plan a simulated scene, or a folder of frames with `gt.txt` in it or beside it.
+    """Plan a simulated scene, or any source of frames, as a video file or a folder with `gt.txt` beside it.
 
     Raises:
-        SourceError: the folder contains no frames.
+        SourceError: the source cannot be read.
     """
     model = options.model or DEFAULT_MODEL
     rate_hz = options.rate_hz or LOCK_STEP_RATE_HZ
     if options.input_path is not None:
-        folder = options.input_path.resolve()
-        num_frames = len(ImageFolderSource(folder))
-        return DemoPlan(f"folder:{folder}?rate={FRAME_RATE_HZ:g}", num_frames, rate_hz, model)
+        path = options.input_path.resolve()
+        kind = find_source_kind(path)
+        query = f"?rate={FRAME_RATE_HZ:g}" if kind == FOLDER else ""
+        address = f"{kind}:{path}{query}"
+        return DemoPlan(address, len(open_source(address)), rate_hz, model)
     num_frames = options.num_frames or DEFAULT_NUM_FRAMES
     seed = DEFAULT_SEED if options.seed is None else options.seed
     query = urlencode({"seed": seed, "frames": num_frames, "rate_hz": FRAME_RATE_HZ})

@@ -27,10 +27,10 @@ _EXISTING_PATH = click.Path(exists=True, path_type=Path)
 @click.option("--seed", type=int, help="Seed of the simulated scenes.", metavar="N")
 @click.option(
     "--satellite",
-    "satellite_folder",
+    "satellite_path",
     type=_EXISTING_PATH,
-    help="Folder of real frames, with gt.txt in it or beside it.",
-    metavar="DIR",
+    help="Real frames: a video file, a folder of images or a recording, with ground truth beside it.",
+    metavar="PATH",
 )
 @click.option(
     "--hyperspectral",
@@ -55,7 +55,7 @@ def demo(
     output: Path,
     num_frames: int | None,
     seed: int | None,
-    satellite_folder: Path | None,
+    satellite_path: Path | None,
     hyperspectral_file: Path | None,
     mosaic: str,
     rate_hz: float | None,
@@ -79,7 +79,7 @@ def demo(
             f"{error}. The demo needs ROS 2 and this package's messages: source .venv/setup.bash, or the "
             "workspace that contains the built package"
         ) from error
-    inputs = {"hyperspectral": hyperspectral_file, "satellite": satellite_folder}
+    inputs = {"hyperspectral": hyperspectral_file, "satellite": satellite_path}
     options = {
         name: DemoOptions(
             seed=seed, num_frames=num_frames, input_path=input_path, mosaic=mosaic, rate_hz=rate_hz
