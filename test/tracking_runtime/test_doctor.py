@@ -93,7 +93,7 @@ def test_json_has_a_finding_per_engine(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert {finding["area"] for finding in findings} >= AREAS
 
 
-def test_table_shows_wrong_findings_and_their_fix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_report_shows_wrong_findings_and_their_fix(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RSTRACK_ENGINE_CACHE", str(tmp_path / "file" / "cache"))
     (tmp_path / "file").write_text("")
 
@@ -103,6 +103,19 @@ def test_table_shows_wrong_findings_and_their_fix(monkeypatch: pytest.MonkeyPatc
     assert f"{tmp_path / 'file'} cannot be written" in result.output
     assert "set RSTRACK_ENGINE_CACHE" in result.output
     assert "Error: wrong: " in result.output
+
+
+@pytest.mark.slow
+def test_narrow_terminal_wraps_text_and_keeps_fixes_whole() -> None:
+    result = CliRunner().invoke(rstrack, ["doctor"], env={"COLUMNS": "80"})
+    lines = result.output.splitlines()
+
+    fixes = [line.strip().removeprefix("fix: ") for line in lines if line.startswith("    fix: ")]
+
+    findings = parse_findings(CliRunner().invoke(rstrack, ["doctor", "--json"]).output)
+    assert sorted(fixes) == sorted(finding["fix"] for finding in findings if finding["fix"])
+    texts = [line for line in lines if "fix: " not in line and " " in line.strip()]
+    assert max(map(len, texts)) <= 80
 
 
 @pytest.mark.slow
@@ -124,7 +137,7 @@ def test_every_missing_or_wrong_finding_has_a_fix(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_table_shows_brackets_of_a_fix(tmp_path: Path) -> None:
+def test_report_shows_brackets_of_a_fix(tmp_path: Path) -> None:
     output = run_doctor(make_path_without_extras(tmp_path), COLUMNS="1000")
 
     assert "pip install 'remote_sensing_tracking[int8]'" in output

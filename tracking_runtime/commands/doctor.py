@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from tracking_runtime.doctor import Finding
 
-_STYLES = {"good": "green", "missing": "yellow", "wrong": "bold red"}
+_COLORS = {"good": "green", "missing": "yellow", "wrong": "red"}
+_MIN_WIDTH = 40  # columns; narrower terminals wrap the lines themselves
 
 
 @click.command()
@@ -25,28 +26,40 @@ def doctor(as_json: bool) -> None:
     Checks packages, GPU and driver, engines and file formats, ROS and DDS settings, shared memory, cached
     engines and models. Changes nothing. Fails if something is wrong.
     """
-    from rich.console import Console
-
     from tracking_runtime.doctor import examine_machine
 
     findings = list(examine_machine())
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
     else:
-        Console().print(_make_table(findings))
+        width = max(shutil.get_terminal_size().columns, _MIN_WIDTH)
+        for line in _format_findings(findings, width):
+            click.echo(line)
     num_wrong = sum(finding.state == "wrong" for finding in findings)
     if num_wrong:
         raise click.ClickException(f"wrong: {num_wrong}")
 
 
-def _make_table(findings: Sequence[Finding]) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
+def _format_findings(findings: Sequence[Finding], width: int) -> Iterator[str]:
+    """Yield the lines of a report. A fix is one line of its own, never cut or wrapped: it can be copied.
 
-    table = Table("", "", "state", "found", "fix")
-    for finding in findings:
-        style = _STYLES[finding.state]
-        found = escape(finding.found)
-        fix = escape(finding.fix)
-        table.add_row(finding.area, escape(finding.subject), f"[{style}]{finding.state}", found, fix)
-    return table
+    Args:
+        findings: findings of all areas.
+        width: columns of the terminal, to which descriptions are wrapped.
+    """
+    for area in dict.fromkeys(finding.area for finding in findings):
+        yield click.style(area, bold=True)
+        for finding in findings:
+            if finding.area != area:
+                continue
+            first, *others = textwrap.wrap(
+                f"{finding.subject}: {finding.state}, {finding.found}",
+                width,
+                initial_indent="  ",
+                subsequent_indent="    ",
+                break_long_words=False,
+            )
+            yield click.style(first, fg=_COLORS[finding.state], bold=finding.state == "wrong")
+            yield from others
+            if finding.fix:
+                yield f"    fix: {finding.fix}"
