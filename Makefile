@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test fuzz lint docs clean
+.PHONY: help setup demo check test fuzz soak lint docs clean
 
 PYTHON ?= python3
 ENVIRONMENT := source .venv/setup.bash
@@ -35,6 +35,10 @@ test: lint  ## lint and all tests, as continuous integration runs them
 
 fuzz: setup  ## fuzz the readers of files and messages (ARGS='--seconds 60 mcap tiff')
 	@$(ENVIRONMENT) && python test/fuzz/run.py $(ARGS)
+
+soak: setup  ## inject faults into live nodes for an hour (ARGS='--faults 500 --seed 1 --max-minutes 600')
+	@$(ENVIRONMENT) && PYTHONPATH="test/integration/faults:$${PYTHONPATH:-}" \
+	python test/integration/faults/run.py --faults 1000000 --max-minutes 60 $(ARGS)
 
 docs: setup  ## build the documentation site in docs/_build/html
 	@$(ENVIRONMENT) && python -m sphinx -W --keep-going -b html docs docs/_build/html

@@ -277,10 +277,13 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
     # Targets
 
     def _set_start_box(self, cube: NDArray[Any], stamp_ns: int) -> None:
+        action = "start_box is not tracked"
         try:
             self._set_target_on_trackers(CachedFrame(stamp_ns, cube), self.parameters.start_box)
         except TargetRefusedError as error:
-            self.record_error("start_box is not tracked", error)
+            self.record_error(action, error)
+        else:
+            self.clear_error(action)
 
     async def _answer_set_target(
         self, request: SetTarget.Request, response: SetTarget.Response

@@ -450,8 +450,12 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         """
 
         def report(done: ConcurrentFuture[None]) -> None:
-            if not done.cancelled() and (error := done.exception()) is not None:
+            if done.cancelled():
+                return
+            if (error := done.exception()) is not None:
                 self.record_error(f"cannot {action}", error)
+            else:
+                self.clear_error(f"cannot {action}")
 
         self._configuration.loader.submit(job).add_done_callback(report)
 
