@@ -35,6 +35,7 @@ _EXTRA_BY_LIBRARY = {
     "onnx": "export",
     "onnxscript": "export",
     "tensorrt-rtx-cu12": "tensorrt-rtx",
+    "pyproj": "geography",
 }
 _TENSORRT_LIBRARIES = ("torch-tensorrt", "tensorrt")
 # CPU flags that make a precision fast.

@@ -8,6 +8,8 @@ OPTIONAL_PACKAGES = {
     "launch_ros": "launch files",
     "cv_bridge": "images with rare encodings",
     "vision_msgs": "detections from and for other programs",
+    "tf2_msgs": "georeferencer with poses from /tf",
+    "foxglove_msgs": "georeferencer/geojson for Foxglove",
     "rosbag2_storage_mcap": "ros2 bag record and snapshots",
     "rviz2": "visualize:=rviz",
     "foxglove_bridge": "visualize:=foxglove",
