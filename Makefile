@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test fuzz soak lint docs clean
+.PHONY: help setup demo check test fuzz soak lint docs sbom clean
 
 PYTHON ?= python3
 ENVIRONMENT := source .venv/setup.bash
@@ -42,6 +42,10 @@ soak: setup  ## inject faults into live nodes for an hour (ARGS='--faults 500 --
 
 docs: setup  ## build the documentation site in docs/_build/html
 	@$(ENVIRONMENT) && python -m sphinx -W --keep-going -b html docs docs/_build/html
+
+sbom: setup  ## list the installed packages as a CycloneDX document in sbom.json
+	@test -x .venv/sbom/bin/cyclonedx-py || { $(PYTHON) -m venv .venv/sbom && .venv/sbom/bin/python -m pip install --quiet --requirement requirements/sbom.txt; }
+	@.venv/sbom/bin/cyclonedx-py environment --output-reproducible --of JSON -o sbom.json .venv/bin/python
 
 clean:  ## remove .venv and all that set-up made
 	rm -rf .venv
