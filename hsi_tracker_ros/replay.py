@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi_tracker_ros.cubes.camera_presets import assume_camera
 from hsi_tracker_ros.cubes.decoder import make_decoder
 from hsi_tracker_ros.tracker import HsiTracker, TargetState, load_rgb_tracker, load_tracker
 from tracking_runtime.boxes import Boxes, ScoredBoxes, as_boxes
 from tracking_runtime.frames import Frame, FrameSource
+from tracking_runtime.io.notes import add_note
 from tracking_runtime.models.manifest import find_model, read_manifest
 from tracking_runtime.spectral_info import SpectralInfo
+
+_MAX_COLOR_CHANNELS = 4  # images with more are cubes
 
 
 class HsiReplay:
@@ -66,7 +70,12 @@ class HsiReplay:
         self._tracker.reset()
 
     def initialize(self, frame: Frame, box: Boxes) -> None:
-        """Add a target in a box ``(1, 4)``. Raise TargetRefusedError or FrameRefusedError."""
+        """Add a target in a box ``(1, 4)``. Raise TargetRefusedError or FrameRefusedError.
+
+        If nobody has described the bands of a cube, they are assumed, and a note tells so.
+        """
+        if self._camera is None and frame.image.ndim == 3 and frame.image.shape[2] > _MAX_COLOR_CHANNELS:
+            self._assume_bands(frame.image.shape[2])
         self._loaded_tracker.set_target(self._decode(frame), box[0], stamp_ns=frame.stamp_ns)
 
     def track(self, frame: Frame) -> ScoredBoxes:
@@ -78,6 +87,16 @@ class HsiReplay:
         if self._tracker is None:
             raise RuntimeError("start_video must be called first")
         return self._tracker
+
+    def _assume_bands(self, num_bands: int) -> None:
+        assumption, camera = assume_camera(num_bands)
+        add_note(
+            f"the wavelengths of the {num_bands} bands are not described, and taken as {assumption}; "
+            "describe them by ?wavelengths=FIRST-LAST, by --camera, or by spectral_info.yaml beside the file"
+        )
+        self._decoder = make_decoder(camera)
+        self._camera = camera
+        self._tracker = self._load_tracker()
 
     def _load_tracker(self) -> HsiTracker:
         """Load HA-Net for cubes, or its RGB branch for color images."""

@@ -8,12 +8,16 @@ grid of 470 to 620 nm by which the HOT benchmark describes `vis16`. `rednir15` a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 
+from hsi_tracker_ros.cubes.sensor import Sensor, SensorArea
 from tracking_runtime.errors import SourceError
 from tracking_runtime.spectral_info import SpectralInfo
+
+_ASSUMED_RANGE_NM = (400.0, 1000.0)  # of cubes whose bands nobody describes: range of silicon sensors
 
 _VIS16 = (
     (480.8, 6.8), (484.9, 14.2), (481.0, 7.1), (635.9, 6.0),
@@ -61,6 +65,11 @@ PRESETS: Mapping[str, SpectralInfo] = MappingProxyType(
     }
 )
 
+SENSORS: Mapping[str, Sensor] = MappingProxyType(
+    {"cms_v9": Sensor((1280, 1024), SensorArea(0, 0, 1278, 1023), accepts_crops=True)}
+)
+"""Sensors of the cameras whose filters always begin at the same pixel."""
+
 _BY_BANDS = {16: "vis16", 25: "nir25", 15: "rednir15", 9: "cms_v9"}
 
 
@@ -76,6 +85,21 @@ def find_camera_preset(name: str) -> SpectralInfo:
         raise SourceError(
             f"camera {name} is unknown; known: {', '.join(PRESETS)}. Give one of these or a camera file"
         ) from None
+
+
+def assume_camera(bands: int) -> tuple[str, SpectralInfo]:
+    """Assume the camera of cubes without described bands.
+
+    Returns:
+        Name of the assumption for users, and the known camera with this number of bands, or bands in even
+        steps over the visible and near infrared range.
+    """
+    if bands in _BY_BANDS:
+        name = _BY_BANDS[bands]
+        return f"those of the camera {name}", replace(PRESETS[name], mosaic=None, band_order=())
+    first_nm, last_nm = _ASSUMED_RANGE_NM
+    text = f"even steps from {first_nm:g} to {last_nm:g} nm"
+    return text, SpectralInfo(tuple(float(nm) for nm in np.linspace(first_nm, last_nm, bands)))
 
 
 def find_camera_preset_by_band_count(bands: int) -> SpectralInfo:

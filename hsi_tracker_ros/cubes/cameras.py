@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hsi_tracker_ros.cubes.camera_file import CameraFile, read_camera_file
-from hsi_tracker_ros.cubes.camera_presets import PRESETS, find_camera_preset
+from hsi_tracker_ros.cubes.camera_presets import PRESETS, SENSORS, find_camera_preset
 from hsi_tracker_ros.cubes.sensor import parse_region
 from tracking_runtime.errors import SourceError
 from tracking_runtime.io.sources import expand_path
@@ -42,5 +42,5 @@ def open_camera(name: str) -> CameraFile:
 def _read_camera(text: str) -> CameraFile:
     path = expand_path(text)
     if text in PRESETS or not (path.suffix or path.is_file()):
-        return CameraFile(find_camera_preset(text))
+        return CameraFile(find_camera_preset(text), SENSORS.get(text))
     return read_camera_file(path)

@@ -32,6 +32,7 @@ class Sensor:
         filter_area: part of the sensor with filters, from the first filter of a period.
         region: part of the sensor that the camera reads out (region of interest). None: all of it, or the
             filter area.
+        accepts_crops: whether images of other sizes are taken as whole periods from the first filter.
 
     Raises:
         ValueError: an area is not inside the sensor.
@@ -40,6 +41,7 @@ class Sensor:
     size: tuple[int, int]
     filter_area: SensorArea
     region: SensorArea | None = None
+    accepts_crops: bool = False
 
     def __post_init__(self) -> None:
         for name, area in (("filter_area", self.filter_area), ("region", self.region)):
@@ -64,11 +66,14 @@ class Sensor:
             Rows and columns of the image.
 
         Raises:
-            FrameRefusedError: the image is neither the whole sensor nor the filter area nor the region.
+            FrameRefusedError: the image is neither the whole sensor nor the filter area nor the region,
+                unless the sensor accepts crops.
         """
         whole = SensorArea(0, 0, *self.size)
         shown = [self.region] if self.region else [whole, self.filter_area]
         part = next((area for area in shown if area.size == image_size), None)
+        if part is None and self.accepts_crops:
+            return slice(0, image_size[1]), slice(0, image_size[0])
         if part is None:
             raise FrameRefusedError(self._describe_mismatch(image_size))
         rows = _find_periods(part.y, part.height, self.filter_area.y, self.filter_area.height, mosaic[0])

@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.cubes.camera_file import read_camera_file
-from hsi_tracker_ros.cubes.camera_presets import PRESETS, find_camera_preset, find_camera_preset_by_band_count
+from hsi_tracker_ros.cubes.camera_presets import find_camera_preset_by_band_count
+from hsi_tracker_ros.cubes.cameras import open_camera
 from hsi_tracker_ros.cubes.mosaic import convert_cube_to_mosaic, convert_mosaic_to_cube
+from hsi_tracker_ros.cubes.sensor import Sensor
 from hsi_tracker_ros.simulation.sprites import (
     MARGIN,
     Bend,
@@ -30,7 +31,7 @@ from hsi_tracker_ros.simulation.textures import make_smooth_walk
 from hsi_tracker_ros.simulation.trajectories import Trajectory, make_wandering_trajectory
 from tracking_runtime.errors import FrameRefusedError, SourceError
 from tracking_runtime.frames import Frame, GroundTruth
-from tracking_runtime.io.image_file import read_image_file
+from tracking_runtime.io.cube_source import CubeSource
 from tracking_runtime.spectral_info import SpectralInfo
 
 _CANDIDATES = 60
@@ -45,11 +46,12 @@ class PannedCube:
     is the bounding box of its silhouette inside the window.
 
     Args:
-        path: a cube (TIFF) or a raw mosaic (TIFF or PNG).
+        path: a cube of any format that `CubeSource` reads, or a raw mosaic (TIFF or PNG).
         seed: seed of the path, the target and its motion.
         frames: number of frames.
         rate_hz: frame rate in Hz.
-        camera: name of a preset or a camera file; empty: chosen by the number of bands.
+        camera: name of a known camera or a camera file; empty: as in the file, else chosen by the number of
+            bands.
         mosaic: rows and columns of the filters of a raw image, for example `3x3`; empty: found in the image.
         view: fraction of the image's width and height in the window.
 
@@ -70,22 +72,22 @@ class PannedCube:
         if not 0.2 <= view <= 1 or frames < 1:
             raise SourceError(f"view must be 0.2 to 1 and frames at least 1: got {view} and {frames}")
         self._path, self._seed, self._frames, self._rate = Path(path), int(seed), int(frames), float(rate_hz)
-        image = read_spectral_image(self._path)
+        image, bands = read_spectral_image(self._path)
         try:
-            self._camera = _find_camera(image, camera, mosaic, self._path)
+            self._camera, sensor = _find_camera(image, bands, camera, mosaic, self._path)
             self._raw = image.ndim == 2
             cube = (
-                convert_mosaic_to_cube(_crop_to_whole_periods(image, self._camera), self._camera)
+                convert_mosaic_to_cube(_crop_to_whole_periods(image, self._camera, sensor), self._camera)
                 if self._raw
                 else image
             )
         except FrameRefusedError as error:
             raise SourceError(f"{self._path}: {error}") from error
         self._cube = np.ascontiguousarray(cube)
-        bands = len(self._camera.wavelengths_nm)
-        if self._cube.shape[2] != bands:
+        num_bands = len(self._camera.wavelengths_nm)
+        if self._cube.shape[2] != num_bands:
             raise SourceError(
-                f"{self._path} has {self._cube.shape[2]} bands, but its camera has {bands}: set camera"
+                f"{self._path} has {self._cube.shape[2]} bands, but its camera has {num_bands}: set camera"
             )
         height, width = (max(int(side * view), 16) for side in self._cube.shape[:2])
         self._size = (min(width, self._cube.shape[1]), min(height, self._cube.shape[0]))
@@ -204,28 +206,29 @@ class PannedCube:
         return square
 
 
-def read_spectral_image(path: Path) -> NDArray[Any]:
-    """Read a cube `(height, width, bands)` or a raw mosaic `(height, width)` from an image file.
+def read_spectral_image(path: Path) -> tuple[NDArray[Any], SpectralInfo | None]:
+    """Read a cube `(height, width, bands)` or a raw mosaic `(height, width)`, and the bands of its header.
 
     Raises:
         SourceError: the file cannot be read, or is neither a cube nor a mosaic.
     """
-    image, encoding = read_image_file(path)
-    if encoding == "bgr8":
+    source = CubeSource(path, pages="cube", malformed="skip")
+    frame = source.read_frame(0)
+    if frame.encoding == "bgr8":
         raise SourceError(f"{path} must be a cube or a raw mosaic: got a color image")
-    if not np.isfinite(image).all():
-        raise SourceError(f"{path} has values that are not finite")
-    return image
+    return frame.image, source.spectral_info
 
 
-def _find_camera(image: NDArray[Any], camera: str, mosaic: str, path: Path) -> SpectralInfo:
+def _find_camera(
+    image: NDArray[Any], bands: SpectralInfo | None, camera: str, mosaic: str, path: Path
+) -> tuple[SpectralInfo, Sensor | None]:
     """Return the camera of an image, as given or as found, with the bit depth of the file's samples."""
+    sensor = None
     if camera:
-        info = (
-            find_camera_preset(camera)
-            if camera in PRESETS or not Path(camera).suffix
-            else read_camera_file(camera).camera
-        )
+        file = open_camera(camera)
+        info, sensor = file.camera, file.sensor
+    elif bands is not None and (image.ndim == 3 or bands.mosaic is not None):
+        info = bands
     elif image.ndim == 3:
         info = find_camera_preset_by_band_count(image.shape[2])
     else:
@@ -234,10 +237,11 @@ def _find_camera(image: NDArray[Any], camera: str, mosaic: str, path: Path) -> S
     if mosaic and info.mosaic != _parse_mosaic(mosaic):
         raise SourceError(f"{path}: mosaic is {mosaic}, but the camera has {info.mosaic}")
     if image.dtype == np.float32:
-        return replace(info, bit_depth=0, saturation_level=float(image.max()))
+        return replace(info, bit_depth=0, saturation_level=float(image.max())), sensor
     bits = np.iinfo(image.dtype).bits
     depth = info.bit_depth if image.max() < 1 << info.bit_depth else bits
-    return replace(info, bit_depth=min(depth, bits), saturation_level=float((1 << min(depth, bits)) - 1))
+    depth = min(depth or bits, bits)
+    return replace(info, bit_depth=depth, saturation_level=float((1 << depth) - 1)), sensor
 
 
 def _parse_mosaic(mosaic: str) -> tuple[int, int]:
@@ -271,7 +275,10 @@ def find_mosaic_period(raw: NDArray[Any], path: Path) -> int:
     )
 
 
-def _crop_to_whole_periods(raw: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
+def _crop_to_whole_periods(raw: NDArray[Any], camera: SpectralInfo, sensor: Sensor | None) -> NDArray[Any]:
+    """Return the filters of a raw mosaic: as on the sensor if it is known, else from the first pixel."""
+    if sensor is not None and camera.mosaic is not None:
+        raw = raw[sensor.find_filters((raw.shape[1], raw.shape[0]), camera.mosaic)]
     rows, columns = camera.mosaic or (1, 1)
     return raw[: raw.shape[0] // rows * rows, : raw.shape[1] // columns * columns]
 

@@ -177,6 +177,7 @@ def _list_mat(path: Path) -> dict[str, _StoredArray]:
     from scipy import io
 
     check_mat_file(path)
+    check_mat_file(path)
     types = {"single": "f4", "double": "f8", "logical": "u1"}
     arrays = {}
     for name, shape, kind in io.whosmat(str(path), appendmat=False):

@@ -83,7 +83,7 @@ class CubeSource:
         wavelengths: centers of the bands in nm: one for each, or the first and the last as `400-700`.
         variable: name of the array in a file with several.
         axes: axes of the array, of t (time), y, x and c (band), for example `cyx`.
-        pages: meaning of the pages of a TIFF: `frames` or `bands`.
+        pages: meaning of the pages of a TIFF: `frames`, `bands`, `rows` or `cube`, see `open_raster`.
 
     Attributes:
         path: file or folder.

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from weakref import finalize
 
 import numpy as np
@@ -33,7 +33,7 @@ from tracking_runtime.untrusted.limits import IMAGE_BYTES, IMAGE_PIXELS
 if TYPE_CHECKING:
     from tifffile import TiffFile, TiffFrame, TiffPage, TiffPageSeries
 
-Pages = Literal["", "frames", "bands"]
+Pages = Literal["", "frames", "bands", "rows", "cube"]
 
 # Damage is reported by errors. Without a handler, these libraries would also print it.
 for _library in ("tifffile", "rasterio"):
@@ -49,15 +49,17 @@ def open_raster(path: Path, *, pages: Pages = "", num_known_bands: int = 0) -> C
 
     Args:
         path: image file.
-        pages: meaning of the pages of a TIFF. Empty: bands if their number is that of the known bands, or if
-            the file says so, else frames.
+        pages: meaning of the pages of a TIFF: `frames`, `bands` of one cube, or `rows` of a cube, whose
+            columns and bands are the rows and columns of the page. `cube`: bands, or rows if the pages are
+            narrow. Empty: bands if there are as many as known bands or if the file says so, rows if the
+            pages are narrow, else frames.
         num_known_bands: number of bands that are described beside the file; 0: unknown.
 
     Raises:
         SourceError: the file is damaged, larger than a limit, or not an image.
     """
-    if pages not in ("", "frames", "bands"):
-        raise SourceError(f"pages must be frames or bands: got {pages!r}")
+    if pages not in get_args(Pages):
+        raise SourceError(f"pages must be frames, bands, rows or cube: got {pages!r}")
     try:
         with path.open("rb") as file:
             start = file.read(16)
@@ -138,11 +140,13 @@ class _PageLayout:
         pages_per_frame: number of successive pages whose samples are the bands of a frame.
         inner_axes: axes of a page: YX, YXS or SYX.
         inner_shape: lengths of these axes.
+        are_rows: whether these pages are the rows of the frame instead.
         is_color: whether the samples of a page are red, green, blue, and perhaps alpha.
     """
 
     num_pages: int
     pages_per_frame: int
+    are_rows: bool
     inner_axes: str
     inner_shape: tuple[int, ...]
     is_color: bool
@@ -153,9 +157,20 @@ class _PageLayout:
         return {"S": 1, **dict(zip(self.inner_axes, self.inner_shape, strict=True))}
 
     @property
-    def num_bands(self) -> int:
-        """Number of bands of a frame."""
-        return 3 if self.is_color else self.pages_per_frame * self.sizes["S"]
+    def frame_shape(self) -> tuple[int, int, int]:
+        """Height, width and number of bands of a frame."""
+        sizes = self.sizes
+        if self.are_rows:
+            return self.pages_per_frame, sizes["Y"], sizes["X"]
+        return sizes["Y"], sizes["X"], 3 if self.is_color else self.pages_per_frame * sizes["S"]
+
+    @property
+    def meaning(self) -> str:
+        """Meaning of the pages, for users."""
+        if self.pages_per_frame == 1:
+            return "frames"
+        num_frames = self.num_pages // self.pages_per_frame
+        return f"the {'rows' if self.are_rows else 'bands'} of {num_frames} frames"
 
 
 def _open_tiff(path: Path, pages: Pages, num_known_bands: int) -> CubeFile:
@@ -170,24 +185,21 @@ def _open_tiff(path: Path, pages: Pages, num_known_bands: int) -> CubeFile:
         layout = _arrange_pages(
             series, page, pages, num_known_bands or (len(bands.wavelengths_nm) if bands else 0)
         )
-        height, width = layout.sizes["Y"], layout.sizes["X"]
+        height, width, num_bands = layout.frame_shape
         IMAGE_PIXELS.check(height * width, path)
-        IMAGE_BYTES.check(height * width * layout.num_bands * series.dtype.itemsize, path)
-    num_frames = layout.num_pages // layout.pages_per_frame
-    meaning = "frames" if layout.pages_per_frame == 1 else f"{num_frames} frames of {layout.num_bands} bands"
+        IMAGE_BYTES.check(height * width * num_bands * series.dtype.itemsize, path)
+    remark = f"its {layout.num_pages} pages are taken as {layout.meaning}; state pages= if that is wrong"
     return CubeFile(
         path,
-        num_frames=num_frames,
+        num_frames=layout.num_pages // layout.pages_per_frame,
         height=height,
         width=width,
-        num_bands=layout.num_bands,
+        num_bands=num_bands,
         view_frame=_PageReader(path, layout),
-        spectral_info=bands if bands and len(bands.wavelengths_nm) == layout.num_bands else None,
+        spectral_info=bands if bands and len(bands.wavelengths_nm) == num_bands else None,
         georeference=georeference,
         is_color=layout.is_color,
-        remarks=()
-        if pages
-        else (f"its {layout.num_pages} pages are {meaning}; state pages= if that is wrong",),
+        remarks=() if pages else (remark,),
     )
 
 
@@ -200,8 +212,14 @@ def _arrange_pages(series: TiffPageSeries, page: TiffPage, pages: Pages, num_kno
     num_pages = math.prod(series.shape) // math.prod(page.shape)
     if {*inner_axes} - {*"YXS"} or not {*"YX"} <= {*inner_axes}:
         raise ValueError(f"the pages must have rows and columns: got the axes {page.axes}")
-    if pages:
-        pages_per_frame = num_pages if pages == "bands" else 1
+    are_narrow = inner_axes == "YX" and 2 * series.shape[-1] < min(series.shape[-3:-1])
+    are_rows = pages == "rows" or (
+        are_narrow and (pages == "cube" or (not pages and not {*outer} & {*"TCZ"}))
+    )
+    if are_rows:
+        pages_per_frame = series.shape[-3]
+    elif pages:
+        pages_per_frame = 1 if pages == "frames" else num_pages
     elif outer == "TC":
         pages_per_frame = series.shape[1]
     elif outer == "C" or num_pages == num_known_bands:
@@ -213,7 +231,7 @@ def _arrange_pages(series: TiffPageSeries, page: TiffPage, pages: Pages, num_kno
         and pages_per_frame == 1
         and series.dtype == np.uint8
     )
-    return _PageLayout(num_pages, pages_per_frame, inner_axes, tuple(page.shape), is_color)
+    return _PageLayout(num_pages, pages_per_frame, are_rows, inner_axes, tuple(page.shape), is_color)
 
 
 def _read_page_bands(file: TiffFile, path: Path) -> SpectralInfo | None:
@@ -249,6 +267,8 @@ class _PageReader:
                 self._file = stack.enter_context(_open_tiff_file(self._path))
                 finalize(self, stack.close)
             pages = self._read_pages(self._file, range(first, first + layout.pages_per_frame))
+        if layout.are_rows:
+            return np.stack([page[..., 0] for page in pages])
         frame = np.concatenate(pages, axis=2) if len(pages) > 1 else pages[0]
         if layout.is_color:
             return frame[..., 2::-1]

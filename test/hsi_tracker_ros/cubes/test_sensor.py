@@ -131,3 +131,13 @@ def test_open_camera_unusable_names_the_fault(tmp_path, monkeypatch, name, reaso
 
     with pytest.raises(SourceError, match=reason):
         open_camera(name)
+
+
+def test_open_camera_of_a_known_sensor_takes_its_whole_image_and_crops():
+    file = open_camera("cms_v9")
+    decoder = Decoder(file.camera, sensor=file.sensor)
+
+    assert decoder.decode(np.zeros((1024, 1280), np.uint8), "mono8").shape == (341, 426, 9)
+    assert decoder.decode(np.zeros((300, 600), np.uint8), "mono8").shape == (100, 200, 9)
+    with pytest.raises(FrameRefusedError, match="whole number of periods"):
+        decoder.decode(np.zeros((301, 600), np.uint8), "mono8")

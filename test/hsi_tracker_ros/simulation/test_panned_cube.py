@@ -150,3 +150,28 @@ def test_pattern_of_real_mosaic_is_found(scene: int) -> None:
     assert frame.encoding == "mono8"
     cube = Decoder(source.spectral_info).decode(frame.image, frame.encoding)
     assert cube.shape[2] == 9
+
+
+def test_envi_cube_is_panned_with_its_own_bands(cube: np.ndarray, tmp_path: Path) -> None:
+    wavelengths = np.linspace(401, 1001, 16)
+    (tmp_path / "cube.hdr").write_text(
+        "ENVI\nsamples = 128\nlines = 96\nbands = 16\ndata type = 1\ninterleave = bip\n"
+        f"wavelength units = nm\nwavelength = {{{', '.join(map(str, wavelengths))}}}\n"
+    )
+    cube.tofile(tmp_path / "cube.raw")
+
+    source = PannedCube(tmp_path / "cube.hdr", frames=2)
+
+    assert source.spectral_info.wavelengths_nm == pytest.approx(tuple(wavelengths))
+    assert next(iter(source)).encoding == "8UC16"
+
+
+def test_binned_mosaic_of_a_camera_file_is_refused(cube: np.ndarray, tmp_path: Path) -> None:
+    camera = tmp_path / "camera.yaml"
+    wavelengths = list(find_camera_preset("vis16").wavelengths_nm)
+    camera.write_text(f"wavelengths_nm: {wavelengths}\nmosaic: [4, 4]\nsensor_size: [1024, 768]\n")
+    path = tmp_path / "raw.png"
+    cv2.imwrite(str(path), convert_cube_to_mosaic(cube, find_camera_preset("vis16")))
+
+    with pytest.raises(SourceError, match=r"raw\.png: .* turn binning off"):
+        PannedCube(path, camera=str(camera))

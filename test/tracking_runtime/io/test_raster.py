@@ -114,7 +114,7 @@ def test_tiff_pages_are_frames_of_a_video(tmp_path, compression):
     assert len(source) == 9 and source.rate_hz == 20.0
     np.testing.assert_array_equal([frame.image for frame in source], video)
     assert {frame.encoding for frame in source} == {"mono16"}
-    assert "9 pages are frames" in " ".join(source.remarks)
+    assert "9 pages are taken as frames" in " ".join(source.remarks)
 
 
 def test_tiff_stack_of_one_write_is_a_video(tmp_path):
@@ -160,8 +160,22 @@ def test_tiff_pages_are_bands_if_stated_or_described(tmp_path):
         assert len(source) == 1
         np.testing.assert_array_equal(source.read_frame(0).image, CUBE)
     assert named.spectral_info.wavelengths_nm == (450.0, 451.0, 452.0, 453.0, 454.0)
-    with pytest.raises(SourceError, match="pages must be frames or bands"):
+    with pytest.raises(SourceError, match="pages must be frames, bands, rows or cube"):
         CubeSource(tmp_path / "a.tif", pages="layers")
+
+
+def test_tiff_narrow_pages_are_rows_of_cubes(tmp_path):
+    # A program that writes (rows, columns, bands) without saying so makes a page of each row.
+    cubes = np.random.default_rng(5).integers(0, 4000, (2, 30, 40, 5)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "cube.tif", cubes[0], photometric="minisblack", compression="zlib")
+    tifffile.imwrite(tmp_path / "video.tif", cubes, photometric="minisblack")
+
+    cube, video = CubeSource(tmp_path / "cube.tif"), CubeSource(tmp_path / "video.tif")
+
+    np.testing.assert_array_equal([frame.image for frame in cube], cubes[:1])
+    np.testing.assert_array_equal([frame.image for frame in video], cubes)
+    assert "30 pages are taken as the rows of 1 frames" in " ".join(cube.remarks)
+    assert len(CubeSource(tmp_path / "cube.tif", pages="frames")) == 30
 
 
 def test_imagine_raster_is_read_by_rasterio(tmp_path):
