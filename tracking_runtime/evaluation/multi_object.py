@@ -1,4 +1,4 @@
-"""Metrics of multi-object tracking by TrackEval, with the matching rules of the field as presets.
+"""Metrics of multi-object tracking as in TrackEval, with the matching rules of the field as presets.
 
 Predictions contain only tracks that were detected in their frame. Coasting and tentative tracks are left out,
 as in the official results. Metrics of several sequences are computed from all their boxes together, as
@@ -19,10 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
-from trackeval.metrics import CLEAR, HOTA, Identity
 
 from tracking_runtime.boxes import Boxes, FrameBoxes, compute_centers, intersection_over_union
 from tracking_runtime.evaluation.identity_groups import MAX_TABLE_SIZE, find_identity_groups
+from tracking_runtime.evaluation.tracking_metrics import (
+    TrackingData,
+    combine_clear,
+    combine_hota,
+    combine_identity,
+    compute_clear,
+    compute_hota,
+    compute_identity,
+)
 from tracking_runtime.io.disk_list import DiskList, LazySequence
 
 Similarity = Callable[[Boxes, Boxes], NDArray[np.float64]]
@@ -67,7 +75,7 @@ MATCHINGS: Mapping[str, Matching] = {
 
 @dataclass(frozen=True)
 class MotScores:
-    """Metrics of multi-object tracking, unchanged from TrackEval.
+    """Metrics of multi-object tracking, by the definitions of TrackEval.
 
     Attributes:
         mota: CLEAR accuracy.
@@ -106,7 +114,7 @@ class MotScores:
 
 @dataclass(frozen=True)
 class TrackEvalCounts:
-    """Results of TrackEval for one or several sequences, by TrackEval's own names.
+    """Results for one or several sequences, by TrackEval's names.
 
     Attributes:
         clear: results of its metric CLEAR.
@@ -150,7 +158,7 @@ def compute_counts(
     *,
     max_table_size: int = MAX_TABLE_SIZE,
 ) -> TrackEvalCounts:
-    """Compute TrackEval's results of one sequence.
+    """Compute the results of one sequence, as TrackEval does.
 
     Args:
         truth: true boxes of each frame in order.
@@ -163,21 +171,18 @@ def compute_counts(
     """
     if len(truth) != len(predictions):
         raise ValueError(f"{len(predictions)} frames of predictions for {len(truth)} frames of ground truth")
-    options = {"THRESHOLD": matching.threshold, "PRINT_CONFIG": False}
-    identity = Identity(options)
-    hota = HOTA()
-    data = _make_trackeval_data(truth, predictions, matching)
+    data = _make_tracking_data(truth, predictions, matching)
     identity_parts = []
     hota_parts = []
     for group in split_by_identity_group(truth, predictions, matching, max_table_size=max_table_size):
-        group_data = _make_trackeval_data(*group, matching)
-        identity_parts.append(identity.eval_sequence(group_data))
-        hota_parts.append(hota.eval_sequence(group_data))
+        group_data = _make_tracking_data(*group, matching)
+        identity_parts.append(compute_identity(group_data, matching.threshold))
+        hota_parts.append(compute_hota(group_data))
     return TrackEvalCounts(
-        clear=CLEAR(options).eval_sequence(data),
-        identity=_combine_parts(identity, identity_parts),
-        hota=_combine_parts(hota, hota_parts),
-        objects=data["num_gt_ids"],
+        clear=compute_clear(data, matching.threshold),
+        identity=combine_identity(identity_parts) if len(identity_parts) > 1 else identity_parts[0],
+        hota=combine_hota(hota_parts) if len(hota_parts) > 1 else hota_parts[0],
+        objects=data.num_true_ids,
     )
 
 
@@ -219,14 +224,11 @@ def score_tracks(
 
 
 def combine_counts(sequences: Sequence[TrackEvalCounts]) -> TrackEvalCounts:
-    """Combine several sequences by TrackEval, as if they were one."""
-    options = {"PRINT_CONFIG": False}
+    """Combine several sequences, as if they were one."""
     return TrackEvalCounts(
-        clear=CLEAR(options).combine_sequences(dict(enumerate(counts.clear for counts in sequences))),
-        identity=Identity(options).combine_sequences(
-            dict(enumerate(counts.identity for counts in sequences))
-        ),
-        hota=HOTA().combine_sequences(dict(enumerate(counts.hota for counts in sequences))),
+        clear=combine_clear([counts.clear for counts in sequences]),
+        identity=combine_identity([counts.identity for counts in sequences]),
+        hota=combine_hota([counts.hota for counts in sequences]),
         objects=sum(counts.objects for counts in sequences),
     )
 
@@ -331,28 +333,20 @@ def _select_boxes(frame: FrameBoxes, mask: NDArray[np.bool_]) -> FrameBoxes:
     return FrameBoxes(frame.ids[mask], frame.boxes[mask])
 
 
-def _combine_parts(metric: Any, parts: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Combine a TrackEval metric's results for the parts of a sequence. A single part stays unchanged."""
-    combined: Mapping[str, Any] = metric.combine_sequences(dict(enumerate(parts)))
-    return combined if len(parts) > 1 else parts[0]
-
-
-def _make_trackeval_data(
+def _make_tracking_data(
     truth: Sequence[FrameBoxes], predictions: Sequence[FrameBoxes], matching: Matching
-) -> dict[str, Any]:
-    """Make TrackEval's input. It iterates over the frames as often as it needs."""
+) -> TrackingData:
     true_ids, num_true_boxes = _count_ids(truth)
     predicted_ids, num_predicted_boxes = _count_ids(predictions)
-    return {
-        "num_timesteps": len(truth),
-        "num_gt_ids": len(true_ids),
-        "num_tracker_ids": len(predicted_ids),
-        "num_gt_dets": num_true_boxes,
-        "num_tracker_dets": num_predicted_boxes,
-        "gt_ids": _renumber_ids(truth, true_ids),
-        "tracker_ids": _renumber_ids(predictions, predicted_ids),
-        "similarity_scores": _compute_similarities(truth, predictions, matching),
-    }
+    return TrackingData(
+        true_ids=_renumber_ids(truth, true_ids),
+        predicted_ids=_renumber_ids(predictions, predicted_ids),
+        similarities=_compute_similarities(truth, predictions, matching),
+        num_true_ids=len(true_ids),
+        num_predicted_ids=len(predicted_ids),
+        num_true_boxes=num_true_boxes,
+        num_predicted_boxes=num_predicted_boxes,
+    )
 
 
 def _count_ids(frames: Sequence[FrameBoxes]) -> tuple[NDArray[np.int64], int]:
@@ -373,5 +367,5 @@ def _count_ids(frames: Sequence[FrameBoxes]) -> tuple[NDArray[np.int64], int]:
 
 
 def _renumber_ids(frames: Sequence[FrameBoxes], unique_ids: NDArray[np.int64]) -> Sequence[NDArray[np.int64]]:
-    """Return the ids of each frame counted from 0 without gaps, as TrackEval expects them."""
+    """Return the ids of each frame counted from 0 without gaps."""
     return LazySequence(len(frames), lambda index: np.searchsorted(unique_ids, frames[index].ids))
