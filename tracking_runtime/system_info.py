@@ -18,7 +18,7 @@ _PACKAGES = (
     "openvino",
     "numpy",
     "opencv-contrib-python-headless",
-    "trackeval",
+    "pycocotools",
 )
 
 

@@ -51,9 +51,9 @@ if TYPE_CHECKING:
     type=click.Choice(["trackeval", "motmetrics"]),
     default="trackeval",
     show_default=True,
-    help="Library of the CLEAR and identity metrics. SPAX and MP2Net publish those of py-motmetrics. The "
-    "libraries differ in MT (py-motmetrics: from 80 % of an object's frames, TrackEval: above 80 %), and "
-    "seldom in IDs, FP and FN. HOTA is always TrackEval's.",
+    help="Definitions of the CLEAR and identity metrics. SPAX and MP2Net publish those of py-motmetrics, "
+    "which the extra evaluation installs. They differ in MT (py-motmetrics: from 80 % of an object's frames, "
+    "TrackEval: above 80 %), and seldom in IDs, FP and FN. HOTA is always TrackEval's.",
 )
 @click.option("--live", is_flag=True, help="Drop the frames that arrive while the tracker is busy.")
 @click.option(

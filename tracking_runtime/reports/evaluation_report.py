@@ -29,7 +29,7 @@ _MAX_PICTURES = 12
 _MAX_BARS = 40
 _COUNT_METRICS = {"IDs", "FP", "FN", "MT", "ML"}
 _LOWER_IS_BETTER_METRICS = {"IDs", "FP", "FN", "ML"}
-_TOOL_NAMES = {"trackeval": "TrackEval", "motmetrics": "py-motmetrics"}
+_TOOL_NAMES = {"trackeval": "the definitions of TrackEval", "motmetrics": "py-motmetrics"}
 
 
 @dataclass(frozen=True)
