@@ -43,7 +43,7 @@ def annotations_group() -> None:
 @click.option(
     "--classes",
     default="",
-    help="Names of the classes, separated by commas, if the tracks have only numbers, which count from 1.",
+    help="Names of the classes, separated by commas, in the order of their numbers, which count from 1.",
 )
 @click.option(
     "--tolerance",
@@ -71,8 +71,8 @@ def export_annotations(
     file_format = file_format or _FORMATS.get(output.suffix.lower())
     if file_format is None:
         raise click.UsageError("the suffix of OUTPUT must be .xml or .json, or --format must be given")
-    file = read_track_file(tracks)
-    content = _make_annotations(file, tracks, source, split_class_names(classes), tolerance_px)
+    file = read_track_file(tracks, split_class_names(classes))
+    content = _make_annotations(file, tracks, source, tolerance_px)
     lines = format_cvat(content) if file_format == "cvat" else format_coco_video(content)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -142,9 +142,7 @@ def import_annotations(file: Path, output: Path, source: str, output_format: str
         raise click.ClickException(str(error)) from error
 
 
-def _make_annotations(
-    file: TrackFile, path: Path, source: str, class_names: tuple[str, ...], tolerance_px: float
-) -> Annotations:
+def _make_annotations(file: TrackFile, path: Path, source: str, tolerance_px: float) -> Annotations:
     """Return the tracks as annotations, with the size and number of frames of the source."""
     from tracking_runtime.boxes import ScoredBoxes
     from tracking_runtime.datasets.annotations import MAX_FRAMES, make_annotations
@@ -167,7 +165,7 @@ def _make_annotations(
     return make_annotations(
         frames,
         name=Path(source.partition("?")[0]).name if source else path.stem,
-        class_names=class_names or file.class_names,
+        class_names=file.class_names,
         num_frames=num_frames,
         image_size=image_size,
         keyframe_tolerance_px=tolerance_px,

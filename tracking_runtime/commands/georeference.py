@@ -86,7 +86,7 @@ def georeference(
     from tracking_runtime.geography.writers import write_geographic_tracks
 
     reference = read_reference(geography)
-    file = read_track_file(tracks)
+    file = read_track_file(tracks, split_class_names(classes))
     stamps_ns = _make_stamps(file, rate_hz, start)
     console = Console()
     console.print(f"{geography}: {reference.description}", soft_wrap=True, markup=False, highlight=False)
@@ -97,7 +97,7 @@ def georeference(
             stamps_ns,
             output,
             frame_numbers=file.frame_numbers,
-            class_names=split_class_names(classes) or file.class_names,
+            class_names=file.class_names,
             anchor=anchor,
             window_s=window_s,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from tracking_runtime.boxes import Boxes, ScoredBoxes, as_boxes
 from tracking_runtime.datasets.result_files import is_single_target, read_boxes, read_tracks
 from tracking_runtime.errors import SourceError
-from tracking_runtime.io.disk_list import DiskList
+from tracking_runtime.io.disk_list import DiskList, LazySequence
 from tracking_runtime.io.table_reader import read_rows
 
 _JSON_LINES_SUFFIXES = (".jsonl", ".ndjson")
@@ -46,13 +46,40 @@ class TrackFile:
         """Number of the last frame."""
         return self.frame_numbers[-1] if len(self.frame_numbers) else 0
 
+    def rename_classes(self, class_names: Sequence[str], subject: object) -> TrackFile:
+        """Return the tracks with class ids that index other names; empty names change nothing.
 
-def read_track_file(path: Path) -> TrackFile:
+        Args:
+            class_names: name of each class id, in the order of the tracker's or benchmark's numbers.
+            subject: file of the tracks, for the message.
+
+        Raises:
+            SourceError: a class of the file has none of the names.
+        """
+        if not class_names:
+            return self
+        unknown = [name for name in self.class_names if name not in class_names]
+        if unknown:
+            raise SourceError(
+                f"{subject}: class {unknown[0]!r} must be one of the class names: got "
+                f"{', '.join(class_names)}"
+            )
+        new_ids = np.array([*map(list(class_names).index, self.class_names), -1], np.int64)
+
+        def rename(index: int) -> ScoredBoxes:
+            frame = self.frames[index]
+            return replace(frame, class_ids=new_ids[frame.class_ids])
+
+        return replace(self, frames=LazySequence(len(self.frames), rename), class_names=tuple(class_names))
+
+
+def read_track_file(path: Path, class_names: Sequence[str] = ()) -> TrackFile:
     """Read the tracks of a result file.
 
     Args:
         path: JSON lines of `rstrack track` (`.jsonl`), MOT text (`frame, id, x, y, width, height, …`), or
             boxes of one target, a row per frame. A box of NaN or without area, or a lost target, is absent.
+        class_names: name of each class id; empty: the names in the file, in the order of their appearance.
 
     Raises:
         SourceError: the file cannot be read, or a row is invalid. The message names file and line.
@@ -60,13 +87,13 @@ def read_track_file(path: Path) -> TrackFile:
     if not path.is_file():
         raise SourceError(f"{path} must be a file of tracks: found none; check the path")
     if path.suffix.lower() in _JSON_LINES_SUFFIXES:
-        return _read_json_lines(path)
+        return _read_json_lines(path).rename_classes(class_names, path)
     if is_single_target(path):
         num_frames = sum(1 for _ in read_rows(path))
         frames: Sequence[ScoredBoxes] = _make_single_target_frames(read_boxes(path, num_frames))
     else:
         frames = read_tracks(path)
-    return TrackFile(frames, range(1, len(frames) + 1))
+    return TrackFile(frames, range(1, len(frames) + 1), class_names=tuple(class_names))
 
 
 def _make_single_target_frames(boxes: Boxes) -> list[ScoredBoxes]:

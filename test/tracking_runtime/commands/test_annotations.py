@@ -94,6 +94,18 @@ def test_mot_text_with_tolerance_has_fewer_keyframes(tmp_path: Path) -> None:
     np.testing.assert_allclose(track.boxes[:, 0], 2 * np.arange(1, 31))
 
 
+def test_class_names_give_json_lines_the_order_of_the_tracker(tracks: Path, tmp_path: Path) -> None:
+    run("export", tracks, tmp_path / "task.xml", "--classes", "airplane,ship,car")
+    unknown = run("export", tracks, tmp_path / "other.xml", "--classes", "airplane,ship")
+
+    content = read_cvat(tmp_path / "task.xml")
+    assert content.class_names == ("airplane", "ship", "car")
+    assert [track.label for track in content.tracks] == ["car", "ship"]
+    assert content.make_truth()[0].class_ids.tolist() == [2, 1]
+    assert unknown.exit_code == 1
+    assert "class 'car' must be one of" in unknown.output
+
+
 def test_annotations_are_a_place_of_their_own(frames: Path, tracks: Path, tmp_path: Path) -> None:
     run("export", tracks, tmp_path / "task" / "annotations.xml", "--source", frames)
 
