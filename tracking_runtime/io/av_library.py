@@ -8,6 +8,6 @@ try:
     import av
     import av.error
 except ImportError as error:
-    raise SourceError(f"videos need PyAV: got {error}; install it with: pip install 'av>=14'") from error
+    raise SourceError(f"videos need PyAV: got {error}; install it with: pip install 'av>=17'") from error
 
 __all__ = ["av"]
