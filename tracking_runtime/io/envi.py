@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tracking_runtime.errors import SourceError
+from tracking_runtime.files import list_visible
 from tracking_runtime.io.cube_file import CubeFile
 from tracking_runtime.io.envi_header import (
     EnviHeader,
@@ -21,7 +22,7 @@ from tracking_runtime.io.envi_header import (
     read_gain_and_offset,
     read_georeference,
 )
-from tracking_runtime.io.source_kinds import ENVI_DATA_SUFFIXES, find_envi_header
+from tracking_runtime.io.source_kinds import NO_ENVI_DATA_SUFFIXES, find_envi_header
 
 _SHAPES = {"bsq": "bands lines samples", "bil": "lines bands samples", "bip": "lines samples bands"}
 _TO_PIXELS_FIRST = {"bsq": (1, 2, 0), "bil": (0, 2, 1), "bip": (0, 1, 2)}
@@ -37,7 +38,7 @@ def open_envi(path: Path) -> CubeFile:
     if header_path is None:
         raise SourceError(f"{path} needs an ENVI header beside it: {path.name}.hdr; add it")
     header = read_envi_header(header_path)
-    data_path = find_envi_data(header_path) if header_path == path else path
+    data_path = find_envi_data(header) if header_path == path else path
     excess = _check_size(header, data_path)
     gain, offset = read_gain_and_offset(header)
     no_data = header.read_numbers("data ignore value")
@@ -60,27 +61,30 @@ def open_envi(path: Path) -> CubeFile:
     )
 
 
-def find_envi_data(header: Path) -> Path:
-    """Return the data file of an ENVI header.
+def find_envi_data(header: EnviHeader) -> Path:
+    """Return the data file of an ENVI header: of the same name, with a suffix that other files do not have.
 
     Raises:
-        SourceError: no file, or several, are named like the header without `.hdr`.
+        SourceError: no file, or several, are named like the header.
     """
-    stem = header.with_suffix("")  # NAME.dat.hdr describes NAME.dat
+    path = header.path
+    stem = path.with_suffix("")  # NAME.dat.hdr describes NAME.dat
     if stem.suffix and stem.is_file():
         return stem
     candidates = [
-        path
-        for path in sorted(header.parent.iterdir())
-        if path != header
-        and path.is_file()
-        and (path.stem if path.suffix else path.name).lower() == header.stem.lower()
-        and path.suffix.lower() in ENVI_DATA_SUFFIXES
+        candidate
+        for candidate in list_visible(path.parent)
+        if candidate != path
+        and candidate.is_file()
+        and (candidate.stem if candidate.suffix else candidate.name).lower() == path.stem.lower()
+        and candidate.suffix.lower() not in NO_ENVI_DATA_SUFFIXES
     ]
+    if len(candidates) > 1:
+        candidates = [path for path in candidates if path.stat().st_size == header.num_bytes] or candidates
     if len(candidates) != 1:
         found = ", ".join(path.name for path in candidates) or "none"
         raise SourceError(
-            f"{header} needs one data file beside it, as {header.stem}.dat, .img, .raw, .bin or without "
+            f"{path} needs one data file beside it, as {path.stem}.dat, .img, .raw, .bin or without "
             f"suffix: got {found}; give the path of the data file"
         )
     return candidates[0]

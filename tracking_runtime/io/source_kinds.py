@@ -39,7 +39,9 @@ _VIDEO_SUFFIXES = {
 }  # fmt: skip
 _CUBE_SUFFIXES = {".hdr", ".mat", ".npy", ".npz"}
 ENVI_DATA_SUFFIXES = {".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cue", ""}
-_TEXT_SUFFIXES = {".txt", ".csv", ".json", ".yaml", ".yml", ".xml", ".md"}
+_TEXT_SUFFIXES = {".txt", ".csv", ".json", ".yaml", ".yml", ".xml", ".md", ".log", ".kml", ".pdf", ".html"}
+NO_ENVI_DATA_SUFFIXES = {*_IMAGE_SUFFIXES, *_VIDEO_SUFFIXES, *_CUBE_SUFFIXES, *_TEXT_SUFFIXES}
+"""Suffixes of files that may stand beside an ENVI header without being its data."""
 _NAMES_OF_IMAGE_FOLDERS = ("img", "img1", "HSI")
 
 
@@ -82,8 +84,7 @@ def find_cube_format(path: Path) -> CubeFormat:
         return CubeFormat.IMAGE
     if head.startswith(_ENVI_MAGIC) or path.suffix.lower() == ".hdr":
         return CubeFormat.ENVI
-    has_header = path.suffix.lower() in ENVI_DATA_SUFFIXES and find_envi_header(path) is not None
-    return CubeFormat.ENVI if has_header else CubeFormat.IMAGE
+    return CubeFormat.ENVI if _has_envi_header(path) else CubeFormat.IMAGE
 
 
 def find_envi_header(path: Path) -> Path | None:
@@ -108,6 +109,12 @@ def _read_head(path: Path) -> bytes:
     return head
 
 
+def _has_envi_header(path: Path) -> bool:
+    """Return whether an ENVI header is beside a file that can be its data, by the suffix."""
+    header = None if path.suffix.lower() in NO_ENVI_DATA_SUFFIXES else find_envi_header(path)
+    return header is not None and _is_envi_header(header)
+
+
 def _find_kind_of_file(path: Path) -> str:
     head = _read_head(path)
     kind = next((kind for matches, kind in _SIGNATURES if matches(head)), None)
@@ -116,7 +123,7 @@ def _find_kind_of_file(path: Path) -> str:
     suffix = path.suffix.lower()
     if zipfile.is_zipfile(path) and suffix != ".npz":
         raise SourceError(f"{path} is an archive: unpack it, and give the folder or file in it")
-    if suffix in ENVI_DATA_SUFFIXES and find_envi_header(path) is not None:
+    if _has_envi_header(path):
         return CUBE
     for suffixes, kind in (
         (_BAG_SUFFIXES, BAG),

@@ -77,6 +77,8 @@ def test_envi_every_layout_gives_the_same_samples(tmp_path, dtype, interleave, b
         ("a.HDR", "a.DAT"),
         ("a.dat.hdr", "a.dat"),
         ("my.cube.hdr", "my.cube.bil"),
+        ("a.hdr", "a.hyspex"),
+        ("scene_v1.2.hdr", "scene_v1.2"),
     ],
 )
 def test_envi_header_and_data_names_find_each_other(tmp_path, header, data):
@@ -84,6 +86,14 @@ def test_envi_header_and_data_names_find_each_other(tmp_path, header, data):
 
     for name in (header, data):
         np.testing.assert_array_equal(open_source(tmp_path / name).read_frame(0).image, make_cube())
+
+
+def test_envi_data_is_found_beside_other_files(tmp_path):
+    write_envi(tmp_path / "a.hdr", make_cube())
+    for name in ("a.png", "a.txt", "a.log", "a.xml", "a.sta", "._a.raw"):
+        (tmp_path / name).write_bytes(b"other")
+
+    np.testing.assert_array_equal(open_source(tmp_path / "a.hdr").read_frame(0).image, make_cube())
 
 
 def test_envi_header_gives_bands_to_the_source(tmp_path):
