@@ -39,6 +39,7 @@ from tracking_runtime.ros.node.run import run_node
 _SOURCE_RATE = -1.0
 _POLL_S = 0.05  # period of the checks for subscribers
 _SETTLED_S = 0.3  # time without new subscribers before the first frame
+_MAX_STALL_S = 4.0  # time for one frame of the source after which the player reports an error
 _DELIVERY_S = 2.0  # longest wait for the acknowledgment of the last frame
 _OUTPUTS = {
     IMAGE: (Image, QoSProfile(depth=5)),
@@ -91,6 +92,7 @@ class Player(ManagedNode[PlayerParameters]):
         self._outputs: dict[str, Publisher] = {}
         self._num_published = 0
         self._finished = False
+        self._reading_since_s: float | None = None
         self._playback_clock: PlaybackClock = FixedRateClock(1)
 
     def load(self) -> None:
@@ -107,6 +109,7 @@ class Player(ManagedNode[PlayerParameters]):
         """Start the player's thread."""
         self._num_published = 0
         self._finished = False
+        self._reading_since_s = None
         self._stopping = threading.Event()
         self._track_subscriptions: RawSubscriptions | None = None
         self._playback_clock = self._make_clock()
@@ -125,6 +128,10 @@ class Player(ManagedNode[PlayerParameters]):
             "unanswered": unanswered,
             "finished": self._finished,
         }
+        since_s = self._reading_since_s
+        if since_s is not None and time.monotonic() - since_s > _MAX_STALL_S:
+            stall = f"the source has given no frame for {time.monotonic() - since_s:.0f} s: check it"
+            return Diagnosis(DiagnosticLevel.ERROR, stall, values)
         if unanswered:
             return Diagnosis(
                 DiagnosticLevel.WARN, f"{unanswered} frames were not answered on `tracks`", values
@@ -171,7 +178,7 @@ class Player(ManagedNode[PlayerParameters]):
             os.kill(os.getpid(), signal.SIGTERM)
 
     def _play_frames(self, frames: Iterator[FrameMessages]) -> None:
-        for frame in frames:
+        while (frame := self._read_next(frames)) is not None:
             for record in frame.first_records:
                 self._outputs[record.topic].publish(record.data)
             if self._num_published == 0:
@@ -179,6 +186,14 @@ class Player(ManagedNode[PlayerParameters]):
             if not self._playback_clock.wait_for_next_frame():
                 return
             self._publish(frame)
+
+    def _read_next(self, frames: Iterator[FrameMessages]) -> FrameMessages | None:
+        """Return the next frame of the source, None at the end. The diagnosis watches its duration."""
+        self._reading_since_s = time.monotonic()
+        try:
+            return next(frames, None)
+        finally:
+            self._reading_since_s = None
 
     def _publish(self, frame: FrameMessages) -> None:
         is_now = self.parameters.stamps == "now"
