@@ -82,7 +82,7 @@ def test_policies_allow_what_the_nodes_use(
 
     parameters = {
         "recorder": {"output": str(tmp_path / "bag")},
-        "player": {"source": "scene:satellite?frames=3", "loop": True},
+        "player": {"source": "scene:satellite?seed=1&frames=3&size=64", "loop": True},
     }
     clients = {name: LifecycleClient(ros, f"/{name}") for name in NODES}
     for name, module in NODES.items():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import decimal
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,7 +131,7 @@ def read_cvat(path: Path) -> Annotations:
         else:
             with path.open("rb") as file:
                 content = _parse(path, file)
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise SourceError(f"{path} cannot be read: {error}; export the task again") from error
     return _make_annotations(path, content)
 
@@ -292,7 +293,7 @@ def _parse(path: Path, file: IO[bytes]) -> _Content:
             if num_bytes - parser.CurrentByteIndex > _MAX_TOKEN_BYTES:
                 raise content.fail(f"a tag must have at most {_MAX_TOKEN_BYTES} bytes")
         parser.Parse(b"", True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError) as error:  # LookupError: an unknown encoding
         raise SourceError(f"{path} is not an XML file of CVAT: {error}") from error
     except (ValueError, UnicodeError) as error:
         if isinstance(error, SourceError):
