@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -250,6 +253,23 @@ def test_track_above_the_horizon_keeps_its_tracks(make_video: MakeVideo, tmp_pat
     assert result.exit_code == 0, result.output
     assert "no box is on the ground" in result.output.replace("\n", " ")
     assert list_names(output) == ALL_FILES
+
+
+@pytest.mark.usefixtures("red")
+def test_track_of_a_live_stream_ends_with_the_stream(make_video: MakeVideo, tmp_path: Path) -> None:
+    video = make_video("live.ts", make_images(5))
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/{video.name}"
+
+        result = run(address, "--tracker", "red", "-o", tmp_path / "out")
+        server.shutdown()
+
+    frames = json.loads((tmp_path / "out" / "summary.json").read_text())["frames"]
+    assert result.exit_code == 0, result.output
+    assert frames["source"] is None and frames["tracked"] + frames["dropped"] == 5
+    assert list_names(tmp_path / "out") == ALL_FILES
 
 
 @pytest.mark.parametrize(
