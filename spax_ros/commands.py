@@ -41,8 +41,8 @@ def _split_names(context: click.Context, option: click.Parameter, names: str | N
     "--source",
     "sources",
     multiple=True,
-    help="Sequence with ground truth to train on (folder:PATH, bag:PATH). May be repeated. "
-    "folder:PATH?class_names=car,airplane,ship,train gives the order of the file's class numbers.",
+    help="Sequence with ground truth to train on (any source). May be repeated. "
+    "PATH?classes=car,airplane,ship,train gives the order of the file's class numbers.",
 )
 @click.option(
     "--dataset",
@@ -137,7 +137,7 @@ def import_spax(checkpoint: Path, variant: str, name: str, models: Path) -> None
     "--source",
     "sources",
     multiple=True,
-    help="Sequence with ground truth to run over as well (folder:PATH, bag:PATH). May be repeated.",
+    help="Sequence with ground truth to run over as well (any source). May be repeated.",
 )
 @click.option(
     "--output",

@@ -29,7 +29,7 @@ def simulate(source: str, output: Path, topic: str, namespace: str, compression:
     """Write a SOURCE of frames, with its ground truth and bands, as the bag OUTPUT.
 
     SOURCE is the name of a simulated scene with its options, for example "satellite?seed=3&frames=150", or
-    an address of the player: folder:PATH, bag:PATH or scene:NAME. The bag contains the topics image,
+    an address of the player: a path, KIND:PATH or scene:NAME. The bag contains the topics image,
     ground_truth and spectral_info. ROS is not needed.
     """
     from rich.console import Console

@@ -36,7 +36,7 @@ _EXISTING_PATH = click.Path(exists=True, path_type=Path)
     "--hyperspectral",
     "hyperspectral_file",
     type=_EXISTING_PATH,
-    help="Real cube (TIFF) or raw mosaic (PNG, TIFF).",
+    help="Real cube (TIFF, ENVI, .mat, .npy, ...) or raw mosaic (PNG, TIFF).",
     metavar="FILE",
 )
 @click.option(

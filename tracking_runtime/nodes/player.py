@@ -54,7 +54,7 @@ class PlayerParameters(NodeParameters):
 
     source: str = parameter(
         "scene:satellite",
-        "source of the frames: folder:PATH, bag:PATH or scene:NAME, with options such as ?rate=25",
+        "source of the frames: path of a video, folder, cube or recording, or scene:NAME; options as ?rate=25",
     )
     rate: float = parameter(
         _SOURCE_RATE,
