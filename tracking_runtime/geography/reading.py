@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,9 @@ def _read_yaml(path: Path) -> GeographicReference:
     if not isinstance(crs, str):
         raise GeographyError(f"{path}: crs must be text as EPSG:32611: got {crs!r}")
     reference = _READERS[kinds[0]](path, content, crs)
+    if "size" in content:
+        width, height = _read_size(path, content)
+        reference = replace(reference, image_size=(width, height))  # type: ignore[type-var]
     if "stabilization" not in content:
         return reference
     if kinds[0] == "homographies":
@@ -90,12 +94,17 @@ def _read_corners(path: Path, content: Mapping[str, Any], crs: str) -> Geographi
     corners = content["corners"]
     if not isinstance(corners, dict) or set(corners) != set(_CORNERS):
         raise GeographyError(f"{path}: corners must have the keys {', '.join(_CORNERS)}")
-    size = _read_numbers(content.get("size"), 2, f"{path}: size (width, height of the image in pixels)")
-    if not (size > 0).all() or size.max() > _MAX_PIXELS:
-        raise GeographyError(f"{path}: size must be positive: got {size.tolist()}")
-    pixels = np.array([_CORNERS[name] for name in corners]) * size
+    pixels = np.array([_CORNERS[name] for name in corners]) * _read_size(path, content)
     coordinates = [_read_position(corners[name], crs, f"{path}: corner {name}") for name in corners]
     return _make_point_reference(path, pixels, np.array(coordinates), crs)
+
+
+def _read_size(path: Path, content: Mapping[str, Any]) -> tuple[int, int]:
+    """Return width and height of the images in pixels."""
+    size = _read_numbers(content.get("size"), 2, f"{path}: size (width, height of the image in pixels)")
+    if not (size > 0).all() or size.max() > _MAX_PIXELS or (size != size.round()).any():
+        raise GeographyError(f"{path}: size must be positive whole numbers: got {size.tolist()}")
+    return int(size[0]), int(size[1])
 
 
 def _read_points(path: Path, content: Mapping[str, Any], crs: str) -> GeographicReference:

@@ -37,6 +37,10 @@ class GeographicReference(Protocol):
     def num_frames(self) -> int | None:
         """Number of frames with a homography of their own; None: the reference holds for all frames."""
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Width and height of the images in pixels; None if unknown."""
+
     def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
         """Return latitude and longitude of pixels, (n, 2); NaN where a pixel does not show the ground.
 
@@ -58,12 +62,14 @@ class MapReference:
         to_geographic: function from map coordinates to latitude and longitude.
         description: kind of the reference, for people.
         num_frames: None, because the reference holds for all frames.
+        image_size: width and height of the images in pixels; None if unknown.
     """
 
     georeference: GeoReference
     to_geographic: ToGeographic
     description: str
     num_frames: None = None
+    image_size: tuple[int, int] | None = None
 
     def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
         """Return latitude and longitude of pixels, (n, 2)."""
@@ -85,6 +91,7 @@ class ControlPointReference:
         pixels: pixel x, y of each control point, (n, 2).
         description: kind and accuracy of the reference, for people.
         num_frames: None, because the reference holds for all frames.
+        image_size: width and height of the images in pixels; None if unknown.
     """
 
     plane: LocalPlane
@@ -92,6 +99,7 @@ class ControlPointReference:
     pixels: FloatArray
     description: str
     num_frames: None = None
+    image_size: tuple[int, int] | None = None
 
     def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
         """Return latitude and longitude of pixels, (n, 2); NaN above the horizon."""
@@ -166,6 +174,11 @@ class StabilizedReference:
         """Number of stabilized frames."""
         return self.to_first.num_frames
 
+    @property
+    def image_size(self) -> tuple[int, int] | None:
+        """Width and height of the images in pixels; None if unknown."""
+        return self.first.image_size
+
     def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
         """Return latitude and longitude of pixels, (n, 2)."""
         return self.first.locate(self.to_first.apply(pixels, frame_index))
@@ -183,11 +196,13 @@ class HomographyReference:
         to_map: homographies from the pixels of each frame to map coordinates x, y.
         to_geographic: function from map coordinates to latitude and longitude.
         description: kind of the reference, for people.
+        image_size: width and height of the images in pixels; None if unknown.
     """
 
     to_map: FrameHomographies
     to_geographic: ToGeographic
     description: str
+    image_size: tuple[int, int] | None = None
 
     @property
     def num_frames(self) -> int | None:
@@ -220,6 +235,7 @@ class FrameMapReference:
         self._newest: tuple[int, MapReference | None] = (-1, None)
         self._converters: dict[str, ToGeographic] = {}
         self.num_frames = num_frames
+        self.image_size: tuple[int, int] | None = None
         self.description = f"a map of each of {num_frames} images"
 
     def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
@@ -242,6 +258,24 @@ class FrameMapReference:
         if crs not in self._converters:
             self._converters[crs] = make_to_geographic(crs, self._subject)
         return MapReference(georeference, self._converters[crs], "map")
+
+
+def check_image_size(reference: GeographicReference, image_size: tuple[int, int]) -> None:
+    """Check that the images are of the size that a reference was made for.
+
+    Args:
+        reference: map from pixels to the Earth.
+        image_size: width and height of the images in pixels.
+
+    Raises:
+        GeographyError: the sizes differ, so that all positions would be wrong.
+    """
+    expected = reference.image_size
+    if expected is not None and tuple(image_size) != expected:
+        raise GeographyError(
+            f"size of the geographic reference must be that of the images: got {expected[0]} x "
+            f"{expected[1]}, expected {image_size[0]} x {image_size[1]}; measure pixels in the tracked images"
+        )
 
 
 def make_map_reference(georeference: GeoReference, subject: str) -> MapReference:

@@ -31,7 +31,7 @@ from tracking_runtime.geography.ground_positions import ToGround, locate_boxes
 from tracking_runtime.geography.live_motion import VelocityEstimator
 from tracking_runtime.geography.local_plane import LocalPlane
 from tracking_runtime.geography.reading import read_reference
-from tracking_runtime.geography.reference import GeographicReference
+from tracking_runtime.geography.reference import GeographicReference, check_image_size
 from tracking_runtime.geography.tracks import get_anchors
 from tracking_runtime.geography.transforms import Pose, PoseUnavailableError, TransformTree, make_pose
 from tracking_runtime.messages.conversion import read_stamp_ns
@@ -191,7 +191,7 @@ class Georeferencer(ManagedNode[GeoreferencerParameters]):
         self._geojson = None
         self._transforms = TransformTree()
         self._camera: CameraModel | None = None
-        self._waiting: deque[_WaitingFrame] = deque(maxlen=_MAX_WAITING_FRAMES)
+        self._waiting: deque[_WaitingFrame] = deque()
         self._inputs: list[Subscription] = []
         self._num_frames = 0
         self._num_refused = 0
@@ -230,7 +230,7 @@ class Georeferencer(ManagedNode[GeoreferencerParameters]):
                 self.subscribe(CameraInfo, "camera_info", self._handle_camera_info, qos.make_sensor_profile())
             )
             if parameters.pose_source == "topic":
-                profile = _make_pose_profile(static=False)
+                profile = _make_pose_profile()
                 inputs.append(self.subscribe(PoseStamped, "camera_pose", self._handle_pose, profile))
             elif parameters.pose_source == "tf":
                 inputs += self._subscribe_tf()
@@ -244,7 +244,7 @@ class Georeferencer(ManagedNode[GeoreferencerParameters]):
                 tf_type,
                 topic,
                 lambda message, s=static: self._handle_tf(message, s),
-                _make_pose_profile(static=static),
+                _make_tf_profile(static=static),
             )
             for topic, static in (("/tf", False), ("/tf_static", True))
         ]
@@ -285,6 +285,9 @@ class Georeferencer(ManagedNode[GeoreferencerParameters]):
         if self._epoch not in (None, message.epoch):
             self._motion.clear()
         self._epoch = message.epoch
+        if len(self._waiting) == _MAX_WAITING_FRAMES:
+            self._waiting.popleft()
+            self._num_without_pose += 1
         self._waiting.append(_WaitingFrame(message, time.monotonic() + self.parameters.patience))
         self._process_waiting()
 
@@ -293,17 +296,17 @@ class Georeferencer(ManagedNode[GeoreferencerParameters]):
     def _process_waiting(self) -> None:
         """Locate the waiting frames in order, up to the first whose pose may still arrive."""
         while self._waiting:
-            frame = self._waiting[0]
+            frame = self._waiting.popleft()
             try:
                 self._process(frame.message)
             except PoseUnavailableError as error:
                 if error.is_early and time.monotonic() < frame.deadline_s:
+                    self._waiting.appendleft(frame)
                     return
                 self._num_without_pose += 1
                 self._record_refusal(str(error))
             except (FrameRefusedError, GeographyError) as error:
                 self._record_refusal(str(error))
-            self._waiting.popleft()
 
     def _process(self, message: Any) -> None:
         """Locate the tracks of a frame and publish their positions.
@@ -376,8 +379,9 @@ class Georeferencer(ManagedNode[GeoreferencerParameters]):
         """Return the map from pixels to a local plane. Its origin is set, or the first image's center.
 
         Raises:
-            GeographyError: the center of the image is not on the ground.
+            GeographyError: the image has another size, or its center is not on the ground.
         """
+        check_image_size(reference, size)
         if self._plane is None:
             ((latitude, longitude),) = reference.locate([[size[0] / 2, size[1] / 2]]).tolist()
             if not np.isfinite([latitude, longitude]).all():
@@ -449,8 +453,15 @@ def _load_tf_type() -> Any:
         ) from error
 
 
-def _make_pose_profile(*, static: bool) -> QoSProfile:
-    """Return the profile of /tf_static (late subscribers receive all) or of poses."""
+def _make_pose_profile() -> QoSProfile:
+    """Return the profile of camera_pose, which matches reliable and best-effort publishers."""
+    return QoSProfile(
+        depth=_POSE_DEPTH, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.BEST_EFFORT
+    )
+
+
+def _make_tf_profile(*, static: bool) -> QoSProfile:
+    """Return the profile of /tf, or of /tf_static, whose late subscribers receive all transforms."""
     return QoSProfile(
         depth=_POSE_DEPTH,
         history=HistoryPolicy.KEEP_LAST,

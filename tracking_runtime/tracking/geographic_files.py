@@ -10,7 +10,7 @@ from tracking_runtime.files import atomic_write
 from tracking_runtime.frames import FrameSource
 from tracking_runtime.geography.errors import GeographyError
 from tracking_runtime.geography.reading import read_reference
-from tracking_runtime.geography.reference import GeographicReference
+from tracking_runtime.geography.reference import GeographicReference, check_image_size
 from tracking_runtime.geography.source_reference import make_source_reference
 from tracking_runtime.geography.tracks import locate_tracks
 from tracking_runtime.geography.writers import (
@@ -60,6 +60,7 @@ def write_geographic_files(
     """
     run.add_note(f"positions: {reference.description}")
     try:
+        check_image_size(reference, run.image_size)
         tracks = locate_tracks(run.tracks, reference, run.stamps_ns, frame_numbers=run.frame_numbers)
     except GeographyError as error:
         run.add_note(f"no positions on the Earth: {error}")

@@ -16,6 +16,7 @@ from tracking_runtime.errors import TrackingError
 from tracking_runtime.geography.errors import GeographyError
 from tracking_runtime.geography.local_plane import LocalPlane
 from tracking_runtime.geography.reading import read_reference
+from tracking_runtime.geography.reference import check_image_size
 
 PLANE = LocalPlane(36.2, -115.1)
 SIZE = (1000, 800)
@@ -101,6 +102,16 @@ def test_residuals_and_extrapolation_are_told(write) -> None:
     assert is_extrapolated.tolist() == [False, False, True, True]
 
 
+def test_images_of_another_size_are_refused(write) -> None:
+    reference = read_reference(write({**make_points(*GRID), "size": [1000, 800]}))
+    unknown = read_reference(write(make_points(*GRID)))
+
+    check_image_size(reference, (1000, 800))
+    check_image_size(unknown, (500, 400))
+    with pytest.raises(GeographyError, match="got 1000 x 800, expected 500 x 400"):
+        check_image_size(reference, (500, 400))
+
+
 def test_four_points_tell_that_accuracy_is_unknown(write) -> None:
     assert "accuracy is unknown" in read_reference(write(make_corners())).description
 
@@ -170,6 +181,7 @@ def test_world_file_without_crs_is_refused(write) -> None:
         ({"corner": 1}, "unknown key 'corner'"),
         ({"corners": make_corners()["corners"]}, "size"),
         ({**make_corners(), "size": [0, 5]}, "size must be positive"),
+        ({**make_corners(), "size": [99.5, 5]}, "size must be positive whole"),
         ({**make_corners(), "crs": 4326}, "crs must be text"),
         ({**make_corners(), "crs": "EPSG:32611"}, "must have the keys x and y"),
         (make_points(*GRID[:3]), "at least 4 control points are needed: got 3"),
