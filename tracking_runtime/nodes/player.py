@@ -54,7 +54,7 @@ class PlayerParameters(NodeParameters):
 
     source: str = parameter(
         "scene:satellite",
-        "source of the frames: path of a video, folder, cube or recording, or scene:NAME; options as ?rate=25",
+        "source of the frames: path of a video, folder, cube, recording, or scene:NAME; options as ?rate=25",
     )
     rate: float = parameter(
         _SOURCE_RATE,
@@ -171,7 +171,7 @@ class Player(ManagedNode[PlayerParameters]):
                 output.wait_for_all_acked(Duration(seconds=_DELIVERY_S))
             self._finished = True
             self.get_logger().info(f"finished: {self._num_published} frames published")
-        except Exception as error:
+        except BaseException as error:  # a player whose thread has ended must not look as if it played
             self.record_error("cannot continue to play", error)
         self.publish_diagnostics()
         if self.parameters.exit_when_done:
