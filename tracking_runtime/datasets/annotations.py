@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from tracking_runtime.boxes import Boxes, ScoredBoxes, as_boxes, from_corners, to_corners
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import GroundTruth
+from tracking_runtime.untrusted.limits import Limit
 
 MAX_FRAMES = 1_000_000
 MAX_BOXES = 10_000_000
 MAX_CLASSES = 256  # class ids of ground truth are bytes
+ANNOTATION_BYTES = Limit("RSTRACK_MAX_ANNOTATION_BYTES", 1 << 28, "bytes")
+"""Size of a file of annotations, unpacked. The default has room for about a million boxes."""
 UNKNOWN_LABEL = "object"
 """Label of objects whose class is unknown."""
 

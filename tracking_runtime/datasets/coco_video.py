@@ -18,6 +18,7 @@ import numpy as np
 
 from tracking_runtime.boxes import as_boxes
 from tracking_runtime.datasets.annotations import (
+    ANNOTATION_BYTES,
     MAX_BOXES,
     MAX_CLASSES,
     MAX_FRAMES,
@@ -28,7 +29,6 @@ from tracking_runtime.datasets.annotations import (
 from tracking_runtime.errors import SourceError
 
 _IDENTITY_KEYS = ("instance_id", "track_id", "obj_id")
-_MAX_BYTES = 1 << 30  # bytes of a JSON file
 _ABSENT = ("videos", "images", "annotations", "categories")
 
 
@@ -273,8 +273,7 @@ class _Reader:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise SourceError(f"{path}: at most {_MAX_BYTES} bytes of JSON are read; split the file")
+        ANNOTATION_BYTES.check(path.stat().st_size, path)
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, SourceError):

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from tracking_runtime.boxes import Boxes, from_corners
 from tracking_runtime.datasets.annotations import (
+    ANNOTATION_BYTES,
     MAX_BOXES,
     MAX_CLASSES,
     MAX_FRAMES,
@@ -36,7 +37,6 @@ ID_ATTRIBUTE = "track_id"
 """Attribute of the boxes with the identity of their object."""
 
 _XML_NAME = "annotations.xml"  # file in an archive that CVAT exports
-_MAX_BYTES = 1 << 30  # bytes of an XML file
 _MAX_DEPTH = 20  # nested elements
 _MAX_TOKEN_BYTES = 1 << 22  # bytes of one tag
 _MAX_SHAPES = 2_000_000  # boxes in a file, before interpolation
@@ -287,8 +287,7 @@ def _parse(path: Path, file: IO[bytes]) -> _Content:
     try:
         while block := file.read(_BLOCK_BYTES):
             num_bytes += len(block)
-            if num_bytes > _MAX_BYTES:
-                raise SourceError(f"{path}: at most {_MAX_BYTES} bytes of XML are read; split the task")
+            ANNOTATION_BYTES.check(num_bytes, path)
             parser.Parse(block, False)
             if num_bytes - parser.CurrentByteIndex > _MAX_TOKEN_BYTES:
                 raise content.fail(f"a tag must have at most {_MAX_TOKEN_BYTES} bytes")

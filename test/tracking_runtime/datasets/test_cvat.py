@@ -133,6 +133,22 @@ def test_archive_of_cvat_is_read(tmp_path: Path) -> None:
         read_cvat(tmp_path / "empty.zip")
 
 
+def test_archive_that_unpacks_to_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RSTRACK_MAX_ANNOTATION_BYTES", "1e6")
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("annotations.xml", "<annotations>" + " " * 50_000_000)
+
+    with pytest.raises(SourceError, match="RSTRACK_MAX_ANNOTATION_BYTES"):
+        read_cvat(tmp_path / "bomb.zip")
+
+
+def test_endless_tag_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text("<annotations><track label='" + "x" * 10_000_000)
+
+    with pytest.raises(SourceError, match="a tag must have at most"):
+        read_cvat(tmp_path / "a.xml")
+
+
 def test_new_tracks_get_free_numbers_beside_known_ids(tmp_path: Path) -> None:
     known = box(0, (0, 0, 9, 9)).replace("></box>", '><attribute name="track_id">1</attribute></box>')
     text = known + "</track><track id='1' label='ship'>" + box(0, (0, 0, 9, 9))
