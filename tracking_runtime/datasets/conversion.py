@@ -106,7 +106,7 @@ def open_converted_folder(name: str, folder: Path, image_paths: tuple[Path, ...]
 
 def _read_image(description: VideoDescription, path: Path) -> tuple[NDArray[Any], str]:
     image, _ = read_image_file(path)
-    return description.decode_image(image), description.encoding
+    return description.decode_image(image, path), description.encoding
 
 
 def _write_image(stem: Path, image: NDArray[Any], encoding: str) -> None:

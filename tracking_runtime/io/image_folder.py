@@ -121,7 +121,7 @@ class ImageFolderSource:
         for path, stamp_ns, truth in zip(self._paths, self._stamps_ns, self._truth, strict=True):
             image, encoding = read_image_file(path)
             if self._description:
-                image = self._description.decode_image(image)
+                image = self._description.decode_image(image, path)
                 encoding = self._description.encoding
             yield Frame(stamp_ns, image, encoding, truth=truth)
 

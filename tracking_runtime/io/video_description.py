@@ -65,8 +65,23 @@ class VideoDescription:
             num_frames, lambda index: None if index + 1 in frames_without_truth else complete[index]
         )
 
-    def decode_image(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Return the pixels of an image file, read as BGR, with the channels in the order of the encoding."""
+    def decode_image(self, image: NDArray[Any], path: Path) -> NDArray[Any]:
+        """Return the pixels of an image file, read as BGR, with the channels in the order of the encoding.
+
+        Args:
+            image: pixels.
+            path: image file, for the message.
+
+        Raises:
+            SourceError: the image has another type or number of channels than the encoding.
+        """
+        dtype, num_channels = parse_encoding(self.encoding)
+        image_channels = 1 if image.ndim == 2 else image.shape[2]
+        if image.dtype != dtype or image_channels != num_channels:
+            raise SourceError(
+                f"{path} must have {num_channels} channels of {dtype}, because {VIDEO_FILE} names the "
+                f"encoding {self.encoding}: got {image_channels} channels of {image.dtype}"
+            )
         return np.ascontiguousarray(image[..., ::-1]) if self.encoding == "rgb8" else image
 
 

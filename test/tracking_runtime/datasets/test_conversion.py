@@ -192,6 +192,35 @@ def test_description_of_other_images_is_refused(converted_folder):
         open_dataset(converted_folder)
 
 
+def test_image_of_another_encoding_than_described_is_refused(converted_folder):
+    cv2.imwrite(str(converted_folder / "img" / "000001.png"), np.zeros((2, 2, 3), np.uint8))
+    (video,) = open_dataset(converted_folder)
+
+    with pytest.raises(SourceError, match=r"000001\.png must have 1 channels of uint8, because video\.yaml"):
+        list(video)
+    with pytest.raises(SourceError, match=r"000001\.png must have 1 channels of uint8"):
+        list(open_source(f"folder:{converted_folder}"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "rate_hz: .nan\nencoding: mono8\nclass_names: []\nwithout_truth: []\nstamps_ns: [1]\n",
+        "rate_hz: 10\nencoding: mono9\nclass_names: []\nwithout_truth: []\nstamps_ns: [1]\n",
+        "rate_hz: 10\nencoding: mono8\nclass_names: []\nwithout_truth: []\nstamps_ns: [-1]\n",
+        "rate_hz: 10\nencoding: mono8\nclass_names: []\nwithout_truth: []\nstamps_ns: [1.5e300]\n",
+        "[" * 5000,
+        "\0",
+        "a: !!python/object/apply:os.system [ls]",
+    ],
+)
+def test_description_with_impossible_values_is_refused(converted_folder, text):
+    (converted_folder / "video.yaml").write_text(text)
+
+    with pytest.raises(SourceError, match=r"video\.yaml does not describe a video"):
+        open_dataset(converted_folder)
+
+
 def test_invalid_description_is_refused(converted_folder):
     (converted_folder / "video.yaml").write_text("rate_hz: [1]")
 
