@@ -13,6 +13,7 @@ from sensor_msgs.msg import Image
 
 from spax_ros.inference import EngineInference
 from spax_ros.preprocessing import MIN_SIDE_PX
+from spax_ros.profiles import PROFILES, make_profile_settings
 from spax_ros.sparse.tile_budget import list_bucket_sizes
 from spax_ros.tracker import SpaxTracker, TrackingResult, load_tracker
 from tracking_runtime.engines import BACKENDS, EngineSettings
@@ -49,6 +50,11 @@ class SpaxTrackerParameters(TrackerNodeParameters):
         "threads of the network on a CPU; 0: one for each core, at most OMP_NUM_THREADS",
         minimum=0,
     )
+    profile: str = parameter(
+        "satellite",
+        "kind of camera; satellite: drifts and jitters; drone: turns, zooms and moves; fixed: stands still",
+        choices=PROFILES,
+    )
 
 
 class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingResult]):
@@ -77,6 +83,7 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
         tracker = load_tracker(
             model,
             self.parameters.engine,
+            make_profile_settings(self.parameters.profile),
             times=self.times,
             engine_settings=EngineSettings(
                 precision=self.parameters.precision, threads=self.parameters.threads

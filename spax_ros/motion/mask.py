@@ -16,7 +16,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -30,6 +30,7 @@ from spax_ros.motion.contrast import (
     ScratchBuffers,
     compute_contrast,
 )
+from spax_ros.motion.feature_registration import register_features
 from spax_ros.motion.registration import (
     downsample,
     downsample_for_registration,
@@ -63,6 +64,8 @@ class MotionSettings:
         min_heat: value of the previous heat map from which a pixel stays active (SPAX: 0.2).
         cell_px: side of the square cells that are active as a whole.
         min_halved_side_px: longer side from which motion is detected at half the image's size.
+        registration: ``similarity`` for a drifting camera, ``affine`` for one that turns, zooms and moves
+            fast, in about four times the time, ``none`` for one that stands still.
     """
 
     window: int = 20
@@ -75,6 +78,7 @@ class MotionSettings:
     min_heat: float = 0.2
     cell_px: int = 8
     min_halved_side_px: int = 256
+    registration: Literal["similarity", "affine", "none"] = "similarity"
 
 
 @dataclass(frozen=True)
@@ -177,6 +181,7 @@ class MotionMask:
         self._full_size_background.reset()
         self._size: tuple[int, ...] | None = None
         self._registration_image: GrayImage | None = None
+        self._expected_motion: Transform | None = None  # between registration images
         self._num_frames_active: NDArray[np.uint8] | None = None
         self._scratch: ScratchBuffers | None = None
 
@@ -228,9 +233,15 @@ class MotionMask:
         self._size = gray.shape
         previous = self._registration_image
         self._registration_image, factor = downsample_for_registration(gray)
-        if previous is None:
+        if previous is None or self._settings.registration == "none":
             return IDENTITY
-        return upscale_transform(register_frames(previous, self._registration_image), factor)
+        transform = None
+        if self._settings.registration == "affine":
+            transform = register_features(previous, self._registration_image, self._expected_motion)
+            self._expected_motion = transform
+        if transform is None:
+            transform = register_frames(previous, self._registration_image)
+        return upscale_transform(transform, factor)
 
     def _compute_contrast(
         self, gray: GrayImage, transform: Transform, factor: int

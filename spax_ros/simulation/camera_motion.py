@@ -51,6 +51,37 @@ def simulate_camera_motion(rng: np.random.Generator, frames: int, size: tuple[in
     angle = simulate_oscillation(rng, frames, rng.uniform(0, 2e-4), 0.02)[:, 0]
     scale = 1 + simulate_oscillation(rng, frames, rng.uniform(0, 5e-5), 0.01)[:, 0]
 
+    to_image, margin = _compose_poses(shift, angle, scale, size)
+    tilt, bearing = rng.uniform(0, 0.35), rng.uniform(0, 2 * np.pi)
+    lean = tilt * np.array([np.cos(bearing), np.sin(bearing)]) + simulate_oscillation(
+        rng, frames, rng.uniform(0.0003, 0.003), 0.15
+    )
+    return CameraMotion(to_image, lean, margin)
+
+
+def simulate_flight(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> CameraMotion:
+    """Return the camera motion of a drone that turns, zooms, moves and vibrates, with a rolling shutter.
+
+    It turns by up to 3 degrees and zooms by up to 3 % from frame to frame.
+    """
+    reach = 0.12 * sum(size)
+    shift = simulate_oscillation(rng, frames, rng.uniform(1.5, 5.0), reach) + rng.normal(0, 0.7, (frames, 2))
+    angle = simulate_oscillation(rng, frames, np.radians(rng.uniform(1.0, 3.0)), np.radians(50))[:, 0]
+    scale = np.exp(simulate_oscillation(rng, frames, rng.uniform(0.01, 0.03), 0.2)[:, 0])
+    to_image, margin = _compose_poses(shift, angle, scale, size)
+
+    # The rows of a rolling shutter are exposed one after another, during the motion of half a frame.
+    readout = 0.5 * np.gradient(shift, axis=0) / size[1] if frames > 1 else np.zeros((frames, 2))
+    shear = np.repeat(np.eye(2)[None], frames, axis=0)
+    shear[:, :, 1] += readout
+    sheared = np.concatenate([shear @ to_image[:, :, :2], shear @ to_image[:, :, 2:]], axis=2)
+    lean = simulate_oscillation(rng, frames, rng.uniform(0.001, 0.004), 0.15)
+    return CameraMotion(sheared, lean, margin + 8)
+
+
+def _compose_poses(shift: Array, angle: Array, scale: Array, size: tuple[int, int]) -> tuple[Array, int]:
+    """Return the transforms from the ground map to the image ``(frames, 2, 3)``, and the map's margin."""
+    width, height = size
     diagonal = np.hypot(width, height) / 2
     margin = int(np.abs(shift).max() + diagonal * (np.abs(angle).max() + np.abs(scale - 1).max())) + 4
     center = np.array([width, height]) / 2
@@ -58,10 +89,4 @@ def simulate_camera_motion(rng: np.random.Generator, frames: int, size: tuple[in
         [np.stack([np.cos(angle), -np.sin(angle)], -1), np.stack([np.sin(angle), np.cos(angle)], -1)], 1
     )
     offset = center + shift - linear @ (center + margin)
-    to_image = np.concatenate([linear, offset[:, :, None]], axis=2)
-
-    tilt, bearing = rng.uniform(0, 0.35), rng.uniform(0, 2 * np.pi)
-    lean = tilt * np.array([np.cos(bearing), np.sin(bearing)]) + simulate_oscillation(
-        rng, frames, rng.uniform(0.0003, 0.003), 0.15
-    )
-    return CameraMotion(to_image, lean, margin)
+    return np.concatenate([linear, offset[:, :, None]], axis=2), margin

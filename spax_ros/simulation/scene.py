@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.simulation.camera_motion import CameraMotion, simulate_camera_motion
+from spax_ros.simulation.camera_motion import CameraMotion, simulate_camera_motion, simulate_flight
 from spax_ros.simulation.disturbances import Disturbances
 from spax_ros.simulation.landscape import make_landscape
 from spax_ros.simulation.noise_fields import Image
@@ -39,6 +39,7 @@ CLASS_NAMES = ("car", "airplane", "ship", "train")
 
 PLACES = ("land", "port")
 TRAFFIC = ("invented", "measured")
+PLATFORMS = ("satellite", "drone")
 
 _MOVING_PX_PER_FRAME = 0.2
 _BACKGROUND_WINDOW_FRAMES = 20
@@ -67,6 +68,7 @@ class SatelliteScene:
         first_stamp_ns: stamp of the first frame in nanoseconds.
         place: `land`, or `port`: half of it water with slow ships, high-rises with growing parallax, glint,
             waves, wakes, smoke, moving shadows and seams.
+        platform: `satellite`, or `drone`, which turns, zooms and moves.
         traffic: `invented`, or `measured`: speeds, sizes and stops as in the ground truth of a real video.
     """
 
@@ -85,9 +87,11 @@ class SatelliteScene:
         first_stamp_ns: int = 1_000_000_000,
         place: str = "land",
         traffic: str = "invented",
+        platform: str = "satellite",
     ) -> None:
         width, height = (size, size) if isinstance(size, int) else size
-        for name, value, allowed in (("place", place, PLACES), ("traffic", traffic, TRAFFIC)):
+        choices = ("place", place, PLACES), ("traffic", traffic, TRAFFIC), ("platform", platform, PLATFORMS)
+        for name, value, allowed in choices:
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}: got {value!r}")
         if frames < 1 or min(width, height) < 64:
@@ -100,7 +104,8 @@ class SatelliteScene:
         self._seed, self._frames, self._color, self._first_stamp_ns = seed, frames, color, first_stamp_ns
         rng = np.random.default_rng(seed)
         is_port = place == "port"
-        self._platform = simulate_camera_motion(rng, frames, self.size)
+        simulate = simulate_flight if platform == "drone" else simulate_camera_motion
+        self._platform = simulate(rng, frames, self.size)
         if is_port:
             self._platform = _add_parallax(self._platform, seed)
         margin = self._platform.margin

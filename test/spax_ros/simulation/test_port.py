@@ -94,3 +94,32 @@ def test_stop_rate_gives_the_measured_number_of_stops() -> None:
     assert 10 * rate / 1000 == pytest.approx(3.1e-4)
     assert compute_stop_rate(0.1, 1e6, 1) == 1
     assert compute_stop_rate(1.0, 100, 0) <= 1
+
+
+def test_drone_turns_and_zooms_far_more_than_a_satellite() -> None:
+    changes = []
+    for platform in ("drone", "satellite"):
+        scene = SatelliteScene(5, 60, 192, platform=platform)
+        motions = [scene.compute_camera_motion(index)[:, :2] for index in range(1, 60)]
+        angle = max(abs(np.degrees(np.arctan2(motion[1, 0], motion[0, 0]))) for motion in motions)
+        zoom = max(abs(np.sqrt(np.linalg.det(motion)) - 1) for motion in motions)
+        changes.append((angle, zoom))
+
+    assert 0.5 < changes[0][0] < 3.5
+    assert 0.005 < changes[0][1] < 0.05
+    assert max(changes[1]) < 0.02
+
+
+def test_truth_of_a_drone_lies_on_its_objects() -> None:
+    scene = SatelliteScene(5301, 12, 256, density=200, platform="drone", color=False)
+
+    frames = list(scene)
+
+    contrasts = []
+    for frame in frames:
+        assert frame.truth is not None
+        for x, y, width, height in frame.truth.boxes.astype(int):
+            box = frame.image[max(y, 0) : y + height + 1, max(x, 0) : x + width + 1]
+            contrasts.append(int(box.max()) - int(box.min()))
+    assert len(contrasts) > 20
+    assert np.median(contrasts) > 30

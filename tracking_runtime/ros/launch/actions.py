@@ -44,7 +44,7 @@ def make_tracker_node(
         respawn: restart the node if its process ends and `use_respawn` is set.
     """
     tracker = camera.tracker
-    given = {name: camera.values[name] for name in tracker.node_arguments if camera.values[name]}
+    given = {name: value for name in tracker.node_arguments if (value := camera.values.get(name))}
     return camera.make_node(tracker.name, {**given, **(parameters or {})}, respawn=respawn)
 
 

@@ -67,6 +67,13 @@ _CAMERA = Argument(
 )
 _MODEL = Argument("model", "", "name of a model, or path of its manifest; empty: from the parameters")
 _ENGINE = Argument("engine", "", "engine that runs the network; empty: from the parameters", ENGINES)
+_PROFILE = Argument(
+    "profile",
+    "",
+    "kind of camera; satellite: drifts and jitters; drone: turns, zooms and moves; fixed: stands still; "
+    "empty: from the parameters",
+    ("", "satellite", "drone", "fixed"),
+)
 _RECORD = Argument(
     "record",
     "none",
@@ -86,7 +93,7 @@ _VISUALIZE = Argument(
 _NETWORK = (_MODEL, _ENGINE)
 _VIEW = (_RECORD, _OUTPUT, _VISUALIZE)
 
-SPAX_TRACKER = (*_COMMON, *_TRANSPORT, _BUILD_ONLY, _IMAGE, *_NETWORK, *_VIEW)
+SPAX_TRACKER = (*_COMMON, *_TRANSPORT, _BUILD_ONLY, _IMAGE, *_NETWORK, _PROFILE, *_VIEW)
 HSI_TRACKER = (*_COMMON, *_TRANSPORT, _BUILD_ONLY, _IMAGE, _CAMERA, *_NETWORK, *_VIEW)
 GROUND_STATION = (
     *_COMMON,

@@ -53,7 +53,12 @@ HSI_TRACKER = TrackerKind(
     takes_targets=True,
     node_arguments=("camera", "model", "engine"),
 )
-SPAX_TRACKER = TrackerKind("spax_tracker", "satellite", result_topics=("tracks", "detections"))
+SPAX_TRACKER = TrackerKind(
+    "spax_tracker",
+    "satellite",
+    result_topics=("tracks", "detections"),
+    node_arguments=("model", "engine", "profile"),
+)
 TRACKERS = {tracker.name: tracker for tracker in (HSI_TRACKER, SPAX_TRACKER)}
 
 
