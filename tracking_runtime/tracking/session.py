@@ -65,7 +65,7 @@ class TrackRun:
         num_refused: number of frames that the tracker could not use.
         num_dropped: number of frames of a live stream that were replaced by newer ones.
         tracking_seconds: time inside of the tracker.
-        seconds: time of the whole run.
+        seconds: time from the first frame to the end of the run.
         video_seconds: time from the first to the last frame by their stamps.
         exit_status: status with which the process should end: 0, or that of the signal that ended the run.
         statistics: statistics of the tracks.
@@ -136,6 +136,7 @@ def track_source(
     is_created = False
     try:
         tracker.start_video(source)
+        start = time.perf_counter()  # the tracker may have loaded its model
         with ExitStack() as stack:
             frames = stack.enter_context(closing(_select_frames(source, options, is_live=is_live)))
             number, frame = _take_first(source, frames, options)
