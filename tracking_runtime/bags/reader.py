@@ -42,10 +42,15 @@ class BagReader:
 
     def __init__(self, path: str | Path, *, ignore_metadata: bool = False) -> None:
         self.path = Path(path)
+        self._ignore_metadata = ignore_metadata
         self._typestores: dict[str, Typestore] = {}
         self._unpacked_folder: TemporaryDirectory[str] | None = None
         self._metadata = _NO_METADATA
         self._storages = self._open_storages(ignore_metadata)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Open the bag again in the process that receives it."""
+        return _open_again, (self.path, self._ignore_metadata)
 
     @property
     def is_complete(self) -> bool:
@@ -177,6 +182,10 @@ class BagReader:
         target = Path(self._unpacked_folder.name) / path.stem
         unpack_zstd_file(path, target)
         return target
+
+
+def _open_again(path: Path, ignore_metadata: bool) -> BagReader:
+    return BagReader(path, ignore_metadata=ignore_metadata)
 
 
 def describe_ros1_recording(path: Path) -> str:

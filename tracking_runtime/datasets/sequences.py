@@ -17,7 +17,7 @@ from tracking_runtime.io.bag_source import BagSource
 from tracking_runtime.io.disk_list import DiskDict, LazySequence, pad_sequence
 from tracking_runtime.io.image_file import read_image_file
 from tracking_runtime.io.wrapped_source import WrappedSource
-from tracking_runtime.messages.conversion import read_serialized_stamp_ns, read_stamp_ns, read_truth
+from tracking_runtime.messages.conversion import read_serialized_stamp_ns
 from tracking_runtime.spectral_info import SpectralInfo
 
 Truths = Sequence[GroundTruth | None]
@@ -148,15 +148,15 @@ class BagSequence(BagSource):
     def stamps_ns(self) -> list[int]:
         """Stamp of each frame in nanoseconds, read without its pixels."""
         records = BagReader(self.path).read_records([self.image_topic])
-        return [read_serialized_stamp_ns(record.data) for record in records]
+        with self._convert_errors(self.image_topic):
+            return [read_serialized_stamp_ns(record.data) for record in records]
 
     @cached_property
     def truth(self) -> Truths:
         """Ground truth of each frame, matched by stamp."""
         if not self.truth_topic:
             return [None] * len(self)
-        messages = BagReader(self.path).read_messages([self.truth_topic])
-        truth_by_stamp = DiskDict((read_stamp_ns(message), read_truth(message)) for _, message in messages)
+        truth_by_stamp = DiskDict(self.read_truths())
         stamps_ns = self.stamps_ns
         return LazySequence(len(stamps_ns), lambda index: truth_by_stamp.get(stamps_ns[index]))
 

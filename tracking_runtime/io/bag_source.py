@@ -114,6 +114,17 @@ class BagSource:
         for frame in pending:
             yield _add_truth(frame, truths)
 
+    def read_truths(self) -> Iterator[tuple[int, GroundTruth]]:
+        """Yield the stamp in nanoseconds and the ground truth of each frame that has one.
+
+        Raises:
+            SourceError: a message is not ground truth.
+        """
+        for _, message in self._reader.read_messages([self.truth_topic]) if self.truth_topic else ():
+            with self._convert_errors(self.truth_topic):
+                item = read_stamp_ns(message), read_truth(message)
+            yield item
+
     def _read_frame(self, message: Any) -> Frame:
         with self._convert_errors(self.image_topic):
             frame = self._decode(message)

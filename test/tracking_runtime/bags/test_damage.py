@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import resource
 import shutil
@@ -305,6 +306,14 @@ def test_hidden_files_are_no_storage_files(bags, tmp_path):
     (tmp_path / "bag" / "._bag_0.mcap").write_bytes(b"resource fork")
 
     assert read_items(tmp_path / "bag")[1] == ITEMS
+
+
+def test_reader_sent_to_another_process_opens_the_bag_again(bags):
+    reader, items = read_items(bags[True, "zstd"])
+
+    received = pickle.loads(pickle.dumps(reader))
+
+    assert [(message.data, record.log_time_ns) for record, message in received.read_messages()] == items
 
 
 # Definitions

@@ -231,3 +231,15 @@ def test_source_yields_the_frames_around_a_damaged_chunk(tmp_path):
     numbers = [frame.stamp_ns // 10**8 for frame in BagSource(tmp_path / "bag")]
 
     assert numbers == [*range(1, 11), *range(21, 31)]
+
+
+def test_truth_type_with_other_fields_is_refused(tmp_path):
+    string = serialize(find_message_type("std_msgs/msg/String")("x"))
+    with BagWriter(tmp_path / "bag") as writer:
+        writer.add_installed_topic("/image", IMAGE)
+        writer.write("/image", serialize_image(make_frame(1)), 1)
+        writer.add_topic(Topic("/ground_truth", Interface(TRACKS, "string data", "")))
+        writer.write("/ground_truth", string, 1)
+
+    with pytest.raises(SourceError, match=r"topic /ground_truth: a message lacks the fields of its type"):
+        list(BagSource(tmp_path / "bag").read_truths())
