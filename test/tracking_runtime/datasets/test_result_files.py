@@ -217,6 +217,24 @@ def test_find_results_ignores_companion_files(tmp_path):
     assert find_results(tmp_path, ["car"]) == {"car": path}
 
 
+def test_find_results_leaves_hidden_files_out_and_takes_any_case(tmp_path):
+    (tmp_path / "__MACOSX").mkdir()
+    for name in ("car.TXT", "._car.txt", "__MACOSX/car.txt"):
+        (tmp_path / name).touch()
+
+    assert find_results(tmp_path, ["car"]) == {"car": tmp_path / "car.TXT"}
+
+
+def test_blank_line_between_boxes_is_a_missing_box(tmp_path):
+    path = write_file(tmp_path, "1;2,5;3;4\n\n5;6;7;8\n")
+
+    boxes = read_boxes(path, 3, on_invalid_row="skip")
+
+    np.testing.assert_array_equal(boxes, [[1, 2.5, 3, 4], [np.nan] * 4, [5, 6, 7, 8]])
+    with pytest.raises(SourceError, match=r"car\.txt:2: the line is empty"):
+        read_boxes(path, 3)
+
+
 def test_find_results_refuses_one_file_for_two_videos(tmp_path):
     write_file(tmp_path, "1 2 3 4\n", "ball.txt")
 
