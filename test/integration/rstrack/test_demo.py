@@ -18,7 +18,6 @@ import cv2
 import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
-pytest.importorskip("trackeval", reason="TrackEval is not installed (extra: evaluation)")
 
 from tracking_runtime.bags import BagReader
 from tracking_runtime.models.manifest import find_model

@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("trackeval", reason="TrackEval is not installed (extra: evaluation)")
-
 from hsi_tracker_ros.demo import SCENARIO as HYPERSPECTRAL
 from spax_ros.demo import SCENARIO as SATELLITE
 from tracking_runtime.bags import BagWriter, Qos, Record, Topic
