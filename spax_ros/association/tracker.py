@@ -31,6 +31,7 @@ from spax_ros.association.position_history import (
     start_history,
     transform_history,
 )
+from spax_ros.association.spectra import Spectra, SpectralMemory, make_unknown_spectra
 from spax_ros.association.tracks import Tracks, TrackState
 from tracking_runtime.boxes import Boxes, as_boxes, compute_centers
 
@@ -44,7 +45,7 @@ INTERVAL_FRAMES = 9  # frames whose median interval is the frame interval
 
 @dataclass(frozen=True)
 class AssociationSettings:
-    """Settings of the association. The defaults are published, with the last four settings off.
+    """Settings of the association. The defaults are published, with the last five settings off.
 
     Attributes:
         high_score: score above which detections are matched in the first round.
@@ -66,6 +67,8 @@ class AssociationSettings:
         is_class_aware: whether tracks and detections of different classes are never matched. If false, a
             track has the class of the highest total score.
         evidence: motion that confirms a track, beside its second detection. None: none.
+        spectral_weight: weight of the spectra in the cost, 0 to 1, if detections have spectra. Higher keeps
+            look-alikes of different spectra apart, and loses tracks whose light changes. 0 disables it.
     """
 
     high_score: float = 0.3
@@ -81,6 +84,7 @@ class AssociationSettings:
     min_speed: float = 0.0
     is_class_aware: bool = True
     evidence: MotionEvidence | None = None
+    spectral_weight: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -146,9 +150,12 @@ class _ValidDetections:
     boxes: Boxes
     scores: NDArray[np.float32]
     class_ids: NDArray[np.uint8]
+    spectra: Spectra
 
     def select(self, index: NDArray[np.bool_] | Indices) -> _ValidDetections:
-        return _ValidDetections(self.boxes[index], self.scores[index], self.class_ids[index])
+        return _ValidDetections(
+            self.boxes[index], self.scores[index], self.class_ids[index], self.spectra[index]
+        )
 
 
 def _make_empty_table() -> _TrackTable:
@@ -189,6 +196,7 @@ class GaussianTracker:
         self._stamp_ns: int | None = None
         self._intervals_ns: deque[int] = deque(maxlen=INTERVAL_FRAMES)
         self._clutter = ClutterMap()
+        self._spectral_memory = SpectralMemory()
 
     def update(
         self,
@@ -197,6 +205,7 @@ class GaussianTracker:
         class_ids: ArrayLike | None = None,
         stamp_ns: int | None = None,
         camera_motion: NDArray[np.float64] | None = None,
+        spectra: Spectra | None = None,
     ) -> Tracks:
         """Match the detections of one frame with the tracks and return all tracks.
 
@@ -208,9 +217,11 @@ class GaussianTracker:
             stamp_ns: time stamp of the frame in nanoseconds. Tracks are predicted over frames that are
                 missing by the stamps. None: no frame is missing, and frames are one second apart.
             camera_motion: transform ``(2, 3)`` from the previous frame's pixels to this frame's; None: none.
+            spectra: mean spectra of the boxes, ``(n, bands)``; None: unknown. The number of bands must not
+                change until `reset`.
         """
         self._frame += 1
-        detections = self._select_valid(boxes, scores, class_ids)
+        detections = self._select_valid(boxes, scores, class_ids, spectra)
         self._predict(self._update_interval(stamp_ns), camera_motion)
         self._match_detections(detections)
         self._prove_motion()
@@ -218,14 +229,16 @@ class GaussianTracker:
         return self._make_tracks()
 
     @staticmethod
-    def _select_valid(boxes: ArrayLike, scores: ArrayLike, class_ids: ArrayLike | None) -> _ValidDetections:
+    def _select_valid(
+        boxes: ArrayLike, scores: ArrayLike, class_ids: ArrayLike | None, spectra: Spectra | None
+    ) -> _ValidDetections:
         box_array = as_boxes(boxes)
         score_array = np.asarray(scores, np.float32).reshape(-1)
         classes = np.zeros(len(box_array)) if class_ids is None else class_ids
         valid = np.flatnonzero(np.isfinite(box_array).all(axis=1) & (box_array[:, 2:] > 0).all(axis=1))
-        return _ValidDetections(box_array, score_array, np.asarray(classes, np.uint8).reshape(-1)).select(
-            valid
-        )
+        class_array = np.asarray(classes, np.uint8).reshape(-1)
+        spectra = make_unknown_spectra(len(box_array)) if spectra is None else spectra
+        return _ValidDetections(box_array, score_array, class_array, spectra).select(valid)
 
     def _update_interval(self, stamp_ns: int | None) -> int:
         """Update the frame interval; return the frames since the previous one, at least 1."""
@@ -299,6 +312,11 @@ class GaussianTracker:
             is_same_class = table.class_ids[rows] == detections.class_ids[columns]
             rows, columns = rows[is_same_class], columns[is_same_class]
         costs = self._settings.cost(track_boxes[rows], detections.boxes[columns], detections.scores[columns])
+        weight = self._settings.spectral_weight
+        has_spectra = weight > 0 and detections.spectra.shape[1] > 0
+        if has_spectra:
+            spectral = self._spectral_memory.compute_costs(table.ids[rows], detections.spectra[columns])
+            costs = np.where(np.isfinite(spectral), (1 - weight) * costs + weight * spectral, costs)
         rows, columns = solve_assignment(rows, columns, costs, cost_limit)
         matched = tracks[rows]
         self._table.set_kalman_states(
@@ -307,6 +325,8 @@ class GaussianTracker:
         self._table.vote_classes(matched, detections.class_ids[columns], detections.scores[columns])
         self._table.scores[matched] = detections.scores[columns]
         self._table.last_frames[matched] = self._frame
+        if has_spectra:
+            self._spectral_memory.update(table.ids[rows], detections.spectra[columns])
         self._table.window[matched, -1] = compute_centers(detections.boxes[columns])
         return matched, np.setdiff1d(np.arange(len(detections.scores)), columns)
 
@@ -315,6 +335,8 @@ class GaussianTracker:
         num_new = len(new.scores)
         kalman_states = kalman.initiate(new.boxes)
         ids = np.arange(self._next_id, self._next_id + num_new)
+        if new.spectra.shape[1] > 0:
+            self._spectral_memory.update(ids, new.spectra)
         self._next_id += num_new
         is_trusted = self._find_trusted(new)
         is_confirmed = is_trusted | (self._frame == 1)
@@ -391,6 +413,7 @@ class GaussianTracker:
         is_kept[columns[is_detected_older]] = False
         is_kept[rows[~is_detected_older]] = False
         self._table = table.select(is_kept)
+        self._spectral_memory.keep(self._table.ids)
 
     def _make_tracks(self) -> Tracks:
         table = self._table
