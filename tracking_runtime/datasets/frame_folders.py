@@ -18,6 +18,7 @@ from tracking_runtime.datasets.sequences import ImageSequence, Truths, TruthSequ
 from tracking_runtime.files import list_visible
 from tracking_runtime.io.frame_numbers import read_image_numbers
 from tracking_runtime.io.ground_truth import find_truth_file, is_truth_name, read_ground_truth
+from tracking_runtime.io.image_bands import find_spectral_info
 from tracking_runtime.io.image_file import list_images, make_natural_sort_key
 from tracking_runtime.io.table_reader import TABLE_SUFFIXES, OnInvalidRow
 from tracking_runtime.io.video_description import read_sequence_rate
@@ -53,6 +54,7 @@ def open_video_folders(
             _TruthReader(_find_truth(folder, root), image_paths, tuple(class_names), on_invalid_row),
             class_names=tuple(class_names) or (_find_category(folder),),
             rate_hz=read_sequence_rate(folder) or rate_hz,
+            spectral_info=find_spectral_info(folder, image_paths),
         )
         for name, folder, image_paths in _find_image_folders(root)
     ]

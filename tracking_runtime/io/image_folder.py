@@ -14,6 +14,7 @@ from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.io.frame_numbers import read_image_numbers
 from tracking_runtime.io.georeference import GeoReference
 from tracking_runtime.io.ground_truth import find_ground_truth, read_ground_truth
+from tracking_runtime.io.image_bands import find_spectral_info
 from tracking_runtime.io.image_file import IMAGE_SUFFIXES, list_images, read_image_file
 from tracking_runtime.io.image_georeference import read_image_georeference
 from tracking_runtime.io.table_reader import OnInvalidRow
@@ -71,7 +72,7 @@ class ImageFolderSource:
         described_names = self._description.class_names if self._description else ("object",)
         self._class_names = given_names or described_names
         self._truth = self._read_truth(given_names, malformed)
-        self._spectral_info = read_spectral_info_file(self._folder)
+        self._spectral_info = find_spectral_info(self._folder, self._paths)
 
     @property
     def name(self) -> str:

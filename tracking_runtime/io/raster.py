@@ -203,6 +203,17 @@ def _open_tiff(path: Path, pages: Pages, num_known_bands: int) -> CubeFile:
     )
 
 
+def read_tiff_bands(path: Path) -> SpectralInfo | None:
+    """Return the bands that a TIFF describes, by GDAL's metadata or the descriptions of its pages.
+
+    Raises:
+        SourceError: the file is damaged, or not a TIFF.
+    """
+    with _open_tiff_file(path) as file:
+        page = file.pages.first
+        return read_gdal_bands(page, path) if page.samplesperpixel > 1 else _read_page_bands(file, path)
+
+
 def _arrange_pages(series: TiffPageSeries, page: TiffPage, pages: Pages, num_known_bands: int) -> _PageLayout:
     """Conclude which pages are the bands of one frame, from the option, the known bands, or the axes."""
     from tifffile import PHOTOMETRIC

@@ -56,8 +56,12 @@ def find_source_kind(path: Path) -> str:
     try:
         if path.is_dir():
             return _find_kind_of_folder(path)
-        if path.exists():
+        if path.is_file():
             return _find_kind_of_file(path)
+        if path.exists():
+            raise SourceError(
+                f"{path} must be a file or folder: got a device or pipe; use the address of a camera"
+            )
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
     raise SourceError(f"nothing at {path}: check the path")
