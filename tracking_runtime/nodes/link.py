@@ -69,6 +69,8 @@ class LinkParameters(NodeParameters):
 class Link(ManagedNode[LinkParameters]):
     """Relay of topics between the domain on board and the domain on the ground, while active."""
 
+    _ground: RosSession | None = None
+
     def __init__(self) -> None:
         super().__init__("link", LinkParameters)
         self._reset_state()
@@ -88,6 +90,7 @@ class Link(ManagedNode[LinkParameters]):
             discovery["ROS_DISCOVERY_SERVER"] = self.parameters.discovery_server
         with set_environment(discovery):
             ground = self.scope.enter_context(RosSession("link_to_ground", self.parameters.domain))
+        self._ground = ground
         self._status_publisher = ground.node.create_publisher(
             DiagnosticArray, diagnostics.TOPIC, _EVERY_MESSAGE
         )
@@ -118,9 +121,16 @@ class Link(ManagedNode[LinkParameters]):
             **{f"sent.{name}.bytes": count for name, count in self._sent_bytes.items()},
             **{f"sent.{name}.messages": count for name, count in self._sent.items()},
         }
+        if self._ground is not None and not self._ground.is_alive:
+            return Diagnosis(DiagnosticLevel.ERROR, "the thread of the ground's domain has ended", values)
         return Diagnosis(DiagnosticLevel.OK, f"sending {self._compute_bytes_per_s() / 1e3:.1f} kB/s", values)
 
+    def stop(self) -> None:
+        """Forget the session on the ground, which ends now."""
+        self._ground = None
+
     def _reset_state(self) -> None:
+        self._ground = None
         self._to_ground: dict[str, Publisher] = {}
         self._to_board: dict[str, Publisher] = {}
         self._statuses: dict[str, DiagnosticStatus] = {}

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, TypeVar
 
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, ShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException, ShutdownException
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from tracking_runtime.errors import TrackingError
+from tracking_runtime.ros.node.executor import TolerantExecutor
 from tracking_runtime.ros.waiting import wait_for
 
 T = TypeVar("T")
@@ -38,10 +40,11 @@ class RosSession:
             name: name of the node.
             domain_id: ROS domain; None: the domain of the environment.
         """
+        self._is_closing = False
         self._context = Context()
         self._context.init(domain_id=domain_id)
         self.node = Node(name, context=self._context, use_global_arguments=False)
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor = TolerantExecutor(context=self._context)
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
         self._thread.start()
@@ -94,6 +97,7 @@ class RosSession:
 
     def close(self) -> None:
         """End thread, node and context."""
+        self._is_closing = True
         self._executor.shutdown()
         self._thread.join()
         self.node.destroy_node()
@@ -107,6 +111,20 @@ class RosSession:
     ) -> None:
         self.close()
 
+    @property
+    def is_alive(self) -> bool:
+        """Running state of the thread. False: no callback of the session's node runs any more."""
+        return self._thread.is_alive()
+
     def _spin(self) -> None:
+        """Run callbacks until the session is closed. A callback that raises an error is logged."""
         with contextlib.suppress(ExternalShutdownException, ShutdownException):
-            self._executor.spin()
+            while self._context.ok() and not self._is_closing:
+                try:
+                    self._executor.spin()
+                    return
+                except (ExternalShutdownException, ShutdownException):
+                    raise
+                except Exception as error:
+                    message = "".join(traceback.format_exception(error))
+                    self.node.get_logger().error(f"callback failed: {message}", throttle_duration_sec=5.0)

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.logging import get_logger
 
@@ -25,8 +26,8 @@ class TolerantExecutor(SingleThreadedExecutor):
         num_untaken: number of messages and requests that could not be taken.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, context: Context | None = None) -> None:
+        super().__init__(context=context)
         self.num_untaken = 0
         self._memory_errors_s: deque[float] = deque(maxlen=_MAX_MEMORY_ERRORS)
         self._last_log_s = -float("inf")
