@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import IntEnum
 
-HANG_S = 6.0
+HANG_S = 9.0
 """Time for which a tracker hangs, in seconds."""
 
 

@@ -332,7 +332,7 @@ class Rig:
             f"qos_overrides.{topic}.subscription.reliability": "reliable",
             f"qos_overrides.{topic}.subscription.depth": 500,
         }
-        given = {"engine": "pytorch", "max_frame_time": 2.0, **overrides, **parameters}
+        given = {"engine": "pytorch", "max_frame_time": 4.0, **overrides, **parameters}
         process = self.start("", name, given, {"image": topic})
         camera = FaultCamera(self.session, topic, images, encoding, 8.0)
         client = LifecycleClient(self.session, f"/{name}")
