@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import http.server
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -26,6 +28,50 @@ class RangeHandler(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, *args: object) -> None:
         pass
+
+
+class RtspServer:
+    """An RTSP server that sends a transport stream once, over the connection of its only client."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.address = f"rtsp://127.0.0.1:{self._socket.getsockname()[1]}/cam?channel=1"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        connection, _ = self._socket.accept()
+        sdp = (
+            "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nt=0 0\r\nm=video 0 RTP/AVP 33\r\na=control:track1\r\n"
+        )
+        replies = {
+            "OPTIONS": "Public: DESCRIBE, SETUP, PLAY, TEARDOWN\r\n\r\n",
+            "DESCRIBE": f"Content-Type: application/sdp\r\nContent-Length: {len(sdp)}\r\n\r\n{sdp}",
+            "SETUP": "Transport: RTP/AVP/TCP;unicast;interleaved=0-1\r\nSession: 1\r\n\r\n",
+            "PLAY": "Session: 1\r\n\r\n",
+        }
+        with connection, self._socket, connection.makefile("rb") as lines:
+            while method := lines.readline().decode().partition(" ")[0]:
+                headers = dict(line.split(": ", 1) for line in _read_headers(lines))
+                connection.sendall(
+                    f"RTSP/1.0 200 OK\r\nCSeq: {headers['CSeq']}\r\n{replies[method]}".encode()
+                )
+                if method == "PLAY":
+                    self._send(connection)
+                    return
+
+    def _send(self, connection: socket.socket) -> None:
+        """Send the stream in RTP packets of seven packets each."""
+        step = 7 * 188
+        for number, start in enumerate(range(0, len(self._data), step)):
+            header = struct.pack(">BBHII", 0x80, 33, number, 3600 * number, 1)
+            packet = header + self._data[start : start + step]
+            connection.sendall(struct.pack(">cBH", b"$", 0, len(packet)) + packet)
+
+
+def _read_headers(lines: BinaryIO) -> Iterator[str]:
+    while line := lines.readline().decode().strip():
+        yield line
 
 
 @pytest.fixture
@@ -55,6 +101,18 @@ def test_stream_yields_frames_with_rising_stamps(stream: str) -> None:
     assert len(frames) + source.num_dropped == NUM_FRAMES
     assert stamps_ns[0] >= before_ns
     assert (np.diff(stamps_ns) > 0).all() and (np.diff(values) > 0).all()
+
+
+def test_rtsp_stream_yields_frames(make_video: Callable[..., Path]) -> None:
+    images = [np.full((48, 64, 3), 20 * number, np.uint8) for number in range(NUM_FRAMES)]
+    server = RtspServer(make_video("live.ts", images).read_bytes())
+
+    source = open_source(server.address)
+    values = [frame.image.mean() for frame in source]
+
+    assert (source.name, source.rate_hz) == ("cam", 25)
+    assert NUM_FRAMES - 1 <= len(values) + source.num_dropped <= NUM_FRAMES
+    assert (np.diff(values) > 0).all()
 
 
 def test_stream_skips_frames_that_arrive_while_one_is_used(stream: str) -> None:
