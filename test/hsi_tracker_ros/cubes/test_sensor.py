@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -141,3 +143,43 @@ def test_open_camera_of_a_known_sensor_takes_its_whole_image_and_crops():
     assert decoder.decode(np.zeros((300, 600), np.uint8), "mono8").shape == (100, 200, 9)
     with pytest.raises(FrameRefusedError, match="whole number of periods"):
         decoder.decode(np.zeros((301, 600), np.uint8), "mono8")
+
+
+XML = """<sensor_calibration version="1"><sensor_info><width>20</width><height>12</height></sensor_info>
+<filter_info><calibration_info><bit_depth>10</bit_depth></calibration_info><filter_zones>
+<filter_zone layout="MOSAIC"><filter_area><offset_x>1</offset_x><offset_y>1</offset_y><width>18</width>
+<height>10</height></filter_area><pattern_width>2</pattern_width><pattern_height>2</pattern_height><bands>
+{bands}</bands></filter_zone></filter_zones></filter_info></sensor_calibration>"""
+BAND = "<band><peaks><peak><wavelength_nm>{nm}</wavelength_nm><fwhm_nm>9</fwhm_nm></peak></peaks></band>"
+
+
+def write_xml(path, text=XML):
+    path.write_text(text.format(bands="".join(BAND.format(nm=nm) for nm in (500, 600, 700, 800))))
+    return path
+
+
+def test_calibration_file_of_a_sensor_refuses_other_sizes(tmp_path):
+    file = open_camera(str(write_xml(tmp_path / "camera.xml")))
+    decoder = Decoder(file.camera, sensor=file.sensor)
+
+    assert decoder.decode(np.zeros((12, 20), np.uint16), "mono16").shape == (5, 9, 4)
+    assert decoder.decode(np.zeros((10, 18), np.uint16), "mono16").shape == (5, 9, 4)
+    for height, width in ((6, 10), (3, 5), (8, 8), (24, 40)):
+        with pytest.raises(FrameRefusedError, match="turn binning"):
+            decoder.decode(np.zeros((height, width), np.uint16), "mono16")
+
+
+@given(st.data())
+def test_calibration_file_mutated_is_read_or_a_source_error(tmp_path_factory, data):
+    path = write_xml(tmp_path_factory.mktemp("xml") / "camera.xml")
+    content = bytearray(path.read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(content)))
+        new = data.draw(
+            st.one_of(st.binary(max_size=3), st.sampled_from([b"-1", b"nan", b"9" * 40, b"<a/>", b""]))
+        )
+        content[start : start + data.draw(st.integers(0, 3))] = new
+    path.write_bytes(content)
+
+    with suppress(SourceError):
+        read_camera_file(path)
