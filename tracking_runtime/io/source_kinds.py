@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tracking_runtime.errors import SourceError
 from tracking_runtime.files import is_hidden
+from tracking_runtime.io.image_file import IMAGE_SUFFIXES
 
 FOLDER = "folder"
 BAG = "bag"
@@ -19,20 +20,6 @@ _HEAD_BYTES = 1024  # bytes at the start of a file that identify its format
 _MAX_ENTRIES = 100_000  # entries of a folder that are looked at
 
 _BAG_SUFFIXES = {".mcap", ".db3", ".bag"}
-_IMAGE_SUFFIXES = {
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".bmp",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".pgm",
-    ".ppm",
-    ".pnm",
-    ".jp2",
-}
 _VIDEO_SUFFIXES = {
     ".mp4", ".m4v", ".mov", ".qt", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".m2ts", ".mts", ".mxf",
     ".wmv", ".asf", ".flv", ".ogv", ".ogg", ".3gp", ".y4m", ".h264", ".264", ".h265", ".265", ".hevc", ".gif",
@@ -40,7 +27,7 @@ _VIDEO_SUFFIXES = {
 _CUBE_SUFFIXES = {".hdr", ".mat", ".npy", ".npz"}
 ENVI_DATA_SUFFIXES = {".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cue", ""}
 _TEXT_SUFFIXES = {".txt", ".csv", ".json", ".yaml", ".yml", ".xml", ".md", ".log", ".kml", ".pdf", ".html"}
-NO_ENVI_DATA_SUFFIXES = {*_IMAGE_SUFFIXES, *_VIDEO_SUFFIXES, *_CUBE_SUFFIXES, *_TEXT_SUFFIXES}
+NO_ENVI_DATA_SUFFIXES = {*IMAGE_SUFFIXES, *_VIDEO_SUFFIXES, *_CUBE_SUFFIXES, *_TEXT_SUFFIXES}
 """Suffixes of files that may stand beside an ENVI header without being its data."""
 _NAMES_OF_IMAGE_FOLDERS = ("img", "img1", "HSI")
 
@@ -132,7 +119,7 @@ def _find_kind_of_file(path: Path) -> str:
     for suffixes, kind in (
         (_BAG_SUFFIXES, BAG),
         (_VIDEO_SUFFIXES, VIDEO),
-        (_IMAGE_SUFFIXES, CUBE),
+        (IMAGE_SUFFIXES, CUBE),
         (_CUBE_SUFFIXES, CUBE),
     ):
         if suffix in suffixes:
@@ -152,7 +139,7 @@ def _find_kind_of_folder(folder: Path) -> str:
     cubes = list_cube_files(folder)
     if any(path.suffix.lower() == ".hdr" for path in cubes):
         return CUBE  # images beside ENVI cubes are previews
-    if suffixes & _IMAGE_SUFFIXES:
+    if suffixes & IMAGE_SUFFIXES:
         return FOLDER
     if cubes:
         return CUBE
