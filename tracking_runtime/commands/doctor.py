@@ -7,7 +7,9 @@ import shutil
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,12 +17,19 @@ if TYPE_CHECKING:
     from tracking_runtime.doctor import Finding
 
 _COLORS = {"good": "green", "missing": "yellow", "wrong": "red"}
+_LISTENING_S = 3.0  # time in which each running node reports its diagnosis
 _MIN_WIDTH = 40  # columns; narrower terminals wrap the lines themselves
 
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs and bug reports.")
-def doctor(as_json: bool) -> None:
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.zip",
+    help="Write findings, settings, diagnoses of the running nodes and logs for a maintainer. No images.",
+)
+def doctor(as_json: bool, report: Path | None) -> None:
     """Check the installation and explain how to fix each problem.
 
     Checks packages, GPU and driver, engines and file formats, ROS and DDS settings, shared memory, cached
@@ -35,9 +44,24 @@ def doctor(as_json: bool) -> None:
         width = max(shutil.get_terminal_size().columns, _MIN_WIDTH)
         for line in _format_findings(findings, width):
             click.echo(line)
+    if report is not None:
+        _write_report(report, findings)
     num_wrong = sum(finding.state == "wrong" for finding in findings)
     if num_wrong:
         raise click.ClickException(f"wrong: {num_wrong}")
+
+
+def _write_report(path: Path, findings: Sequence[Finding]) -> None:
+    """Write the report for a maintainer. Without ROS 2 there are no diagnoses."""
+    from tracking_runtime.reports.support_report import write_support_report
+
+    diagnoses: list[dict[str, Any]] = []
+    if find_spec("rclpy") is not None:
+        from tracking_runtime.ros.diagnostics_history import listen_to_diagnoses
+
+        diagnoses = listen_to_diagnoses(_LISTENING_S)
+    names = write_support_report(path, [asdict(finding) for finding in findings], diagnoses)
+    click.echo(f"{path}: {len(names)} files, {len(diagnoses)} diagnoses", err=True)
 
 
 def _format_findings(findings: Sequence[Finding], width: int) -> Iterator[str]:
