@@ -17,6 +17,7 @@ from tracking_runtime.bags import BagReader
 from tracking_runtime.errors import FrameRefusedError, SourceError, TrackingError
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.io.image_file import decode_image
+from tracking_runtime.io.notes import add_note, is_collecting
 from tracking_runtime.messages.conversion import (
     COMPRESSED_IMAGE,
     IMAGE,
@@ -113,6 +114,13 @@ class BagSource:
                 yield _add_truth(pending.popleft(), truths)
         for frame in pending:
             yield _add_truth(frame, truths)
+        self._add_damage_notes()
+
+    def _add_damage_notes(self) -> None:
+        """Tell a caller that collects notes which parts were skipped. The reader has logged them already."""
+        if is_collecting():
+            for damage in self._reader.damages:
+                add_note(str(damage))
 
     def read_truths(self) -> Iterator[tuple[int, GroundTruth]]:
         """Yield the stamp in nanoseconds and the ground truth of each frame that has one.

@@ -1,7 +1,7 @@
 """Notes for users about input that was read with a loss: rows left out, frames without an image, clipping.
 
-A reader adds a note and continues. The command that runs it collects the notes, and tells them on the terminal
-and in its report. Without a collector they go to the log.
+A reader adds a note and continues. The command that runs it collects the notes, and tells them on the
+terminal and in its report. Without a collector they go to the log.
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ def add_note(text: str) -> None:
         notes.append(text)
 
 
+def is_collecting() -> bool:
+    """Return whether a caller in this thread collects notes."""
+    return _collected.get() is not None
+
+
 @contextmanager
 def collect_notes() -> Iterator[list[str]]:
-    """Yield a list that receives the notes added in this thread inside the block, also inside of functions."""
+    """Yield a list that receives the notes added in this thread inside the block, also in functions."""
     notes: list[str] = []
     token = _collected.set(notes)
     try:

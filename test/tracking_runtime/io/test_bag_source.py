@@ -20,6 +20,7 @@ from tracking_runtime.bags import BagWriter, Topic
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.io.bag_source import BagSource
+from tracking_runtime.io.notes import collect_notes
 from tracking_runtime.io.sources import open_source
 from tracking_runtime.messages.conversion import (
     COMPRESSED_IMAGE,
@@ -228,8 +229,11 @@ def test_source_yields_the_frames_around_a_damaged_chunk(tmp_path):
     content[content.index(serialize_image(make_frame(15 * 10**8))) + 50] ^= 1
     path.write_bytes(content)
 
-    numbers = [frame.stamp_ns // 10**8 for frame in BagSource(tmp_path / "bag")]
+    with collect_notes() as notes:
+        numbers = [frame.stamp_ns // 10**8 for frame in BagSource(tmp_path / "bag")]
 
+    (note,) = notes
+    assert "is damaged at byte" in note
     assert numbers == [*range(1, 11), *range(21, 31)]
 
 
