@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 
 from tracking_runtime.boxes import ScoredBoxes, compute_centers
@@ -10,26 +11,32 @@ from tracking_runtime.tracking.track_files import remove_lost
 _MAX_POINTS = 64  # positions of a track, or counts of tracks, before every second one is left out
 
 
-@dataclass
 class Thinned:
-    """Values of a long sequence, evenly spread and bounded in number.
+    """Points of a long sequence, evenly spread and bounded in number.
 
-    Attributes:
-        values: every `stride`-th value.
-        max_values: number of values from which every second one is left out.
+    Args:
+        max_values: number of points from which every second one is left out.
     """
 
-    max_values: int
-    values: list[tuple[float, ...]] = field(default_factory=list)
-    _stride: int = 1
-    _num_values: int = 0
+    def __init__(self, max_values: int) -> None:
+        self._max_values = max_values
+        self._x = array("d")
+        self._y = array("d")
+        self._stride = 1
+        self._num_values = 0
 
-    def append(self, value: tuple[float, ...]) -> None:
-        """Append the next value of the sequence."""
+    @property
+    def values(self) -> list[tuple[float, float]]:
+        """The kept points x, y: every n-th of the sequence."""
+        return list(zip(self._x, self._y, strict=True))
+
+    def append(self, x: float, y: float) -> None:
+        """Append the next point of the sequence."""
         if self._num_values % self._stride == 0:
-            self.values.append(value)
-            if len(self.values) > self.max_values:
-                self.values = self.values[::2]
+            self._x.append(x)
+            self._y.append(y)
+            if len(self._x) > self._max_values:
+                self._x, self._y = self._x[::2], self._y[::2]
                 self._stride *= 2
         self._num_values += 1
 
@@ -86,7 +93,7 @@ class TrackStatistics:
         """
         present = remove_lost(tracks)
         self.num_boxes += len(present.ids)
-        self.counts.append((seconds, float(len(present.ids))))
+        self.counts.append(seconds, float(len(present.ids)))
         for track_id, class_id, score, center in zip(
             present.ids.tolist(),
             present.class_ids.tolist(),
@@ -99,7 +106,7 @@ class TrackStatistics:
             track.last_frame = number
             track.num_frames += 1
             track.score_sum += score
-            track.centers.append(tuple(center))
+            track.centers.append(*center)
 
     def list_longest(self, max_tracks: int) -> list[TrackSummary]:
         """Return the tracks with the most frames."""

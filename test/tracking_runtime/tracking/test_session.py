@@ -330,9 +330,9 @@ def test_thinned_values_are_bounded_and_evenly_spread(num_values: int, max_value
     thinned = Thinned(max_values)
 
     for value in range(num_values):
-        thinned.append((float(value),))
+        thinned.append(float(value), 0.0)
 
-    values = [value for (value,) in thinned.values]
+    values = [value for value, _ in thinned.values]
     assert len(values) <= max_values
     assert values == list(np.arange(0, num_values, values[1] if len(values) > 1 else 1))[: len(values)]
     assert num_values == 0 or num_values - values[-1] <= 2 * max(1, num_values / max_values) + 1
