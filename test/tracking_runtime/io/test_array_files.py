@@ -172,7 +172,7 @@ def test_array_file_claiming_gigabytes_is_refused(tmp_path):
         CubeSource(tmp_path / "a.npz").read_frame(0)
 
 
-@settings(max_examples=120)
+@settings(max_examples=60)
 @given(st.data(), st.sampled_from([".npy", ".npz", ".mat", ".h5"]))
 def test_array_file_mutated_opens_or_is_a_source_error(tmp_path_factory, data, suffix):
     path = write_arrays(tmp_path_factory.mktemp("arrays") / f"a{suffix}", {"cube": CUBE, "wl": WAVELENGTHS})

@@ -224,7 +224,7 @@ def test_envi_larger_than_a_limit_is_refused_before_reading(tmp_path, monkeypatc
     assert CubeSource(tmp_path / "a.hdr", bands="1").read_frame(0).encoding == "mono16"
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(st.data())
 def test_envi_mutated_header_opens_or_is_a_source_error(tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("envi")

@@ -219,7 +219,7 @@ def test_tiff_cut_short_names_the_file(tmp_path):
             list(CubeSource(path))
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(st.data())
 def test_tiff_mutated_opens_or_is_a_source_error(tmp_path_factory, data):
     path = make_stack(tmp_path_factory.mktemp("tiff") / "a.tif")
