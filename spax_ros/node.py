@@ -12,7 +12,7 @@ from remote_sensing_tracking import msg
 from sensor_msgs.msg import Image
 
 from spax_ros.inference import EngineInference
-from spax_ros.preprocessing import MIN_SIDE_PX
+from spax_ros.preprocessing import MIN_BANDS, MIN_SIDE_PX, is_cube
 from spax_ros.profiles import PROFILES, make_profile_settings
 from spax_ros.sparse.tile_budget import list_bucket_sizes
 from spax_ros.tracker import SpaxTracker, TrackingResult, load_tracker
@@ -96,9 +96,11 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
         return tracker
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
-        """Return the image with one channel, or with blue, green and red, and perhaps a fourth channel."""
-        if image.ndim == 3 and image.shape[2] not in (3, 4):
-            raise FrameRefusedError(f"images must have 1, 3 or 4 channels: got encoding {encoding}")
+        """Return a cube, or the image with one channel, or with blue, green, red and perhaps a fourth."""
+        if image.ndim == 3 and image.shape[2] not in (3, 4) and not is_cube(image):
+            raise FrameRefusedError(
+                f"images must have 1, 3, 4 or at least {MIN_BANDS} channels: got encoding {encoding}"
+            )
         return image[..., ::-1] if encoding == "rgb8" else image
 
     def check_frame(self, frame: NDArray[Any], image_format: ImageFormat) -> None:

@@ -14,6 +14,7 @@ from tracking_runtime.errors import FrameRefusedError
 
 MEAN = 0.49965  # of all channels of SatVideoDT, in fractions of white
 STD = 0.08255  # standard deviation of the same
+MIN_BANDS = 8  # of a cube; fewer channels are gray, color, or color with infrared
 MIN_SIDE_PX = 32  # shortest side of an image
 
 _CLIPPED_FRACTION = 1e-4  # fraction of the pixels that may exceed the brightness range
@@ -75,6 +76,22 @@ class BrightnessFollower:
         if before is not None:
             found = BrightnessRange(min(found.black, before.black), max(found.white, before.white))
         self._range, self._num_bright, self._num_dark = found, 1, 0
+
+
+def is_cube(image: NDArray[Any]) -> bool:
+    """Return whether an image is a cube ``(height, width, bands)``: of at least `MIN_BANDS` bands."""
+    return image.ndim == 3 and image.shape[2] >= MIN_BANDS
+
+
+def compute_panchromatic(cube: NDArray[Any]) -> NDArray[Any]:
+    """Return the mean of a cube's bands, ``(height, width)`` in the cube's type.
+
+    Raises:
+        FrameRefusedError: the type is not uint8, uint16 or float32, or a side is too short.
+    """
+    check_image(cube[:, :, 0])
+    mean = cv2.transform(cube, np.full((1, cube.shape[2]), 1 / cube.shape[2], np.float32))
+    return np.asarray(mean.reshape(cube.shape[:2]))
 
 
 def check_image(image: NDArray[Any]) -> None:

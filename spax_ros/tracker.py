@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
 from spax_ros.association.motion_evidence import MotionEvidence
+from spax_ros.association.spectra import compute_box_spectra
 from spax_ros.decoding import MAX_PEAKS, Detections, decode_peaks
 from spax_ros.inference import Inference, PyTorchInference, load_inference
 from spax_ros.motion.mask import MotionMask, MotionResult, MotionSettings
@@ -26,6 +27,8 @@ from spax_ros.preprocessing import (
     BrightnessRange,
     PixelEncoder,
     check_image,
+    compute_panchromatic,
+    is_cube,
     to_gray,
     to_uint8,
 )
@@ -74,6 +77,7 @@ class TrackerSettings:
             certain_score=0.4,
             is_class_aware=False,
             evidence=MotionEvidence(),
+            spectral_weight=0.4,
         )
     )
     max_overlap: float = 0.4
@@ -268,7 +272,8 @@ class SpaxTracker:
 
         Args:
             image: image ``(H, W)``, or ``(H, W, C)`` with blue, green, red, and perhaps a fourth channel that
-                is left out; uint8, uint16 or float32. The range of uint16 and float32 follows the stream:
+                is left out; uint8, uint16 or float32. The mean of a cube of 8 or more bands is searched, and
+                its spectra tell look-alikes apart. The range of uint16 and float32 follows the stream:
                 when it changes, the background starts anew, and the tracks stay.
             stamp_ns: time stamp of the frame in nanoseconds.
 
@@ -277,6 +282,9 @@ class SpaxTracker:
                 `size_tolerance_px` in size from the frames before. Smaller differences, as in stabilized
                 video, are cropped or padded.
         """
+        cube = image if is_cube(image) else None
+        if cube is not None:
+            image = compute_panchromatic(cube)
         previous_gray = None if self._previous is None else self._previous.gray
         range_before = self._brightness.range
         frame = self._prepare_image(image)
@@ -302,6 +310,7 @@ class SpaxTracker:
                 detections.class_ids,
                 stamp_ns,
                 camera_motion=motion.transform,
+                spectra=None if cube is None else compute_box_spectra(cube, detections.boxes),
             )
             tracks = tracks.clip_to_image(frame.shape[1], frame.shape[0])
 

@@ -198,6 +198,20 @@ def test_sixteen_bit_color_with_infrared_is_tracked(clip: list[NDArray[np.uint8]
     assert_cars_are_tracked(track_all(load_tracker("spax_small", "pytorch"), images))
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_cube_is_tracked_by_the_mean_of_its_bands(clip: list[NDArray[np.uint8]], dtype: str) -> None:
+    factor = 1 if dtype == "uint8" else 16
+    spectrum = np.linspace(0.9, 1.1, 16, dtype=np.float32)
+    cubes = [(factor * np.clip(frame[..., None] * spectrum, 0, 255)).astype(dtype) for frame in clip]
+
+    assert_cars_are_tracked(track_all(load_tracker("spax_small", "pytorch"), cubes))
+
+
+def test_cube_of_another_type_is_refused() -> None:
+    with pytest.raises(FrameRefusedError, match="uint8, uint16 or float32: got int32"):
+        load_tracker("spax_small", "pytorch").track(np.zeros((64, 64, 16), np.int32), 0)
+
+
 def test_reset_tracker_equals_a_new_one(clip: list[NDArray[np.uint8]]) -> None:
     tracker = load_tracker("spax_small", "pytorch")
     before = track_all(tracker, clip[:8])
