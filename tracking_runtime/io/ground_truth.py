@@ -2,7 +2,8 @@
 
 The number of columns decides between three formats. Commas, semicolons, tabs or spaces separate the columns.
 
-* 4 columns: x, y, width, height of one target, one line per frame (OTB, HOT). All negative, zero or NaN: absent.
+* 4 columns: x, y, width, height of one target, one line per frame (OTB, HOT). All negative, zero or NaN:
+  absent.
 * 8 columns in a file named `groundtruth.txt`: the corners of one target, one line per frame (VOT). The box is
   the upright one with their center, area and aspect ratio, with which the field initializes trackers.
 * 6 or more columns: frame, id, x, y, width, height, confidence, class, … of one object (MOT, SatVideoDT).
@@ -47,7 +48,7 @@ from tracking_runtime.io.table_reader import (
 GROUND_TRUTH_FILE_NAMES = tuple(
     f"{stem}{suffix}" for stem in ("groundtruth_rect", "groundtruth", "gt") for suffix in TABLE_SUFFIXES
 )
-"""Usual names of ground-truth files in the order of preference, in lower case. Files may have any letter case."""
+"""Usual names of ground-truth files, in lower case, by preference. Files may have any letter case."""
 
 _TRUTH_FOLDER = "gt"
 _CORNERS_STEM = "groundtruth"
@@ -218,8 +219,8 @@ def _read_objects(
     if num_without_image:
         missing = ", ".join(map(str, sorted(numbers_without_image)[:_MAX_NAMED_FRAMES]))
         add_note(
-            f"{errors.path}: {num_without_image} rows left out, because {len(numbers_without_image)} frames have "
-            f"no image: {missing}{', …' if len(numbers_without_image) > _MAX_NAMED_FRAMES else ''}"
+            f"{errors.path}: {num_without_image} rows left out, because {len(numbers_without_image)} frames "
+            f"have no image: {missing}{', …' if len(numbers_without_image) > _MAX_NAMED_FRAMES else ''}"
         )
     if numbers is None:
         finite_frames = (int(frame) for frame in invalid_frames if abs(frame) <= MAX_FRAME_NUMBER)
