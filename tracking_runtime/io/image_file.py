@@ -260,6 +260,8 @@ def _check_tiff(file: TiffFile, path: Path) -> None:
     for page in series.pages:
         if page is None or not len(page.dataoffsets):
             raise SourceError(f"{path} is damaged: a page has no data; copy it again")
+        if len(page.dataoffsets) < math.prod(page.chunked):
+            raise SourceError(f"{path} is damaged: the places of some parts are missing; copy it again")
         if max(map(sum, zip(page.dataoffsets, page.databytecounts, strict=True))) > file_size:
             raise SourceError(
                 f"{path} is cut short: it has {file_size} bytes, its header names more; copy it again"
