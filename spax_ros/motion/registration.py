@@ -27,6 +27,19 @@ def register_frames(previous: GrayImage, current: GrayImage) -> Transform:
     RANSAC rejects the corners of moving objects. Without enough corners the transform is a shift by phase
     correlation. Without any structure, as in a black frame, the transform is the identity.
     """
+    transform = find_similarity(previous, current)
+    if transform is not None:
+        return transform
+
+    # Otherwise: a shift by phase correlation.
+    shift, response = cv2.phaseCorrelate(previous.astype(np.float32), current.astype(np.float32))
+    if response < MIN_RESPONSE:
+        return IDENTITY
+    return np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
+
+
+def find_similarity(previous: GrayImage, current: GrayImage) -> Transform | None:
+    """Return the similarity that most corners agree on; None if there is none, or it zooms by over 2 %."""
     # Step 1: corners of the previous frame, found in a thumbnail.
     height, width = previous.shape
     scale = _THUMBNAIL_SIDE_PX / max(height, width)
@@ -58,12 +71,7 @@ def register_frames(previous: GrayImage, current: GrayImage) -> Transform:
             )
             if transform is not None and abs(np.hypot(*transform[:, 0]) - 1) < _MAX_SCALE_CHANGE:
                 return transform
-
-    # Otherwise: a shift by phase correlation.
-    shift, response = cv2.phaseCorrelate(previous.astype(np.float32), current.astype(np.float32))
-    if response < MIN_RESPONSE:
-        return IDENTITY
-    return np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
+    return None
 
 
 def downsample_for_registration(gray: GrayImage) -> tuple[GrayImage, int]:
