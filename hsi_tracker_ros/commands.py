@@ -164,7 +164,7 @@ def train_rgb(**options: Any) -> None:
 def train_scores(model: str, data: tuple[Path, ...], name: str, models: Path, engine: str) -> None:
     """Fit the scores of MODEL to videos, so that a score is the probability of a correct box.
 
-    A box is correct if its overlap with the ground truth is at least 0.5. The weights and the chosen boxes
+    A box is correct if its overlap with the ground truth is at least 0.5. The weights and the ranks of boxes
     stay as they are. The model must track color images. Prints the expected calibration error before, and
     after on videos that the fit has not seen.
     """

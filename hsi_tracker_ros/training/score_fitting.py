@@ -79,7 +79,7 @@ class ScoreFit:
         return count_reliability(expit(self.scale * frames.log_odds + self.offset), frames.overlaps)
 
     def apply(self, settings: TrackerSettings) -> TrackerSettings:
-        """Return settings with fitted scores. The ranks of candidates stay as they are.
+        """Return settings with fitted scores. The ranks of candidates, and which boxes are followed, stay.
 
         Raises:
             ModelError: the ranks depend on the probability (`peak_width` 0).
@@ -94,6 +94,7 @@ class ScoreFit:
             score_logit=settings.score_logit * self.scale,
             score_offset=settings.score_offset * self.scale + self.offset,
             peak_width=settings.peak_width * self.scale,
+            lost_score=float(expit(self.scale * logit(settings.lost_score) + self.offset)),
         )
 
 

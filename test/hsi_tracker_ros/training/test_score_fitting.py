@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from hsi_tracker_ros.hanet.weights import load_color_network, load_network, save_network
 from hsi_tracker_ros.tracker import SIAMBAN, TrackerSettings, make_tracker_settings
@@ -62,6 +62,7 @@ def test_fitted_settings_keep_the_ranks() -> None:
         ]
         np.testing.assert_allclose(ranks[0], ranks[1])
     assert fitted.score_offset == 0.5 * settings.score_offset + 1.0
+    assert logit(fitted.lost_score) == pytest.approx(0.5 * logit(settings.lost_score) + 1.0)
 
 
 def test_fit_of_ranks_by_probability_is_refused() -> None:
