@@ -100,7 +100,7 @@ class HyperspectralScene:
 
     def __init__(
         self,
-        seed: int,
+        seed: int = 0,
         frames: int = 150,
         kind: Kind = "cube",
         rate_hz: float = 25.0,

@@ -77,7 +77,7 @@ class SatelliteScene:
 
     def __init__(
         self,
-        seed: int,
+        seed: int = 0,
         frames: int = 100,
         size: tuple[int, int] | int = (1024, 1024),
         rate_hz: float = 10.0,

@@ -62,3 +62,12 @@ def test_open_source_home_folder_and_options_are_heeded(tmp_path, monkeypatch):
 
     assert open_source("~", rate=5).rate_hz == 5.0
     assert open_source("~?rate=7", rate=5).rate_hz == 7.0
+
+
+@pytest.mark.parametrize("scene", ["satellite", "hyperspectral"])
+def test_open_source_scene_without_a_seed_is_the_first_one(scene):
+    if scene == "hyperspectral":
+        pytest.importorskip("colour", reason="needs the extra `simulation`")
+    default, first = (open_source(f"scene:{scene}?frames=1&size=64{seed}") for seed in ("", "&seed=0"))
+
+    np.testing.assert_array_equal(next(iter(default)).image, next(iter(first)).image)
