@@ -68,6 +68,6 @@ def test_open_source_home_folder_and_options_are_heeded(tmp_path, monkeypatch):
 def test_open_source_scene_without_a_seed_is_the_first_one(scene):
     if scene == "hyperspectral":
         pytest.importorskip("colour", reason="needs the extra `simulation`")
-    default, first = (open_source(f"scene:{scene}?frames=1&size=64{seed}") for seed in ("", "&seed=0"))
+    default, first = (open_source(f"scene:{scene}?frames=1{seed}") for seed in ("", "&seed=0"))
 
     np.testing.assert_array_equal(next(iter(default)).image, next(iter(first)).image)
