@@ -284,7 +284,7 @@ def _convert_tiff_colors(image: NDArray[Any], page: TiffPage) -> tuple[NDArray[A
     from tifffile import EXTRASAMPLE, PHOTOMETRIC
 
     photometric = page.photometric
-    if photometric == PHOTOMETRIC.MINISWHITE and image.dtype.kind in "bu":
+    if photometric == PHOTOMETRIC.MINISWHITE and image.dtype.kind in ("b", "u"):
         return ~image if image.dtype == bool else np.iinfo(image.dtype).max - image, False
     if photometric == PHOTOMETRIC.PALETTE and page.colormap is not None and image.ndim == 2:
         colors = page.colormap[::-1] >> 8 if page.colormap.max() > 255 else page.colormap[::-1]
