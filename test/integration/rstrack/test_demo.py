@@ -145,18 +145,12 @@ def test_failed_node_is_reported_with_its_log(tmp_path: Path) -> None:
     assert find_command_lines(tmp_path) == []
 
 
-def accept_interrupts() -> None:
-    """Undo that shells let their background jobs, such as a test run, ignore SIGINT."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 def test_interrupted_demo_leaves_no_process(tmp_path: Path, wait_for: Callable[..., object]) -> None:
     process = subprocess.Popen(
         make_command(tmp_path / "out", "--only", "satellite"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=accept_interrupts,
     )
     player_log = tmp_path / "out/satellite/player.log"
     wait_for(player_log.exists, 120, "the player's start")
