@@ -16,7 +16,7 @@ from tracking_runtime.commands.progress import make_frame_progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tracking_runtime.reports.track_report import TrackReport
+    from tracking_runtime.tracking.report import TrackReport
     from tracking_runtime.tracking.runs import OpenedJob, TrackJob
 
 _DEFAULT_OUTPUT = Path("tracks")

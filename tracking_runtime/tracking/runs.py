@@ -13,7 +13,6 @@ from tracking_runtime.io.notes import collect_notes
 from tracking_runtime.io.source_kinds import BAG, CUBE, FOLDER, VIDEO
 from tracking_runtime.io.sources import is_live, open_source, parse_address
 from tracking_runtime.overlay import draw_frame
-from tracking_runtime.reports.track_report import TrackReport, write_summary, write_track_report
 from tracking_runtime.tracking.box_selection import select_boxes
 from tracking_runtime.tracking.geographic_files import find_reference, write_geographic_files
 from tracking_runtime.tracking.output_folder import (
@@ -24,6 +23,7 @@ from tracking_runtime.tracking.output_folder import (
     SUMMARY_FILE,
     OutputFolder,
 )
+from tracking_runtime.tracking.report import TrackReport, write_summary, write_track_report
 from tracking_runtime.tracking.session import TrackOptions, TrackRun, track_source
 from tracking_runtime.tracking.track_files import CSV_FILE, JSON_LINES_FILE, MOT_FILE
 
