@@ -212,6 +212,21 @@ class TestPlayer:
         wait_for(lambda: len(images) == 4, description="the frames before")
         assert process.is_running
 
+    def test_autostarted_player_waits_for_a_late_folder(
+        self, ros, node_process, tmp_path, sequence, wait_for
+    ):
+        late_folder = tmp_path / "mounted late"
+        images = ros.listen(Image, "image", qos.make_sensor_profile())
+        client = LifecycleClient(ros, "/player")
+        self.play(node_process, late_folder, rate=100.0)
+        wait_for(
+            lambda: client.diagnosis and "mounted late" in client.diagnosis.message, description="reason"
+        )
+
+        sequence.rename(late_folder)
+
+        wait_for(lambda: images, description="images")
+
 
 class TestRecorder:
     def record(self, node_process, folder: Path, **parameters):

@@ -292,7 +292,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         return TransitionCallbackReturn.SUCCESS
 
     def autostart(self) -> None:
-        """Configure and activate the node. After a failure the node stays in the state that it reached."""
+        """Configure and activate the node once. After a failure the node stays in the state it reached."""
         if self.trigger_configure() == TransitionCallbackReturn.SUCCESS:
             self.trigger_activate()
 

@@ -21,6 +21,7 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
+from tracking_runtime.ros.node.autostart import Autostart
 from tracking_runtime.ros.node.executor import TolerantExecutor
 from tracking_runtime.ros.node.managed_node import ManagedNode
 from tracking_runtime.ros.node.process_watchdog import EXIT_UNHEALTHY, end_process
@@ -87,7 +88,7 @@ def _spin(node: ManagedNode[Any], is_signaled: Future) -> int:
     node.process_watchdog.start()
     status = 0
     if node.parameters.autostart:
-        node.autostart()
+        Autostart(node).attempt()
     while not is_signaled.done():
         try:
             executor.spin_until_future_complete(is_signaled)
