@@ -28,6 +28,7 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Suffixes of image files, in lower case. Files may have them in any letter case."""
 
+_SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # of PNG and JPEG
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _JPEG_BARE_MARKERS = {0x01, *range(0xD0, 0xD8)}  # markers without a length
@@ -94,6 +95,8 @@ def decode_image(data: bytes, name: object) -> tuple[NDArray[Any], str]:
 
     size = _find_size(data)
     if size is None:
+        if data.startswith(_SIGNATURES):
+            raise SourceError(f"{name} is damaged or cut short: its header is incomplete; copy it again")
         expected = "a TIFF" if str(name).lower().endswith((".tif", ".tiff")) else "an image"
         raise SourceError(f"{name} is not {expected} that can be read: it is {describe_content(data)}")
     width, height = size

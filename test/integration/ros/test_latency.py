@@ -43,7 +43,7 @@ def test_latency_counts_every_frame_and_writes_results(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["absent", "--source", SCENE], "node 'absent' is unknown; available: hsi_tracker"),
+        (["absent", "--source", SCENE], "node 'absent' is unknown; available: georeferencer, hsi_tracker"),
         (["spax_tracker", "--source", "scene:absent"], "absent"),
         (["spax_tracker"], "--source"),
         (

@@ -58,6 +58,10 @@ class Rig:
     def has_message(self, text: str) -> bool:
         return self.client.diagnosis is not None and text in self.client.diagnosis.message
 
+    def has_counted(self, fate: str, number: int) -> bool:
+        diagnosis = self.client.diagnosis
+        return diagnosis is not None and diagnosis.values.get(f"frames_{fate}") == str(number)
+
     def count_frames(self) -> int:
         """Deactivate the node and return the sum of its counters."""
         self.client.deactivate()
@@ -92,10 +96,11 @@ def test_tracker_that_ended_is_restarted(
     assert rig.client.diagnosis.values["restarts"] == "1"
 
 
-def test_memory_error_costs_one_frame(start_rig: Callable[..., Rig]) -> None:
+def test_memory_error_costs_one_frame(start_rig: Callable[..., Rig], wait_for: Callable[..., Any]) -> None:
     rig = start_rig()
 
     rig.send(LEAK)
+    wait_for(lambda: rig.has_counted("failed", 1), description="the failed frame")
     rig.track()
 
     assert rig.count_frames() == rig.camera.num_published

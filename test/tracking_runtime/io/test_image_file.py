@@ -224,6 +224,15 @@ def test_read_file_of_another_kind_says_what_it_is(tmp_path: Path, content: byte
         read_image_file(path)
 
 
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_read_image_without_a_whole_header_is_cut_short(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(cv2.imencode(suffix, np.zeros((24, 32), np.uint8))[1].tobytes()[:20])
+
+    with pytest.raises(SourceError, match=rf"a\{suffix} is damaged or cut short"):
+        read_image_file(path)
+
+
 def test_read_image_above_the_limit_is_refused_before_decoding(tmp_path: Path) -> None:
     (tmp_path / "bomb.png").write_bytes(make_huge_png(32000, 32000))
     huge = np.broadcast_to(np.zeros(1, np.uint8), (13000, 13000))
