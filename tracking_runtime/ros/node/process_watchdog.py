@@ -39,7 +39,8 @@ class ProcessWatchdog:
         self._thread = threading.Thread(target=self._watch, name="process watchdog", daemon=True)
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, and the timer of `faulthandler`, which has a thread of its own."""
+        faulthandler.dump_traceback_later(_MAX_FROZEN_S, exit=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -65,7 +66,7 @@ class ProcessWatchdog:
         num_beats = self._num_beats
         silence_s = 0.0
         checked_s = time.monotonic()
-        armed_s = -float("inf")
+        armed_s = checked_s
         while not self._is_ended.wait(_PERIOD_S):
             now_s = time.monotonic()
             if now_s - armed_s > _REARM_S:
