@@ -144,7 +144,11 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
         return self._open_tracker_for(model, self._camera)
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
-        """Convert an image to a cube, or to a BGR image for a color camera."""
+        """Convert an image to a cube of the tracker's bands, or to BGR if the tracker has no bands.
+
+        Raises:
+            FrameRefusedError: the encoding or the number of bands does not fit.
+        """
         tracker = self._initialized_tracker
         if tracker.camera is None:
             return decode_color_image(image, encoding)
@@ -157,7 +161,7 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
         return cube
 
     def check_frame(self, frame: NDArray[Any], image_format: ImageFormat) -> None:
-        """Refuse a frame that is too small to show a target and its surroundings."""
+        """Raise FrameRefusedError if a side of the frame is shorter than `_MIN_SIDE_PX`."""
         if min(frame.shape[:2]) < _MIN_SIDE_PX:
             raise FrameRefusedError(
                 f"both sides of the frame must be at least {_MIN_SIDE_PX} pixels: got {frame.shape[1]} x "

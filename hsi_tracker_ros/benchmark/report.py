@@ -39,7 +39,7 @@ def make_tables(runs: Sequence[EvaluationRun], speed: TrackerSpeed | None) -> li
     scored_runs = [run for run in runs if run.summary is not None]
     tables = []
     if scored_runs:
-        tables.append(make_success_table(scored_runs))
+        tables.append(make_metrics_table(scored_runs))
     if len(scored_runs) > 1:
         tables.append(make_difference_table(scored_runs[0], scored_runs[1:]))
     if scored_runs:
@@ -62,8 +62,8 @@ def make_console_table(table: Table) -> rich.table.Table:
     return console_table
 
 
-def make_success_table(runs: Sequence[EvaluationRun]) -> Table:
-    """Return a table of the success, precision, success by attribute and speed of each tracker."""
+def make_metrics_table(runs: Sequence[EvaluationRun]) -> Table:
+    """Return a table with a column per tracker: success, precision, success by attribute, speed."""
     rows: list[Row] = [
         ("success", len(runs[0].scored_videos), *(_get_metric(run, _MAIN_METRIC) for run in runs)),
         ("precision", "", *(_get_metric(run, "precision") for run in runs)),

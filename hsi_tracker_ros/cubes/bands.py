@@ -62,9 +62,7 @@ class BandMatcher:
         )
 
     def __call__(self, cube: NDArray[Any]) -> NDArray[Any]:
-        """Convert cubes `(..., camera bands)` to `(..., model bands)`, in float32 unless they pass
-        unchanged.
-        """
+        """Convert cubes `(..., camera bands)` to `(..., model bands)`; float32 unless they pass unchanged."""
         if self.is_identity:
             return cube
         flat = cube.reshape(-1, cube.shape[-1]).astype(np.float32, copy=False)

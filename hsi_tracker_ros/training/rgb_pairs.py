@@ -220,7 +220,7 @@ class RgbPairDataset(Dataset[RgbPair]):
     ) -> RgbPair:
         settings = self._augmentation
         if rng.random() < settings.occluded:
-            search = _occlude(rng, search, box)
+            search = _occlude_object(rng, search, box)
         if rng.random() < settings.blur:
             search = _blur_by_motion(rng, search)
         if rng.random() < settings.coarse:
@@ -288,10 +288,14 @@ def _cut(image: NDArray[np.uint8], square: object, size: int) -> NDArray[np.floa
     return cut_crop(image, square, size, mean).astype(np.float32)  # type: ignore[arg-type]
 
 
-def _occlude(
+def _occlude_object(
     rng: np.random.Generator, search: NDArray[np.float32], box: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Cover up to half of the object by another part of the search crop."""
+    """Cover a strip of 20 to 50 % of the object with a random patch of the search crop.
+
+    Returns:
+        a copy; the crop itself if the visible box is narrower than 2 pixels.
+    """
     size = search.shape[0]
     left, top, right, bottom = np.clip(box, 0, size).round().astype(int)
     width, height = right - left, bottom - top

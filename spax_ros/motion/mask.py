@@ -152,7 +152,10 @@ def _find_hot_cells(
 def _find_core_cells(
     boxes: Boxes, transform: Transform, side: int, shape: tuple[int, ...]
 ) -> NDArray[np.bool_]:
-    """Return which cells lie under the moved boxes, without a border of a cell's side in each box."""
+    """Return which cells the moved boxes touch, after each side has moved inward by one cell.
+
+    A box narrower than two cells is reduced to its center. The transform moves centers and keeps sizes.
+    """
     cells = np.zeros(shape, bool)
     centers = compute_centers(boxes) @ transform[:, :2].T + transform[:, 2]
     half_size = np.maximum(boxes[:, 2:] / 2 - side, 0)

@@ -248,7 +248,7 @@ class BagWriter:
         return dict(self._file.abandon())
 
     def resume(self, gap: str) -> None:
-        """Continue an abandoned bag in a new file of the same bag.
+        """Continue an abandoned bag in a new file of the same bag. The file of before gets an end.
 
         Args:
             gap: time and reason of the gap, as text for users. The metadata keep it.
@@ -263,11 +263,20 @@ class BagWriter:
         except OSError:
             path.unlink(missing_ok=True)
             raise
-        self._file.complete()
-        self._finished_files.append(self._file)
+        previous = self._file
+        self._finished_files.append(previous)
         self._file = file
         self._gaps.append(gap)
-        self._write_metadata()
+        try:
+            self._write_metadata()
+        except OSError:
+            self._finished_files.pop()
+            self._file = previous
+            self._gaps.pop()
+            file.abandon()
+            path.unlink(missing_ok=True)
+            raise
+        previous.complete()
 
     @property
     def _files(self) -> list[_StorageFile]:

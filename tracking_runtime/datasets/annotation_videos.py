@@ -31,10 +31,13 @@ def is_annotations(path: Path) -> bool:
 
 
 def read_annotations(path: Path) -> list[Annotations]:
-    """Read the videos of a file of CVAT (`.xml`, `.zip`) or of COCO video (`.json`), or of a folder of CVAT.
+    """Read the annotations of each video in a CVAT file, a CVAT folder, or a COCO video file.
+
+    Args:
+        path: `.xml` or `.zip` of CVAT, a folder with `annotations.xml`, or another file as COCO video.
 
     Raises:
-        SourceError: the file cannot be read. The message names the file.
+        SourceError: the file is missing or cannot be read. The message names the file.
     """
     file = path / CVAT_FILE if path.is_dir() else path
     if not file.is_file():

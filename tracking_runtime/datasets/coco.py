@@ -294,7 +294,7 @@ def _find_image(json_path: Path, file_name: str) -> Path | None:
     Raises:
         SourceError: a link leads out of that folder.
     """
-    for root, name in _list_image_candidates(json_path, file_name):
+    for root, name in _iterate_image_paths(json_path, file_name):
         try:
             if resolve_inside(root, name).is_file():
                 return root / name
@@ -303,8 +303,11 @@ def _find_image(json_path: Path, file_name: str) -> Path | None:
     return None
 
 
-def _list_image_candidates(json_path: Path, file_name: str) -> Iterator[tuple[Path, str]]:
-    """Yield the folder that must contain the image, and the path of the image in it."""
+def _iterate_image_paths(json_path: Path, file_name: str) -> Iterator[tuple[Path, str]]:
+    """Yield root folders, and paths below them at which the image may be, in order of preference.
+
+    A name `VIDEO_NUMBER` is also tried as `VIDEO/img1/NUMBER`, `VIDEO/img/NUMBER` and `VIDEO/NUMBER`.
+    """
     video, _, number = PurePosixPath(file_name).name.rpartition("_")
     split = json_path.stem.rpartition("_")[2]
     for root in (json_path.parent, json_path.resolve().parent.parent):

@@ -70,10 +70,10 @@ class EngineSettings:
         return self.threads or min(int(limit if limit.isdecimal() else 0) or num_cores, num_cores)
 
     def parse_precision_suffix(self) -> EngineSettings:
-        """Return the settings with a precision suffix of `engine` moved to `precision`.
+        """Return the settings with `engine:precision` split. A suffix overrides `precision`.
 
         Raises:
-            EngineError: the precision is unknown.
+            EngineError: the suffix or `precision` is unknown.
         """
         name, _, precision = self.engine.partition(":")
         parsed = replace(self, engine=name, precision=precision or self.precision)

@@ -204,7 +204,7 @@ class EngineCache:
                 build(folder)
                 if is_writable:
                     try:
-                        folder = self._store(key, label, folder)
+                        folder = self._store_engine(key, label, folder)
                     except OSError as error:
                         self._warn_unwritable(label, error)
             yield folder
@@ -223,7 +223,7 @@ class EngineCache:
         with _make_temporary_folder() as folder:
             build(Path(folder))
             with self._lock(key, label):
-                self._store(key, label, Path(folder))
+                self._store_engine(key, label, Path(folder))
 
     @contextmanager
     def rebuild(self, key: str, label: str, build: Callable[[Path], None]) -> Iterator[Path]:
@@ -241,7 +241,7 @@ class EngineCache:
             build(folder)
             try:
                 stack.enter_context(self._lock(key, label))
-                folder = self._store(key, label, folder)
+                folder = self._store_engine(key, label, folder)
             except OSError as error:
                 self._warn_unwritable(label, error)
             yield folder
@@ -361,8 +361,11 @@ class EngineCache:
             shutil.rmtree(entry)
         return None
 
-    def _store(self, key: str, label: str, folder: Path) -> Path:
-        """Copy a built engine into place, whole or not at all."""
+    def _store_engine(self, key: str, label: str, folder: Path) -> Path:
+        """Add checksums to a built engine and copy it to its entry, which replaces an earlier one.
+
+        The caller holds the lock of the entry. After an interruption, the next use finishes the replacement.
+        """
         (folder / _LABEL_FILE).write_text(json.dumps({"label": label}))
         (folder / _CHECKSUMS_FILE).write_text(json.dumps(_compute_checksums(folder)))
         successor = self.folder / f".{key}"

@@ -82,12 +82,17 @@ class CameraModel:
 
         undistort = cv2.fisheye.undistortPoints if self.model == FISHEYE_MODEL else cv2.undistortPoints
         start = undistort(sensor[:, None], self.matrix, self.distortion)
-        directions = self._refine(np.asarray(start, np.float64).reshape(-1, 2), sensor)
+        directions = self._refine_directions(np.asarray(start, np.float64).reshape(-1, 2), sensor)
         errors_px = np.linalg.norm(self._distort(directions) - sensor, axis=1)
         return np.where((errors_px < _MAX_UNDISTORTION_ERROR_PX)[:, None], directions, np.nan)
 
-    def _refine(self, directions: FloatArray, sensor: FloatArray) -> FloatArray:
-        """Return directions after some steps of Newton's method. OpenCV stops at 0.01 px or later."""
+    def _refine_directions(self, directions: FloatArray, sensor: FloatArray) -> FloatArray:
+        """Reduce the reprojection error of ray directions by Newton steps.
+
+        Args:
+            directions: x / z and y / z of the rays, (n, 2). Where the derivative is singular, they stay.
+            sensor: pixel x, y of the rays, (n, 2).
+        """
         steps = np.eye(2) * _DIRECTION_STEP
         for _ in range(_NUM_NEWTON_STEPS):
             errors = self._distort(directions) - sensor

@@ -42,11 +42,14 @@ class GeographicReference(Protocol):
         """Width and height of the images in pixels; None if unknown."""
 
     def locate(self, pixels: ArrayLike, frame_index: int = 0) -> FloatArray:
-        """Return latitude and longitude of pixels, (n, 2); NaN where a pixel does not show the ground.
+        """Return latitude and longitude of pixels in degrees, (n, 2); NaN for pixels off the Earth.
 
         Args:
             pixels: pixel x, y, (n, 2).
-            frame_index: number of the frame, from 0.
+            frame_index: number of the frame, from 0; ignored if the reference holds for all frames.
+
+        Raises:
+            GeographyError: the reference does not cover the frame.
         """
 
     def find_extrapolated(self, pixels: ArrayLike, frame_index: int = 0) -> NDArray[np.bool_]:

@@ -16,10 +16,10 @@ def find_spectral_info(folder: Path, images: Sequence[Path]) -> SpectralInfo | N
 
     Args:
         folder: folder of the images. `spectral_info.yaml` in it or beside it comes first.
-        images: images in order. A TIFF with bands may describe them.
+        images: images in order. If the first is a TIFF, its metadata may describe the bands.
 
     Returns:
-        The bands; None if nothing describes them. A damaged image describes none.
+        The bands; None if nothing describes them, or if the first image is damaged.
 
     Raises:
         SourceError: `spectral_info.yaml` does not describe bands.

@@ -353,3 +353,24 @@ def self_items() -> list[tuple[str, str, int]]:
 
 def test_record_is_a_named_tuple():
     assert Record("/a", b"", 1, 2) == ("/a", b"", 1, 2)
+
+
+def test_resume_without_metadata_is_undone_and_can_be_repeated(tmp_path: Path) -> None:
+    folder = tmp_path / "bag"
+    writer = BagWriter(folder)
+    writer.add_installed_topic("/a", STRING)
+    writer.write("/a", string("before"), 1)
+    writer.flush()
+    writer.abandon()
+    (folder / "metadata.yaml").unlink()
+    (folder / "metadata.yaml").mkdir()  # no file can take this name
+
+    with pytest.raises(OSError, match="directory"):
+        writer.resume("the disk was full")
+    (folder / "metadata.yaml").rmdir()
+    writer.resume("the disk was full")
+    writer.write("/a", string("after"), 2)
+    writer.close()
+
+    assert contents(BagReader(folder)) == [("/a", "before", 1), ("/a", "after", 2)]
+    assert (folder / "metadata.yaml").read_text().count("the disk was full") == 1

@@ -24,6 +24,13 @@ def write(folder: Path, content: str | bytes, name: str = "gt.txt") -> Path:
     return path
 
 
+def make_shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder that all examples of a test use, away from the folders of other tests."""
+    folder = tmp_path_factory.getbasetemp() / "rows"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def list_boxes(truth: object) -> list[object]:
     assert isinstance(truth, list) or hasattr(truth, "__getitem__")
     return [None if frame is None else frame.boxes.tolist() for frame in truth]  # type: ignore[attr-defined]
@@ -144,7 +151,7 @@ def test_read_rows_leaves_hidden_header_comments_out(tmp_path: Path) -> None:
 def test_random_bytes_are_ground_truth_or_a_source_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, name: str, num_frames: int | None
 ) -> None:
-    path = write(tmp_path_factory.getbasetemp(), content, name)
+    path = write(make_shared_folder(tmp_path_factory), content, name)
 
     for policy in ("raise", "skip"):
         try:
@@ -159,7 +166,7 @@ def test_random_bytes_are_ground_truth_or_a_source_error(
 def test_random_rows_are_ground_truth_or_a_source_error(
     tmp_path_factory: pytest.TempPathFactory, lines: list[str]
 ) -> None:
-    path = write(tmp_path_factory.getbasetemp(), "\n".join([ROW, *lines]))
+    path = write(make_shared_folder(tmp_path_factory), "\n".join([ROW, *lines]))
 
     try:
         truth = read_ground_truth(path, None)

@@ -155,7 +155,13 @@ def to_tracks(metadata: FrameMetadata, class_names: Sequence[str], tracks: Track
 def to_detections(
     metadata: FrameMetadata, class_names: Sequence[str], detections: DetectionsLike
 ) -> msg.DetectionArray:
-    """Convert the detections of one frame to a message."""
+    """Convert the detections of one frame to a message of parallel arrays.
+
+    Args:
+        metadata: header and size of the image.
+        class_names: name of each class id.
+        detections: detections with boxes x, y, width, height in pixels.
+    """
     return msg.DetectionArray(
         header=metadata.header,
         image_width=metadata.width,

@@ -10,11 +10,12 @@ _SNAPSHOT_BYTES = 500_000_000  # memory for the messages of a snapshot
 
 
 def make_record_command(values: Mapping[str, str], topics: Sequence[str], output: str) -> list[str]:
-    """Return the command line of a recorder that writes MCAP and buffers little in memory.
+    """Return the command line of `ros2 bag record` with MCAP files.
 
     Args:
-        values: launch arguments `namespace`, `record` and `use_sim_time`. The name of the recorder contains
-            the namespace, so that snapshots of several recorders can be requested.
+        values: launch arguments `namespace`, `record` and `use_sim_time`. With `record` snapshot, the newest
+            500 MB stay in memory until a snapshot is requested; otherwise messages are written at once. The
+            name of the recorder contains the namespace, so that each recorder has a service of its own.
         topics: full names of the topics to record.
         output: folder of the bag.
     """
