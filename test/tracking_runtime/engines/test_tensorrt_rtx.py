@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -76,8 +74,7 @@ def test_every_bucket_of_spax_compiles_for_every_gpu() -> None:
         content = replace_shapes(template, make_bucket_graph(network, num_tiles))
         return [len(build_engine(content, capabilities)) for capabilities in GPU_FAMILIES.values()]
 
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        sizes = list(pool.map(compile_bucket, bucket_sizes))
+    sizes = [compile_bucket(num_tiles) for num_tiles in bucket_sizes]  # threads disturb each other here
 
     assert len(sizes) == len(bucket_sizes) > 20
     for num_tiles, engine_sizes in zip(bucket_sizes, sizes, strict=True):
