@@ -134,6 +134,7 @@ def test_bench_scores_all_trackers_on_all_videos(benchmark: Benchmark) -> None:
     assert content["speed"]["batch_milliseconds"] > 0
 
 
+@pytest.mark.slow
 def test_bench_writes_tables_page_and_charts(benchmark: Benchmark) -> None:
     page = (benchmark.output / "report.html").read_text()
 
@@ -157,6 +158,7 @@ def test_rgb_video_is_tracked_by_all_trackers(tmp_path: Path) -> None:
     assert siamban["figures"]["success"] > 0.5
 
 
+@pytest.mark.slow
 def test_finished_results_are_reused(benchmark: Benchmark) -> None:
     video_file = benchmark.output / "HA-Net" / "videos" / "car.json"
     written_ns = video_file.stat().st_mtime_ns
@@ -174,6 +176,7 @@ def test_finished_results_are_reused(benchmark: Benchmark) -> None:
     assert all(result == first_results[result["name"]] for result in results)
 
 
+@pytest.mark.slow
 def test_unreadable_video_does_not_stop_others(tmp_path: Path) -> None:
     dataset = write_hot_dataset(tmp_path, 3)
     (dataset / "car" / "HSI" / "0002.png").write_bytes(b"nothing")
@@ -230,6 +233,7 @@ def test_recordings_with_equal_names_get_own_results(tmp_path: Path) -> None:
     assert len(result_files) == len(first_boxes) == 4
 
 
+@pytest.mark.slow
 def test_invalid_options_are_reported(tmp_path: Path) -> None:
     rgb_model = save_network(tmp_path, "rgb", load_network("hanet_edge_vis16").extract_rgb_network())
 
@@ -251,6 +255,7 @@ def test_invalid_options_are_reported(tmp_path: Path) -> None:
     assert "without a spectral branch" in rgb_only.output
 
 
+@pytest.mark.slow
 def test_speed_of_untrained_network_is_measured(tmp_path: Path) -> None:
     arguments = "--seeds", 0, "--speed", "--frames", 2, "--output", tmp_path
 
@@ -260,6 +265,7 @@ def test_speed_of_untrained_network_is_measured(tmp_path: Path) -> None:
     assert read_json(tmp_path)["speed"]["bands"] == 16
 
 
+@pytest.mark.slow
 def test_rgb_branch_ignores_invisible_band_changes() -> None:
     # Another cube with the same false color must give the same boxes.
     scene = HyperspectralScene(1_000_031, 6, size=(256, 160))
@@ -294,6 +300,7 @@ def compute_invisible_spectrum(wavelengths_nm: tuple[float, ...]) -> np.ndarray:
     return (rows[-1] / np.abs(rows[-1]).max()).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_opencv_tracker_follows_moving_target() -> None:
     scene = HyperspectralScene(1_000_003, 8, size=(256, 160))
     tracker = OpenCVTracker(cv2.TrackerMIL_create)
@@ -310,6 +317,7 @@ def test_opencv_tracker_follows_moving_target() -> None:
     assert np.mean(overlaps) > 0.5
 
 
+@pytest.mark.slow
 def test_box_across_border_initializes_all_trackers() -> None:
     scene = HyperspectralScene(1_000_003, 2, size=(256, 160))
     first_frame, second_frame = make_frames(scene)
@@ -321,6 +329,7 @@ def test_box_across_border_initializes_all_trackers() -> None:
         assert np.isfinite(tracker.track(second_frame).box).all()
 
 
+@pytest.mark.slow
 def test_missing_opencv_trackers_have_no_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in find_missing_opencv_trackers():
         assert name not in list_opencv_names()
@@ -331,6 +340,7 @@ def test_missing_opencv_trackers_have_no_entry(monkeypatch: pytest.MonkeyPatch) 
     assert "MIL" not in list_opencv_names()
 
 
+@pytest.mark.slow
 def test_fingerprints_change_with_components() -> None:
     video = SimulatedVideo(1_000_000, 5)
     components = {entry.name: entry.components for entry in TrackerSuite(engine="pytorch").select_entries()}

@@ -121,6 +121,7 @@ def test_graph_names_its_inputs_and_outputs(network: SpaxNetwork) -> None:
     assert graph.examples[0].shape == (64 * TILE_PX**2, network.config.input_channels)
 
 
+@pytest.mark.slow
 def test_openvino_outputs_of_shipped_model_equal_pytorch() -> None:
     pytest.importorskip("openvino")
     (graph,) = model_graphs("spax_small", (64,))
@@ -137,6 +138,7 @@ def test_openvino_outputs_of_shipped_model_equal_pytorch() -> None:
     np.testing.assert_allclose(outputs["scores"], expected["scores"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_graphs_of_all_buckets_have_one_program() -> None:
     graphs = model_graphs("spax_small", ())
 

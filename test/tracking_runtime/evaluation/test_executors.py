@@ -32,6 +32,7 @@ def write_results(folder: Path, names: list[str]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_run_jobs_dead_process_fails_only_its_video(tmp_path):
     results_folder = write_results(tmp_path / "results", ["a", "b", "c", "dies"])
     readers = {name: partial(read_ground_truth, results_folder / f"{name}.txt", 3) for name in "abc"}
@@ -49,6 +50,7 @@ def test_run_jobs_dead_process_fails_only_its_video(tmp_path):
     assert resumed == {name: results[name] for name in "abc"}
 
 
+@pytest.mark.slow
 def test_dask_pool_gives_the_same_bytes_as_one_process(tmp_path):
     """A local cluster of three processes."""
     distributed = pytest.importorskip("distributed", reason="needs the extra fleet")
