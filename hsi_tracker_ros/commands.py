@@ -6,20 +6,29 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 
 from hsi_tracker_ros.training.options import PRESETS, RUNS_FOLDER, TrainHanetOptions, TrainRgbOptions
-from tracking_runtime.commands.options import add_import_options, add_training_options
+from tracking_runtime.commands.options import MODELS_OPTION, add_import_options, add_training_options
 from tracking_runtime.commands.progress import make_progress
 
 if TYPE_CHECKING:
     from hsi_tracker_ros.benchmark.run import BenchmarkResult
 
 _LOG_WIDTH = 130  # of tables that go into a file
+_Options = TypeVar("_Options")
+_WORKERS_OPTION = click.option(
+    "--workers",
+    type=click.IntRange(0),
+    default=TrainHanetOptions.workers,
+    show_default=True,
+    help="Number of processes that prepare batches.",
+)
 
 
 @click.command("hanet")
@@ -63,13 +72,7 @@ _LOG_WIDTH = 130  # of tables that go into a file
     "trained.",
 )
 @click.option("--camera", help="Known camera to whose bands the model is fixed. Default: any camera.")
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    default=TrainHanetOptions.workers,
-    show_default=True,
-    help="Number of processes that prepare batches.",
-)
+@_WORKERS_OPTION
 def train_hanet(**options: Any) -> None:
     """Train HA-Net on simulated and recorded clips.
 
@@ -80,17 +83,8 @@ def train_hanet(**options: Any) -> None:
     On several GPUs: torchrun --nproc-per-node=GPUS -m tracking_runtime.cli train hanet --device cuda ...
     """
     from hsi_tracker_ros.training import run
-    from tracking_runtime.training.distributed import is_first_process
 
-    try:
-        training_options = TrainHanetOptions(**options)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    console = Console()
-    with make_progress(console, is_shown=is_first_process()) as progress:
-        manifest_path = run.train_hanet(training_options, progress)
-    if manifest_path is not None:
-        console.print(f"wrote {manifest_path}")
+    _run_training(partial(TrainHanetOptions, **options), run.train_hanet)
 
 
 @click.command("rgb")
@@ -114,13 +108,7 @@ def train_hanet(**options: Any) -> None:
     "nanotrack.",
 )
 @add_training_options(RUNS_FOLDER, "siamban_edge", seed=TrainRgbOptions.seed)
-@click.option(
-    "--workers",
-    type=click.IntRange(0),
-    default=TrainRgbOptions.workers,
-    show_default=True,
-    help="Number of processes that prepare batches.",
-)
+@_WORKERS_OPTION
 def train_rgb(**options: Any) -> None:
     """Train a tracker of color images on videos and photographs.
 
@@ -130,15 +118,28 @@ def train_rgb(**options: Any) -> None:
     HA-Net: rstrack train hanet --rgb NAME. With --from, the network for color images of a model is refined.
     """
     from hsi_tracker_ros.training import rgb_run
+
+    _run_training(partial(TrainRgbOptions, **options), rgb_run.train_rgb)
+
+
+def _run_training(
+    make_options: Callable[[], _Options], train: Callable[[_Options, Progress], Path | None]
+) -> None:
+    """Run a training with a progress bar and print the path of the model.
+
+    Args:
+        make_options: function that makes the options of the run. A ValueError is a mistake of the user.
+        train: function that trains, from the options and progress bars to the model's manifest.
+    """
     from tracking_runtime.training.distributed import is_first_process
 
     try:
-        training_options = TrainRgbOptions(**options)
+        options = make_options()
     except ValueError as error:
         raise click.UsageError(str(error)) from error
     console = Console()
     with make_progress(console, is_shown=is_first_process()) as progress:
-        manifest_path = rgb_run.train_rgb(training_options, progress)
+        manifest_path = train(options, progress)
     if manifest_path is not None:
         console.print(f"wrote {manifest_path}")
 
@@ -153,13 +154,7 @@ def train_rgb(**options: Any) -> None:
     help="Color videos with one target each. May be repeated.",
 )
 @click.option("--name", required=True, help="Name of the model with fitted scores.")
-@click.option(
-    "--models",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("models"),
-    show_default=True,
-    help="Folder in which the model is written.",
-)
+@MODELS_OPTION
 @click.option("--engine", default="auto", show_default=True, help="Engine that runs the model.")
 def train_scores(model: str, data: tuple[Path, ...], name: str, models: Path, engine: str) -> None:
     """Fit the scores of MODEL to videos, so that a score is the probability of a correct box.

@@ -10,7 +10,7 @@ import click
 
 Command = Callable[..., Any]
 
-_MODELS_OPTION = click.option(
+MODELS_OPTION = click.option(
     "--models",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("models"),
@@ -25,7 +25,7 @@ def add_import_options(command: Command) -> Command:
         command,
         click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
         click.option("-o", "--name", required=True, help="Name of the model."),
-        _MODELS_OPTION,
+        MODELS_OPTION,
     )
 
 
@@ -84,7 +84,7 @@ def add_training_options(runs_folder: Path, default_name: str, seed: int) -> Cal
             "--name",
             help=f"Name of the model written at the end. Default: {default_name}, or MODEL_refined.",
         ),
-        _MODELS_OPTION,
+        MODELS_OPTION,
         click.option(
             "--steps", type=click.IntRange(1), help="Total number of batches. Default: the recipe's."
         ),
