@@ -116,7 +116,7 @@ class PannedCube:
 
     def make_frame(self, index: int) -> Frame:
         """Return the frame of an index. Frames can be made in any order."""
-        left, top = self._make_corners[index]
+        left, top = self._make_window_corners[index]
         width, height = self._size
         window = self._cube[top : top + height, left : left + width]
         actor, path = self._make_target
@@ -152,7 +152,7 @@ class PannedCube:
         return f"{depth}{'F' if depth == 32 else 'U'}C{1 if self._raw else self._cube.shape[2]}"
 
     @cached_property
-    def _make_corners(self) -> NDArray[np.int64]:
+    def _make_window_corners(self) -> NDArray[np.int64]:
         """Return the top-left corner of the window in the cube for each frame."""
         rng = np.random.default_rng([self._seed, 0])
         room = np.array([self._cube.shape[1] - self._size[0], self._cube.shape[0] - self._size[1]])

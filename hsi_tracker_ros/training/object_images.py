@@ -14,6 +14,7 @@ from tracking_runtime.boxes import Boxes
 from tracking_runtime.datasets.sequences import ImageSequence, VideoSequence
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.video_scores import find_target_boxes
+from tracking_runtime.files import is_hidden
 
 _PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 _LABEL_COLUMNS = 5  # class, center x, center y, width, height; the last four as fractions of the image
@@ -80,7 +81,7 @@ def find_photographs(folder: Path) -> list[Photograph]:
     paths = [
         path
         for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in _PHOTOGRAPH_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in _PHOTOGRAPH_SUFFIXES and not is_hidden(path)
     ]
     if not paths:
         raise SourceError(f"{folder} contains no photographs (.jpg, .jpeg, .png)")

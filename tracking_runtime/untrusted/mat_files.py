@@ -133,7 +133,16 @@ class _Checker:
         IMAGE_BYTES.check(self._num_unpacked, f"{self._path} unpacked")
 
     def check_elements(self, stream: _Stream, size: int, depth: int) -> None:
-        """Check elements that fill a number of bytes."""
+        """Check the lengths and the nesting of consecutive data elements.
+
+        Args:
+            stream: content of the file, at the first element.
+            size: total size of the elements in bytes.
+            depth: number of matrices and compressed elements around them.
+
+        Raises:
+            DocumentError: an element is longer than the rest, or nested too deep.
+        """
         if depth > _MAX_DEPTH:
             raise DocumentError("nested too deep")
         while size >= _TAG_BYTES:
