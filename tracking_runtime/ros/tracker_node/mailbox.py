@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -39,14 +40,21 @@ class Mailbox(Generic[T]):
                 self._item = item
                 self._changed.notify_all()
 
-    def take(self, timeout_s: float | None = None) -> T | None:
-        """Wait for an item and return it. Return None when woken, closed, or after `timeout_s`."""
+    def take(self, timeout_s: float | None = None, on_take: Callable[[], object] = lambda: None) -> T | None:
+        """Wait for an item and return it. Return None when woken, closed, or after `timeout_s`.
+
+        Args:
+            timeout_s: longest wait in seconds; None: without limit.
+            on_take: function that is called for an item, before another thread can see that it is gone.
+        """
         with self._changed:
             self._changed.wait_for(
                 lambda: self._item is not None or self._is_woken or self._is_closed, timeout_s
             )
             self._is_woken = False
             item, self._item = self._item, None
+            if item is not None:
+                on_take()
             return item
 
     def wake(self) -> None:

@@ -51,6 +51,7 @@ from tracking_runtime.ros.tracker_node.supervision import (
 )
 from tracking_runtime.ros.tracker_node.worker import (
     NO_LIMIT,
+    Activity,
     Worker,
     WorkerBusyError,
     find_current,
@@ -686,7 +687,8 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             limits = self._frame_limits
             max_s = limits.restart_s if activity.max_s is None else activity.max_s
             if activation.busy_s > max_s:
-                self._restart_tracker(f"the tracker hangs: busy with one frame for {activation.busy_s:.0f} s")
+                work = _describe_activity(activity)
+                self._restart_tracker(f"the tracker hangs: busy with {work} for {activation.busy_s:.0f} s")
             elif activation.busy_s > limits.stall_s:
                 self.publish_diagnostics()
         elif self._configuration.fault and not activation.is_restarting:
@@ -740,7 +742,7 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         limits = self._frame_limits
         if activation.busy_s < limits.stall_s:
             return ""
-        work = "one frame" if activity.is_item else "a request"
+        work = _describe_activity(activity)
         restart = f"; the tracker is restarted after {limits.restart_s:g} s" if activity.max_s is None else ""
         return f"no frame is finished: the tracker is busy with {work} for {activation.busy_s:.0f} s{restart}"
 
@@ -809,6 +811,10 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
                 self._is_reloading = False
             response.message = f"model {model}"
         return response
+
+
+def _describe_activity(activity: Activity) -> str:
+    return "one frame" if activity.is_item else "a request"
 
 
 def _read_image(message: Image | CompressedImage) -> tuple[NDArray[Any], str]:

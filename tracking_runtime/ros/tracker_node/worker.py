@@ -147,10 +147,9 @@ class Worker(Generic[T]):
         """Give the thread up, cancel all jobs, and return whether an item in hand is counted by nobody."""
         with self._lock:
             self._is_abandoned = True
-            is_unsettled = self._is_unsettled
-        self._mailbox.close()
+        self._mailbox.close()  # from now on, the thread takes no item
         self._cancel_jobs()
-        return is_unsettled
+        return self._is_unsettled
 
     def settle(self, count: Callable[[], None]) -> None:
         """Count the item in hand. For the worker's thread.
@@ -180,15 +179,17 @@ class Worker(Generic[T]):
 
     def _handle_items(self) -> None:
         while not self._mailbox.is_closed:
-            item = self._mailbox.take()
+            item = self._mailbox.take(on_take=self._mark_unsettled)
             self._run_jobs()
             if item is not None:
-                self._is_unsettled = True
                 self._begin(is_item=True)
                 self._handle(item)
                 self._activity = None
         while self._jobs:
             self._run_jobs()
+
+    def _mark_unsettled(self) -> None:
+        self._is_unsettled = True
 
     def _begin(self, *, is_item: bool, max_s: float | None = None) -> None:
         require_current()

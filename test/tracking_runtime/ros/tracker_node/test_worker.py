@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tracking_runtime.ros.tracker_node.worker import Worker, WorkerBusyError
 
@@ -130,6 +133,49 @@ def test_abandoned_worker_counts_and_publishes_nothing(
     assert blocked.cancelled()
     assert worker.stop(TIMEOUT_S)
     assert counted == []
+
+
+def test_item_that_waits_for_a_job_is_counted(wait_for: Callable[..., object]) -> None:
+    begun, resume = threading.Event(), threading.Event()
+
+    def block() -> None:
+        begun.set()
+        resume.wait(TIMEOUT_S)
+
+    worker: Worker[int] = Worker(lambda _: None, "worker")
+    worker.submit_job(block)
+    worker.put(1)
+    worker.start()
+    begun.wait(TIMEOUT_S)
+
+    is_unsettled = worker.abandon()
+
+    assert is_unsettled + worker.num_dropped == 1
+    resume.set()
+    wait_for(lambda: not worker.is_alive)
+
+
+@given(st.integers(1, 20), st.sampled_from([0.0, 0.0001, 0.001]), st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_every_item_is_counted_at_any_abandonment(num_items: int, pause_s: float, has_job: bool) -> None:
+    settled: list[int] = []
+
+    def handle(item: int) -> None:
+        time.sleep(pause_s)
+        worker.settle(lambda: settled.append(item))
+
+    worker: Worker[int] = Worker(handle, "worker")
+    worker.start()
+    for item in range(1, num_items + 1):
+        if has_job:
+            worker.submit_job(lambda: time.sleep(pause_s))
+        worker.put(item)
+        time.sleep(pause_s / 2)
+
+    is_unsettled = worker.abandon()
+    assert worker.stop(TIMEOUT_S)
+
+    assert len(settled) + worker.num_dropped + is_unsettled == num_items
 
 
 def test_worker_refuses_jobs_beyond_its_queue(
