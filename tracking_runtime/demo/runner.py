@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from tracking_runtime.demo.output_folder import METRICS_FILE, OVERVIEW_FILE, REPORT_FILE, prepare_output
 from tracking_runtime.demo.scenario import (
     DemoOptions,
     DemoPlan,
@@ -20,7 +20,7 @@ from tracking_runtime.demo.scenario import (
     SessionResult,
     load_scenarios,
 )
-from tracking_runtime.errors import SourceError, TrackingError
+from tracking_runtime.errors import TrackingError
 from tracking_runtime.models.manifest import find_model, read_manifest
 from tracking_runtime.reports.html import write_html
 from tracking_runtime.reports.overview import write_overview
@@ -71,6 +71,7 @@ def run_demo(
             scenario.name: scenario.plan(options.get(scenario.name, DemoOptions())) for scenario in scenarios
         }
         networks = {name: _read_network_info(plan.model) for name, plan in plans.items()}
+        prepare_output(output, [scenario.name for scenario in scenarios])
         with _make_progress(console) as progress:
             results = tuple(
                 _run_scenario(
@@ -81,9 +82,9 @@ def run_demo(
     except KeyboardInterrupt:
         raise DemoError("interrupted; all nodes are stopped") from None
     report = DemoReport(REPORT_TITLE, format_now(), describe_machine(), results, format_command_line())
-    write_metrics(report, output / "metrics.json")
-    write_overview(report, output / "overview.png")
-    write_html(report, output / "report.html")
+    write_metrics(report, output / METRICS_FILE)
+    write_overview(report, output / OVERVIEW_FILE)
+    write_html(report, output / REPORT_FILE)
     _print_summary(report, output, console)
     _check_accounting(results)
     return report
@@ -106,7 +107,7 @@ def _run_scenario(
     progress: Progress,
     run_session: SessionRunner,
 ) -> DemoResult:
-    folder = _prepare_folder(output / scenario.name)
+    folder = output / scenario.name
     task = progress.add_task(scenario.name, total=plan.num_frames, stage="")
 
     def report_progress(stage: str, num_played: int) -> None:
@@ -160,22 +161,6 @@ def _read_network_info(model: str) -> NetworkInfo:
     return NetworkInfo(manifest.name, "", manifest.weights_sha256, training)
 
 
-def _prepare_folder(folder: Path) -> Path:
-    """Create an empty folder for a scenario. Delete the files of an earlier demo.
-
-    Raises:
-        SourceError: the folder contains other files.
-    """
-    if folder.exists():
-        if any(folder.iterdir()) and not (folder / "player.log").exists():
-            raise SourceError(
-                f"{folder} must be empty or contain an earlier demo: got other files; choose another --output"
-            )
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
-    return folder
-
-
 def _make_progress(console: Console) -> Progress:
     return Progress(
         TextColumn("[bold]{task.description:13}"),
@@ -194,7 +179,7 @@ def _print_summary(report: DemoReport, output: Path, console: Console) -> None:
         metrics = [f"{metric.name} {metric.text}" for metric in result.scoring.figures if metric.headline]
         table.add_row(result.name, _format_accounting(result.accounting), "\n".join(metrics))
     console.print(table)
-    console.print(f"Open [bold]{(output / 'report.html').resolve()}[/]", soft_wrap=True)
+    console.print(f"Open [bold]{(output / REPORT_FILE).resolve()}[/]", soft_wrap=True)
 
 
 def _format_accounting(accounting: FrameAccounting) -> str:
