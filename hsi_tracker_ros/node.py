@@ -36,7 +36,8 @@ from tracking_runtime.ros.node.parameters import Change, parameter
 from tracking_runtime.ros.node.process_memory import free_unused_memory
 from tracking_runtime.ros.node.run import run_node
 from tracking_runtime.ros.tracker_node.image_stream import ImageFormat
-from tracking_runtime.ros.tracker_node.node import TrackerNode, TrackerNodeParameters
+from tracking_runtime.ros.tracker_node.node import TrackerNode
+from tracking_runtime.ros.tracker_node.parameters import TrackerNodeParameters
 from tracking_runtime.spectral_info import SpectralInfo
 
 AnyTracker = HsiTracker | UninitializedTracker

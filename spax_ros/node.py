@@ -27,7 +27,8 @@ from tracking_runtime.ros.node.parameters import parameter
 from tracking_runtime.ros.node.run import run_node
 from tracking_runtime.ros.tracker_node.background_loader import SingleThreadExecutor
 from tracking_runtime.ros.tracker_node.image_stream import ImageFormat
-from tracking_runtime.ros.tracker_node.node import TrackerNode, TrackerNodeParameters
+from tracking_runtime.ros.tracker_node.node import TrackerNode
+from tracking_runtime.ros.tracker_node.parameters import TrackerNodeParameters
 
 
 @dataclass(frozen=True)

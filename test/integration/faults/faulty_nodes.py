@@ -37,7 +37,7 @@ class _Faults:
     def begin_epoch(self) -> None:
         if self._is_broken:
             self._is_broken = False
-            self._configuration.fault = "injected failure of the reset"  # type: ignore[attr-defined]
+            self._supervisor.fault = "injected failure of the reset"  # type: ignore[attr-defined]
             raise RuntimeError("injected failure of the reset")
         super().begin_epoch()  # type: ignore[misc]
 

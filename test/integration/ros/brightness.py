@@ -20,7 +20,8 @@ from tracking_runtime.ros.node import qos
 from tracking_runtime.ros.node.diagnostics import Value
 from tracking_runtime.ros.node.parameters import Change, parameter
 from tracking_runtime.ros.node.run import run_node
-from tracking_runtime.ros.tracker_node.node import TrackerNode, TrackerNodeParameters
+from tracking_runtime.ros.tracker_node.node import TrackerNode
+from tracking_runtime.ros.tracker_node.parameters import TrackerNodeParameters
 
 POISON = 13
 """Brightest value of an image in which the tracker raises an error."""

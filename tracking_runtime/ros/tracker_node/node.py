@@ -34,88 +34,29 @@ from tracking_runtime.ros.node.diagnostics import (
     make_stage_values,
 )
 from tracking_runtime.ros.node.managed_node import ManagedNode
-from tracking_runtime.ros.node.parameters import Change, NodeParameters, expand_path, parameter
+from tracking_runtime.ros.node.parameters import expand_path
 from tracking_runtime.ros.node.process_memory import free_unused_memory
-from tracking_runtime.ros.node.process_watchdog import end_process
 from tracking_runtime.ros.tracker_node.background_loader import CLEANED_UP, BackgroundLoader, PendingResults
 from tracking_runtime.ros.tracker_node.frame_counters import FrameCounters
 from tracking_runtime.ros.tracker_node.health import describe_overload, describe_slow_frames, find_warning
 from tracking_runtime.ros.tracker_node.image_stream import ImageFormat, ImageStream
 from tracking_runtime.ros.tracker_node.load_shedding import LoadShedder
-from tracking_runtime.ros.tracker_node.supervision import (
-    PERIOD_S,
-    BusyClock,
-    FrameLimits,
-    compute_frame_limits,
-    compute_restart_limit,
-)
+from tracking_runtime.ros.tracker_node.parameters import TrackerNodeParameters
+from tracking_runtime.ros.tracker_node.supervision import PERIOD_S, FrameLimits, compute_frame_limits
 from tracking_runtime.ros.tracker_node.worker import (
     NO_LIMIT,
-    Activity,
-    Worker,
     WorkerBusyError,
     find_current,
     require_current,
 )
+from tracking_runtime.ros.tracker_node.worker_supervisor import WorkerSupervisor
 from tracking_runtime.timing import StageTimes
 
-_TRANSPORTS = ("raw", "compressed")
-_OVERLOAD_POLICIES = ("skip", "shrink", "light")
 _JOB_TIMEOUT_S = 10.0  # time that a service waits for the worker
 _RECENTLY_S = 5.0  # time that a fault stays in the diagnostics; shortest time between two equal log lines
 _REMINDER_S = 30.0  # time between two log lines of a warning that persists
 _ENGINE_STAGE = "engine"  # stage in which the trackers run their network
 _RECENT_FRAMES = 3  # frames from which an overload is known at once
-_MAX_RESTARTS = 3  # restarts of the tracker without a processed frame, after which the process ends
-_STOP_S = 5.0  # shortest time that a deactivation waits for the frame in hand
-_ACKNOWLEDGMENT_S = 1.0  # time for the last diagnosis to arrive, before the process ends
-
-
-@dataclass(frozen=True)
-class TrackerNodeParameters(NodeParameters):
-    """Parameters of every tracker node."""
-
-    model: str = parameter("", "name of a model, or path of its manifest", is_path=True)
-    engine: str = parameter(
-        "auto", "engine that runs the network; auto: the fastest that works on this machine"
-    )
-    max_age: float = parameter(
-        0.0,
-        "[s] highest age of a frame, by its stamp; older frames are refused; 0: no limit",
-        minimum=0.0,
-        change=Change.ALWAYS,
-    )
-    max_frame_time: float = parameter(
-        0.0,
-        "[s] longest time of one frame; then the tracker counts as hanging and is restarted; 0: 20 times the "
-        "measured time of a frame, at least 15 s",
-        minimum=0.0,
-        change=Change.ALWAYS,
-    )
-    image_transport: str = parameter(
-        "raw",
-        "transport of the images; raw: topic image; compressed: JPEG or PNG on topic image/compressed",
-        choices=_TRANSPORTS,
-    )
-    overload: str = parameter(
-        "skip",
-        "policy when frames arrive faster than they can be tracked; skip: drop frames; shrink: also reduce "
-        "the search; light: also switch to light_model; ends when there is spare time again",
-        choices=_OVERLOAD_POLICIES,
-    )
-    light_model: str = parameter(
-        "", "name or path of the model that overload: light switches to; loaded beside model", is_path=True
-    )
-    build_only: bool = parameter(
-        False,
-        "configure the node, which builds and caches its engine, and end the process",
-        change=Change.NEVER,
-    )
-    require_signed_models: bool = parameter(
-        False,
-        "load only models with a signature of a trusted key, see rstrack models",
-        change=Change.NEVER,
-    )
 
 
 class NodeTracker(Protocol):
@@ -159,52 +100,27 @@ class _Configuration:
 
     Attributes:
         loader: thread that loads models.
+        supervisor: supervisor of the thread that tracks.
+        counters: counts of the frames.
         model: name or path of the current model.
         tracker_index: index of the tracker at work: 0 for the model, 1 for the light model.
         stream: stamps, format and epoch of the images.
-        counters: counts of the frames.
         shedder: load level.
+        num_known_drops: dropped frames that the load level already takes into account.
         times: durations of each stage.
         recent_busy_ms: times that the newest frames took, in milliseconds.
-        load_s: time in which the tracker was loaded, in seconds.
-        num_restarts: restarts of the tracker by the node itself.
-        num_vain_restarts: restarts since the newest processed frame.
-        fault: reason of a restart that is due or under way; empty while the tracker works.
     """
 
     loader: BackgroundLoader
+    supervisor: WorkerSupervisor[_ReceivedImage]
+    counters: FrameCounters
     model: str = ""
     tracker_index: int = 0
     stream: ImageStream = field(default_factory=ImageStream)
-    counters: FrameCounters = field(default_factory=FrameCounters)
     shedder: LoadShedder = field(default_factory=lambda: LoadShedder(0))
+    num_known_drops: int = 0
     times: StageTimes = field(default_factory=StageTimes)
     recent_busy_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT_FRAMES))
-    load_s: float = 0.0
-    num_restarts: int = 0
-    num_vain_restarts: int = 0
-    fault: str = ""
-
-
-@dataclass
-class _Activation:
-    """State of a node from its activation to its deactivation.
-
-    Attributes:
-        worker: thread that tracks.
-        subscription: subscription of the images.
-        num_known_drops: dropped frames that the load level already takes into account.
-        is_restarting: true from the start of a worker that first loads the tracker until it is loaded.
-        busy_s: time that the worker has spent on its current work in seconds.
-        clock: clock of this time.
-    """
-
-    worker: Worker[_ReceivedImage]
-    subscription: Subscription
-    num_known_drops: int = 0
-    is_restarting: bool = False
-    busy_s: float = 0.0
-    clock: BusyClock = field(default_factory=BusyClock)
 
 
 class TrackerNode(ManagedNode[P], Generic[P, T, R]):
@@ -232,7 +148,7 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         self.request_group = ReentrantCallbackGroup()
         self.trackers: Sequence[T] = ()
         self._configuration = self._make_configuration()
-        self._activation: _Activation | None = None
+        self._subscription: Subscription | None = None
         self._pending_results = PendingResults()
         self._is_reloading = False
 
@@ -279,11 +195,10 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         """Load the model and offer the services."""
         set_required(self.parameters.require_signed_models)
         self._configuration = self._make_configuration()
-        self._activation = None
         self.scope.callback(self._close_loader, self._configuration.loader)
         begin_s = time.monotonic()
         self.use_trackers(self.open_trackers(self.parameters.model), self.parameters.model)
-        self._configuration.load_s = time.monotonic() - begin_s
+        self._supervisor.load_s = time.monotonic() - begin_s
         self.offer_service(Trigger, "~/reset", self._answer_reset, self.request_group)
         self.offer_service(ReloadModel, "~/reload_model", self._answer_reload, self.request_group)
         self.add_timer(PERIOD_S, self._supervise)
@@ -291,10 +206,11 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
     def start(self) -> None:
         """Start the worker and subscribe to the images."""
         self._configuration.counters.start_listening()
-        self.scope.callback(self._stop_worker)
+        self.scope.callback(self._supervisor.stop)
         image_type = Image if self.parameters.image_transport == "raw" else CompressedImage
         subscription = self.subscribe(image_type, self.image_topic, self._receive, qos.make_sensor_profile())
-        self._activate(subscription)
+        self._subscription = subscription
+        self._supervisor.start()
         self.get_logger().info(f"{self.model} takes images from {subscription.topic_name}")
 
     def unload(self) -> None:
@@ -308,15 +224,15 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         counters = self._configuration.counters
         values = self._collect_values()
         now_s = time.monotonic()
-        if fault := self._describe_fault():
+        if fault := self._supervisor.describe_fault():
             return Diagnosis(DiagnosticLevel.ERROR, fault, values)
         if now_s - counters.last_failure_s < _RECENTLY_S:
             return Diagnosis(DiagnosticLevel.ERROR, counters.last_failure, values)
         if now_s - counters.last_refusal_s < _RECENTLY_S:
             return Diagnosis(DiagnosticLevel.WARN, f"frame refused: {counters.last_refusal}", values)
-        if self._activation is None:
+        if self._supervisor.worker is None or self._subscription is None:
             return Diagnosis(DiagnosticLevel.OK, self.state, values)
-        if warning := self._find_warning(self._activation.subscription):
+        if warning := self._find_warning(self._subscription):
             self.get_logger().warning(warning, throttle_duration_sec=_REMINDER_S)
             return Diagnosis(DiagnosticLevel.WARN, warning, values)
         return Diagnosis(DiagnosticLevel.OK, "tracking", values)
@@ -325,18 +241,19 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         parameters = self.parameters
         configuration = self._configuration
         shedder = configuration.shedder
+        supervisor = configuration.supervisor
         is_light = parameters.overload == "light" and shedder.level > 0
         values: dict[str, Value] = {
             **configuration.counters.to_values(),
-            "frames_dropped": configuration.counters.dropped + self._num_worker_drops,
+            "frames_dropped": self._num_dropped,
             "epoch": self.epoch,
             "overload": parameters.overload,
             "eased": shedder.level,
             "load": round(shedder.load, 3),
             "model": parameters.light_model if is_light else self.model,
             "age_ms": round(configuration.counters.age_ms, 3),
-            "busy_s": round(self._activation.busy_s, 1) if self._activation else 0.0,
-            "restarts": configuration.num_restarts,
+            "busy_s": round(supervisor.busy_s, 1) if supervisor.worker else 0.0,
+            "restarts": supervisor.num_restarts,
         }
         if self.trackers:
             values |= self.describe_tracker()
@@ -418,9 +335,10 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             WorkerBusyError: the worker was too busy to run the job.
             ValueError: the node was deactivated before the job was done.
         """
-        if self._activation is None:
+        worker = self._supervisor.worker
+        if worker is None:
             return job()
-        future = self._activation.worker.submit_job(job)
+        future = worker.submit_job(job)
         return await self._pending_results.wait_for(future, self.executor, _JOB_TIMEOUT_S)
 
     async def load_in_background(self, load: Callable[[], J]) -> J:
@@ -472,11 +390,12 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         Raises:
             ValueError: the node was cleaned up before the job was done.
         """
-        if self._activation is None:
+        worker = self._supervisor.worker
+        if worker is None:
             loaded = await self.load_in_background(load)
             await self.run_in_worker(lambda: install(loaded))
         else:
-            job = self._activation.worker.submit_job(lambda: install(load()), NO_LIMIT)
+            job = worker.submit_job(lambda: install(load()), NO_LIMIT)
             await self._pending_results.wait_for(job, self.executor, NO_LIMIT)
 
     def begin_epoch(self) -> None:
@@ -485,7 +404,7 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             for tracker in self.trackers:
                 tracker.reset()
         except Exception as error:
-            self._configuration.fault = f"cannot reset the tracker: {error or type(error).__name__}"
+            self._supervisor.fault = f"cannot reset the tracker: {error or type(error).__name__}"
             raise
         require_current()
         self._configuration.stream.begin_epoch()
@@ -511,14 +430,14 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
 
     def _receive(self, message: Image | CompressedImage, information: dict[str, Any]) -> None:
         received_ns = time.monotonic_ns()
-        activation = self._activation
-        if activation is None:
+        worker = self._supervisor.worker
+        if worker is None or self._subscription is None:
             return
         # Sequence numbers of several publishers are independent of each other.
-        is_single = activation.subscription.get_publisher_count() == 1
+        is_single = self._subscription.get_publisher_count() == 1
         sequence_number = information["publication_sequence_number"] if is_single else None
         self._configuration.counters.count_received(sequence_number)
-        activation.worker.put(_ReceivedImage(message, received_ns))
+        worker.put(_ReceivedImage(message, received_ns))
 
     def _process(self, received: _ReceivedImage) -> None:
         begin_ns = time.monotonic_ns()
@@ -537,7 +456,7 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             self.times.add_duration(BESIDES_ENGINE, busy_ms - engine_ms)
             self.times.add_duration("total", (end_ns - received.received_ns) / 1e6)
             self._configuration.counters.age_ms = (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
-            self._configuration.num_vain_restarts = 0
+            self._supervisor.record_success()
             self._configuration.recent_busy_ms.append(busy_ms)
             self._update_load_level(busy_ms)
 
@@ -590,14 +509,12 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
 
     def _update_load_level(self, busy_ms: float) -> None:
         """Raise or lower the load level by the time that the newest frame took."""
-        activation = self._activation
-        shedder = self._configuration.shedder
-        num_drops = self._num_worker_drops
-        num_new_drops = 0
-        if activation is not None:
-            num_new_drops = num_drops - activation.num_known_drops
-            activation.num_known_drops = num_drops
-        rate_hz = self._configuration.counters.rate_hz
+        configuration = self._configuration
+        shedder = configuration.shedder
+        num_dropped = self._num_dropped
+        num_new_drops = num_dropped - configuration.num_known_drops
+        configuration.num_known_drops = num_dropped
+        rate_hz = configuration.counters.rate_hz
         previous_level = shedder.level
         if rate_hz and (level := shedder.update(busy_ms, 1e3 / rate_hz, num_new_drops)) != previous_level:
             self._set_load_level(level)
@@ -634,139 +551,39 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
     # Supervision of the worker
 
     @property
-    def _num_worker_drops(self) -> int:
-        """Frames that the worker of the current activation dropped; 0 while the node is not active."""
-        return 0 if self._activation is None else self._activation.worker.num_dropped
+    def _supervisor(self) -> WorkerSupervisor[_ReceivedImage]:
+        return self._configuration.supervisor
 
     @property
-    def _frame_limits(self) -> FrameLimits:
-        return compute_frame_limits(self.parameters.max_frame_time, self.times)
-
-    def _activate(self, subscription: Subscription) -> None:
-        """Start a new worker. If the tracker has a fault, the worker loads the tracker again first."""
-        worker = Worker(self._process, f"{self.get_name()}_worker")
-        activation = _Activation(worker, subscription)
-        if self._configuration.fault:
-            activation.is_restarting = True
-            worker.submit_job(
-                lambda: self._reopen_trackers(activation), compute_restart_limit(self._configuration.load_s)
-            )
-        worker.start()
-        self._activation = activation
-
-    def _reopen_trackers(self, activation: _Activation) -> None:
-        """Load the trackers again. For the worker's thread, before its first frame."""
-        configuration = self._configuration
-        model = configuration.model
-        try:
-            trackers = self.open_trackers(model)
-            require_current()
-            self.use_trackers(trackers, model)
-        except Exception as error:
-            require_current()
-            configuration.fault = f"cannot load the tracker again: {error or type(error).__name__}"
-            self.log_exception(configuration.fault, error)
-        else:
-            self.get_logger().info(f"the tracker is restarted with {model}")
-            configuration.fault = ""
-        activation.is_restarting = False
+    def _num_dropped(self) -> int:
+        """Frames that the workers have dropped since the node was configured."""
+        return self._configuration.counters.dropped + self._supervisor.num_dropped
 
     def _supervise(self) -> None:
-        """Restart worker and tracker if one of them has ended or hangs. End the process if that is vain."""
         self._pending_results.expire()
-        activation = self._activation
-        if activation is None:
-            return
-        worker = activation.worker
-        activity = worker.activity
-        activation.busy_s = activation.clock.update(activity, time.monotonic())
-        if not worker.is_alive:
-            error = worker.error
-            self._restart_tracker(f"the tracker has ended: {str(error) or type(error).__name__}", error)
-        elif activity is not None and activation.busy_s > PERIOD_S:
-            limits = self._frame_limits
-            max_s = limits.restart_s if activity.max_s is None else activity.max_s
-            if activation.busy_s > max_s:
-                work = _describe_activity(activity)
-                self._restart_tracker(f"the tracker hangs: busy with {work} for {activation.busy_s:.0f} s")
-            elif activation.busy_s > limits.stall_s:
-                self.publish_diagnostics()
-        elif self._configuration.fault and not activation.is_restarting:
-            self._restart_tracker(self._configuration.fault)
+        self._supervisor.check()
 
-    def _restart_tracker(self, reason: str, error: BaseException | None = None) -> None:
-        """Replace the worker by one that loads the tracker again. Count the frame in hand as failed."""
-        activation = self._activation
-        configuration = self._configuration
-        if activation is None:
-            return
-        if error is None:
-            self.get_logger().error(f"{reason}; the tracker is restarted")
-        else:
-            self.log_exception(f"{reason}; the tracker is restarted", error)
-        configuration.fault = reason
-        self._abandon(activation.worker, reason)
-        if configuration.num_vain_restarts >= _MAX_RESTARTS:
-            self.publish_diagnostics()
-            self.wait_for_diagnostics(_ACKNOWLEDGMENT_S)
-            end_process(f"{reason}, also after {configuration.num_vain_restarts} restarts of the tracker")
-        configuration.num_restarts += 1
-        configuration.num_vain_restarts += 1
-        self.publish_diagnostics()
-        self._activate(activation.subscription)
+    def _reload_trackers(self) -> None:
+        """Load the trackers again. For the worker's thread."""
+        model = self.model
+        trackers = self.open_trackers(model)
+        require_current()
+        self.use_trackers(trackers, model)
+        self.get_logger().info(f"the tracker is restarted with {model}")
 
-    def _abandon(self, worker: Worker[_ReceivedImage], reason: str) -> None:
-        """Give a worker up that has ended or hangs, and count its frames."""
-        counters = self._configuration.counters
-        is_alive = worker.is_alive
-        if worker.abandon():
-            counters.count_failed(reason)
-        elif reason:
-            counters.record_failure(reason)
-        counters.dropped += worker.num_dropped
-        self._activation = None
-        if is_alive:
-            self.record_stuck_thread("the worker")
-
-    def _describe_fault(self) -> str:
-        """Return the reason why no frame is finished now; empty while the worker works."""
-        configuration = self._configuration
-        activation = self._activation
-        if activation is None:
-            return ""
-        if configuration.fault:
-            return f"the tracker is restarted: {configuration.fault}"
-        activity = activation.worker.activity
-        if activity is None or activation.busy_s < PERIOD_S:
-            return ""
-        limits = self._frame_limits
-        if activation.busy_s < limits.stall_s:
-            return ""
-        work = _describe_activity(activity)
-        restart = f"; the tracker is restarted after {limits.restart_s:g} s" if activity.max_s is None else ""
-        return f"no frame is finished: the tracker is busy with {work} for {activation.busy_s:.0f} s{restart}"
-
-    def _stop_worker(self) -> None:
-        """Stop the worker, or leave a worker behind that hangs."""
-        activation = self._activation
-        if activation is None:
-            return
-        timeout_s = max(self._frame_limits.restart_s - activation.busy_s, _STOP_S)
-        worker = activation.worker
-        if worker.stop(timeout_s):
-            if worker.error is not None:
-                self._configuration.fault = f"the tracker has ended: {worker.error!r}"
-            self._abandon(worker, self._configuration.fault)
-        else:
-            self._configuration.fault = "the tracker hung at the deactivation"
-            self._abandon(worker, self._configuration.fault)
+    def _compute_frame_limits(self) -> FrameLimits:
+        return compute_frame_limits(self.parameters.max_frame_time, self.times)
 
     def _close_loader(self, loader: BackgroundLoader) -> None:
         if not loader.close():
             self.record_stuck_thread("the loader")
 
     def _make_configuration(self) -> _Configuration:
-        return _Configuration(BackgroundLoader(f"{self.get_name()}_loader"))
+        counters = FrameCounters()
+        supervisor = WorkerSupervisor(
+            self, counters, self._process, self._reload_trackers, self._compute_frame_limits
+        )
+        return _Configuration(BackgroundLoader(f"{self.get_name()}_loader"), supervisor, counters)
 
     # Services
 
@@ -811,10 +628,6 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
                 self._is_reloading = False
             response.message = f"model {model}"
         return response
-
-
-def _describe_activity(activity: Activity) -> str:
-    return "one frame" if activity.is_item else "a request"
 
 
 def _read_image(message: Image | CompressedImage) -> tuple[NDArray[Any], str]:
