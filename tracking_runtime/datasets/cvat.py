@@ -45,6 +45,15 @@ _MAX_TEXT_PIECES = 100
 _BLOCK_BYTES = 1 << 16
 _CONTEXT = decimal.Context(prec=1200)  # digits of the exact sum of any two doubles
 _CORNERS = ("xtl", "ytl", "xbr", "ybr")
+_ARCHIVE_ERRORS = (  # of a damaged archive
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    NotImplementedError,
+    RuntimeError,
+    EOFError,
+    UnicodeDecodeError,
+)
 _OTHER_SHAPES = ("polygon", "polyline", "points", "cuboid", "ellipse", "mask", "skeleton")
 
 
@@ -131,7 +140,7 @@ def read_cvat(path: Path) -> Annotations:
         else:
             with path.open("rb") as file:
                 content = _parse(path, file)
-    except (OSError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+    except _ARCHIVE_ERRORS as error:
         raise SourceError(f"{path} cannot be read: {error}; export the task again") from error
     return _make_annotations(path, content)
 
