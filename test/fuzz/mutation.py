@@ -59,9 +59,8 @@ def mutate(content: bytes, others: Sequence[bytes], random_: random.Random) -> b
             start = random_.randrange(len(other) + 1)
             data[position : position + size] = other[start : start + size]
         elif edit == 7:
-            words = list(_WORD.finditer(data))
-            if words:
-                word = random_.choice(words)
+            word = _WORD.search(data, position)
+            if word is not None:
                 data[word.start() : word.end()] = random_.choice(_TOKENS)
         else:
             data[position:position] = random_.choice(_TOKENS)
