@@ -7,6 +7,7 @@ folder, or at the same path in a tree of annotations (`label/car/001.txt` for `i
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from tracking_runtime.files import list_visible
 from tracking_runtime.io.frame_numbers import read_image_numbers
 from tracking_runtime.io.ground_truth import find_truth_file, is_truth_name, read_ground_truth
 from tracking_runtime.io.image_bands import find_spectral_info
-from tracking_runtime.io.image_file import list_images, make_natural_sort_key
+from tracking_runtime.io.image_file import find_video_folder, list_images, make_natural_sort_key
 from tracking_runtime.io.table_reader import TABLE_SUFFIXES, OnInvalidRow
 from tracking_runtime.io.video_description import read_sequence_rate
 
@@ -46,17 +47,24 @@ def open_video_folders(
         on_invalid_row: `skip` leaves out invalid rows of ground truth, see `read_ground_truth`.
         rate_hz: frames per second of the videos without `seqinfo.ini`.
     """
+    videos = list(_find_image_folders(root))
+    num_videos = Counter(folder.parent for _, folder, _ in videos)  # by the folder that contains them
     return [
         open_converted_folder(name, folder, image_paths)
         or ImageSequence(
             name,
             image_paths,
-            _TruthReader(_find_truth(folder, root), image_paths, tuple(class_names), on_invalid_row),
+            _TruthReader(
+                _find_truth(folder, root, is_alone=num_videos[folder.parent] == 1),
+                image_paths,
+                tuple(class_names),
+                on_invalid_row,
+            ),
             class_names=tuple(class_names) or (_find_category(folder),),
             rate_hz=read_sequence_rate(folder) or rate_hz,
             spectral_info=find_spectral_info(folder, image_paths),
         )
-        for name, folder, image_paths in _find_image_folders(root)
+        for name, folder, image_paths in videos
     ]
 
 
@@ -154,9 +162,16 @@ def _name_truth_file(path: Path, root: Path) -> str:
     return "/".join(part for part in relative.parts[:-1] if part not in _VIEW_FOLDERS) or root.resolve().name
 
 
-def _find_truth(folder: Path, root: Path) -> Path | None:
-    """Return the ground truth of an image folder: in or beside the folder, else in a tree of annotations."""
-    folders = [folder] + ([folder.parent] if folder != root or folder.name in _IMAGE_FOLDERS else [])
+def _find_truth(folder: Path, root: Path, *, is_alone: bool) -> Path | None:
+    """Return the ground truth of an image folder: in or beside the folder, else in a tree of annotations.
+
+    Args:
+        folder: image folder.
+        root: folder of all videos.
+        is_alone: whether no other image folder is beside it, so that a file beside it must belong to it.
+    """
+    video_folder = find_video_folder(folder) or (folder.parent if is_alone and folder != root else None)
+    folders = [folder] if video_folder is None else [folder, video_folder]
     beside = (find_truth_file(place) for place in folders)
     return next((path for path in (*beside, *_find_annotations(folder, root)) if path is not None), None)
 

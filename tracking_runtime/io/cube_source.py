@@ -25,7 +25,12 @@ from tracking_runtime.io.cube_file import CubeFile
 from tracking_runtime.io.envi import open_envi
 from tracking_runtime.io.frame_numbers import read_image_numbers
 from tracking_runtime.io.georeference import GeoReference
-from tracking_runtime.io.ground_truth import find_ground_truth, find_truth_file, read_ground_truth
+from tracking_runtime.io.ground_truth import (
+    find_ground_truth,
+    find_stated_truth,
+    find_truth_file,
+    read_ground_truth,
+)
 from tracking_runtime.io.image_file import is_image, make_natural_sort_key, read_image_file
 from tracking_runtime.io.image_folder import read_spectral_info_file
 from tracking_runtime.io.raster import Pages, open_raster
@@ -78,6 +83,7 @@ class CubeSource:
         rate: frames per second; stamps are multiples of its inverse.
         classes: names, separated by commas, of the classes that the ground truth numbers from 1.
         malformed: policy for invalid rows of the ground truth, as in `read_ground_truth`.
+        truth: path of the ground truth. Empty: found. `none`: no ground truth.
         bands: numbers of the bands to use, from 1, as `3-40,45`. `all`: also those that the header lists as
             bad. `files`: the images of a folder are the bands of one cube. Empty: all good bands.
         wavelengths: centers of the bands in nm: one for each, or the first and the last as `400-700`.
@@ -102,6 +108,7 @@ class CubeSource:
         rate: float | None = None,
         classes: str = "",
         malformed: OnInvalidRow = "raise",
+        truth: str = "",
         bands: str = "",
         wavelengths: str = "",
         variable: str = "",
@@ -109,7 +116,7 @@ class CubeSource:
         pages: Pages = "",
     ) -> None:
         self._arguments = {
-            "rate": rate, "classes": classes, "malformed": malformed, "bands": bands,
+            "rate": rate, "classes": classes, "malformed": malformed, "truth": truth, "bands": bands,
             "wavelengths": wavelengths, "variable": variable, "axes": axes, "pages": pages,
         }  # fmt: skip
         self.path = Path(path)
@@ -118,6 +125,9 @@ class CubeSource:
         self._rate_hz = float(rate or _DEFAULT_RATE_HZ)
         self._class_names = tuple(name for name in str(classes).split(",") if name)
         self._malformed = malformed
+        self._stated_truth = str(truth)
+        if self._stated_truth:
+            find_stated_truth(self._stated_truth)
         folder = self.path if self.path.is_dir() else self.path.parent
         described = read_spectral_info_file(folder)
         num_known_bands = len(described.wavelengths_nm) if described else 0
@@ -188,7 +198,8 @@ class CubeSource:
         Raises:
             SourceError: the ground-truth file is invalid.
         """
-        path = _find_truth(self.path, len(self))
+        stated = self._stated_truth
+        path = find_stated_truth(stated) if stated else _find_truth(self.path, len(self))
         if path is None:
             return [None] * len(self)
         return read_ground_truth(

@@ -15,6 +15,7 @@ Numbers are taken as pixels of `tracking_runtime.boxes` without conversion.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -28,6 +29,7 @@ from tracking_runtime.files import list_visible
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.io.disk_list import DiskDict, DiskList, LazySequence, pad_sequence
 from tracking_runtime.io.frame_numbers import FrameNumbers, choose_frame_numbers
+from tracking_runtime.io.image_file import find_video_folder
 from tracking_runtime.io.notes import add_note
 from tracking_runtime.io.table_reader import (
     MAX_COORDINATE_PX,
@@ -50,6 +52,7 @@ GROUND_TRUTH_FILE_NAMES = tuple(
 )
 """Usual names of ground-truth files, in lower case, by preference. Files may have any letter case."""
 
+_NO_TRUTH = "none"  # option of sources
 _TRUTH_FOLDER = "gt"
 _CORNERS_STEM = "groundtruth"
 _CORNERS_COLUMNS = 8
@@ -68,9 +71,36 @@ class _AnnotatedObject:
 
 
 def find_ground_truth(folder: Path) -> Path | None:
-    """Find the ground truth of a folder of frames, in the folder or in its parent; None if no file exists."""
-    found = (find_truth_file(place) for place in (folder, folder.parent))
-    return next((path for path in found if path is not None), None)
+    """Find the ground truth of a folder of frames; None if no file exists.
+
+    The file is in the folder, or beside a folder with a usual name of images, as `img`. A file beside a
+    folder with another name is told and not taken, because it may belong to something else.
+    """
+    found = find_truth_file(folder)
+    if found is not None:
+        return found
+    beside = find_truth_file(Path(os.path.abspath(folder)).parent)
+    if beside is None or find_video_folder(folder) is not None:
+        return beside
+    add_note(
+        f"{beside} is not taken as ground truth, because it may belong to another folder than {folder}; "
+        "state truth=PATH, or move it into the folder"
+    )
+    return None
+
+
+def find_stated_truth(text: str) -> Path | None:
+    """Return the file that the option `truth` of a source states; None for `none`.
+
+    Raises:
+        SourceError: the file does not exist.
+    """
+    if text == _NO_TRUTH:
+        return None
+    path = Path(os.path.expanduser(text))  # Path.expanduser refuses `~x`
+    if not path.is_file():
+        raise SourceError(f"no ground truth at {path}: check the path, or write truth={_NO_TRUTH}")
+    return path
 
 
 def find_truth_file(folder: Path) -> Path | None:

@@ -7,6 +7,7 @@ decoded. A file that is cut short or damaged is refused. The content decides the
 from __future__ import annotations
 
 import math
+import os
 import re
 import struct
 import zlib
@@ -28,6 +29,11 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Suffixes of image files, in lower case. Files may have them in any letter case."""
 
+IMAGE_FOLDER_NAMES = (
+    "img", "img1", "hsi", "imgs", "image", "images", "frames", "color", "rgb", "hsi-falsecolor",
+)  # fmt: skip
+"""Usual names, in lower case, of the folder with a video's images in the video's folder, by preference."""
+
 _SIGNATURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # of PNG and JPEG
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -45,6 +51,21 @@ def is_image(path: Path) -> bool:
 def list_images(folder: Path) -> list[Path]:
     """Return the image files in a folder in natural order. Hidden files are left out."""
     return sorted((path for path in list_visible(folder) if is_image(path)), key=make_natural_sort_key)
+
+
+def find_image_folder(folder: Path) -> Path | None:
+    """Find the folder with the images of a video: the folder itself, or one in it with a usual name."""
+    if list_images(folder):
+        return folder
+    by_name = {path.name.casefold(): path for path in reversed(list_visible(folder)) if path.is_dir()}
+    candidates = (by_name[name] for name in IMAGE_FOLDER_NAMES if name in by_name)
+    return next((candidate for candidate in candidates if list_images(candidate)), None)
+
+
+def find_video_folder(image_folder: Path) -> Path | None:
+    """Return the parent of a folder of images with a usual name, as `img`; None for other names."""
+    path = Path(os.path.abspath(image_folder))  # the path may be `.`
+    return path.parent if path.name.casefold() in IMAGE_FOLDER_NAMES else None
 
 
 def make_natural_sort_key(path: Path) -> list[tuple[int, str]]:

@@ -13,9 +13,15 @@ from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.io.frame_numbers import read_image_numbers
 from tracking_runtime.io.georeference import GeoReference
-from tracking_runtime.io.ground_truth import find_ground_truth, read_ground_truth
+from tracking_runtime.io.ground_truth import find_ground_truth, find_stated_truth, read_ground_truth
 from tracking_runtime.io.image_bands import find_spectral_info
-from tracking_runtime.io.image_file import IMAGE_SUFFIXES, list_images, read_image_file
+from tracking_runtime.io.image_file import (
+    IMAGE_SUFFIXES,
+    find_image_folder,
+    find_video_folder,
+    list_images,
+    read_image_file,
+)
 from tracking_runtime.io.image_georeference import read_image_georeference
 from tracking_runtime.io.table_reader import OnInvalidRow
 from tracking_runtime.io.video_description import TRUTH_FILE, find_video_description, read_sequence_rate
@@ -24,7 +30,6 @@ from tracking_runtime.untrusted.documents import DocumentError, read_yaml_file
 
 SPECTRAL_INFO_FILE = "spectral_info.yaml"
 
-_IMAGE_FOLDER_NAMES = ("img", "img1", "HSI")
 _DEFAULT_RATE_HZ = 10.0
 
 
@@ -32,7 +37,7 @@ class ImageFolderSource:
     """A folder of images as a camera.
 
     Images are in natural order of their names (`2.png` before `10.png`). The folder may also be the parent of
-    a folder `img`, `img1` or `HSI` with the images. `find_ground_truth` finds the ground truth. The bands are
+    a folder with the images, as `img`. `find_ground_truth` finds the ground truth. The bands are
     in `spectral_info.yaml`, whose keys are the attributes of `SpectralInfo`. A `seqinfo.ini` as in the MOT
     challenge gives the rate. A folder from `rstrack convert --to folder` also has stamps, classes and the
     encoding. Hidden files are left out.
@@ -43,6 +48,7 @@ class ImageFolderSource:
             `seqinfo.ini`, else 10.
         classes: names, separated by commas, of the classes that the ground truth numbers from 1.
         malformed: policy for invalid rows, as in `read_ground_truth`.
+        truth: path of the ground truth. Empty: found. `none`: no ground truth.
 
     Raises:
         SourceError: the folder has no images, or a file beside them is invalid.
@@ -55,6 +61,7 @@ class ImageFolderSource:
         rate: float | None = None,
         classes: str = "",
         malformed: OnInvalidRow = "raise",
+        truth: str = "",
     ) -> None:
         if rate is not None and not (rate > 0 and math.isfinite(rate)):
             raise SourceError(f"rate {rate} of {folder} must be above 0 frames per second")
@@ -71,14 +78,13 @@ class ImageFolderSource:
         given_names = tuple(name for name in str(classes).split(",") if name)
         described_names = self._description.class_names if self._description else ("object",)
         self._class_names = given_names or described_names
-        self._truth = self._read_truth(given_names, malformed)
+        self._truth = self._read_truth(str(truth), given_names, malformed)
         self._spectral_info = find_spectral_info(self._folder, self._paths)
 
     @property
     def name(self) -> str:
         """Name of the sequence's folder."""
-        folder = self._folder.resolve()
-        return folder.parent.name if folder.name in _IMAGE_FOLDER_NAMES else folder.name
+        return (find_video_folder(self._folder) or self._folder.resolve()).name
 
     @property
     def rate_hz(self) -> float:
@@ -127,12 +133,14 @@ class ImageFolderSource:
             yield Frame(stamp_ns, image, encoding, truth=truth)
 
     def _read_truth(
-        self, class_names: tuple[str, ...], malformed: OnInvalidRow
+        self, stated: str, class_names: tuple[str, ...], malformed: OnInvalidRow
     ) -> Sequence[GroundTruth | None]:
-        path = find_ground_truth(self._folder)
+        path = find_stated_truth(stated) if stated else find_ground_truth(self._folder)
         if path is None:
             return [None] * len(self._paths)
-        if self._description and path == self._folder.parent / TRUTH_FILE and not class_names:
+        video_folder = find_video_folder(self._folder)
+        is_described = video_folder is not None and path == video_folder / TRUTH_FILE
+        if self._description and is_described and not class_names:
             return self._description.read_truth(path)
         return read_ground_truth(
             path,
@@ -172,11 +180,9 @@ def read_spectral_info_file(folder: Path) -> SpectralInfo | None:
 
 def _find_images(folder: Path) -> tuple[Path, list[Path]]:
     """Find the folder with the images, `folder` or one in it, and the images in natural order."""
-    for candidate in (folder, *(folder / name for name in _IMAGE_FOLDER_NAMES)):
-        if candidate.is_dir():
-            paths = list_images(candidate)
-            if paths:
-                return candidate, paths
     if not folder.is_dir():
         raise SourceError(f"no folder at {folder}")
-    raise SourceError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
+    image_folder = find_image_folder(folder)
+    if image_folder is None:
+        raise SourceError(f"no images ({', '.join(sorted(IMAGE_SUFFIXES))}) in {folder}")
+    return image_folder, list_images(image_folder)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tracking_runtime.errors import SourceError
 from tracking_runtime.files import is_hidden
-from tracking_runtime.io.image_file import IMAGE_SUFFIXES
+from tracking_runtime.io.image_file import IMAGE_SUFFIXES, find_image_folder
 
 FOLDER = "folder"
 BAG = "bag"
@@ -29,7 +29,6 @@ ENVI_DATA_SUFFIXES = {".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip", ".
 _TEXT_SUFFIXES = {".txt", ".csv", ".json", ".yaml", ".yml", ".xml", ".md", ".log", ".kml", ".pdf", ".html"}
 NO_ENVI_DATA_SUFFIXES = {*IMAGE_SUFFIXES, *_VIDEO_SUFFIXES, *_CUBE_SUFFIXES, *_TEXT_SUFFIXES}
 """Suffixes of files that may stand beside an ENVI header without being its data."""
-_NAMES_OF_IMAGE_FOLDERS = ("img", "img1", "HSI")
 
 
 def find_source_kind(path: Path) -> str:
@@ -143,7 +142,7 @@ def _find_kind_of_folder(folder: Path) -> str:
         return FOLDER
     if cubes:
         return CUBE
-    if any((folder / name).is_dir() for name in _NAMES_OF_IMAGE_FOLDERS):
+    if find_image_folder(folder) is not None:
         return FOLDER
     found = ", ".join(sorted(suffix for suffix in suffixes if suffix)) or "no files"
     raise SourceError(

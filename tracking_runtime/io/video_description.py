@@ -18,6 +18,7 @@ from tracking_runtime.files import list_visible
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.io.disk_list import LazySequence, pad_sequence
 from tracking_runtime.io.ground_truth import read_ground_truth
+from tracking_runtime.io.image_file import find_video_folder
 from tracking_runtime.messages.image_encodings import parse_encoding
 from tracking_runtime.untrusted.documents import DocumentError, parse_yaml
 
@@ -89,14 +90,15 @@ def find_video_description(image_folder: Path, num_images: int) -> VideoDescript
     """Read the description beside a folder of images; None if the file does not exist.
 
     Args:
-        image_folder: folder of the images. `video.yaml` is in its parent.
+        image_folder: folder of the images. If it has a usual name, as `img`, `video.yaml` is beside it.
         num_images: number of images that the description must match.
 
     Raises:
         SourceError: the file is not a description, or has another number of stamps than images.
     """
-    path = image_folder.parent / VIDEO_FILE
-    if not path.is_file():
+    video_folder = find_video_folder(image_folder)
+    path = None if video_folder is None else video_folder / VIDEO_FILE
+    if path is None or not path.is_file():
         return None
     try:
         rules = dacite.Config(strict=True, cast=[tuple, float])
@@ -126,12 +128,13 @@ def read_sequence_rate(image_folder: Path) -> float | None:
     """Read the frames per second in `seqinfo.ini`, as in the MOT challenge; None if the file does not exist.
 
     Args:
-        image_folder: folder of the images. The file is in it or in its parent.
+        image_folder: folder of the images. The file is in it, or beside it if it has a usual name, as `img`.
 
     Raises:
         SourceError: the file has no valid `frameRate`.
     """
-    candidates = [path for folder in (image_folder, image_folder.parent) for path in list_visible(folder)]
+    folders = [folder for folder in (image_folder, find_video_folder(image_folder)) if folder is not None]
+    candidates = [path for folder in folders for path in list_visible(folder)]
     path = next((path for path in candidates if path.name.casefold() == _SEQUENCE_FILE), None)
     if path is None or not path.is_file():
         return None

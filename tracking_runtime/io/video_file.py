@@ -15,7 +15,7 @@ import numpy as np
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.io.av_library import av
-from tracking_runtime.io.ground_truth import find_ground_truth, read_ground_truth
+from tracking_runtime.io.ground_truth import find_stated_truth, find_truth_file, read_ground_truth
 from tracking_runtime.io.image_folder import SPECTRAL_INFO_FILE, read_spectral_info_file
 from tracking_runtime.io.table_reader import OnInvalidRow
 from tracking_runtime.io.video_integrity import find_expected_bytes
@@ -88,7 +88,7 @@ class VideoFileSource:
     period. Frames are turned upright. Samples of 9 to 16 bits keep their values.
 
     The ground truth is the file `NAME_gt.txt`, `NAME.gt.txt` or `NAME.txt` (or `.csv`) beside `NAME.mp4`, or
-    a file that `find_ground_truth` finds beside the only video of a folder. The bands of a raw mosaic are in
+    a file that `find_truth_file` finds beside the only video of a folder. The bands of a raw mosaic are in
     `spectral_info.yaml` beside the video.
 
     Args:
@@ -131,7 +131,7 @@ class VideoFileSource:
         self._given_class_names = tuple(name for name in str(classes).split(",") if name)
         self._check_file()
         self.facts = self._probe()
-        self.truth_path = _find_truth(self.path) if not truth else _check_truth_path(truth)
+        self.truth_path = _find_truth(self.path) if not truth else find_stated_truth(truth)
 
     @property
     def name(self) -> str:
@@ -456,9 +456,7 @@ def _find_truth(path: Path) -> Path | None:
         candidate = path.with_name(path.stem + suffix)
         if candidate.is_file() and ("gt" in suffix or _has_boxes(candidate)):
             return candidate
-    found = find_ground_truth(path.parent)
-    is_beside = found is not None and found.is_relative_to(path.parent)
-    return found if is_beside and _is_only_video(path) else None
+    return find_truth_file(path.parent) if _is_only_video(path) else None
 
 
 def _has_boxes(path: Path) -> bool:
@@ -475,12 +473,3 @@ def _has_boxes(path: Path) -> bool:
 def _is_only_video(path: Path) -> bool:
     others = (other for other in path.parent.glob(f"*{path.suffix}") if other != path)
     return not any(other.is_file() and not other.name.startswith(".") for other in others)
-
-
-def _check_truth_path(text: str) -> Path | None:
-    if text == "none":
-        return None
-    path = Path(text).expanduser()
-    if not path.is_file():
-        raise SourceError(f"no ground truth at {path}: check the path, or write truth=none")
-    return path

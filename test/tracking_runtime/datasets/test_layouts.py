@@ -207,6 +207,20 @@ def test_frame_folder_has_otb_text_and_attributes(tmp_path):
     assert list_boxes(video) == [[[1, 2, 3, 4]], []]
 
 
+def test_truth_beside_several_folders_belongs_to_none(tmp_path):
+    for name in ("ball", "car"):
+        write_images(tmp_path / "clips" / name, 2)
+    write_text(tmp_path / "clips" / "gt.txt", "1,2,3,4\n5,6,7,8\n")
+    write_images(tmp_path / "bus" / "camera", 2)
+    write_text(tmp_path / "bus" / "gt.txt", "1,2,3,4\n5,6,7,8\n")
+
+    camera, ball, car = open_dataset(tmp_path)
+
+    assert [video.name for video in (camera, ball, car)] == ["bus/camera", "clips/ball", "clips/car"]
+    assert list_boxes(camera) == [[[1, 2, 3, 4]], [[5, 6, 7, 8]]]
+    assert list_boxes(ball) == list_boxes(car) == [None, None]
+
+
 def test_links_are_followed_but_not_in_circles(tmp_path):
     write_images(tmp_path / "disk" / "0001" / "img", 2)
     write_text(tmp_path / "disk" / "0001" / "groundtruth_rect.txt", "1,2,3,4\n5,6,7,8\n")

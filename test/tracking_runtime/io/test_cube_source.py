@@ -62,6 +62,20 @@ def test_folder_of_cubes_pairs_truth_by_the_numbers_of_files(tmp_path):
     assert [float(each.boxes[0, 0]) for each in truth] == [1.0, 2.0, 4.0]
 
 
+def test_truth_option_of_cubes_names_a_file(tmp_path):
+    np.save(tmp_path / "cube.npy", CUBES[0])
+    (tmp_path / "gt.txt").write_text("broken")
+    (tmp_path / "mine.txt").write_text("1,2,3,4\n")
+
+    (stated,) = open_source(f"{tmp_path}?truth={tmp_path / 'mine.txt'}")
+    (without,) = open_source(f"{tmp_path}?truth=none")
+
+    assert stated.truth.boxes.tolist() == [[1, 2, 3, 4]]
+    assert without.truth is None
+    with pytest.raises(SourceError, match="no ground truth at nowhere: check the path"):
+        open_source(f"{tmp_path}?truth=nowhere")
+
+
 def test_folder_of_a_capture_leaves_its_references_out(tmp_path):
     for name in ("scene.raw", "WHITEREF_scene.raw", "DARKREF_scene.raw"):
         write_envi(tmp_path / name, CUBES[0])

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking_runtime.errors import SourceError
-from tracking_runtime.io.ground_truth import find_ground_truth, read_ground_truth
+from tracking_runtime.io.ground_truth import find_ground_truth, find_stated_truth, read_ground_truth
+from tracking_runtime.io.notes import collect_notes
 
 COORDINATES = st.floats(-500, 5000, allow_nan=False).map(lambda value: round(value, 2))
 SIZES = st.floats(0.5, 800).map(lambda value: round(value, 2))
@@ -159,6 +160,37 @@ def test_find_ground_truth_prefers_the_folder_to_its_parent(tmp_path):
 
     in_folder = write_file(images, "", "groundtruth_rect.txt")
     assert find_ground_truth(images) == in_folder
+
+
+def test_find_ground_truth_beside_another_folder_is_only_told(tmp_path):
+    images = tmp_path / "clip7"
+    images.mkdir()
+    path = write_file(tmp_path, "notes about all clips", "gt.txt")
+
+    with collect_notes() as notes:
+        found = find_ground_truth(images)
+
+    assert found is None
+    assert len(notes) == 1
+    assert f"{path} is not taken as ground truth" in notes[0]
+    assert "truth=PATH" in notes[0]
+
+
+def test_find_ground_truth_of_the_current_folder(tmp_path, monkeypatch):
+    (tmp_path / "img").mkdir()
+    path = write_file(tmp_path, "", "gt.txt")
+    monkeypatch.chdir(tmp_path / "img")
+
+    assert find_ground_truth(Path(".")) == path
+
+
+def test_find_stated_truth_names_a_missing_file(tmp_path):
+    path = write_file(tmp_path, "", "any.csv")
+
+    assert find_stated_truth(str(path)) == path
+    assert find_stated_truth("none") is None
+    with pytest.raises(SourceError, match=r"no ground truth at ~no_such_user/x\.txt: check the path"):
+        find_stated_truth("~no_such_user/x.txt")
 
 
 def test_unknown_policy_for_invalid_rows_is_refused(tmp_path):

@@ -50,12 +50,38 @@ def test_second_iteration_yields_the_same_frames(tmp_path):
         np.testing.assert_array_equal(one.image, other.image)
 
 
-@pytest.mark.parametrize("name", ["img", "img1", "HSI"])
+@pytest.mark.parametrize("name", ["img", "img1", "HSI", "Images", "color", "frames"])
 def test_sequence_folder_gives_the_name(tmp_path, name):
     write_images(tmp_path / "car-7" / name, ["1.png"])
 
     assert ImageFolderSource(tmp_path / "car-7").name == "car-7"
     assert ImageFolderSource(tmp_path / "car-7" / name).name == "car-7"
+    assert open_source(tmp_path / "car-7").name == "car-7"
+
+
+def test_broken_files_beside_a_folder_of_another_name_are_left_alone(tmp_path):
+    write_images(tmp_path / "clip7", ["1.png", "2.png"])
+    for name in ("gt.txt", "video.yaml", "seqinfo.ini"):
+        (tmp_path / name).write_text("of something else")
+
+    source = ImageFolderSource(tmp_path / "clip7")
+
+    assert [frame.truth for frame in source] == [None, None]
+    assert (source.name, source.rate_hz) == ("clip7", 10.0)
+
+
+def test_truth_option_of_a_folder_names_a_file(tmp_path):
+    write_images(tmp_path / "img", ["1.png", "2.png"])
+    (tmp_path / "gt.txt").write_text("broken")
+    (tmp_path / "mine.csv").write_text("1,2,3,4\n5,6,7,8\n")
+
+    stated = open_source(f"{tmp_path / 'img'}?truth={tmp_path / 'mine.csv'}")
+    without = open_source(f"{tmp_path / 'img'}?truth=none")
+
+    assert [frame.truth.boxes.tolist() for frame in stated] == [[[1, 2, 3, 4]], [[5, 6, 7, 8]]]
+    assert [frame.truth for frame in without] == [None, None]
+    with pytest.raises(SourceError, match=r"gt\.txt"):
+        open_source(tmp_path / "img")
 
 
 @pytest.mark.parametrize(
