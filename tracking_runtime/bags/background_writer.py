@@ -17,6 +17,7 @@ _LONGEST_RETRY_S = 30.0  # longest wait; the wait doubles while the errors follo
 _HEALTHY_S = 60.0  # time without an error after which the wait is short again
 _RESUME_BYTES = 8_000_000  # free space that a new file needs
 _CLOSE_TIMEOUT_S = 30.0  # longest wait for a disk that does not answer
+_FILES_KEPT = 4  # files that hold the kept time; one more is being written
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,14 @@ class BackgroundWriter:
     Args:
         writer: the bag. Only this object may use it from now on.
         capacity_bytes: capacity of the queue.
+        keep_s: time of the newest messages that stay in the bag, in seconds; 0: all stay. Older files are
+            removed, so that up to a quarter more stays.
     """
 
-    def __init__(self, writer: BagWriter, *, capacity_bytes: int) -> None:
+    def __init__(self, writer: BagWriter, *, capacity_bytes: int, keep_s: float = 0.0) -> None:
         self._writer = writer
+        self._keep_ns = round(keep_s * 1e9)
+        self._split_ns = time.time_ns() + self._keep_ns // _FILES_KEPT
         self._capacity_bytes = capacity_bytes
         self._changed = threading.Condition()
         self._queue: deque[Topic | Record] = deque()
@@ -149,8 +154,18 @@ class BackgroundWriter:
         else:
             self._writer.write(*item)
             self._finish_item(item)
+            self._remove_old()
         self._busy_since_s = None
         return True
+
+    def _remove_old(self) -> None:
+        """Continue in a new file and remove old ones, so that about the kept time stays."""
+        now_ns = time.time_ns()
+        is_due = now_ns >= self._split_ns or now_ns < self._split_ns - self._keep_ns  # the clock jumped back
+        if self._keep_ns and is_due:
+            self._split_ns = now_ns + self._keep_ns // _FILES_KEPT
+            self._writer.split(now_ns)
+            self._writer.remove_before(now_ns - self._keep_ns)
 
     def _finish_item(self, record: Record | None) -> None:
         with self._changed:

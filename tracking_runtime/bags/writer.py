@@ -171,6 +171,8 @@ class BagWriter:
         self._compression = compression
         self._topics: dict[str, Topic] = {}
         self._finished_files: list[_StorageFile] = []
+        self._latched: dict[str, tuple[bytes, int]] = {}
+        self._number = 0
         self._file = self._open_file()
         self._gaps: list[str] = []
         self._unflushed = True
@@ -223,6 +225,8 @@ class BagWriter:
         if time.monotonic() - self._flushed_at >= FLUSH_PERIOD_S:
             self.flush()
         self._file.write(topic, data, log_time_ns, publish_time_ns)
+        if _is_latched(self._topics[topic]):
+            self._latched[topic] = (data, publish_time_ns)
         self._unflushed = True
 
     def flush(self) -> None:
@@ -256,13 +260,8 @@ class BagWriter:
         Raises:
             OSError: the disk is still full or missing. The bag stays as it is.
         """
-        path = self._find_path(len(self._finished_files) + 1)
-        try:
-            file = self._open_file(len(self._finished_files) + 1)
-            file.flush()
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
+        file = self._open_next_file()
+        path = file.path
         previous = self._file
         self._finished_files.append(previous)
         self._file = file
@@ -276,7 +275,40 @@ class BagWriter:
             file.abandon()
             path.unlink(missing_ok=True)
             raise
+        self._number += 1
         previous.complete()
+
+    def split(self, log_time_ns: int) -> None:
+        """Finish the file, and continue in a new one of the same bag.
+
+        The new file begins with the last message of each latched topic (transient local), such as the
+        description of the camera. It is readable without the files before.
+
+        Args:
+            log_time_ns: time of recording of these messages in nanoseconds.
+
+        Raises:
+            OSError: the disk is full or missing.
+        """
+        file = self._open_next_file()
+        self._number += 1
+        previous, self._file = self._file, file
+        self._finished_files.append(previous)
+        for topic, (data, publish_time_ns) in self._latched.items():
+            file.write(topic, data, log_time_ns, publish_time_ns)
+        previous.finish(to_yaml(self._make_metadata()))
+        self._unflushed = True
+        self.flush()
+
+    def remove_before(self, time_ns: int) -> None:
+        """Remove the finished files without a message from a time on, in nanoseconds."""
+        old = [file for file in self._finished_files if file.statistics.end_ns < time_ns]
+        if not old:
+            return
+        self._finished_files = [file for file in self._finished_files if file not in old]
+        self._write_metadata()
+        for file in old:
+            file.path.unlink(missing_ok=True)
 
     @property
     def _files(self) -> list[_StorageFile]:
@@ -287,6 +319,16 @@ class BagWriter:
 
     def _open_file(self, number: int = 0) -> _StorageFile:
         return _StorageFile(self._find_path(number), self._compression, self._topics.values())
+
+    def _open_next_file(self) -> _StorageFile:
+        """Open the next file of the bag and flush it. Nothing is left of it after an error of the disk."""
+        try:
+            file = self._open_file(self._number + 1)
+            file.flush()
+        except OSError:
+            self._find_path(self._number + 1).unlink(missing_ok=True)
+            raise
+        return file
 
     def __enter__(self) -> BagWriter:
         return self
@@ -329,6 +371,11 @@ class BagWriter:
     def _write_metadata(self) -> None:
         with atomic_write(self.folder / METADATA) as path:
             path.write_text(to_yaml({"rosbag2_bagfile_information": self._make_metadata()}))
+
+
+def _is_latched(topic: Topic) -> bool:
+    """Return whether late subscribers of a topic receive its last message."""
+    return bool(topic.qos) and all(qos.durability == "transient_local" for qos in topic.qos)
 
 
 def _describe_span(statistics: BagStatistics) -> dict[str, Any]:

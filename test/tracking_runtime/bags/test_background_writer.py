@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -129,3 +130,21 @@ def test_failed_thread_continues_in_a_new_file(tmp_path, wait_for):
     assert len(progress.gaps) == 1
     assert [record.data for record in BagReader(tmp_path / "bag").read_records()][-1] == b"after"
     assert progress.written["/a"] + progress.dropped.get("/a", 0) == 2
+
+
+def test_rolling_bag_keeps_the_newest_seconds(tmp_path):
+    background = BackgroundWriter(BagWriter(tmp_path / "bag"), capacity_bytes=10**7, keep_s=0.4)
+    background.add_topic(TOPIC)
+    end_s = time.monotonic() + 1.5
+    while time.monotonic() < end_s:
+        background.put(Record("/a", b"x", time.time_ns(), time.time_ns()))
+        time.sleep(0.005)
+
+    progress = background.close()
+
+    reader = BagReader(tmp_path / "bag")
+    kept_s = (reader.end_ns - reader.start_ns) / 1e9
+    assert progress.error is None
+    assert 0.3 < kept_s < 1.2
+    assert reader.message_count < progress.written["/a"]
+    assert len(list((tmp_path / "bag").glob("*.mcap"))) <= 7

@@ -374,3 +374,43 @@ def test_resume_without_metadata_is_undone_and_can_be_repeated(tmp_path: Path) -
 
     assert contents(BagReader(folder)) == [("/a", "before", 1), ("/a", "after", 2)]
     assert (folder / "metadata.yaml").read_text().count("the disk was full") == 1
+
+
+def test_split_bag_keeps_new_files_and_latched_messages(folder):
+    latched = [Qos("reliable", "transient_local", 1)]
+    with BagWriter(folder / "bag") as writer:
+        writer.add_installed_topic("/info", STRING, latched)
+        writer.add_installed_topic("/a", STRING)
+        writer.write("/info", string("bands"), 1)
+        for number in range(2, 8):
+            writer.write("/a", string(str(number)), number)
+            writer.split(number)
+            writer.remove_before(number - 2)
+
+    reader = BagReader(folder / "bag")
+
+    assert reader.is_complete
+    assert not reader.check()
+    assert sorted(path.name for path in (folder / "bag").glob("*.mcap")) == [
+        f"bag_{number}.mcap" for number in (3, 4, 5, 6)
+    ]
+    assert [data for topic, data, _ in contents(reader) if topic == "/a"] == ["5", "6", "7"]
+    assert next((data, time) for topic, data, time in contents(reader) if topic == "/info") == ("bands", 4)
+    assert {record.publish_time_ns for record in reader.read_records(["/info"])} == {1}
+    with AnyReader([folder / "bag"]) as rosbags:
+        assert rosbags.message_count == reader.message_count
+
+
+def test_killed_split_bag_is_readable(folder):
+    writer = BagWriter(folder / "bag")
+    writer.add_installed_topic("/a", STRING)
+    for number in range(1, 5):
+        writer.write("/a", string(str(number)), number)
+        writer.split(number)
+        writer.remove_before(number)
+    writer.write("/a", string("5"), 5)
+    writer.flush()  # and no end
+
+    reader = BagReader(folder / "bag")
+
+    assert [data for _, data, _ in contents(reader)] == ["4", "5"]
