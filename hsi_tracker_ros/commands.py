@@ -259,7 +259,27 @@ def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
     type=click.IntRange(2),
     default=150,
     show_default=True,
-    help="Number of frames of each simulated video.",
+    help="Number of frames of each simulated video and each video of a cube.",
+)
+@click.option(
+    "--cubes",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Real cube or raw mosaic, or folder of them, for further videos. May be repeated.",
+)
+@click.option(
+    "--cube-videos",
+    "num_cube_videos",
+    type=click.IntRange(1),
+    default=2,
+    show_default=True,
+    help="Number of videos of each cube and kind of target.",
+)
+@click.option(
+    "--control",
+    "has_control",
+    is_flag=True,
+    help="Also run HA-Net and its RGB branch with three broad channels in place of the camera's bands.",
 )
 @click.option(
     "--jobs",
@@ -291,6 +311,9 @@ def bench_hsi(
     num_simulated: int,
     first_seed: int,
     num_frames: int,
+    cubes: tuple[Path, ...],
+    num_cube_videos: int,
+    has_control: bool,
     num_processes: int,
     measures_speed: bool,
     output: Path,
@@ -302,18 +325,26 @@ def bench_hsi(
     trackers read false color. In videos without band information all trackers read the images, and HA-Net
     uses only its RGB branch.
 
+    With --cubes a window pans over each cube, while a patch of the cube moves as the target: a distinct one,
+    a camouflaged one, and one among look-alikes. Camouflage and look-alikes have a similar color and another
+    spectrum. They come from a part of the cube that the window never shows.
+
     Prints tables, and writes them with charts to report.html and hsi.png, and all metrics to hsi.json.
     `rstrack compare` compares two of the folders beside these files.
     """
     from hsi_tracker_ros.benchmark.run import BenchmarkOptions, benchmark
     from hsi_tracker_ros.benchmark.trackers import TrackerSuite
 
-    if not (num_simulated or paths or measures_speed):
-        raise click.UsageError("nothing to measure: set --seeds above 0, give a PLACE, or add --speed")
+    if not (num_simulated or paths or cubes or measures_speed):
+        raise click.UsageError(
+            "nothing to measure: set --seeds above 0, give a PLACE, or add --cubes or --speed"
+        )
     options = BenchmarkOptions(
         output=output,
-        suite=TrackerSuite(model, rgb_models, engine, only),
+        suite=TrackerSuite(model, rgb_models, engine, only, has_control),
         paths=paths,
+        cubes=cubes,
+        num_cube_videos=num_cube_videos,
         num_simulated=num_simulated,
         first_seed=first_seed,
         num_frames=num_frames,

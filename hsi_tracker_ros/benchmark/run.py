@@ -17,6 +17,7 @@ from hsi_tracker_ros.benchmark.base import (
     BenchmarkSuite,
     SingleTargetTracker,
 )
+from hsi_tracker_ros.benchmark.cube_videos import make_cube_videos
 from hsi_tracker_ros.benchmark.rgb_trackers import RgbTrackerSuite
 from hsi_tracker_ros.benchmark.speed import TrackerSpeed, measure_speed
 from hsi_tracker_ros.benchmark.trackers import TrackerSuite
@@ -61,7 +62,10 @@ class BenchmarkOptions:
         paths: data sets, sequences or bags to run over.
         num_simulated: number of simulated videos.
         first_seed: seed of the first simulated video.
-        num_frames: number of frames of each simulated video, and of the speed measurement.
+        num_frames: number of frames of each simulated video and each video of a cube, and of the speed
+            measurement.
+        cubes: real cubes, or folders of them, to make videos from.
+        num_cube_videos: number of videos of each cube and kind of target.
         num_processes: number of processes.
         measures_speed: whether to measure the speed of HA-Net's tracker as well.
     """
@@ -72,6 +76,8 @@ class BenchmarkOptions:
     num_simulated: int = 36
     first_seed: int = BENCHMARK_SEEDS.start
     num_frames: int = 150
+    cubes: tuple[Path, ...] = ()
+    num_cube_videos: int = 2
     num_processes: int = 1
     measures_speed: bool = False
 
@@ -138,8 +144,9 @@ def benchmark(options: BenchmarkOptions, on_progress: Callable[[int, int], None]
         on_progress: called with the numbers of finished videos and of all videos.
 
     Raises:
-        BenchmarkSettingsError: a seed is reserved for training, or a tracker is unknown.
-        SourceError: a path contains no video.
+        BenchmarkSettingsError: a seed is reserved for training, a tracker is unknown, or two cubes have the
+            same name.
+        SourceError: a path contains no video, or no cube.
         ModelError: a model does not exist or is of another kind.
         EngineError: no engine can run the model.
     """
@@ -149,7 +156,8 @@ def benchmark(options: BenchmarkOptions, on_progress: Callable[[int, int], None]
     simulated = make_simulated_videos(
         options.num_simulated, options.num_frames, first_seed=options.first_seed
     )
-    videos = add_recorded_videos(simulated, options.paths)
+    cube_videos = make_cube_videos(options.cubes, options.num_cube_videos, options.num_frames)
+    videos = add_recorded_videos([*simulated, *cube_videos], options.paths)
     speed = measure_speed(suite.make_hanet_tracker, options.num_frames) if options.measures_speed else None
     runs = run_trackers(
         videos, suite, options.output, num_processes=options.num_processes, on_progress=on_progress

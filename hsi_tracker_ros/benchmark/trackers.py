@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from hsi_tracker_ros.benchmark.base import (
     INPUT_CODE,
     BenchmarkEntry,
     BenchmarkFrame,
+    BenchmarkSettingsError,
     Box,
     TargetPrediction,
     compute_code_sha256,
     filter_entries,
 )
+from hsi_tracker_ros.benchmark.control import BroadChannelTracker
 from hsi_tracker_ros.benchmark.opencv import make_opencv_entries
 from hsi_tracker_ros.hanet.graphs import make_search_graph, make_template_graph, open_network
 from hsi_tracker_ros.hanet.inference import SiameseModel
@@ -38,8 +40,10 @@ REFERENCE = "HA-Net"
 RGB_SIAMBAN_SETTINGS = "RGB branch as SiamBAN"
 RGB_DEFAULT_SETTINGS = "RGB branch, our rules"
 NO_ONLINE_UPDATE = "without online update"
+CONTROL = "HA-Net, 3 channels"
+RGB_CONTROL = "RGB branch, 3 channels"
 
-_PREDICTION_CODE = (*INPUT_CODE, "hanet", "tracker", "benchmark/trackers.py")
+_PREDICTION_CODE = (*INPUT_CODE, "hanet", "tracker", "benchmark/trackers.py", "benchmark/control.py")
 """Code that determines HA-Net's predictions. A change invalidates earlier results."""
 
 
@@ -52,12 +56,15 @@ class TrackerSuite:
         rgb_models: names or paths of the models of further trackers on false color.
         engine: engine that runs the models.
         only: names of the trackers to run; empty: all.
+        has_control: whether HA-Net and its RGB branch also run with three broad channels in place of the
+            camera's bands.
     """
 
     model: str = "hanet_edge_any"
     rgb_models: tuple[str, ...] = ()
     engine: str = "auto"
     only: tuple[str, ...] = ()
+    has_control: bool = False
 
     def select_entries(self) -> list[BenchmarkEntry]:
         """Return the entries of the trackers named in `only`.
@@ -73,6 +80,7 @@ class TrackerSuite:
 
         Raises:
             ModelError: a model does not exist or is of another kind.
+            BenchmarkSettingsError: the model takes its own bands only, and the control other ones.
         """
         settings = make_tracker_settings(_load_hanet(self.model).config)
         return [
@@ -82,6 +90,7 @@ class TrackerSuite:
             self._make_false_color_entry(
                 self.model, RGB_DEFAULT_SETTINGS, _make_branch_settings(_load_hanet(self.model))
             ),
+            *(self._make_control_entries() if self.has_control else ()),
             *(self._make_false_color_entry(name, Path(name).stem) for name in self.rgb_models),
             *make_opencv_entries(),
         ]
@@ -101,6 +110,30 @@ class TrackerSuite:
         takes_any_bands = config is not None and config.wavelengths_nm is None
         wavelengths_nm = camera.wavelengths_nm if takes_any_bands else None
         return HsiTracker(_load_model(self.model, self.engine, wavelengths_nm), settings, camera=camera)
+
+    def _make_control_entries(self) -> list[BenchmarkEntry]:
+        """Return HA-Net and its RGB branch with three broad channels in place of the camera's bands.
+
+        Raises:
+            BenchmarkSettingsError: the model takes its own bands only.
+        """
+        hanet = _load_hanet(self.model)
+        if hanet.config.spectral is not None and hanet.config.spectral.wavelengths_nm is not None:
+            raise BenchmarkSettingsError(
+                f"--control must have a model for any bands: got {self.model}; choose --model hanet_edge_any"
+            )
+        entries = (
+            self._make_cube_entry(CONTROL, make_tracker_settings(hanet.config)),
+            self._make_false_color_entry(self.model, RGB_CONTROL, _make_branch_settings(hanet)),
+        )
+        return [
+            replace(
+                entry,
+                components={**entry.components, "channels": "three broad ones"},
+                make_tracker=partial(BroadChannelTracker, entry.make_tracker),
+            )
+            for entry in entries
+        ]
 
     def _make_cube_entry(self, name: str, settings: TrackerSettings) -> BenchmarkEntry:
         """Return an entry that reads cubes, or images if the camera has no bands."""

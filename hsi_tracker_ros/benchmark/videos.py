@@ -14,7 +14,7 @@ from hsi_tracker_ros.benchmark.base import BenchmarkSettingsError
 from hsi_tracker_ros.simulation.scene import ATTRIBUTES, BENCHMARK_SEEDS, HyperspectralScene
 from tracking_runtime.boxes import as_boxes, compute_centers
 from tracking_runtime.datasets.factory import open_dataset
-from tracking_runtime.datasets.sequences import ImageSequence, Truths
+from tracking_runtime.datasets.sequences import ImageSequence, Truths, VideoSequence
 from tracking_runtime.evaluation.job_planning import NamedVideo, assign_unique_names
 from tracking_runtime.evaluation.video_scores import find_target_boxes
 from tracking_runtime.frames import Frame, GroundTruth
@@ -137,11 +137,11 @@ def make_simulated_videos(
     return [SimulatedVideo(seed, num_frames, size) for seed in seeds]
 
 
-def add_recorded_videos(simulated: Sequence[SimulatedVideo], paths: Iterable[Path]) -> list[NamedVideo]:
+def add_recorded_videos(simulated: Sequence[VideoSequence], paths: Iterable[Path]) -> list[NamedVideo]:
     """Return simulated and recorded videos with unique names.
 
     Args:
-        simulated: simulated videos.
+        simulated: simulated videos, and videos of cubes.
         paths: data sets, sequences or bags of recorded videos.
 
     Raises:

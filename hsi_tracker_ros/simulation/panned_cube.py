@@ -4,21 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.cubes.camera_presets import find_camera_preset_by_band_count
+from hsi_tracker_ros.cubes.camera_presets import assume_camera, find_camera_preset_by_band_count
 from hsi_tracker_ros.cubes.cameras import open_camera
+from hsi_tracker_ros.cubes.channelwise import apply_channelwise
 from hsi_tracker_ros.cubes.mosaic import convert_cube_to_mosaic, convert_mosaic_to_cube
 from hsi_tracker_ros.cubes.sensor import Sensor
+from hsi_tracker_ros.simulation.camouflage import (
+    choose_camouflaged,
+    choose_look_alike,
+    compute_patch_means,
+    render_patch_colors,
+)
+from hsi_tracker_ros.simulation.scene_objects import SceneObject
 from hsi_tracker_ros.simulation.sprites import (
     MARGIN,
     Bend,
+    DrawnSprite,
     Pose,
     Sprite,
     SpritePart,
@@ -34,19 +43,39 @@ from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.io.cube_source import CubeSource
 from tracking_runtime.spectral_info import SpectralInfo
 
+TargetKind = Literal["distinct", "camouflage", "look-alikes"]
+"""Target of a panned cube and what makes it hard to follow in color."""
+
 _CANDIDATES = 60
 _PERIODS = (2, 3, 4, 5)
+_STORE_FRACTION = 1 / 3
+"""Fraction of the longer side of a cube that no window shows, for camouflaged targets and look-alikes."""
+_STORE_PATCHES = 300
+"""Number of random patches among which camouflaged targets and look-alikes are chosen."""
+_MIN_SIDE_PX = 24
+_NUM_LOOK_ALIKES = 2
+_PASSING_GAP = (0.8, 1.8)
+"""Least and largest distance at which a look-alike passes the target, in halves of its longer side."""
 
 
 class PannedCube:
     """A window that pans over a real image in whole pixels of the cube, so that every sample is real.
 
     The target is a patch of another part of the image, cut out with a soft edge. It moves, turns and changes
-    size. With odd seeds its spectrum is multiplied by a smooth factor over the bands. The ground truth (id 1)
-    is the bounding box of its silhouette inside the window.
+    size. The ground truth (id 1) is the bounding box of its silhouette inside the window.
+
+    The kinds of targets are:
+
+    - `distinct`: a patch whose spectrum differs from the image. With odd seeds its spectrum is multiplied by
+      a smooth factor over the bands.
+    - `camouflage`: a real patch of a part of the cube that no window shows. Its color is common in the
+      image, its spectrum is not.
+    - `look-alikes`: the same, with two objects of its shape behind it, which pass it. They are patches of
+      that part too, of similar colors and other spectra.
 
     Args:
-        path: a cube of any format that `CubeSource` reads, or a raw mosaic (TIFF or PNG).
+        path: a cube of any format that `CubeSource` reads, a raw mosaic (TIFF or PNG), or a folder with an
+            image for each band of a cube.
         seed: seed of the path, the target and its motion.
         frames: number of frames.
         rate_hz: frame rate in Hz.
@@ -54,9 +83,11 @@ class PannedCube:
             bands.
         mosaic: rows and columns of the filters of a raw image, for example `3x3`; empty: found in the image.
         view: fraction of the image's width and height in the window.
+        target: kind of the target: `distinct`, `camouflage` or `look-alikes`.
+        assume_bands: whether the bands of an unknown camera are in even steps from 400 to 1000 nm.
 
     Raises:
-        SourceError: the file cannot be read, or its camera is unknown.
+        SourceError: the file cannot be read, is too small, or its camera is unknown.
     """
 
     def __init__(
@@ -68,13 +99,19 @@ class PannedCube:
         camera: str = "",
         mosaic: str = "",
         view: float = 0.75,
+        target: TargetKind = "distinct",
+        assume_bands: bool = False,
     ) -> None:
+        if target not in get_args(TargetKind):
+            raise SourceError(f"target must be one of {', '.join(get_args(TargetKind))}: got {target}")
         if not 0.2 <= view <= 1 or frames < 1:
             raise SourceError(f"view must be 0.2 to 1 and frames at least 1: got {view} and {frames}")
         self._path, self._seed, self._frames, self._rate = Path(path), int(seed), int(frames), float(rate_hz)
         image, bands = read_spectral_image(self._path)
         try:
-            self._camera, sensor = _find_camera(image, bands, camera, mosaic, self._path)
+            self._camera, sensor = _find_camera(
+                image, bands, camera, mosaic, self._path, assume_bands=assume_bands
+            )
             self._raw = image.ndim == 2
             cube = (
                 convert_mosaic_to_cube(_crop_to_whole_periods(image, self._camera, sensor), self._camera)
@@ -89,8 +126,12 @@ class PannedCube:
             raise SourceError(
                 f"{self._path} has {self._cube.shape[2]} bands, but its camera has {num_bands}: set camera"
             )
-        height, width = (max(int(side * view), 16) for side in self._cube.shape[:2])
-        self._size = (min(width, self._cube.shape[1]), min(height, self._cube.shape[0]))
+        self._target = target
+        self._stage = self._store = self._cube
+        if target != "distinct":
+            self._stage, self._store = _split(self._cube, self._path)
+        height, width = (max(int(side * view), 16) for side in self._stage.shape[:2])
+        self._size = (min(width, self._stage.shape[1]), min(height, self._stage.shape[0]))
 
     @property
     def name(self) -> str:
@@ -118,23 +159,14 @@ class PannedCube:
         """Return the frame of an index. Frames can be made in any order."""
         left, top = self._make_window_corners[index]
         width, height = self._size
-        window = self._cube[top : top + height, left : left + width]
-        actor, path = self._make_target
-        pose = Pose(
-            *(
-                float(series[index])
-                for series in (path.x, path.y, path.half_width, path.half_height, path.angle)
-            )
-        )
-        before = max(index - 1, 0)
-        velocity = (float(path.x[index] - path.x[before]), float(path.y[index] - path.y[before]))
-        drawn = draw_sprite(actor, pose, velocity, index, self._size)
+        image = self._stage[top : top + height, left : left + width].copy()
+        *look_alikes, target = self._make_objects
+        for look_alike in look_alikes:
+            _blend_sprite(image, _draw_at(look_alike, index, self._size))
+        drawn = _draw_at(target, index, self._size)
         truth = GroundTruth()
-        image = window.copy()
         if drawn is not None:
-            part = image[drawn.rows, drawn.columns].astype(np.float32)
-            part = part * (1 - drawn.coverage[..., None]) + drawn.premultiplied
-            image[drawn.rows, drawn.columns] = _round_to(part, image.dtype)
+            _blend_sprite(image, drawn)
             silhouette = np.zeros((height, width), dtype=bool)
             silhouette[drawn.rows, drawn.columns] = drawn.silhouette > 0.5
             box = find_bounding_box(silhouette)
@@ -155,18 +187,22 @@ class PannedCube:
     def _make_window_corners(self) -> NDArray[np.int64]:
         """Return the top-left corner of the window in the cube for each frame."""
         rng = np.random.default_rng([self._seed, 0])
-        room = np.array([self._cube.shape[1] - self._size[0], self._cube.shape[0] - self._size[1]])
+        room = np.array([self._stage.shape[1] - self._size[0], self._stage.shape[0] - self._size[1]])
         walk = np.tanh(make_smooth_walk(rng, self._frames, 45, 2)) * 0.5 + 0.5
         return np.round(walk * room).astype(np.int64)
 
     @cached_property
-    def _make_target(self) -> tuple[Sprite, Trajectory]:
+    def _make_objects(self) -> list[SceneObject]:
+        """Return the moving objects from back to front. The last one is the target."""
         rng = np.random.default_rng([self._seed, 1])
         long_side = float(rng.uniform(0.14, 0.24) * min(self._size))
         half = (long_side / 2, long_side / 2 * float(rng.uniform(0.6, 1.0)))
-        actor = Sprite(
-            (SpritePart((self._choose_patch(rng, half),)),), Bend(float(rng.uniform(0, 0.08)), 2.0, 0.15)
-        )
+        if self._target == "distinct":
+            patches = [self._choose_distinct_patch(rng, half)]
+        else:
+            patches = self._choose_store_patches(rng, half)
+        outline = make_random_outline(rng)
+        bend = Bend(float(rng.uniform(0, 0.08)), 2.0, 0.15)
         path = make_wandering_trajectory(
             rng,
             self._frames,
@@ -176,13 +212,31 @@ class PannedCube:
             scale_change=0.15,
             turn=0.3,
         )
-        return actor, path
+        target, *look_alikes = [
+            Sprite((SpritePart((_make_patch_texture(patch, outline),)),), bend) for patch in patches
+        ]
+        paths = [self._make_passing_trajectory(number, path, half) for number in range(len(look_alikes))]
+        return [*map(SceneObject, look_alikes, paths), SceneObject(target, path)]
 
-    def _choose_patch(self, rng: np.random.Generator, half: tuple[float, float]) -> NDArray[np.float32]:
-        """Return the texture of a part: of random patches, the one whose mean spectrum differs most from the
-        image.
-        """
-        width, height = (max(int(2 * side), 4) for side in half)
+    def _make_passing_trajectory(
+        self, number: int, path: Trajectory, half: tuple[float, float]
+    ) -> Trajectory:
+        """Return the trajectory of a look-alike, which passes the target once."""
+        rng = np.random.default_rng([self._seed, 2, number])
+        own = make_wandering_trajectory(
+            rng, self._frames, self._size, half, speed=float(rng.uniform(0.8, 2.0)), turn=0.3
+        )
+        moment = int(rng.uniform(0.25, 0.75) * (self._frames - 1))
+        gap, angle = rng.uniform(*_PASSING_GAP) * max(half), rng.uniform(0, 2 * np.pi)
+        dx = path.x[moment] + gap * np.cos(angle) - own.x[moment]
+        dy = path.y[moment] + gap * np.sin(angle) - own.y[moment]
+        return own.translate(np.full(self._frames, dx), np.full(self._frames, dy))
+
+    def _choose_distinct_patch(
+        self, rng: np.random.Generator, half: tuple[float, float]
+    ) -> NDArray[np.float32]:
+        """Return, of random patches, the one whose mean spectrum differs most from the image."""
+        width, height = _compute_patch_size(half)
         usual = np.median(self._cube[::4, ::4].reshape(-1, self._cube.shape[2]), axis=0) + 1.0
         best, unlike = self._cube[:height, :width], -1.0
         for _ in range(_CANDIDATES):
@@ -195,15 +249,96 @@ class PannedCube:
         colors = best.astype(np.float32)
         if self._seed % 2:
             colors *= _make_spectral_factor(rng, self._camera)
-        size = int(np.ceil(2 * MARGIN * max(width, height)))
-        inside = round(size / MARGIN)
-        rim = (size - inside) // 2
-        square = np.ones((size, size, colors.shape[2] + 1), dtype=np.float32)
-        square[rim : rim + inside, rim : rim + inside, :-1] = cv2.resize(colors, (inside, inside))
-        soft = cv2.GaussianBlur(fill_outline(make_random_outline(rng), size), (0, 0), 0.6)
-        soft[[0, -1]] = soft[:, [0, -1]] = 0
-        square *= soft[..., None]
-        return square
+        return colors
+
+    def _choose_store_patches(
+        self, rng: np.random.Generator, half: tuple[float, float]
+    ) -> list[NDArray[np.float32]]:
+        """Return the patches of a camouflaged target and of its look-alikes from the store."""
+        size = _compute_patch_size(half)
+        corners = _draw_patch_corners(rng, self._store, size)
+        spectra = compute_patch_means(self._store, corners, size)
+        scene = compute_patch_means(self._stage, _draw_patch_corners(rng, self._stage, size), size)
+        wavelengths_nm = self._camera.wavelengths_nm
+        colors = render_patch_colors(spectra, self._cube, wavelengths_nm)
+        scene_colors = render_patch_colors(scene, self._cube, wavelengths_nm)
+        chosen = [choose_camouflaged(spectra, colors, scene, scene_colors)]
+        excluded = np.zeros(len(corners), bool)
+        for _ in range(_NUM_LOOK_ALIKES if self._target == "look-alikes" else 0):
+            excluded |= (np.abs(corners - corners[chosen[-1]]) < size).all(axis=1)
+            if excluded.all():
+                break
+            chosen.append(choose_look_alike(spectra, colors, chosen[0], excluded))
+        width, height = size
+        return [
+            self._store[row : row + height, column : column + width].astype(np.float32)
+            for column, row in corners[chosen]
+        ]
+
+
+def _split(cube: NDArray[Any], path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return two parts of a cube, the stage and the store, cut across its longer side.
+
+    Raises:
+        SourceError: the cube is too small.
+    """
+    if min(cube.shape[:2]) < _MIN_SIDE_PX:
+        raise SourceError(
+            f"{path} must have at least {_MIN_SIDE_PX} pixels on each side for a camouflaged target: got "
+            f"{cube.shape[1]} x {cube.shape[0]}; choose target=distinct"
+        )
+    axis = int(cube.shape[1] >= cube.shape[0])
+    first = round((1 - _STORE_FRACTION) * cube.shape[axis])
+    stage, store = np.split(cube, [first], axis=axis)
+    return stage, store
+
+
+def _compute_patch_size(half: tuple[float, float]) -> tuple[int, int]:
+    width, height = (max(int(2 * side), 4) for side in half)
+    return width, height
+
+
+def _draw_patch_corners(
+    rng: np.random.Generator, part: NDArray[Any], size: tuple[int, int]
+) -> NDArray[np.int64]:
+    """Return random columns and rows `(n, 2)` of patches in a part of the cube."""
+    room = np.array([part.shape[1] - size[0], part.shape[0] - size[1]])
+    return rng.integers(0, np.maximum(room, 0) + 1, (_STORE_PATCHES, 2))
+
+
+def _make_patch_texture(colors: NDArray[np.float32], outline: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the texture of a part: a patch `(height, width, bands)` in an outline with a soft edge."""
+    size = int(np.ceil(2 * MARGIN * max(colors.shape[:2])))
+    inside = round(size / MARGIN)
+    rim = (size - inside) // 2
+    square = np.ones((size, size, colors.shape[2] + 1), dtype=np.float32)
+    square[rim : rim + inside, rim : rim + inside, :-1] = apply_channelwise(
+        colors, partial(cv2.resize, dsize=(inside, inside))
+    )
+    soft = cv2.GaussianBlur(fill_outline(outline, size), (0, 0), 0.6)
+    soft[[0, -1]] = soft[:, [0, -1]] = 0
+    square *= soft[..., None]
+    return square
+
+
+def _draw_at(placed: SceneObject, index: int, size: tuple[int, int]) -> DrawnSprite | None:
+    """Draw an object at its pose in a frame."""
+    path = placed.path
+    pose = Pose(
+        *(float(series[index]) for series in (path.x, path.y, path.half_width, path.half_height, path.angle))
+    )
+    before = max(index - 1, 0)
+    velocity = (float(path.x[index] - path.x[before]), float(path.y[index] - path.y[before]))
+    return draw_sprite(placed.actor, pose, velocity, index, size)
+
+
+def _blend_sprite(image: NDArray[Any], drawn: DrawnSprite | None) -> None:
+    """Blend a sprite over an image of digital numbers, in place."""
+    if drawn is None:
+        return
+    part = image[drawn.rows, drawn.columns].astype(np.float32)
+    part = part * (1 - drawn.coverage[..., None]) + drawn.premultiplied
+    image[drawn.rows, drawn.columns] = _round_to(part, image.dtype)
 
 
 def read_spectral_image(path: Path) -> tuple[NDArray[Any], SpectralInfo | None]:
@@ -212,7 +347,7 @@ def read_spectral_image(path: Path) -> tuple[NDArray[Any], SpectralInfo | None]:
     Raises:
         SourceError: the file cannot be read, or is neither a cube nor a mosaic.
     """
-    source = CubeSource(path, pages="cube", malformed="skip")
+    source = CubeSource(path, pages="cube", malformed="skip", bands="files" if path.is_dir() else "")
     frame = source.read_frame(0)
     if frame.encoding == "bgr8":
         raise SourceError(f"{path} must be a cube or a raw mosaic: got a color image")
@@ -220,7 +355,13 @@ def read_spectral_image(path: Path) -> tuple[NDArray[Any], SpectralInfo | None]:
 
 
 def _find_camera(
-    image: NDArray[Any], bands: SpectralInfo | None, camera: str, mosaic: str, path: Path
+    image: NDArray[Any],
+    bands: SpectralInfo | None,
+    camera: str,
+    mosaic: str,
+    path: Path,
+    *,
+    assume_bands: bool,
 ) -> tuple[SpectralInfo, Sensor | None]:
     """Return the camera of an image, as given or as found, with the bit depth of the file's samples."""
     sensor = None
@@ -230,7 +371,10 @@ def _find_camera(
     elif bands is not None and (image.ndim == 3 or bands.mosaic is not None):
         info = bands
     elif image.ndim == 3:
-        info = find_camera_preset_by_band_count(image.shape[2])
+        bands_count = image.shape[2]
+        info = (
+            assume_camera(bands_count)[1] if assume_bands else find_camera_preset_by_band_count(bands_count)
+        )
     else:
         rows, columns = _parse_mosaic(mosaic) if mosaic else (find_mosaic_period(image, path),) * 2
         info = find_camera_preset_by_band_count(rows * columns)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hsi_tracker_ros.cubes.channelwise import apply_channelwise
 from hsi_tracker_ros.simulation.textures import compute_fractions, make_fractal_noise
 
 MARGIN = 1.2
@@ -182,14 +184,14 @@ def _draw_part(
         level += 1
     texture = part.levels[level]
     scale = np.float32(texture.shape[0] / (2 * MARGIN))
-    layer = cv2.remap(
-        texture,
-        (s + np.float32(MARGIN)) * scale - np.float32(0.5),
-        (t + np.float32(MARGIN)) * scale - np.float32(0.5),
-        cv2.INTER_LINEAR,
+    sample = partial(
+        cv2.remap,
+        map1=(s + np.float32(MARGIN)) * scale - np.float32(0.5),
+        map2=(t + np.float32(MARGIN)) * scale - np.float32(0.5),
+        interpolation=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
-    return np.asarray(layer, np.float32)
+    return np.asarray(apply_channelwise(texture, sample), np.float32)
 
 
 def make_texture_levels(

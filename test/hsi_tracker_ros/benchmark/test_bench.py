@@ -20,8 +20,10 @@ pytest.importorskip("colour", reason="needs the extra `simulation`")
 from hsi_tracker_ros.benchmark.base import BenchmarkFrame
 from hsi_tracker_ros.benchmark.opencv import OpenCVTracker, find_missing_opencv_trackers, make_opencv_entries
 from hsi_tracker_ros.benchmark.trackers import (
+    CONTROL,
     NO_ONLINE_UPDATE,
     REFERENCE,
+    RGB_CONTROL,
     RGB_DEFAULT_SETTINGS,
     RGB_SIAMBAN_SETTINGS,
     TrackerSuite,
@@ -174,6 +176,36 @@ def test_finished_results_are_reused(benchmark: Benchmark) -> None:
     results = read_json(benchmark.output)["results"]
     assert [result["name"] for result in results] == [*HANET_ENTRIES, *list_opencv_names()]
     assert all(result == first_results[result["name"]] for result in results)
+
+
+@pytest.mark.slow
+def test_bench_runs_on_cubes_with_control(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.uniform(20, 200, (12, 16, 16)).astype(np.float32)
+    np.save(tmp_path / "field.npy", cv2.resize(coarse, (160, 120)).astype(np.uint8))
+    arguments = ("--seeds", 0, "--cubes", tmp_path, "--cube-videos", 1, "--frames", 4, "--control")
+    names = (REFERENCE, CONTROL, RGB_CONTROL)
+
+    result = run_bench(
+        *arguments, *(option for name in names for option in ("--only", name)), "--output", tmp_path / "out"
+    )
+
+    assert result.exit_code == 0, result.output
+    results = {tracker["name"]: tracker for tracker in read_json(tmp_path / "out")["results"]}
+    assert list(results) == list(names)
+    for tracker in results.values():
+        assert tracker["failed"] == []
+        assert set(tracker["by_attribute"]) == {"distinct", "camouflage", "look-alikes"}
+
+
+@pytest.mark.slow
+def test_control_needs_a_model_for_any_bands(tmp_path: Path) -> None:
+    result = run_bench("--model", "hanet_edge_vis16", "--seeds", 1, "--control", "--output", tmp_path)
+
+    assert result.exit_code == 1
+    assert "--control must have a model for any bands: got hanet_edge_vis16" in result.output.replace(
+        "\n", " "
+    )
 
 
 @pytest.mark.slow

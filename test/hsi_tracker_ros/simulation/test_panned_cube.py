@@ -175,3 +175,67 @@ def test_binned_mosaic_of_a_camera_file_is_refused(cube: np.ndarray, tmp_path: P
 
     with pytest.raises(SourceError, match=r"raw\.png: .* turn binning off"):
         PannedCube(path, camera=str(camera))
+
+
+@pytest.mark.parametrize("kind", ["camouflage", "look-alikes"])
+def test_target_comes_from_part_that_no_window_shows(cube: np.ndarray, tmp_path: Path, kind: str) -> None:
+    cube[:, 85:] = np.arange(16, dtype=np.uint8) + 200
+    cube[:, :85] //= 2
+    path = tmp_path / "cube.tif"
+    tifffile.imwrite(path, cube)
+
+    for frame in PannedCube(path, seed=5, frames=12, target=kind):
+        x, y, width, height = frame.truth.boxes[0]
+        center = frame.image[int(y + height / 2), int(x + width / 2)]
+        np.testing.assert_allclose(center, np.arange(16) + 200, atol=1)
+        assert (frame.image[outside(frame.image.shape, frame.truth.boxes[0])] < 128).mean() > 0.5
+
+
+def test_look_alikes_are_drawn_behind_the_target(cube_file: Path) -> None:
+    alone = PannedCube(cube_file, seed=4, frames=40, target="camouflage")
+    among = PannedCube(cube_file, seed=4, frames=40, target="look-alikes")
+
+    changed_frames = 0
+    for one, other in zip(alone, among, strict=True):
+        np.testing.assert_array_equal(one.truth.boxes, other.truth.boxes)
+        x, y, width, height = one.truth.boxes[0]
+        row, column = int(y + height / 2), int(x + width / 2)
+        np.testing.assert_array_equal(one.image[row, column], other.image[row, column])
+        changed_frames += not np.array_equal(one.image, other.image)
+    assert changed_frames > 20
+
+
+def test_unknown_kind_of_target_is_refused(cube_file: Path) -> None:
+    with pytest.raises(SourceError, match="distinct, camouflage, look-alikes: got hidden"):
+        PannedCube(cube_file, target="hidden")
+
+
+def test_cube_too_small_for_camouflage_is_named(cube: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "small.npy"
+    np.save(path, cube[:20])
+
+    with pytest.raises(SourceError, match=r"small\.npy must have at least 24 pixels"):
+        PannedCube(path, target="camouflage")
+
+
+def test_folder_of_band_images_is_one_cube(cube: np.ndarray, cube_file: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "bands"
+    folder.mkdir()
+    for band in range(16):
+        cv2.imwrite(str(folder / f"{band:02}.png"), cube[..., band])
+
+    source, whole = PannedCube(folder, seed=2, frames=3), PannedCube(cube_file, seed=2, frames=3)
+
+    for a, b in zip(source, whole, strict=True):
+        np.testing.assert_array_equal(a.image, b.image)
+
+
+def test_bands_of_unknown_camera_are_assumed(tmp_path: Path) -> None:
+    cube = np.random.default_rng(0).integers(0, 255, (40, 50, 150), np.uint8)
+    np.save(tmp_path / "many.npy", cube)
+
+    source = PannedCube(tmp_path / "many.npy", frames=2, target="look-alikes", assume_bands=True)
+
+    assert next(iter(source)).image.shape[2] == 150
+    assert source.spectral_info.wavelengths_nm[0] == 400
+    assert source.spectral_info.wavelengths_nm[-1] == 1000
