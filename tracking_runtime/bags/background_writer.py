@@ -6,8 +6,10 @@ import shutil
 import threading
 import time
 from collections import Counter, deque
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 
 from tracking_runtime.bags.metadata import Record, Topic
 from tracking_runtime.bags.writer import FLUSH_PERIOD_S, MAX_TIME_NS, BagWriter
@@ -43,6 +45,14 @@ class WriterProgress:
     stalled_s: float
 
 
+@dataclass(frozen=True)
+class _Copy:
+    """Order to copy the bag into a folder."""
+
+    folder: Path
+    done: Future[None]
+
+
 class BackgroundWriter:
     """A thread that writes a bag, so that no caller waits for the disk.
 
@@ -63,7 +73,7 @@ class BackgroundWriter:
         self._split_ns = time.time_ns() + self._keep_ns // _FILES_KEPT
         self._capacity_bytes = capacity_bytes
         self._changed = threading.Condition()
-        self._queue: deque[Topic | Record] = deque()
+        self._queue: deque[Topic | Record | _Copy] = deque()
         self._queued_bytes = 0
         self._written: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
@@ -97,6 +107,24 @@ class BackgroundWriter:
             self._queued_bytes += size
             self._changed.notify()
             return True
+
+    def copy_to(self, folder: Path) -> Future[None]:
+        """Make a finished bag of the messages put so far, in the background.
+
+        Args:
+            folder: folder of the new bag.
+
+        Returns:
+            future that raises OSError if the disk is full or missing; canceled if nothing can be written now.
+        """
+        copy = _Copy(folder, Future())
+        with self._changed:
+            if self._error or self._closing:
+                copy.done.cancel()
+            else:
+                self._queue.append(copy)
+                self._changed.notify()
+        return copy.done
 
     def get_progress(self) -> WriterProgress:
         """Return the current state."""
@@ -151,12 +179,30 @@ class BackgroundWriter:
         elif isinstance(item, Topic):
             self._writer.add_topic(item)
             self._finish_item(None)
+        elif isinstance(item, _Copy):
+            self._copy(item)
+            self._finish_item(None)
         else:
             self._writer.write(*item)
             self._finish_item(item)
             self._remove_old()
         self._busy_since_s = None
         return True
+
+    def _copy(self, copy: _Copy) -> None:
+        if not copy.done.set_running_or_notify_cancel():
+            return
+        try:
+            self._writer.split(time.time_ns())
+        except BaseException as error:
+            copy.done.set_exception(error)
+            raise
+        try:
+            self._writer.copy_to(copy.folder)
+        except OSError as error:
+            copy.done.set_exception(error)
+        else:
+            copy.done.set_result(None)
 
     def _remove_old(self) -> None:
         """Continue in a new file and remove old ones, so that about the kept time stays."""
@@ -210,6 +256,9 @@ class BackgroundWriter:
         """Drop all queued messages. Topics stay queued: they are needed in the next file."""
         self._dropped.update(item.topic for item in self._queue if isinstance(item, Record))
         topics = [item for item in self._queue if isinstance(item, Topic)]
+        for item in self._queue:
+            if isinstance(item, _Copy):
+                item.done.cancel()
         known = {topic.name for topic in self._writer.topics}
         self._queue = deque(topic for topic in topics if topic.name not in known)
         self._queued_bytes = 0

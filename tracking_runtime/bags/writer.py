@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import time
 from collections import Counter, deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -36,6 +37,7 @@ MAX_TIME_NS = 4_102_444_800 * 10**9
 
 Compression = Literal["none", "zstd"]
 
+_LOG_TYPE = "rcl_interfaces/msg/Log"
 _NUM_CHECKPOINTS = 64  # chunks whose end is known, in case the newest do not reach the disk
 _ENDING = (
     struct.pack("<BQI", mcap_records.DATA_END, 4, 0)
@@ -240,7 +242,7 @@ class BagWriter:
 
     def close(self) -> None:
         """Finish the bag: summary, index and metadata."""
-        self._file.finish(to_yaml(self._make_metadata()))
+        self._file.finish(to_yaml(self._make_metadata(self._files)))
         self._write_metadata()
 
     def abandon(self) -> dict[str, int]:
@@ -261,7 +263,6 @@ class BagWriter:
             OSError: the disk is still full or missing. The bag stays as it is.
         """
         file = self._open_next_file()
-        path = file.path
         previous = self._file
         self._finished_files.append(previous)
         self._file = file
@@ -273,7 +274,7 @@ class BagWriter:
             self._file = previous
             self._gaps.pop()
             file.abandon()
-            path.unlink(missing_ok=True)
+            file.path.unlink(missing_ok=True)
             raise
         self._number += 1
         previous.complete()
@@ -296,9 +297,26 @@ class BagWriter:
         self._finished_files.append(previous)
         for topic, (data, publish_time_ns) in self._latched.items():
             file.write(topic, data, log_time_ns, publish_time_ns)
-        previous.finish(to_yaml(self._make_metadata()))
+        previous.finish(to_yaml(self._make_metadata(self._files)))
         self._unflushed = True
         self.flush()
+
+    def copy_to(self, folder: Path) -> None:
+        """Make a bag of the finished files, with links where the disk allows. `split` finishes the newest.
+
+        Args:
+            folder: folder of the new bag. It may exist.
+
+        Raises:
+            OSError: the disk is full or missing, or the folder has files of the bag.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in self._finished_files:
+            try:
+                os.link(file.path, folder / file.path.name)
+            except OSError:
+                shutil.copyfile(file.path, folder / file.path.name)
+        _write_metadata(folder, self._make_metadata(self._finished_files))
 
     def remove_before(self, time_ns: int) -> None:
         """Remove the finished files without a message from a time on, in nanoseconds."""
@@ -339,9 +357,9 @@ class BagWriter:
         else:
             self.close()
 
-    def _make_metadata(self) -> dict[str, Any]:
+    def _make_metadata(self, files: Sequence[_StorageFile]) -> dict[str, Any]:
         total = BagStatistics()
-        for file in self._files:
+        for file in files:
             total.merge(file.statistics)
         return {
             "version": METADATA_VERSION,
@@ -362,19 +380,25 @@ class BagWriter:
             ],
             "compression_format": "",
             "compression_mode": "",
-            "relative_file_paths": [file.path.name for file in self._files],
-            "files": [{"path": file.path.name, **_describe_span(file.statistics)} for file in self._files],
+            "relative_file_paths": [file.path.name for file in files],
+            "files": [{"path": file.path.name, **_describe_span(file.statistics)} for file in files],
             "custom_data": {f"{GAP_KEY}{number:03}": gap for number, gap in enumerate(self._gaps, 1)} or None,
             "ros_distro": "jazzy",
         }
 
     def _write_metadata(self) -> None:
-        with atomic_write(self.folder / METADATA) as path:
-            path.write_text(to_yaml({"rosbag2_bagfile_information": self._make_metadata()}))
+        _write_metadata(self.folder, self._make_metadata(self._files))
+
+
+def _write_metadata(folder: Path, metadata: Mapping[str, Any]) -> None:
+    with atomic_write(folder / METADATA) as path:
+        path.write_text(to_yaml({"rosbag2_bagfile_information": metadata}))
 
 
 def _is_latched(topic: Topic) -> bool:
-    """Return whether late subscribers of a topic receive its last message."""
+    """Return whether late subscribers of a topic receive its last message. Log messages are no such facts."""
+    if topic.interface.name == _LOG_TYPE:
+        return False
     return bool(topic.qos) and all(qos.durability == "transient_local" for qos in topic.qos)
 
 

@@ -148,3 +148,39 @@ def test_rolling_bag_keeps_the_newest_seconds(tmp_path):
     assert 0.3 < kept_s < 1.2
     assert reader.message_count < progress.written["/a"]
     assert len(list((tmp_path / "bag").glob("*.mcap"))) <= 7
+
+
+def test_copy_of_a_bag_in_progress_is_complete(tmp_path):
+    background = BackgroundWriter(BagWriter(tmp_path / "bag"), capacity_bytes=10**7)
+    background.add_topic(TOPIC)
+    for number in range(3):
+        background.put(Record("/a", b"x", number, number))
+    background.copy_to(tmp_path / "bag" / "copy").result(20)
+    background.put(Record("/a", b"x", 3, 3))
+    progress = background.close()
+
+    copy, bag = BagReader(tmp_path / "bag" / "copy"), BagReader(tmp_path / "bag")
+
+    assert progress.error is None
+    assert [record.log_time_ns for record in copy.read_records()] == [0, 1, 2]
+    assert [record.log_time_ns for record in bag.read_records()] == [0, 1, 2, 3]
+    assert copy.is_complete
+    assert bag.is_complete
+    with AnyReader([tmp_path / "bag" / "copy"]) as rosbags:
+        assert rosbags.message_count == 3
+    assert background.copy_to(tmp_path / "late").cancelled()
+
+
+def test_failed_copy_does_not_end_the_recording(tmp_path):
+    (tmp_path / "copy").write_text("a file, not a folder")
+    background = BackgroundWriter(BagWriter(tmp_path / "bag"), capacity_bytes=10**7)
+    background.add_topic(TOPIC)
+    background.put(Record("/a", b"x", 1, 1))
+
+    error = background.copy_to(tmp_path / "copy").exception(20)
+    background.put(Record("/a", b"x", 2, 2))
+    progress = background.close()
+
+    assert isinstance(error, OSError)
+    assert (progress.error, progress.gaps) == (None, ())
+    assert [record.log_time_ns for record in BagReader(tmp_path / "bag").read_records()] == [1, 2]
