@@ -49,6 +49,7 @@ class SiameseModel:
         config: configuration of the network.
         wavelengths_nm: wavelengths of the cubes in nm; None for a network without a spectral branch.
         grid: positions of the responses in a search crop.
+        geometry: sizes of the color crops.
 
     Raises:
         ValueError: the bands of the network are not fixed.
@@ -64,6 +65,7 @@ class SiameseModel:
         self.config: HANetConfig = network.config
         self.wavelengths_nm = None if spectral is None else spectral.wavelengths_nm
         self.grid = network.rgb.grid
+        self.geometry = network.rgb.geometry
         self._network = network.eval()
         self._settings = settings or EngineSettings()
         self._name = name

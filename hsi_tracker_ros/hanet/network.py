@@ -111,7 +111,7 @@ class SiameseNetwork(nn.Module):
 
     def crop_sizes(self, side: str) -> tuple[int, ...]:
         """Return the side in pixels of each input's crop, for `side` `template` or `search`."""
-        return (getattr(self.config, f"{side}_size"),)
+        return (getattr(self.rgb.geometry, f"{side}_size"),)
 
     def encode_template(self, *crops: Tensor) -> tuple[Tensor, ...]:
         """Return the kernels of templates, from crops with BGR `(batch, 3, 127, 127)` first."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hsi_tracker_ros.hanet.backbones import Backbone
+from hsi_tracker_ros.hanet.crops import SIAMBAN_GEOMETRY, CropGeometry
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,12 @@ class RgbBranch(nn.Module):
     Attributes:
         backbone: backbone of both sides.
         grid: positions of the responses.
+        geometry: sizes of the crops.
     """
 
     backbone: Backbone
     grid: ResponseGrid
+    geometry: CropGeometry = SIAMBAN_GEOMETRY
 
     def features(self, image: Tensor) -> list[Tensor]:
         """Return the features of BGR crops `(batch, 3, size, size)` of 0..255, one tensor per level."""
@@ -77,7 +80,7 @@ class RgbBranch(nn.Module):
         raise NotImplementedError
 
     def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `cls` logits and `loc` distances of BGR crops of 127 and 255 pixels."""
+        """Return `cls` logits and `loc` distances of BGR crops of a template and a search region."""
         z, x = self.features(template), self.features(search)
         (cls,) = self.classify(x, [self.classification_kernels(z)])
         return cls, self.regress(x, self.regression_kernels(z))

@@ -53,7 +53,7 @@ class CandidateFinder:
         target = search.target
         weight = settings.online_weight if target.templates.has_online else 0.0
         logits = (1 - weight) * maps.first + weight * maps.online
-        last_region = make_search_region(target.box, target.displacement)
+        last_region = make_search_region(target.box, target.displacement, target.geometry)
         is_near = last_region.contains(np.array([[region.x, region.y] for region in search.regions]))
         for index in range(len(search.regions)):
             penalty = 0.0 if is_near[index] else settings.score_elsewhere
@@ -87,7 +87,7 @@ class CandidateFinder:
         """
         target = search.target
         region = search.regions[index]
-        scale = region.side / self._search_size
+        scale = region.compute_scale(self._search_size)
         boxes = _ResponseBoxes.decode(distances[index], target.size_correction)
         scale_penalty = boxes.compute_scale_penalty(target.box[2:] / scale, settings.penalty_k)
         response = settings.score_logit * logits[index]
@@ -113,13 +113,14 @@ class CandidateFinder:
             )
 
     def _locate_box(
-        self, boxes: _ResponseBoxes, peak: tuple[Any, ...], region: SquareCrop, scale: float
+        self, boxes: _ResponseBoxes, peak: tuple[Any, ...], region: SquareCrop, scale: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """Return the box of a peak in image pixels."""
-        x = region.x + (self._points[0][peak] + (boxes.right[peak] - boxes.left[peak]) / 2) * scale
-        y = region.y + (self._points[1][peak] + (boxes.bottom[peak] - boxes.top[peak]) / 2) * scale
-        width = boxes.width[peak] * scale
-        height = boxes.height[peak] * scale
+        scale_x, scale_y = scale.tolist()
+        x = region.x + (self._points[0][peak] + (boxes.right[peak] - boxes.left[peak]) / 2) * scale_x
+        y = region.y + (self._points[1][peak] + (boxes.bottom[peak] - boxes.top[peak]) / 2) * scale_y
+        width = boxes.width[peak] * scale_x
+        height = boxes.height[peak] * scale_y
         return np.array([x - width / 2, y - height / 2, width, height], np.float64)
 
 

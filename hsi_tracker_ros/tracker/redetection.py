@@ -34,7 +34,7 @@ def find_search_regions(target: Target, context: FrameContext, settings: Tracker
         context: the frame.
         settings: settings of the tracker.
     """
-    last_region = make_search_region(target.box, target.displacement)
+    last_region = make_search_region(target.box, target.displacement, target.geometry)
     if not _is_redetecting(target, settings):
         return [last_region]
     detections = context.find_detections(target.signature, target.box[2:], settings.redetection_places)
@@ -54,10 +54,10 @@ def find_search_regions(target: Target, context: FrameContext, settings: Tracker
     # Step 3: around the re-detection candidate, and around the next detections.
     candidate = target.confidence.candidate
     if candidate is not None:
-        regions.append(make_search_region(candidate.box))
+        regions.append(make_search_region(candidate.box, geometry=target.geometry))
     for offset in range(min(_count_detection_regions(target, settings), len(detections))):
         x, y = detections[(index + offset) % len(detections)]
-        regions.append(SquareCrop(float(x), float(y), side))
+        regions.append(replace(last_region, x=float(x), y=float(y), side=side))
     return regions
 
 
@@ -84,7 +84,9 @@ def fails_backward_check(
     frame = target.last_confident_frame
     if not settings.alibi_evidence or frame is None:
         return False
-    search = TargetSearch(target, frame.context, [make_search_region(candidate.box)])
+    search = TargetSearch(
+        target, frame.context, [make_search_region(candidate.box, geometry=target.geometry)]
+    )
     return any(
         target.confidence.normalize_log_odds(earlier.log_odds) >= settings.alibi_evidence
         and intersection_over_union(earlier.box, frame.box)[0, 0] < _SAME_OBJECT_IOU

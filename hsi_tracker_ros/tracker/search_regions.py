@@ -7,23 +7,23 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hsi_tracker_ros.hanet.crops import SquareCrop, compute_search_side, compute_template_side
+from hsi_tracker_ros.hanet.crops import SIAMBAN_GEOMETRY, CropGeometry, SquareCrop
 from tracking_runtime.boxes import clip_to_image
 from tracking_runtime.errors import TargetRefusedError
 
 
-def make_template_region(box: NDArray[np.float64]) -> SquareCrop:
-    """Return the square around a box that a template shows."""
-    return _make_square(box, compute_template_side(box))
+def make_template_region(box: NDArray[np.float64], geometry: CropGeometry = SIAMBAN_GEOMETRY) -> SquareCrop:
+    """Return the region around a box that a template shows."""
+    return geometry.make_template_crop(box)
 
 
-def make_search_region(box: NDArray[np.float64], displacement: Iterable[float] = (0.0, 0.0)) -> SquareCrop:
-    """Return the square around a box that is searched, moved by a displacement in pixels."""
-    return _make_square(box, compute_search_side(box)).translate(*displacement).round_to_eighths()
-
-
-def _make_square(box: NDArray[np.float64], side: float) -> SquareCrop:
-    return SquareCrop(float(box[0] + box[2] / 2), float(box[1] + box[3] / 2), side)
+def make_search_region(
+    box: NDArray[np.float64],
+    displacement: Iterable[float] = (0.0, 0.0),
+    geometry: CropGeometry = SIAMBAN_GEOMETRY,
+) -> SquareCrop:
+    """Return the region around a box that is searched, moved by a displacement in pixels."""
+    return geometry.make_search_crop(box).translate(*displacement).round_to_eighths()
 
 
 def validate_box(box: ArrayLike, image_size: tuple[int, int]) -> NDArray[np.float64]:

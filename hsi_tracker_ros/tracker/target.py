@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.hanet.crops import SquareCrop
+from hsi_tracker_ros.hanet.crops import SIAMBAN_GEOMETRY, CropGeometry, SquareCrop
 from hsi_tracker_ros.tracker.candidates import Candidate
 from hsi_tracker_ros.tracker.confidence import TargetConfidence
 from hsi_tracker_ros.tracker.distractors import Distractors
@@ -82,6 +82,7 @@ class Target:
         box: x, y, width, height ``(4,)`` in image pixels.
         templates: templates of the network.
         signature: spectral signature.
+        geometry: sizes of the network's crops.
         size_correction: factors ``(2,)`` for width and height of the network's boxes.
         displacement: predicted movement ``(2,)`` until the next frame in pixels; shifts the search region.
         status: status in the last frame.
@@ -99,6 +100,7 @@ class Target:
     box: NDArray[np.float64]
     templates: Templates
     signature: SpectralSignature
+    geometry: CropGeometry = SIAMBAN_GEOMETRY
     size_correction: NDArray[np.float64] = field(default_factory=lambda: np.ones(2))
     displacement: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
     status: TargetStatus = TargetStatus.TRACKING

@@ -25,11 +25,12 @@ class TargetSearcher:
 
     def __init__(self, model: SiameseModel) -> None:
         self._model = model
-        self._finder = CandidateFinder(model.grid, model.config.search_size)
+        self._finder = CandidateFinder(model.grid, model.geometry.search_size)
 
     def encode_template(self, context: FrameContext, box: NDArray[np.float64]) -> Kernels:
         """Return the kernels of the template around a box of a frame."""
-        crops = context.cut_crops(make_template_region(box), self._model.crop_sizes("template"))
+        region = make_template_region(box, self._model.geometry)
+        crops = context.cut_crops(region, self._model.crop_sizes("template"))
         return self._model.encode_template(*crops)
 
     def cut_batch(self, searches: Sequence[TargetSearch]) -> SearchBatch:

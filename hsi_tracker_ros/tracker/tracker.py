@@ -122,7 +122,7 @@ class HsiTracker:
         templates = Templates(kernels, kernels, stamp_ns)
         inside = clip_to_image(checked_box, *context.image_size)[0]
         signature = SpectralSignature(context.compute_core_spectra(inside))
-        target = Target(new_id, label, checked_box, templates, signature)
+        target = Target(new_id, label, checked_box, templates, signature, self.model.geometry)
         target.size_correction = self._compute_size_correction(target, context)
         self._targets = {**self._targets, new_id: target}
         self._next_id = max(self._next_id, new_id + 1)
@@ -205,6 +205,7 @@ class HsiTracker:
             self._targets[shared_id] = replace(
                 state,
                 templates=templates,
+                geometry=target.geometry,
                 size_correction=target.size_correction,
                 last_confident_frame=None,
             )
@@ -314,7 +315,7 @@ class HsiTracker:
         exponent = self.settings.size_calibration
         if not exponent:
             return target.size_correction
-        search = TargetSearch(target, context, [make_search_region(target.box)])
+        search = TargetSearch(target, context, [make_search_region(target.box, geometry=target.geometry)])
         candidates = self._searcher.find_by_initial_template(search, self.settings)
         predicted_box = select_best_candidate(candidates, self.settings, is_lost=False).box
         if intersection_over_union(predicted_box, target.box)[0, 0] < _SAME_OBJECT_IOU:

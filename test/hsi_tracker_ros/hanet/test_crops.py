@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hsi_tracker_ros.hanet.crops import SquareCrop, compute_search_side, compute_template_side, cut_crop
+from hsi_tracker_ros.hanet.crops import (
+    SIAMBAN_GEOMETRY,
+    CropGeometry,
+    SquareCrop,
+    compute_search_side,
+    compute_template_side,
+    cut_crop,
+)
 
 numbers = st.floats(-50, 300)
 
@@ -62,3 +69,59 @@ def test_crop_sides_equal_siamban():
     box = np.array([0, 0, 30.0, 10.0])
     assert np.isclose(compute_template_side(box), np.sqrt((30 + 20) * (10 + 20)))
     assert np.isclose(compute_search_side(box) / compute_template_side(box), 255 / 127)
+
+
+STRETCHED = CropGeometry(128, 256, context=0.0, template_scale=1.4, search_scale=5.0, stretches=True)
+sides = st.floats(3, 400)
+
+
+@given(numbers, numbers, sides, sides)
+def test_stretched_search_region_shows_five_box_sizes(x, y, width, height):
+    box = np.array([x, y, width, height])
+
+    crop = STRETCHED.make_search_crop(box)
+
+    assert np.allclose([crop.width, crop.height], 5 * box[2:])
+    assert np.allclose(crop.compute_crop_corners(box, 256), [102.4, 102.4, 153.6, 153.6], atol=1e-6)
+
+
+@given(numbers, numbers, sides, sides)
+def test_rounded_region_is_at_most_a_sixteenth_away(x, y, width, height):
+    crop = STRETCHED.make_template_crop(np.array([x, y, width, height]))
+
+    rounded = crop.round_to_eighths()
+
+    for name in ("x", "y", "width", "height"):
+        assert abs(getattr(rounded, name) - getattr(crop, name)) <= 1 / 16 + 1e-9
+        assert np.isclose(getattr(rounded, name) * 8 % 1, [0, 1], atol=1e-6).any()
+
+
+@given(numbers, numbers, sides, sides)
+def test_square_region_stays_a_square(x, y, width, height):
+    crop = SIAMBAN_GEOMETRY.make_search_crop(np.array([x, y, width, height])).round_to_eighths()
+
+    assert crop.width == crop.height == crop.side
+
+
+def test_stretched_crop_shows_box_at_expected_position():
+    image = np.zeros((120, 200, 1), np.float32)
+    image[40:60, 90:130] = 1
+    box = np.array([90, 40, 40, 20])
+    crop = STRETCHED.make_search_crop(box)
+
+    patch = cut_crop(image, crop, 256, fill=0)
+
+    rows, columns = np.nonzero(patch[..., 0] > 0.5)
+    found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    assert np.abs(found - crop.compute_crop_corners(box, 256)).max() <= 1
+
+
+def test_stretched_region_contains_and_covers_its_points():
+    crop = STRETCHED.make_search_crop(np.array([90, 45, 40, 10]))  # 200 x 50 pixels
+    points = np.array([[15.0, 50.0], [110.0, 30.0], [110.0, 70.0], [205.0, 50.0]])
+
+    rows, columns = crop.compute_window(300, 300)
+
+    assert crop.contains(points).tolist() == [True, True, True, True]
+    assert not crop.contains(np.array([[9.0, 50.0], [110.0, 24.0], [110.0, 76.0], [211.0, 50.0]])).any()
+    assert (columns.start, columns.stop, rows.start, rows.stop) == (9, 211, 24, 76)
