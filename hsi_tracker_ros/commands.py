@@ -216,6 +216,26 @@ def import_nanotrack(checkpoint: Path, name: str, models: Path) -> None:
     click.echo(f"wrote {path}")
 
 
+@click.command("fear")
+@click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("initializer", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("-o", "--name", required=True, help="Name of the model.")
+@MODELS_OPTION
+def import_fear(checkpoint: Path, initializer: Path | None, name: str, models: Path) -> None:
+    """Convert the published Core ML model of FEAR-XS to a model.
+
+    CHECKPOINT is Tracker.mlmodel, which has all weights. If INITIALIZER, TrackerInit.mlmodel, is given as
+    well, its weights are checked to be those of the tracker. Nothing in the files is executed. The model
+    tracks targets in images and in false color.
+    """
+    from hsi_tracker_ros.hanet.checkpoint_import import save_imported_tracker
+    from hsi_tracker_ros.hanet.fear_import import load_fear
+
+    network = load_fear(checkpoint, initializer)
+    path = save_imported_tracker(network, checkpoint, "the authors of FEAR", models, name)
+    click.echo(f"wrote {path}")
+
+
 @click.command("hsi")
 @click.argument("paths", nargs=-1, metavar="[PLACE]...", type=click.Path(path_type=Path))
 @click.option(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hsi_tracker_ros.hanet.backbones import DilatedEfficientNetLite0
 from hsi_tracker_ros.hanet.config import SIAMBAN_R50, HANetConfig
+from hsi_tracker_ros.hanet.crops import SIAMBAN_GEOMETRY
 from hsi_tracker_ros.hanet.nanotrack import NanoTrack
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from hsi_tracker_ros.hanet.weights import save_network
@@ -89,8 +90,17 @@ def save_imported_tracker(
 
 
 def make_hanet_with_rgb_branch(config: HANetConfig, rgb: SiameseNetwork) -> HANet:
-    """Return a HA-Net with the spectral branch of a configuration and the RGB branch of another network."""
+    """Return a HA-Net with the spectral branch of a configuration and the RGB branch of another network.
+
+    Raises:
+        ModelError: the RGB branch takes crops of other sizes than the spectral branch.
+    """
     rgb_config = rgb.config
+    if rgb.rgb.geometry != SIAMBAN_GEOMETRY:
+        raise ModelError(
+            f"the RGB branch of a HA-Net must take the crops of SiamBAN: got {rgb_config.backbone}, which "
+            "takes others; choose SiamBAN or NanoTrack"
+        )
     network = HANet(
         replace(
             config,
@@ -99,6 +109,7 @@ def make_hanet_with_rgb_branch(config: HANetConfig, rgb: SiameseNetwork) -> HANe
             channels=rgb_config.channels,
             pixel_mean=rgb_config.pixel_mean,
             pixel_std=rgb_config.pixel_std,
+            separable_search=rgb_config.separable_search,
         )
     )
     network.rgb.load_state_dict(rgb.rgb.state_dict())

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hsi_tracker_ros.hanet.backbones import BACKBONES, make_plain_stem
 from hsi_tracker_ros.hanet.config import HANetConfig, SpectralConfig
+from hsi_tracker_ros.hanet.fear import FearXs
 from hsi_tracker_ros.hanet.head import BoxHead, ClassificationHead
 from hsi_tracker_ros.hanet.nanotrack import NanoTrack
 from hsi_tracker_ros.hanet.neck import Neck
@@ -18,6 +19,7 @@ from hsi_tracker_ros.hanet.rgb_branch import SIAMBAN_GRID, RgbBranch
 from hsi_tracker_ros.hanet.spectral_stem import ConditionedStem, compute_log_reflectance
 
 NANOTRACK = {f"nanotrack_v{version}": version for version in (1, 2, 3)}
+FEAR_XS = "fear_xs"
 
 
 class Responses(NamedTuple):
@@ -65,6 +67,8 @@ def make_rgb_branch(config: HANetConfig) -> RgbBranch:
     """
     if config.backbone in NANOTRACK:
         return NanoTrack(NANOTRACK[config.backbone])
+    if config.backbone == FEAR_XS:
+        return FearXs()
     return SiamBAN(config)
 
 

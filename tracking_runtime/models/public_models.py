@@ -53,7 +53,21 @@ class PublicModel:
     scores: dict[str, Any] = field(default_factory=dict)
 
 
+_FEAR_URL = (
+    "https://raw.githubusercontent.com/PinataFarms/FEARTracker/0a3bd039918909c79c1b7e55a4bfb7807520abde/"
+    "evaluate/FEARDemo/FEARDemo/"
+)
+
 PUBLIC_MODELS: tuple[PublicModel, ...] = (
+    PublicModel(
+        name="fear_xs",
+        description="color tracker, one target (PinataFarms/FEARTracker)",
+        url=f"{_FEAR_URL}Tracker.mlmodel",
+        sha256="2c01e12ee22f4effcbe0b4d68120b5ff99929c46280c0b9dca0c46230b7de47f",
+        size=2_705_930,
+        license="MIT",
+        importer="fear",
+    ),
     PublicModel(
         name="nanotrack_v1",
         description="color tracker, one target (HonglinChu/SiamTrackers)",
