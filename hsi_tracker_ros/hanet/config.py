@@ -49,6 +49,8 @@ class HANetConfig:
         spectral: hyperspectral classification branch; None: none.
         alpha: initial weight of the RGB classification (equation 3 of the paper).
         beta: initial weight of the hyperspectral classification (equation 3).
+        rgb_model: name of the model that has the weights of the RGB branch; empty: the model itself has them.
+        rgb_sha256: checksum of these weights, see `compute_weights_sha256`.
         tracking: settings of the tracker (`TrackerSettings`) for this network, by name.
         color_model: name of a model that tracks color images instead of the RGB branch, which is trained
             for false color; empty: the RGB branch tracks them.
@@ -65,6 +67,8 @@ class HANetConfig:
     tracking: Mapping[str, float] = field(default_factory=dict)
     color_model: str = ""
 
+    rgb_model: str = ""
+    rgb_sha256: str = ""
     template_size = 127
     search_size = 255
 
@@ -87,6 +91,8 @@ class HANetConfig:
             del parameters["color_model"]
         return parameters
 
+        if not self.rgb_model:
+            del parameters["rgb_model"], parameters["rgb_sha256"]
 
 def _convert_tuples(value: Any) -> Any:
     if isinstance(value, dict):

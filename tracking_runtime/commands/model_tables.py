@@ -54,8 +54,9 @@ def _describe_installed(path: Path, manifest: Manifest) -> tuple[str, ...]:
     weights = path.with_suffix(".safetensors")
     size = _format_megabytes(weights.stat().st_size) if weights.exists() else "[red]missing"
     checksum = manifest.weights_sha256[:_CHECKSUM_DIGITS]
-    scores = _format_scores(manifest.scores)
-    return manifest.name, manifest.architecture, size, checksum, scores, str(path.parent)
+    needed = manifest.parameters.get("rgb_model")
+    architecture = f"{manifest.architecture}, needs {needed}" if needed else manifest.architecture
+    return manifest.name, architecture, size, checksum, _format_scores(manifest.scores), str(path.parent)
 
 
 def _make_table(title: str, *columns: str) -> Table:
