@@ -63,7 +63,7 @@ _WORKERS_OPTION = click.option(
 @click.option(
     "--photographs",
     type=click.Path(path_type=Path, exists=True),
-    help="Folder of JPEG photographs. Every fourth clip is composed of them.",
+    help="Folder of photographs. Every fourth clip is composed of them.",
 )
 @add_training_options(RUNS_FOLDER, "the preset's", seed=TrainHanetOptions.seed)
 @click.option(

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from tracking_runtime.boxes import Boxes
+from tracking_runtime.datasets.file_tree import walk_paths
 from tracking_runtime.datasets.sequences import ImageSequence, VideoSequence
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.video_scores import find_target_boxes
-from tracking_runtime.files import is_hidden
+from tracking_runtime.io.image_file import IMAGE_SUFFIXES, is_image, read_image_file
+from tracking_runtime.overlay import to_bgr
 
-_PHOTOGRAPH_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 _LABEL_COLUMNS = 5  # class, center x, center y, width, height; the last four as fractions of the image
 _MIN_VISIBLE_FRAMES = 2  # sequences in which the target is visible less often give no pairs
 
@@ -70,7 +70,7 @@ def _make_object_sequence(video: VideoSequence) -> ObjectSequence:
 
 
 def find_photographs(folder: Path) -> list[Photograph]:
-    """Return the photographs in a folder and its subfolders.
+    """Return the photographs in a folder and its subfolders, with their objects.
 
     A text file with the name of a photograph contains its objects, one per line: class, center x, center y,
     width and height, the last four as fractions of the image (the format of YOLO).
@@ -78,14 +78,19 @@ def find_photographs(folder: Path) -> list[Photograph]:
     Raises:
         SourceError: the folder contains no photographs, or a text file is invalid.
     """
-    paths = [
-        path
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in _PHOTOGRAPH_SUFFIXES and not is_hidden(path)
-    ]
+    return [Photograph(path, _read_boxes(path.with_suffix(".txt"))) for path in find_photograph_paths(folder)]
+
+
+def find_photograph_paths(folder: Path) -> list[Path]:
+    """Return the image files in a folder and its subfolders in alphabetical order, without hidden ones.
+
+    Raises:
+        SourceError: the folder contains none.
+    """
+    paths = [path for path in walk_paths(folder) if is_image(path)]
     if not paths:
-        raise SourceError(f"{folder} contains no photographs (.jpg, .jpeg, .png)")
-    return [Photograph(path, _read_boxes(path.with_suffix(".txt"))) for path in paths]
+        raise SourceError(f"{folder} contains no photographs ({', '.join(sorted(IMAGE_SUFFIXES))})")
+    return paths
 
 
 def _read_boxes(path: Path) -> Boxes:
@@ -103,12 +108,12 @@ def _read_boxes(path: Path) -> Boxes:
 
 
 def read_color_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image as (height, width, 3), blue, green, red.
+    """Read an image as (height, width, 3), blue, green, red. Gray images become color images.
 
     Raises:
-        SourceError: the file cannot be read.
+        SourceError: the file is not an image or is damaged.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise SourceError(f"image {path} cannot be read; remove it from the training data")
-    return np.asarray(image, np.uint8)
+    try:
+        return to_bgr(*read_image_file(path))
+    except SourceError as error:
+        raise SourceError(f"{error}, or remove it from the training data") from error

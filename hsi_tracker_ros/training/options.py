@@ -23,7 +23,7 @@ class TrainHanetOptions(TrainingOptions):
         clips: folder of training clips. Missing clips are added from the simulator and from `data`.
         count: number of simulated clips that the folder has in the end.
         data: recordings that clips are cut from: folders of the HOT challenge, bags, folders of bags.
-        photographs: folder of JPEG photographs; every fourth clip is composed of them. None uses none.
+        photographs: folder of photographs; every fourth clip is composed of them. None uses none.
         rgb: name or path of a model whose RGB branch is used unchanged, so that only the spectral branch is
             trained; None trains both.
         camera: name of a known camera; the bands of the model are fixed to it. None fits any camera.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import cv2
 import numpy as np
@@ -21,6 +21,11 @@ from hsi_tracker_ros.hanet.config import HANetConfig
 from hsi_tracker_ros.hanet.crops import SquareCrop, compute_search_side, compute_template_side, cut_crop
 from hsi_tracker_ros.training.clips import CubeClip
 from tracking_runtime.boxes import compute_centers
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+AnyPair = TypeVar("AnyPair", bound="DataclassInstance")
 
 _MIN_BAND_MEAN = 1e-4  # light; a frame's mean is at least this where cubes are divided by it
 _MAX_SQUARE_DRAWS = 10  # attempts to find a square beside the target
@@ -77,17 +82,17 @@ class Pair:
     is_paired: Tensor
 
 
-def stack_pairs(pairs: Sequence[Pair]) -> Pair:
-    """Stack pairs to a batch. Bands are padded with zeros to the number of the pair with the most bands."""
-    return Pair(
-        template_image=torch.stack([pair.template_image for pair in pairs]),
-        template_cube=pad_sequence([pair.template_cube for pair in pairs], batch_first=True),
-        search_image=torch.stack([pair.search_image for pair in pairs]),
-        search_cube=pad_sequence([pair.search_cube for pair in pairs], batch_first=True),
-        wavelengths_nm=pad_sequence([pair.wavelengths_nm for pair in pairs], batch_first=True),
-        box=torch.stack([pair.box for pair in pairs]),
-        is_paired=torch.stack([pair.is_paired for pair in pairs]),
-    )
+def stack_pairs(pairs: Sequence[AnyPair]) -> AnyPair:
+    """Stack pairs of any kind to a batch, field by field.
+
+    The first axis of a field is padded with zeros to the longest of the pairs: cameras may differ in bands.
+    """
+    batch = {field.name: _stack([getattr(pair, field.name) for pair in pairs]) for field in fields(pairs[0])}
+    return replace(pairs[0], **batch)
+
+
+def _stack(tensors: Sequence[Tensor]) -> Tensor:
+    return pad_sequence(list(tensors), batch_first=True) if tensors[0].ndim else torch.stack(list(tensors))
 
 
 @dataclass(frozen=True)

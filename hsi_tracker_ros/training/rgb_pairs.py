@@ -81,16 +81,6 @@ class RgbPair:
     is_paired: Tensor
 
 
-def stack_rgb_pairs(pairs: Sequence[RgbPair]) -> RgbPair:
-    """Stack pairs to a batch."""
-    return RgbPair(
-        template=torch.stack([pair.template for pair in pairs]),
-        search=torch.stack([pair.search for pair in pairs]),
-        box=torch.stack([pair.box for pair in pairs]),
-        is_paired=torch.stack([pair.is_paired for pair in pairs]),
-    )
-
-
 @dataclass(frozen=True)
 class _ObjectView:
     """An object in an image.

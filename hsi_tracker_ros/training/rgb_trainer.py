@@ -20,11 +20,11 @@ from hsi_tracker_ros.training.losses import (
     sample_points,
 )
 from hsi_tracker_ros.training.object_images import ObjectSequence, Photograph
+from hsi_tracker_ros.training.pairs import stack_pairs
 from hsi_tracker_ros.training.rgb_pairs import (
     RgbAugmentationSettings,
     RgbPair,
     RgbPairDataset,
-    stack_rgb_pairs,
 )
 from hsi_tracker_ros.training.trainer import EDGE_RECIPE, SiameseTrainer, TrainingRecipe
 
@@ -84,7 +84,7 @@ class RgbTrainer(SiameseTrainer[RgbPair]):
             sequences, photographs, network.config, self._augmentation, seed, length=num_pairs
         )
         super().__init__(
-            network, dataset, stack_rgb_pairs, recipe, folder, seed=seed, workers=workers, device=device
+            network, dataset, stack_pairs, recipe, folder, seed=seed, workers=workers, device=device
         )
 
     def export_network(self) -> SiameseNetwork:

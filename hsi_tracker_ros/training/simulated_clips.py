@@ -13,11 +13,9 @@ from numpy.typing import NDArray
 from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
 from hsi_tracker_ros.simulation import ATTRIBUTES, TRAINING_SEEDS, HyperspectralScene, make_random_camera
 from hsi_tracker_ros.training.clips import CubeClip, make_clip, write_clip
-from tracking_runtime.datasets.file_tree import walk_paths
-from tracking_runtime.errors import SourceError
+from hsi_tracker_ros.training.object_images import find_photograph_paths, read_color_image
 from tracking_runtime.spectral_info import SpectralInfo
 
-_JPEG_SUFFIXES = (".jpg", ".jpeg")
 _RANDOM_CAMERA_FRACTION = 1 / 3  # of the clips; the others have the bands of the camera vis16
 _LOOKALIKE_FRACTION = 0.4  # of the simulated clips, which contain objects that differ only in spectrum
 
@@ -45,14 +43,14 @@ def render_clips(
     Args:
         folder: folder of the clips; it is created if needed.
         num_clips: number of clips in the end.
-        photographs: folder of JPEG photographs; None renders simulated clips only.
+        photographs: folder of photographs; None renders simulated clips only.
         photograph_fraction: fraction of the clips that are composed of photographs.
         num_frames: number of frames of a clip.
 
     Raises:
         SourceError: the folder of photographs contains none, or one of them cannot be read.
     """
-    photos = _find_photographs(photographs) if photographs else []
+    photos = find_photograph_paths(photographs) if photographs else []
     for number in range(num_clips):
         name = f"{number:06d}"
         if (folder / f"{name}.json").exists():
@@ -64,13 +62,6 @@ def render_clips(
             clip = simulate_clip(rng, num_frames)
         write_clip(folder, name, clip)
         yield number + 1
-
-
-def _find_photographs(folder: Path) -> list[Path]:
-    photos = [path for path in walk_paths(folder) if path.suffix.lower() in _JPEG_SUFFIXES]
-    if not photos:
-        raise SourceError(f"{folder} contains no JPEG photographs")
-    return photos
 
 
 def simulate_clip(rng: np.random.Generator, num_frames: int) -> CubeClip:
@@ -270,9 +261,8 @@ def _make_cube(
 def _draw_patch(photos: Sequence[Path], rng: np.random.Generator, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return a random part of a random photograph, at a random scale; `size` is its width and height."""
     path = photos[int(rng.integers(len(photos)))]
-    photo = cv2.imread(str(path), cv2.IMREAD_REDUCED_COLOR_2)
-    if photo is None:
-        raise SourceError(f"photograph {path} cannot be read; remove it from the folder")
+    whole = read_color_image(path)
+    photo = cv2.resize(whole, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     width, height = size
     min_scale = max(width / photo.shape[1], height / photo.shape[0])
     scale = max(min_scale, float(np.exp(rng.uniform(-1.6, 0))))

@@ -15,6 +15,7 @@ from hsi_tracker_ros.training.object_images import (
     ObjectSequence,
     Photograph,
     find_photographs,
+    read_color_image,
     select_object_sequences,
 )
 from hsi_tracker_ros.training.rgb_pairs import RgbAugmentationSettings, RgbPairDataset
@@ -140,6 +141,27 @@ def test_invalid_photograph_boxes_are_refused(tmp_path: Path, text: str) -> None
 def test_folder_without_photographs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="no photographs"):
         find_photographs(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp", ".bmp"])
+def test_photographs_of_all_formats_are_found_and_read_as_color(tmp_path: Path, suffix: str) -> None:
+    gray = np.full((20, 30), 77, np.uint8)
+    cv2.imwrite(str(tmp_path / f"a{suffix.upper()}"), gray)
+
+    (photograph,) = find_photographs(tmp_path)
+
+    image = read_color_image(photograph.path)
+    assert image.shape == (20, 30, 3)
+    assert np.abs(image.astype(int) - 77).max() <= 2
+
+
+def test_damaged_photograph_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    write_image(path, (10, 10, 20, 20))
+    path.write_bytes(path.read_bytes()[:-40])
+
+    with pytest.raises(SourceError, match=r"a\.png.*remove it from the training data"):
+        read_color_image(path)
 
 
 def test_dataset_without_images_is_refused() -> None:
