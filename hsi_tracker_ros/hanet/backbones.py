@@ -155,24 +155,25 @@ class SiamBANResNet50(DilatedResNet50):
 
 
 class InvertedResidual(nn.Module):
-    """EfficientNet-Lite's block: expand, depth-wise, project, with ReLU6, without squeeze and excitation."""
+    """EfficientNet-Lite's block: expand to `width` channels, depth-wise, project; with ReLU6, without squeeze
+    and excitation. A block that does not expand has no residual connection.
+    """
 
     def __init__(
         self,
         in_channels: int,
         out_channels: int,
-        expansion: int,
+        width: int,
         kernel_size: int,
         stride: int,
         dilation: int,
     ) -> None:
         super().__init__()
         norm = partial(nn.BatchNorm2d, eps=1e-3)
-        width = in_channels * expansion
         same = dilation * (kernel_size - 1) // 2
         padding = same if stride == 1 else same - 1
         layers: list[nn.Module] = []
-        if expansion > 1:
+        if width != in_channels:
             layers += [nn.Conv2d(in_channels, width, 1, bias=False), norm(width), nn.ReLU6(inplace=True)]
         layers += [
             nn.Conv2d(width, width, kernel_size, stride, padding, dilation, groups=width, bias=False),
@@ -182,42 +183,48 @@ class InvertedResidual(nn.Module):
             norm(out_channels),
         ]
         self.layers = nn.Sequential(*layers)
-        self.residual = stride == 1 and in_channels == out_channels
+        self.residual = stride == 1 and in_channels == out_channels and width != in_channels
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.layers(x) if self.residual else self.layers(x)
 
 
-class DilatedEfficientNetLite0(Backbone):
-    """EfficientNet-Lite0 (Tan and Le, 2019) up to stage 5, with stages 4 and 5 dilated."""
+class _EfficientNetLite0(Backbone):
+    """EfficientNet-Lite0 (Tan and Le, 2019) with the strides and dilations of a subclass."""
 
     # Channels, blocks, expansion, kernel size, stride, dilation of the first block, of the other blocks.
-    STAGES = (
-        (16, 1, 1, 3, 1, 1, 1),
-        (24, 2, 6, 3, 2, 1, 1),
-        (40, 2, 6, 5, 2, 1, 1),
-        (80, 3, 6, 3, 1, 1, 2),
-        (112, 3, 6, 5, 1, 2, 2),
-    )
+    STAGES: tuple[tuple[int, int, int, int, int, int, int], ...]
+    STEM_CHANNELS = 32
 
     def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
         super().__init__()
         self.levels = levels
         self.level_channels = tuple(self.STAGES[level - 1][0] for level in levels)
-        self.stem = nn.Sequential(stem(32, 3, 2, 0), nn.BatchNorm2d(32, eps=1e-3), nn.ReLU6(inplace=True))
-        self.stages = nn.ModuleList()
-        in_channels = 32
-        for channels, blocks, expansion, kernel_size, stride, first, rest in self.STAGES[: max(levels)]:
-            stage = [InvertedResidual(in_channels, channels, expansion, kernel_size, stride, first)]
-            stage += [
-                InvertedResidual(channels, channels, expansion, kernel_size, 1, rest)
-                for _ in range(blocks - 1)
-            ]
-            self.stages.append(nn.Sequential(*stage))
-            in_channels = channels
+        channels = self.STEM_CHANNELS
+        self.stem = nn.Sequential(
+            stem(channels, 3, 2, 0), nn.BatchNorm2d(channels, eps=1e-3), nn.ReLU6(inplace=True)
+        )
+        self.stages = nn.ModuleList(self._make_stage(index) for index in range(max(levels)))
 
-    def list_first_stages(self) -> list[nn.Module]:
-        return [self.stem, *self.stages[:2]]
+    @classmethod
+    def _make_stage(cls, index: int) -> nn.Sequential:
+        in_channels = cls.STAGES[index - 1][0] if index else cls.STEM_CHANNELS
+        channels, num_blocks, _, kernel_size, stride, first_dilation, dilation = cls.STAGES[index]
+        blocks = []
+        for block in range(num_blocks):
+            width = cls._get_width(index, block, in_channels)
+            blocks.append(
+                InvertedResidual(in_channels, channels, width, kernel_size, stride, first_dilation)
+                if block == 0
+                else InvertedResidual(channels, channels, width, kernel_size, 1, dilation)
+            )
+            in_channels = channels
+        return nn.Sequential(*blocks)
+
+    @classmethod
+    def _get_width(cls, stage: int, block: int, in_channels: int) -> int:  # noqa: ARG003
+        """Return the number of channels inside a block; `stage` and `block` are counted from 0."""
+        return in_channels * cls.STAGES[stage][2]
 
     def forward(self, x: Tensor) -> list[Tensor]:
         features = self.stem(x)
@@ -227,6 +234,50 @@ class DilatedEfficientNetLite0(Backbone):
             if index in self.levels:
                 outputs.append(features)
         return outputs
+
+
+class DilatedEfficientNetLite0(_EfficientNetLite0):
+    """EfficientNet-Lite0 up to stage 5, with stages 4 and 5 dilated."""
+
+    STAGES = (
+        (16, 1, 1, 3, 1, 1, 1),
+        (24, 2, 6, 3, 2, 1, 1),
+        (40, 2, 6, 5, 2, 1, 1),
+        (80, 3, 6, 3, 1, 1, 2),
+        (112, 3, 6, 5, 1, 2, 2),
+    )
+
+    def list_first_stages(self) -> list[nn.Module]:
+        return [self.stem, *self.stages[:2]]
+
+
+class LightEfficientNetLite0(_EfficientNetLite0):
+    """EfficientNet-Lite0 up to stage 4 with fewer channels inside its blocks, and stage 4 strided: a third of
+    the operations.
+
+    Its weights are fitted to those of `DilatedEfficientNetLite0`. A training changes all stages, as none has
+    ImageNet weights.
+
+    Raises:
+        ValueError: no level is finer than stage 4, or a level is deeper.
+    """
+
+    STEM_CHANNELS = 16
+    STAGES = (*DilatedEfficientNetLite0.STAGES[:3], (80, 3, 6, 3, 2, 1, 1))
+    WIDTHS = ((16,), (48, 80), (80, 160), (160, 320, 320))
+    """Numbers of channels inside the blocks of each stage, in place of the expansions."""
+
+    def __init__(self, stem: Stem, levels: tuple[int, ...]) -> None:
+        if min(levels) >= len(self.STAGES) or max(levels) > len(self.STAGES):
+            raise ValueError(f"levels must be 1 to 4, one of them finer than 4: got {list(levels)}")
+        super().__init__(stem, levels)
+
+    @classmethod
+    def _get_width(cls, stage: int, block: int, in_channels: int) -> int:  # noqa: ARG003
+        return cls.WIDTHS[stage][block]
+
+    def list_first_stages(self) -> list[nn.Module]:
+        return []
 
 
 class LightBackbone(Backbone):
@@ -287,10 +338,11 @@ class _ResidualUnit(nn.Module):
         return self.relu(x + self.layers(x))
 
 
-BACKBONES: dict[str, type[DilatedResNet50] | type[DilatedEfficientNetLite0] | type[LightBackbone]] = {
+BACKBONES: dict[str, type[DilatedResNet50] | type[_EfficientNetLite0] | type[LightBackbone]] = {
     "resnet50": SiamBANResNet50,
     "resnet50_1x1": DilatedResNet50,
     "resnet50_os16": StridedResNet50,
     "efficientnet_lite0": DilatedEfficientNetLite0,
+    "efficientnet_lite0_light": LightEfficientNetLite0,
     "light": LightBackbone,
 }

@@ -37,18 +37,36 @@ def correlate(features: Tensor, kernels: Tensor) -> Tensor:
 
 
 class DepthwiseCorrelation(nn.Module):
-    """One branch of one level: adapted features of both sides, their correlation, and its output layers."""
+    """One branch of one level: adapted features of both sides, their correlation, and its output layers.
 
-    def __init__(self, channels: int, outputs: int) -> None:
+    Args:
+        channels: number of channels of the features.
+        outputs: number of channels of the output map.
+        separable_search: whether the search side is adapted by a 1x1 and a depth-wise 3x3 convolution in
+            place of a 3x3 convolution.
+    """
+
+    def __init__(self, channels: int, outputs: int, *, separable_search: bool = False) -> None:
         super().__init__()
         self.conv_kernel = self._make_adapter(channels, 3)
-        self.conv_search = self._make_adapter(channels, 3)
+        self.conv_search = (
+            self._make_separable_adapter(channels) if separable_search else self._make_adapter(channels, 3)
+        )
         self.head = nn.Sequential(*self._make_adapter(channels, 1), nn.Conv2d(channels, outputs, 1))
 
     @staticmethod
     def _make_adapter(channels: int, kernel_size: int) -> nn.Sequential:
         convolution = nn.Conv2d(channels, channels, kernel_size, bias=False)
         return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+
+    @staticmethod
+    def _make_separable_adapter(channels: int) -> nn.Sequential:
+        return nn.Sequential(
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.Conv2d(channels, channels, 3, groups=channels, bias=False),
+            nn.BatchNorm2d(channels),
+            nn.ReLU(inplace=True),
+        )
 
     def forward(self, search: Tensor, kernels: Sequence[Tensor]) -> list[Tensor]:
         """Return the output map of the search features for each set of kernels `(batch, channels, 5, 5)`."""
@@ -59,33 +77,33 @@ class DepthwiseCorrelation(nn.Module):
 class ClassificationLevel(nn.Module):
     """Classification of one level, as in the hyperspectral branch (paper, section 2.2)."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, *, separable_search: bool = False) -> None:
         super().__init__()
-        self.cls = DepthwiseCorrelation(channels, 2)
+        self.cls = DepthwiseCorrelation(channels, 2, separable_search=separable_search)
 
 
 class BoxLevel(ClassificationLevel):
     """Classification and box regression of one level."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels)
-        self.loc = DepthwiseCorrelation(channels, 4)
+    def __init__(self, channels: int, *, separable_search: bool = False) -> None:
+        super().__init__(channels, separable_search=separable_search)
+        self.loc = DepthwiseCorrelation(channels, 4, separable_search=separable_search)
         nn.init.constant_(self.loc.head.get_parameter("3.bias"), math.log(INITIAL_BOX_DISTANCE))
 
 
 class ClassificationHead(nn.Module):
     """Logits of background and target, summed over levels with soft-max weights."""
 
-    def __init__(self, levels: Sequence[int], channels: int) -> None:
+    def __init__(self, levels: Sequence[int], channels: int, *, separable_search: bool = False) -> None:
         super().__init__()
         self._names = [f"box{level}" for level in levels]
         for name in self._names:
-            self.add_module(name, self._make_level(channels))
+            self.add_module(name, self._make_level(channels, separable_search=separable_search))
         self.cls_weight = nn.Parameter(torch.ones(len(levels)))
 
     @staticmethod
-    def _make_level(channels: int) -> nn.Module:
-        return ClassificationLevel(channels)
+    def _make_level(channels: int, *, separable_search: bool) -> nn.Module:
+        return ClassificationLevel(channels, separable_search=separable_search)
 
     def _list_branches(self, branch: str) -> list[nn.Module]:
         return [self.get_submodule(f"{name}.{branch}") for name in self._names]
@@ -111,14 +129,14 @@ class ClassificationHead(nn.Module):
 class BoxHead(ClassificationHead):
     """SiamBAN's MultiBAN: classification, and distances to the four sides of the box in search pixels."""
 
-    def __init__(self, levels: Sequence[int], channels: int) -> None:
-        super().__init__(levels, channels)
+    def __init__(self, levels: Sequence[int], channels: int, *, separable_search: bool = False) -> None:
+        super().__init__(levels, channels, separable_search=separable_search)
         self.loc_weight = nn.Parameter(torch.ones(len(levels)))
         self.loc_scale = nn.Parameter(torch.ones(len(levels)))
 
     @staticmethod
-    def _make_level(channels: int) -> nn.Module:
-        return BoxLevel(channels)
+    def _make_level(channels: int, *, separable_search: bool) -> nn.Module:
+        return BoxLevel(channels, separable_search=separable_search)
 
     def regression_kernels(self, template: Sequence[Tensor]) -> Tensor:
         """Return the kernels `(batch, levels, channels, 5, 5)` of template features, one tensor per level."""

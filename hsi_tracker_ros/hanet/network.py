@@ -38,7 +38,7 @@ class SiamBAN(RgbBranch):
         super().__init__()
         self.backbone = BACKBONES[config.backbone](make_plain_stem(3), config.levels)
         self.neck = Neck(config.levels, self.backbone.level_channels, config.channels)
-        self.head = BoxHead(config.levels, config.channels)
+        self.head = BoxHead(config.levels, config.channels, separable_search=config.separable_search)
         self.grid = SIAMBAN_GRID
         self._mean = config.pixel_mean
         self._std = config.pixel_std
