@@ -67,12 +67,12 @@ class HANetConfig:
     spectral: SpectralConfig | None = None
     alpha: float = 1.0
     beta: float = 1.0
+    rgb_model: str = ""
+    rgb_sha256: str = ""
     tracking: Mapping[str, float] = field(default_factory=dict)
     color_model: str = ""
-
-    rgb_model: str = ""
     separable_search: bool = False
-    rgb_sha256: str = ""
+
     template_size = 127
     search_size = 255
 
@@ -91,14 +91,14 @@ class HANetConfig:
     def to_parameters(self) -> dict[str, Any]:
         """Return the configuration as a manifest's parameters: numbers, strings and lists."""
         parameters = _convert_tuples(asdict(self))
-        if not self.color_model:
-            del parameters["color_model"]
-        return parameters
-
-        if not self.separable_search:
-            del parameters["separable_search"]
         if not self.rgb_model:
             del parameters["rgb_model"], parameters["rgb_sha256"]
+        if not self.color_model:
+            del parameters["color_model"]
+        if not self.separable_search:
+            del parameters["separable_search"]
+        return parameters
+
 
 def _convert_tuples(value: Any) -> Any:
     if isinstance(value, dict):
