@@ -36,6 +36,7 @@ from spax_ros.decoding import MAX_PEAKS, Peaks, find_peaks
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift
 from spax_ros.network.network import NetworkState, SpaxNetwork
+from spax_ros.sparse.fusion import fuse_network
 from spax_ros.sparse.gather_tables import GatherTable
 from spax_ros.sparse.grid import TILE_PX, SparseGrid
 from spax_ros.sparse.operations import TableGrid, TableKey
@@ -180,7 +181,7 @@ class BucketStep(nn.Module):
 
     def __init__(self, network: SpaxNetwork, num_tiles: int) -> None:
         super().__init__()
-        self.network = network
+        self.network = fuse_network(network)
         self.num_tiles = num_tiles
         self.ports = GraphPorts.for_network(network)
 
@@ -219,7 +220,7 @@ def make_bucket_graph(network: SpaxNetwork, num_tiles: int, name: str = "spax") 
 
 
 def _make_graph(network: SpaxNetwork, num_tiles: int, name: str) -> Graph:
-    module = BucketStep(network.eval(), num_tiles)
+    module = BucketStep(network, num_tiles)
     ports = module.ports
     grid = _make_example_grid(network.config, num_tiles)
     x = torch.zeros(grid.num_rows(0), network.config.input_channels)

@@ -118,8 +118,20 @@ class TableGrid(ABC):
             children.append(
                 _apply_kernel(inputs, taps if weight.shape[1] == 1 else taps.transpose(0, 1), bias)
             )
-        fine = view_as_rows(torch.cat(children, dim=1), children[0].shape[1])
-        return gather_rows(fine, self.get_table(TableKey("children", level)))
+        return self.to_finer_level(torch.cat(children, dim=1), level)
+
+    def to_finer_level(self, children: Tensor, level: int) -> Tensor:
+        """Return features at ``level - 1`` from those of each pixel's children.
+
+        Args:
+            children: features ``(rows, 4 * C)`` at `level`: upper left, upper right, lower left, lower right.
+            level: level of the parents.
+        """
+        channels, side = children.shape[1] // 4, self.sides[level]
+        if self.sides[level - 1] == 2 * side:
+            pixels = view_as_rows(children, side, side, 2, 2, channels)
+            return view_as_rows(pixels.permute(0, 1, 3, 2, 4, 5), channels)
+        return gather_rows(view_as_rows(children, channels), self.get_table(TableKey("children", level)))
 
     def max_pool(self, x: Tensor, level: int, kernel: int) -> Tensor:
         neighbors = gather_rows(x, self.get_table(TableKey("patch", level, kernel, 2)), outside=-torch.inf)

@@ -55,7 +55,7 @@ class OpenVINOEngine:
         self.run(*(example.numpy(force=True) for example in graph.examples))
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        results = self._request.infer(dict(enumerate(arrays)), share_inputs=True)
+        results = self._request.infer(dict(enumerate(arrays)), share_inputs=True, share_outputs=True)
         return tuple(np.array(result) for result in results.values())
 
 

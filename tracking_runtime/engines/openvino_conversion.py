@@ -20,6 +20,7 @@ from tracking_runtime.engines.torch_export import export_program
 
 NETWORK_FILE = "network.xml"
 WEIGHTS_FILE = "network.bin"
+_MAX_GATHERED_COLUMNS = 16  # columns up to which OpenVINO gathers numbers, one vector of AVX-512
 
 
 def find_unavailable_reason() -> str | None:
@@ -64,7 +65,31 @@ def write_openvino(graph: Graph, path: Path) -> None:
             port.get_tensor().set_names({name})
     # The conversion drops static shapes. Dynamic shapes are slower.
     network.reshape(dict(enumerate(list_shapes(graph))))
+    _copy_short_rows(network)
     openvino.save_model(network, path, compress_to_fp16=False)
+
+
+def _copy_short_rows(network: Any) -> None:
+    """Make OpenVINO copy the gathered rows of short matrices; its default gathers each number.
+
+    Copies take a seventh of the time with 8 columns, and a fourteenth with 16.
+    """
+    openvino = import_openvino()
+    operations = openvino.opset13
+    for node in network.get_ordered_ops():
+        if node.get_type_name() != "Gather":
+            continue
+        rows, indices, axis = node.input_values()
+        shape = rows.get_partial_shape()
+        is_matrix = shape.rank.is_static and shape.rank.get_length() == 2 and shape[1].is_static
+        if is_matrix and shape[1].get_length() <= _MAX_GATHERED_COLUMNS and _is_zero(axis.get_node()):
+            positions = operations.unsqueeze(indices, operations.constant(-1))
+            node.output(0).replace(operations.gather_nd(rows, positions).output(0))
+    network.validate_nodes_and_infer_types()
+
+
+def _is_zero(node: Any) -> bool:
+    return node.get_type_name() == "Constant" and not any(node.get_vector())
 
 
 def run_file(path: Path, inputs: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:
