@@ -341,7 +341,6 @@ def test_engines_are_built_and_nothing_more(launch: Any, tmp_path: Path) -> None
     [
         ({"visualize": "rviz"}, "visualize:=rviz needs rviz2, which is not installed"),
         ({"visualize": "foxglove"}, "apt install ros-jazzy-foxglove-bridge"),
-        ({"record": "snapshot"}, "record:=snapshot needs ros2bag"),
         ({"record": "some"}, 'provided value "some" is not valid'),
         ({"engine": "fast"}, 'provided value "fast" is not valid'),
         ({"params_file": "/nowhere.yaml"}, "params_file:=/nowhere.yaml does not exist"),
@@ -350,9 +349,7 @@ def test_engines_are_built_and_nothing_more(launch: Any, tmp_path: Path) -> None
 def test_what_is_not_installed_or_known_is_said(launch: Any, arguments: dict[str, str], reason: str) -> None:
     from tracking_runtime.ros.optional_packages import is_installed
 
-    package = {"rviz": "rviz2", "foxglove": "foxglove_bridge", "snapshot": "ros2bag"}.get(
-        next(iter(arguments.values()))
-    )
+    package = {"rviz": "rviz2", "foxglove": "foxglove_bridge"}.get(next(iter(arguments.values())))
     if package and is_installed(package):
         pytest.skip(f"{package} is installed")
     run = launch("spax_tracker.launch.py", **arguments)

@@ -29,7 +29,16 @@ _MIN_WIDTH = 40  # columns; narrower terminals wrap the lines themselves
     metavar="FILE.zip",
     help="Write findings, settings, diagnoses of the running nodes and logs for a maintainer. No images.",
 )
-def doctor(as_json: bool, report: Path | None) -> None:
+@click.option(
+    "--recording",
+    "recordings",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    metavar="FOLDER",
+    help="With --report: also pack the diagnoses, logs and incidents of a recording. Repeat for several.",
+)
+@click.option("--images", is_flag=True, help="With --recording: also pack its messages, with the images.")
+def doctor(as_json: bool, report: Path | None, recordings: tuple[Path, ...], images: bool) -> None:
     """Check the installation and explain how to fix each problem.
 
     Checks packages, GPU and driver, engines and file formats, ROS and DDS settings, shared memory, cached
@@ -37,6 +46,10 @@ def doctor(as_json: bool, report: Path | None) -> None:
     """
     from tracking_runtime.doctor import examine_machine
 
+    if recordings and report is None:
+        raise click.UsageError("--recording needs --report FILE.zip")
+    if images and not recordings:
+        raise click.UsageError("--images needs --recording FOLDER")
     findings = list(examine_machine())
     if as_json:
         click.echo(json.dumps([asdict(finding) for finding in findings], indent=1))
@@ -45,22 +58,28 @@ def doctor(as_json: bool, report: Path | None) -> None:
         for line in _format_findings(findings, width):
             click.echo(line)
     if report is not None:
-        _write_report(report, findings)
+        _write_report(report, findings, recordings, has_images=images)
     num_wrong = sum(finding.state == "wrong" for finding in findings)
     if num_wrong:
         raise click.ClickException(f"wrong: {num_wrong}")
 
 
-def _write_report(path: Path, findings: Sequence[Finding]) -> None:
-    """Write the report for a maintainer. Without ROS 2 there are no diagnoses."""
+def _write_report(
+    path: Path, findings: Sequence[Finding], recordings: Sequence[Path], *, has_images: bool
+) -> None:
+    """Write the report for a maintainer. Without ROS 2 there are no diagnoses and parameters."""
     from tracking_runtime.reports.support_report import write_support_report
 
     diagnoses: list[dict[str, Any]] = []
+    parameters: dict[str, dict[str, Any]] = {}
     if find_spec("rclpy") is not None:
-        from tracking_runtime.ros.diagnostics_history import listen_to_diagnoses
+        from tracking_runtime.ros.diagnostics_history import listen_to_diagnoses, read_parameters
 
         diagnoses = listen_to_diagnoses(_LISTENING_S)
-    names = write_support_report(path, [asdict(finding) for finding in findings], diagnoses)
+        nodes = [entry["node"] for entry in diagnoses if "state" in entry["values"]]
+        parameters = read_parameters(dict.fromkeys(nodes))
+    facts = [asdict(finding) for finding in findings]
+    names = write_support_report(path, facts, diagnoses, parameters, recordings, has_images=has_images)
     click.echo(f"{path}: {len(names)} files, {len(diagnoses)} diagnoses", err=True)
 
 

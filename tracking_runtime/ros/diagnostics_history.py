@@ -1,15 +1,19 @@
-"""Diagnoses of all running nodes over some seconds."""
+"""Diagnoses of all running nodes over some seconds, and their parameters."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.srv import GetParameters, ListParameters
+from rclpy.parameter import parameter_value_to_python
 
-from tracking_runtime.messages.conversion import read_stamp_ns
 from tracking_runtime.ros.node import diagnostics, qos
-from tracking_runtime.ros.session import RosSession
+from tracking_runtime.ros.session import RosSession, ServiceError
+
+_ANSWER_S = 2.0  # longest wait for the parameters of a node
 
 
 def listen_to_diagnoses(seconds: float) -> list[dict[str, Any]]:
@@ -17,14 +21,27 @@ def listen_to_diagnoses(seconds: float) -> list[dict[str, Any]]:
     with RosSession("rstrack_doctor") as session:
         messages = session.listen(DiagnosticArray, diagnostics.TOPIC, qos.make_track_profile())
         time.sleep(seconds)
-        return [
-            {
-                "stamp_ns": read_stamp_ns(message),
-                "node": status.name,
-                "level": status.level[0],
-                "message": status.message,
-                "values": {pair.key: pair.value for pair in status.values},
-            }
-            for message in list(messages)
-            for status in message.status
-        ]
+        return [entry for message in list(messages) for entry in diagnostics.to_entries(message)]
+
+
+def read_parameters(nodes: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return the values of the parameters of running nodes, by node. Nodes that do not answer are left out.
+
+    Args:
+        nodes: names of the nodes with their namespaces.
+    """
+    parameters = {}
+    with RosSession("rstrack_doctor") as session:
+        for node in nodes:
+            try:
+                listed = session.call(
+                    ListParameters, f"{node}/list_parameters", ListParameters.Request(), _ANSWER_S
+                )
+                names = list(listed.result.names)
+                request = GetParameters.Request(names=names)
+                answer = session.call(GetParameters, f"{node}/get_parameters", request, _ANSWER_S)
+            except ServiceError:
+                continue
+            values = map(parameter_value_to_python, answer.values)
+            parameters[node] = dict(zip(names, values, strict=True))
+    return parameters

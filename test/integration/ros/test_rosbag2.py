@@ -30,12 +30,12 @@ def test_command_records_topics_as_mcap() -> None:
 
 
 def test_command_names_recorder_by_namespace() -> None:
-    values = VALUES | {"namespace": "/ground/north", "record": "snapshot", "use_sim_time": "true"}
+    values = VALUES | {"namespace": "/ground/north", "use_sim_time": "true"}
 
     command = make_record_command(values, ["/ground/north/image"], "bag")
 
     assert command[command.index("--node-name") + 1] == "ground_north_rosbag2_recorder"
-    assert {"--snapshot-mode", "--use-sim-time"} <= set(command)
+    assert "--use-sim-time" in command
     assert "--node-name" not in make_record_command(VALUES, ["/tracks"], "bag")
 
 

@@ -31,6 +31,7 @@ from tracking_runtime.ros.launch.rosbag2 import make_record_command
 from tracking_runtime.ros.optional_packages import format_install_command, is_installed
 
 _MARKER_FRAME = "image"
+_SNAPSHOT_S = 30.0  # time of the newest messages that record:=snapshot keeps
 
 
 def make_tracker_node(
@@ -60,7 +61,10 @@ def make_engine_build(camera: Camera) -> list[Action]:
 
 
 def make_recorder(camera: Camera, *, use_own: bool = False, number: int = 0) -> list[Action]:
-    """Return the recorder of a camera: rosbag2 if it is installed, else the node `recorder`; or no action.
+    """Return the recorder of a camera: rosbag2 or the node `recorder`; or no action.
+
+    The node `recorder` records images, because it saves them after a crash of another node. rosbag2 records
+    the tracks, if it is installed.
 
     With `use_respawn`, a recorder that ends is started again. Each recorder writes a bag of its own: the
     folders after the first have a number at their end.
@@ -71,7 +75,7 @@ def make_recorder(camera: Camera, *, use_own: bool = False, number: int = 0) -> 
         number: number of recorders that have ended.
 
     Raises:
-        RuntimeError: rosbag2 is needed and not installed, or the folder of the bag exists.
+        RuntimeError: the folder of the bag exists.
     """
     values = camera.values
     if values["record"] == "none":
@@ -81,10 +85,11 @@ def make_recorder(camera: Camera, *, use_own: bool = False, number: int = 0) -> 
         output = output.with_name(f"{output.name}_{number}")
     elif output.exists():
         raise RuntimeError(f"output:={output} exists already: choose another folder")
-    if use_own or not (is_installed("ros2bag") and is_installed("rosbag2_storage_mcap")):
+    has_rosbag2 = is_installed("ros2bag") and is_installed("rosbag2_storage_mcap")
+    if use_own or values["record"] != "tracks" or not has_rosbag2:
+        parameters: dict[str, Any] = {"topics": camera.recorded_topics, "output": str(output)}
         if values["record"] == "snapshot":
-            _require("ros2bag", "record:=snapshot")
-        parameters = {"topics": camera.recorded_topics, "output": str(output)}
+            parameters["keep"] = _SNAPSHOT_S
         recorder: ExecuteProcess = camera.make_node("recorder", parameters)
     else:
         recorder = ExecuteProcess(

@@ -77,8 +77,8 @@ _PROFILE = Argument(
 _RECORD = Argument(
     "record",
     "none",
-    "topics to record; none: nothing; tracks: the results; all: results and images; snapshot: the last 500 "
-    "MB of results and images when the service rosbag2_recorder/snapshot is called",
+    "topics to record; none: nothing; tracks: the results; all: results and images; snapshot: the last 30 s "
+    "of results and images, saved when a node crashes or the service recorder/snapshot is called",
     ("none", "tracks", "all", "snapshot"),
 )
 _OUTPUT = Argument("output", "", "folder of the recording, must not exist; empty: recording_DATE_TIME")

@@ -99,6 +99,7 @@ class Camera:
             self.resolve_sibling("spectral_info"),
             self.resolve_sibling("ground_truth"),
             "/diagnostics",
+            "/rosout",
         ]
         return topics if self.values["record"] == "tracks" else [self.image, *topics]
 
@@ -145,7 +146,7 @@ class Camera:
             respawn_delay=RESPAWN_DELAY_S,
             additional_env=make_environment(values),
             ros_arguments=["--log-level", values["log_level"]],
-            output="screen",
+            output="both",  # the log files go into the black box
             sigterm_timeout=EXIT_TIMEOUT_S,
         )
 

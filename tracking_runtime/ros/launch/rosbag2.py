@@ -6,23 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from tracking_runtime.files import find_data_file
 
-_SNAPSHOT_BYTES = 500_000_000  # memory for the messages of a snapshot
-
 
 def make_record_command(values: Mapping[str, str], topics: Sequence[str], output: str) -> list[str]:
     """Return the command line of `ros2 bag record` with MCAP files.
 
     Args:
-        values: launch arguments `namespace`, `record` and `use_sim_time`. With `record` snapshot, the newest
-            500 MB stay in memory until a snapshot is requested; otherwise messages are written at once. The
-            name of the recorder contains the namespace, so that each recorder has a service of its own.
+        values: launch arguments `namespace` and `use_sim_time`. The name of the recorder contains the
+            namespace, so that each recorder has services of its own.
         topics: full names of the topics to record.
         output: folder of the bag.
     """
     command = ["ros2", "bag", "record", "--storage", "mcap", "--output", output]
     command += ["--storage-config-file", str(find_data_file("config", "rosbag2_mcap.yaml"))]
-    if values["record"] == "snapshot":
-        command += ["--snapshot-mode", "--max-cache-size", str(_SNAPSHOT_BYTES)]
     if values["use_sim_time"] == "true":
         command += ["--use-sim-time"]
     if namespace := values["namespace"].strip("/"):

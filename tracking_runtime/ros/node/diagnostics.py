@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from tracking_runtime.engines.build_progress import BuildProgress
+from tracking_runtime.messages.conversion import read_stamp_ns
 from tracking_runtime.timing import StageSummary
 
 TOPIC = "/diagnostics"
@@ -102,6 +104,20 @@ def from_message(message: DiagnosticArray, name: str) -> Diagnosis | None:
             values = {pair.key: pair.value for pair in status.values}
             return Diagnosis(DiagnosticLevel(status.level[0]), status.message, values)
     return None
+
+
+def to_entries(message: DiagnosticArray) -> list[dict[str, Any]]:
+    """Return the diagnoses of a message for a file: stamp, node, level, message and values."""
+    return [
+        {
+            "stamp_ns": read_stamp_ns(message),
+            "node": status.name,
+            "level": status.level[0],
+            "message": status.message,
+            "values": {pair.key: pair.value for pair in status.values},
+        }
+        for status in message.status
+    ]
 
 
 def _format_value(value: Value) -> str:

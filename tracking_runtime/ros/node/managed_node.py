@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 import traceback
@@ -254,6 +255,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
     def _publish_diagnosis(self, diagnosis: Diagnosis) -> None:
         name = self.get_fully_qualified_name()
         stamp = self.get_clock().now().to_msg()
+        diagnosis = replace(diagnosis, values={**diagnosis.values, "pid": os.getpid()})
         self._diagnostics_publisher.publish(diagnostics.to_message(diagnosis, name, platform.node(), stamp))
 
     # Lifecycle

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import os
 import signal
@@ -45,6 +46,7 @@ def run_node(make_node: Callable[[], ManagedNode[Any]]) -> int:
         exit status: 0; 1 if the node should only be built and that failed; 2 if a parameter has an invalid
         value at the start; 70 if the node cannot recover by itself (then the process may end at once).
     """
+    faulthandler.enable()  # writes the stacks of all threads if native code crashes
     is_signaled = _install_signal_handlers()
     # Objects of the imports stay for good. A collection of them takes 0.1 s, which delays frames.
     gc.freeze()
