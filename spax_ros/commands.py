@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.console import Console
 
-from spax_ros.training.options import RUNS_FOLDER, TrainSpaxOptions
+from spax_ros.training.options import RUNS_FOLDER, SceneKind, TrainSpaxOptions
 from tracking_runtime.commands.dataset_options import add_dataset_options, split_class_names
 from tracking_runtime.commands.options import add_import_options, add_training_options
 from tracking_runtime.commands.progress import make_progress
@@ -62,6 +62,19 @@ def _split_names(context: click.Context, option: click.Parameter, names: str | N
     default=TrainSpaxOptions.simulated,
     show_default=True,
     help="Number of simulated clips.",
+)
+@click.option(
+    "--scenes",
+    type=click.Choice(get_args(SceneKind)),
+    default=TrainSpaxOptions.scenes,
+    show_default=True,
+    help="Simulated scenes: land, or mixed with measured traffic, ports and faint vehicles.",
+)
+@click.option(
+    "--accumulate",
+    is_flag=True,
+    help="Give the network the motion accumulated over the last frames, which finds movers fainter than the "
+    "noise. The network of --from is extended.",
 )
 @add_training_options(RUNS_FOLDER, "spax_VARIANT", seed=TrainSpaxOptions.seed)
 def train_spax(**options: Any) -> None:

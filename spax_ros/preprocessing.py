@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spax_ros.motion.accumulation import MAX_SPEED_PX, AccumulatedMotion
 from tracking_runtime.errors import FrameRefusedError
 
 MEAN = 0.49965  # of all channels of SatVideoDT, in fractions of white
@@ -200,19 +201,39 @@ def to_gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return image.copy() if image.ndim == 2 else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
+InputKind = Literal["bgr", "gray_residual", "gray_residual_velocity"]
+"""Kinds of input channels; see `PixelEncoder`."""
+
+NUM_CHANNELS: dict[InputKind, int] = {"bgr": 3, "gray_residual": 2, "gray_residual_velocity": 5}
+"""Channels of a pixel by kind."""
+
+VELOCITY_CHANNELS = slice(3, 5)
+"""Channels x, y of the velocity in ``gray_residual_velocity``."""
+
+
 @dataclass(frozen=True)
 class PixelEncoder:
     """Encoder of pixels as network input.
 
     Attributes:
         kind: channels of a pixel. ``bgr``: blue, green, red, as published. ``gray_residual``: gray level, and
-            logarithm of the difference from the background.
+            logarithm of the difference from the background. ``gray_residual_velocity``: the same, the
+            strength of the accumulated motion, and its velocity x, y.
     """
 
-    kind: Literal["bgr", "gray_residual"]
+    kind: InputKind
+
+    @property
+    def needs_accumulation(self) -> bool:
+        """Whether the channels include the accumulated motion."""
+        return self.kind == "gray_residual_velocity"
 
     def encode_pixels(
-        self, image: NDArray[np.uint8], residual: NDArray[np.float32], pixels: NDArray[Any]
+        self,
+        image: NDArray[np.uint8],
+        residual: NDArray[np.float32],
+        pixels: NDArray[Any],
+        accumulated: AccumulatedMotion | None = None,
     ) -> NDArray[np.float32]:
         """Return the channels of some pixels, ``(n, C)``.
 
@@ -220,13 +241,19 @@ class PixelEncoder:
             image: image as from `to_uint8`.
             residual: difference from the background, ``(H, W)``.
             pixels: flat indices of the pixels, ``(n,)``.
+            accumulated: motion accumulated over the last frames, if the channels include it.
         """
         colors = image.reshape(residual.size, -1)[pixels]
         if self.kind == "bgr":
             return _normalize(np.broadcast_to(colors, (len(colors), 3)))
         is_gray = colors.shape[1] == 1 or not len(colors)
         gray = colors[:, 0] if is_gray else to_gray(colors[None])[0]
-        return np.stack([_normalize(gray), np.log1p(residual.reshape(-1)[pixels])], axis=1)
+        channels = [_normalize(gray), np.log1p(residual.reshape(-1)[pixels])]
+        if self.needs_accumulation:
+            assert accumulated is not None
+            strength, velocities = accumulated.sample(*np.divmod(pixels, residual.shape[1]))
+            channels += [np.log1p(strength), *(velocities.T / np.float32(MAX_SPEED_PX))]
+        return np.stack(channels, axis=1)
 
 
 def _normalize(values: NDArray[np.uint8]) -> NDArray[np.float32]:

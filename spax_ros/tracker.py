@@ -201,7 +201,10 @@ class SpaxTracker:
         self._settings = settings or TrackerSettings()
         self._times = times or StageTimes()
         self._load_level = 0
-        self._motion_mask = MotionMask(self._settings.motion)
+        needs_accumulation = self.model.pixel_encoder.needs_accumulation
+        self._motion_mask = MotionMask(
+            replace(self._settings.motion, accumulates=True) if needs_accumulation else self._settings.motion
+        )
         self._association = GaussianTracker(self._settings.association)
         self.reset()
 
@@ -365,7 +368,7 @@ class SpaxTracker:
             motion = self._find_motion(gray)
             num_active_tiles = count_active_tiles(motion.mask, TILE_PX)
             mask = self._limit_tiles(motion, num_active_tiles)
-        network_detections = self._detect(image, motion.residual, mask, motion.transform)
+        network_detections = self._detect(image, motion, mask)
         detections = suppress_non_maxima(network_detections.detections, self._settings.max_overlap)
         self._previous = _PreviousFrame(gray, network_detections.heat_map, detections)
         is_saturated = motion.is_saturated or num_active_tiles > self._settings.max_tiles
@@ -392,16 +395,16 @@ class SpaxTracker:
     def _detect(
         self,
         image: NDArray[np.uint8],
-        residual: NDArray[np.float32],
+        motion: MotionResult,
         mask: NDArray[np.bool_],
-        transform: NDArray[np.float64],
     ) -> NetworkDetections:
         """Run the network on the active pixels of a frame."""
         with self._times.measure("engine"):
             height, width = mask.shape
             grid = make_sparse_grid(mask, self.model.config, self._stream.choose_capacity)
-            frame = partial(make_network_input, self.model.pixel_encoder, image, residual)
-            output = self._stream.step(frame, grid, compute_center_shift(transform, height, width)[None])
+            frame = partial(make_network_input, self.model.pixel_encoder, image, motion)
+            shift = compute_center_shift(motion.transform, height, width)
+            output = self._stream.step(frame, grid, shift[None])
         with self._times.measure("peaks"):
             heat_map = np.zeros(mask.shape, np.float32)
             heat_map[grid.positions] = output.mask[:, 0].numpy()[grid.active_rows]
@@ -477,7 +480,7 @@ def make_sparse_grid(
 def make_network_input(
     encoder: PixelEncoder,
     image: NDArray[np.uint8],
-    residual: NDArray[np.float32],
+    motion: MotionResult,
     grid: Grid,
     shift: Shift,
 ) -> torch.Tensor:
@@ -486,15 +489,16 @@ def make_network_input(
     Args:
         encoder: encoder of the pixels.
         image: image of the frame.
-        residual: difference of the frame from the background.
+        motion: motion of the frame.
         grid: sparse grid of a later frame, or of this one.
         shift: the pixel (y, x) of the grid is at (y, x) + shift in the frame, ``(1, 2)``.
     """
     assert isinstance(grid, SparseGrid)
-    height, width = residual.shape
+    height, width = motion.residual.shape
     y, x = (positions + step for positions, step in zip(grid.positions, shift[0], strict=True))
     is_inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-    values = encoder.encode_pixels(image, residual, np.where(is_inside, y * width + x, 0))
+    pixels = np.where(is_inside, y * width + x, 0)
+    values = encoder.encode_pixels(image, motion.residual, pixels, motion.accumulated)
     values[~is_inside] = 0
     return grid.scatter_active(torch.from_numpy(values))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from spax_ros.decoding import Detections
-from spax_ros.motion.mask import NEVER_HALVED, MotionSettings
+from spax_ros.motion.mask import NEVER_HALVED, MotionResult, MotionSettings
 from spax_ros.network.grid import DenseGrid, compute_center_shift
 from spax_ros.network.memory import make_memory
 from spax_ros.network.network import SpaxNetwork, StepOutput
@@ -40,9 +40,8 @@ class DenseTracker(SpaxTracker):
     def _detect(
         self,
         image: NDArray[np.uint8],
-        residual: NDArray[np.float32],
+        motion: MotionResult,
         mask: NDArray[np.bool_],
-        transform: NDArray[np.float64],
     ) -> NetworkDetections:
         network, settings = self.model.network, self._settings
         height, width = mask.shape
@@ -51,7 +50,9 @@ class DenseTracker(SpaxTracker):
         multiple = network.config.size_multiple
         bottom_padding = -height % multiple
         right_padding = -width % multiple
-        channels = self.model.pixel_encoder.encode_pixels(image, residual, np.arange(mask.size))
+        channels = self.model.pixel_encoder.encode_pixels(
+            image, motion.residual, np.arange(mask.size), motion.accumulated
+        )
         x = torch.from_numpy(channels.reshape(1, height, width, -1)).permute(0, 3, 1, 2)
         padding = (0, right_padding, 0, bottom_padding)
         frame = F.pad(x, padding)
@@ -66,7 +67,7 @@ class DenseTracker(SpaxTracker):
             step = self._memory.step(
                 lambda _, shift: frame.roll((-int(shift[0, 0]), -int(shift[0, 1])), (2, 3)),
                 grid,
-                compute_center_shift(transform, height, width)[None],
+                compute_center_shift(motion.transform, height, width)[None],
             )
             detections = decode_dense(
                 network,

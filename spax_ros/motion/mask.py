@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from spax_ros.motion.accumulation import REDUCTION, AccumulatedMotion, MotionAccumulator
 from spax_ros.motion.background import IDENTITY, Background, GrayImage, Transform
 from spax_ros.motion.contrast import (
     FloatImage,
@@ -67,6 +68,10 @@ class MotionSettings:
         min_halved_side_px: longer side from which motion is detected at half the image's size.
         registration: ``similarity`` for a drifting camera, ``affine`` for one that turns, zooms and moves
             fast, in up to five times the time, ``none`` for one that stands still.
+        accumulates: whether differences of several frames are accumulated along a bank of velocities, which
+            finds movers fainter than the noise. Models with such input channels need it.
+        min_strength: accumulated difference from which a cell is active, in units of its noise. Higher
+            activates fewer pixels and misses fainter movers.
     """
 
     window: int = 20
@@ -80,6 +85,8 @@ class MotionSettings:
     cell_px: int = 8
     min_halved_side_px: int = 256
     registration: Literal["similarity", "affine", "none"] = "similarity"
+    accumulates: bool = False
+    min_strength: float = 4.5
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,7 @@ class MotionResult:
         transform: camera motion ``(2, 3)`` from the previous frame's pixels to this frame's.
         active_fraction: fraction of the pixels that are active.
         is_saturated: whether the budget left out motion, or nearly the whole frame changed.
+        accumulated: motion accumulated over the last frames; None: the settings do not ask for it.
     """
 
     mask: NDArray[np.bool_]
@@ -100,6 +108,7 @@ class MotionResult:
     transform: NDArray[np.float64]
     active_fraction: float
     is_saturated: bool
+    accumulated: AccumulatedMotion | None = None
 
 
 def check_same_size(size: tuple[int, ...], gray: GrayImage) -> None:
@@ -177,6 +186,7 @@ class MotionMask:
         self._settings = settings or MotionSettings()
         self._background = Background(self._settings.window)
         self._full_size_background = Background(self._settings.window)
+        self._accumulator = MotionAccumulator() if self._settings.accumulates else None
         self.reset()
 
     def reset(self) -> None:
@@ -188,6 +198,9 @@ class MotionMask:
         self._expected_motion: Transform | None = None  # between registration images
         self._num_frames_active: NDArray[np.uint8] | None = None
         self._scratch: ScratchBuffers | None = None
+        self._accumulated: AccumulatedMotion | None = None
+        if self._accumulator is not None:
+            self._accumulator.reset()
 
     def update(
         self, gray: GrayImage, previous_heat: NDArray[Any] | None = None, previous_boxes: Boxes | None = None
@@ -214,6 +227,8 @@ class MotionMask:
         previous_contrast = self._compute_previous_contrast(
             gray.shape, previous_heat, previous_boxes, transform
         )
+        if self._accumulated is not None:
+            previous_contrast += self._compute_strong_cells(self._accumulated, previous_contrast.shape)
         contrasts = compute_cell_maxima(residual, settings.cell_px // factor)
         missing = [
             (0, full - part) for full, part in zip(previous_contrast.shape, contrasts.shape, strict=True)
@@ -229,7 +244,8 @@ class MotionMask:
 
         mask = self._expand_cells(dilate_cells(active), gray.shape)
         is_saturated = is_over_budget | (local_noise.image_noise > MAX_NOISE)
-        return MotionResult(mask, residual, transform, np.count_nonzero(mask) / mask.size, is_saturated)
+        active_fraction = np.count_nonzero(mask) / mask.size
+        return MotionResult(mask, residual, transform, active_fraction, is_saturated, self._accumulated)
 
     def _register(self, gray: GrayImage) -> Transform:
         if self._size is not None:
@@ -256,16 +272,31 @@ class MotionMask:
         settings = self._settings
         self._scratch = self._scratch or ScratchBuffers.for_image(gray)
         self._background.advance(downscale_transform(transform, factor))
+        background = self._background.estimate(gray)
         contrast, local_noise = compute_contrast(
             gray,
-            self._background.estimate(gray),
+            background,
             settings.noise_window_px // factor,
             settings.edge_tolerance_px / factor,
             self._scratch,
             smoothing_px=_SMOOTHING_PX // factor,
         )
+        if self._accumulator is not None:
+            self._accumulated = self._accumulator.update(
+                downsample(gray, REDUCTION // factor),
+                downsample(background, REDUCTION // factor),
+                local_noise.mean_difference,
+                local_noise.image_noise,
+                downscale_transform(transform, REDUCTION),
+            )
         self._background.add_frame(gray)
         return contrast, local_noise
+
+    def _compute_strong_cells(self, accumulated: AccumulatedMotion, shape: tuple[int, ...]) -> FloatImage:
+        """Return the accumulated strength of the cells in which it exceeds that of noise, 0 in others."""
+        maxima = compute_cell_maxima(accumulated.strength, self._settings.cell_px // REDUCTION)
+        maxima = np.pad(maxima, [(0, full - part) for full, part in zip(shape, maxima.shape, strict=True)])
+        return np.where(maxima >= self._settings.min_strength, maxima, np.float32(0))
 
     def _confirm_at_full_size(
         self,

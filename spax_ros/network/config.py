@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import dacite
 
+from spax_ros.preprocessing import NUM_CHANNELS, InputKind
 from tracking_runtime.errors import ModelError
 
 SATVIDEODT_CLASSES = ("car", "airplane", "ship", "train")
@@ -23,7 +24,8 @@ class SpaxConfig:
     Attributes:
         classes: names of the classes, by class id.
         inputs: channels of a frame. ``bgr``: blue, green, red. ``gray_residual``: gray level and difference
-            from the background.
+            from the background. ``gray_residual_velocity``: the same with the accumulated motion, which none
+            of the published variants has.
         fusion: ``full`` (Base: aggregation, mask propagation, attention) or ``light``.
         widths: channels at strides 1, 2, 4, ...
         depths: depth of the backbone's tree at each stride; the first two levels are plain convolutions.
@@ -38,7 +40,7 @@ class SpaxConfig:
     """
 
     classes: tuple[str, ...] = SATVIDEODT_CLASSES
-    inputs: Literal["bgr", "gray_residual"] = "bgr"
+    inputs: InputKind = "bgr"
     fusion: Literal["full", "light"] = "full"
     widths: tuple[int, ...] = (16, 32, 64, 128, 256)
     depths: tuple[int, ...] = (1, 1, 1, 2, 2)
@@ -64,7 +66,7 @@ class SpaxConfig:
     @property
     def input_channels(self) -> int:
         """Channels of a frame as network input."""
-        return 3 if self.inputs == "bgr" else 2
+        return NUM_CHANNELS[self.inputs]
 
     @property
     def num_levels(self) -> int:

@@ -70,6 +70,21 @@ def make_random_sensor(rng: np.random.Generator) -> ImagingSensor:
     )
 
 
+def make_noisy_sensor(rng: np.random.Generator) -> ImagingSensor:
+    """Return a random sensor whose noise is white and has one standard deviation everywhere."""
+    return ImagingSensor(
+        blur=rng.uniform(0.5, 0.95),
+        read_noise=rng.uniform(2.0, 4.0),
+        shot_noise=0.0,
+        noise_blur=0.0,
+        pattern=0.0,
+        gain=1.0,
+        offset=0.0,
+        flicker=rng.uniform(0, 0.01),
+        jpeg_quality=None,
+    )
+
+
 class Exposure:
     """The conversion of a scene's radiance to an image. The noise depends only on the frame number."""
 
@@ -177,6 +192,24 @@ def draw_rigid_body(
     _blend(image, _SHAPES[object_class], position, heading, length, width, color)
 
 
+def draw_contrast(
+    image: Image,
+    object_class: ObjectClass,
+    position: Points,
+    heading: float,
+    length: float,
+    width: float,
+    contrast: float,
+) -> None:
+    """Add a rigid body of one contrast, in gray levels, to what is under it."""
+    window = _find_window(image, position, length, width)
+    if window is None:
+        return
+    cover, _ = _compute_shape(_SHAPES[object_class], window, position, heading, length, width)
+    patch = image[window]
+    patch[:] = np.clip(patch + contrast * cover[..., None] + 0.5, 0, 255).astype(np.uint8)
+
+
 def draw_wake(
     image: Image, position: Points, heading: float, length: float, width: float, speed: float
 ) -> None:
@@ -189,20 +222,34 @@ def draw_wake(
 def _blend(
     image: Image, shape: Shape, place: Points, heading: float, length: float, width: float, color: Array
 ) -> None:
+    window = _find_window(image, place, length, width)
+    if window is None:
+        return
+    cover, tone = _compute_shape(shape, window, place, heading, length, width)
+    patch = image[window]
+    painted = patch + cover[..., None] * (tone[..., None] * color - patch)
+    patch[:] = np.clip(painted + 0.5, 0, 255).astype(np.uint8)
+
+
+def _find_window(image: Image, place: Points, length: float, width: float) -> tuple[slice, slice] | None:
+    """Return the rows and columns around a body; None if they are outside of the image."""
     reach = int(np.ceil(np.hypot(length, width) / 2 + 2))
     column, row = int(np.floor(place[0])) - reach, int(np.floor(place[1])) - reach
     left, top = max(column, 0), max(row, 0)
     right, bottom = min(column + 2 * reach + 1, image.shape[1]), min(row + 2 * reach + 1, image.shape[0])
-    if left >= right or top >= bottom:
-        return
-    x = np.arange(left, right) + 0.5 - place[0]
-    y = (np.arange(top, bottom) + 0.5 - place[1])[:, None]
+    return None if left >= right or top >= bottom else (slice(top, bottom), slice(left, right))
+
+
+def _compute_shape(
+    shape: Shape, window: tuple[slice, slice], place: Points, heading: float, length: float, width: float
+) -> tuple[Array, Array]:
+    """Return cover and tone of a body in the pixels of a window."""
+    rows, columns = window
+    x = np.arange(columns.start, columns.stop) + 0.5 - place[0]
+    y = (np.arange(rows.start, rows.stop) + 0.5 - place[1])[:, None]
     cosine, sine = np.cos(heading), np.sin(heading)
     along, across = cosine * x + sine * y, cosine * y - sine * x
-    cover, tone = shape(along, across, length, width)
-    patch = image[top:bottom, left:right]
-    painted = patch + cover[..., None] * (tone[..., None] * color - patch)
-    patch[:] = np.clip(painted + 0.5, 0, 255).astype(np.uint8)
+    return shape(along, across, length, width)
 
 
 def _compute_coverage(excess: Array) -> Array:

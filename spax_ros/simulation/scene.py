@@ -17,8 +17,10 @@ from spax_ros.simulation.rendering import (
     Clouds,
     Exposure,
     draw_building,
+    draw_contrast,
     draw_rigid_body,
     draw_wake,
+    make_noisy_sensor,
     make_random_sensor,
 )
 from spax_ros.simulation.traffic import (
@@ -70,6 +72,9 @@ class SatelliteScene:
             waves, wakes, smoke, moving shadows and seams.
         platform: `satellite`, or `drone`, which turns, zooms and moves.
         traffic: `invented`, or `measured`: speeds, sizes and stops as in the ground truth of a real video.
+        snr: contrast of the vehicles, brighter or darker than what is under them, in standard deviations of a
+            pixel's noise. The images are noisy then, without clouds, compression and other objects. None:
+            vehicles have colors.
     """
 
     spectral_info = None
@@ -88,6 +93,7 @@ class SatelliteScene:
         place: str = "land",
         traffic: str = "invented",
         platform: str = "satellite",
+        snr: float | None = None,
     ) -> None:
         width, height = (size, size) if isinstance(size, int) else size
         choices = ("place", place, PLACES), ("traffic", traffic, TRAFFIC), ("platform", platform, PLATFORMS)
@@ -117,8 +123,11 @@ class SatelliteScene:
             rng, extent, scale, crowd, is_port=is_port, is_measured=traffic == "measured"
         )
         self._sensor = make_random_sensor(rng)
+        self._contrasts: NDArray[np.float64] | None = None  # of the vehicles, in levels of the radiance
+        if snr is not None:
+            self._make_faint(snr)
         self._exposure = Exposure(rng, self._sensor, self.size)
-        self._clouds = Clouds(rng, self.size, frames) if rng.random() < 0.35 else None
+        self._clouds = Clouds(rng, self.size, frames) if snr is None and rng.random() < 0.35 else None
         self._disturbances = self._make_disturbances() if is_port else None
         self._expected = [_find_truth_frames(mover) for mover in self._movers]
 
@@ -148,6 +157,13 @@ class SatelliteScene:
             np.vstack([self._platform.to_image[k], [0, 0, 1]]) for k in (max(index - 1, 0), index)
         )
         return (after @ np.linalg.inv(before))[:2]
+
+    def _make_faint(self, snr: float) -> None:
+        """Keep the vehicles only, with a contrast in units of the noise of a new sensor."""
+        rng = np.random.default_rng((self._seed, 3))
+        self._movers = [mover for mover in self._movers if mover.object_class is ObjectClass.CAR]
+        self._sensor = make_noisy_sensor(rng)
+        self._contrasts = rng.choice([-1.0, 1.0], len(self._movers)) * snr * self._sensor.read_noise
 
     def _make_disturbances(self) -> Disturbances:
         ships = [
@@ -191,9 +207,11 @@ class SatelliteScene:
         ground = _warp(self._landscape.ground, to_image, self.size, cv2.INTER_LINEAR)
         bridges = _warp(self._landscape.bridges, to_image, self.size, cv2.INTER_NEAREST)
         radiance = ground.copy()
-        for mover in self._movers:
+        for number, mover in enumerate(self._movers):
             if mover.level is OcclusionLevel.GROUND:
-                self._draw(radiance, mover, index)
+                self._draw(
+                    radiance, mover, index, None if self._contrasts is None else self._contrasts[number]
+                )
         cv2.copyTo(ground, bridges, radiance)
         hidden = bridges
         lean = self._platform.lean[index]
@@ -211,7 +229,8 @@ class SatelliteScene:
             radiance = self._clouds.cover(radiance, opacity)
         return radiance, self._truth(index, hidden, opacity)
 
-    def _draw(self, image: Image, mover: Mover, index: int) -> None:
+    def _draw(self, image: Image, mover: Mover, index: int, contrast: float | None = None) -> None:
+        """Draw a mover in its color, or with a contrast to what is under it."""
         if not mover.is_present[index]:
             return
         to_image = self._platform.to_image[index]
@@ -220,6 +239,9 @@ class SatelliteScene:
             place = to_image[:, :2] @ ground_place + to_image[:, 2]
             length, width = mover.length * scale, mover.width * scale
             if not np.all((place > -length) & (place < np.add(self.size, length))):
+                continue
+            if contrast is not None:
+                draw_contrast(image, mover.object_class, place, heading + turn, length, width, contrast)
                 continue
             light = self._compute_sunlight(mover, ground_place)
             if mover.object_class is ObjectClass.SHIP:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from spax_ros.preprocessing import NUM_CHANNELS, VELOCITY_CHANNELS
 from spax_ros.training.clips import Clip, ClipFrame
 from tracking_runtime.boxes import Boxes, compute_centers
 from tracking_runtime.frames import GroundTruth
@@ -107,19 +109,33 @@ def _flip_y(frame: CropFrame) -> CropFrame:
     boxes = frame.truth.boxes.copy()
     boxes[:, 1] = len(frame.mask) - boxes[:, 1] - boxes[:, 3]
     truth = _with_boxes(frame.truth, boxes)
-    return CropFrame(frame.mask[::-1], frame.inputs[:, ::-1], frame.shift * _FLIP_Y, truth)
+    inputs = _with_velocity(frame.inputs[:, ::-1], lambda velocity: velocity * [[[1]], [[-1]]])
+    return CropFrame(frame.mask[::-1], inputs, frame.shift * _FLIP_Y, truth)
 
 
 def _flip_x(frame: CropFrame) -> CropFrame:
     boxes = frame.truth.boxes.copy()
     boxes[:, 0] = len(frame.mask) - boxes[:, 0] - boxes[:, 2]
     truth = _with_boxes(frame.truth, boxes)
-    return CropFrame(frame.mask[:, ::-1], frame.inputs[:, :, ::-1], frame.shift * _FLIP_X, truth)
+    inputs = _with_velocity(frame.inputs[:, :, ::-1], lambda velocity: velocity * [[[-1]], [[1]]])
+    return CropFrame(frame.mask[:, ::-1], inputs, frame.shift * _FLIP_X, truth)
 
 
 def _transpose(frame: CropFrame) -> CropFrame:
     truth = _with_boxes(frame.truth, frame.truth.boxes[:, [1, 0, 3, 2]])
-    return CropFrame(frame.mask.T, frame.inputs.transpose(0, 2, 1), frame.shift[::-1], truth)
+    inputs = _with_velocity(frame.inputs.transpose(0, 2, 1), lambda velocity: velocity[::-1])
+    return CropFrame(frame.mask.T, inputs, frame.shift[::-1], truth)
+
+
+def _with_velocity(
+    inputs: NDArray[np.float32], change: Callable[[NDArray[np.float32]], NDArray[Any]]
+) -> NDArray[np.float32]:
+    """Return network input whose channels x, y of the velocity, if it has any, are changed."""
+    if len(inputs) < NUM_CHANNELS["gray_residual_velocity"]:
+        return inputs
+    result = inputs.copy()
+    result[VELOCITY_CHANNELS] = change(inputs[VELOCITY_CHANNELS])
+    return result
 
 
 def _remove_outside_objects(frame: CropFrame) -> CropFrame:

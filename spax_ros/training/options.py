@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from tracking_runtime.training.options import TrainingOptions
+
+SceneKind = Literal["land", "mixed"]
+"""Kinds of simulated scenes for training; see `spax_ros.training.preparation.choose_scene`."""
 
 RUNS_FOLDER = Path("training")
 """Folder of the runs' folders and of the prepared clips."""
@@ -24,6 +28,10 @@ class TrainSpaxOptions(TrainingOptions):
         datasets: benchmarks to train on: SatVideoDT, SatMTB, VISO, SDM-Car, bags.
         class_names: names of the classes that the text files of the benchmarks number from 1.
         simulated: number of simulated clips.
+        scenes: kind of the simulated scenes: `land`, or `mixed` with measured traffic, ports and faint
+            vehicles.
+        accumulate: whether the network gets the motion accumulated over the last frames as input, which finds
+            faint movers. A base model without it is extended.
     """
 
     seed: int = 317
@@ -33,3 +41,5 @@ class TrainSpaxOptions(TrainingOptions):
     datasets: tuple[Path, ...] = ()
     class_names: tuple[str, ...] = ()
     simulated: int = 400
+    scenes: SceneKind = "land"
+    accumulate: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from spax_ros.network.grid import compute_center_shift
 from spax_ros.preprocessing import BrightnessFollower, PixelEncoder, to_gray, to_uint8
 from spax_ros.simulation import SatelliteScene
 from spax_ros.training.clips import Clip, ClipFrame, PreparedFrame, find_box_slices
+from spax_ros.training.options import SceneKind
 from tracking_runtime.datasets.result_files import normalize_name
 from tracking_runtime.datasets.sequences import VideoSequence
 from tracking_runtime.errors import SourceError
@@ -24,6 +26,9 @@ from tracking_runtime.io.sources import open_source
 MAX_CLIP_FRAMES = 40
 """Maximum number of frames of a clip of a video. Longer videos become several clips."""
 
+_FAINT_SHARE = 0.4  # fraction of the mixed scenes with faint vehicles
+_PORT_SHARE = 0.4  # fraction of the other mixed scenes
+_FAINT_SNR = (1.0, 5.0)
 _MIN_CLIP_FRAMES = 2  # a single frame shows no motion
 _NAMELESS_CLASSES = ("object",)  # class names of a video without classes
 
@@ -46,7 +51,7 @@ def prepare_frames(
         seed: seed of the draw of the detected objects.
     """
     rng = np.random.default_rng(seed)
-    motion_mask = MotionMask(settings)
+    motion_mask = MotionMask(replace(settings, accumulates=encoder.needs_accumulation))
     brightness = BrightnessFollower()
     detected_boxes = None
     for frame in frames:
@@ -59,7 +64,9 @@ def prepare_frames(
         pixels = np.flatnonzero(motion.mask)
         clip_frame = ClipFrame(
             pixels=pixels.astype(np.int32),
-            inputs=encoder.encode_pixels(image, motion.residual, pixels).astype(np.float16),
+            inputs=encoder.encode_pixels(image, motion.residual, pixels, motion.accumulated).astype(
+                np.float16
+            ),
             shift=compute_center_shift(motion.transform, height, width),
             truth=truth,
         )
@@ -142,6 +149,7 @@ def prepare_clips(
     sources: Sequence[str] = (),
     num_scenes: int = 0,
     num_frames: int = 34,
+    scenes: SceneKind = "land",
 ) -> Iterator[int]:
     """Add the clips of sources and simulated scenes that a folder lacks. Yield the number of finished clips.
 
@@ -152,6 +160,7 @@ def prepare_clips(
             them. Each sequence becomes one clip.
         num_scenes: number of simulated scenes.
         num_frames: number of frames of a simulated scene.
+        scenes: kind of the scenes; see `choose_scene`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for index, address in enumerate(sources):
@@ -161,15 +170,39 @@ def prepare_clips(
             Clip.from_frames([*frames]).save(path)
         yield index + 1
     for seed in range(num_scenes):
-        path = folder / f"{encoder.kind}-scene-{seed:05d}.npz"
+        label = "scene" if scenes == "land" else scenes
+        path = folder / f"{encoder.kind}-{label}-{seed:05d}.npz"
         if not path.is_file():
-            Clip.from_frames([*_prepare_scene(seed, num_frames, encoder)]).save(path)
+            Clip.from_frames([*_prepare_scene(seed, num_frames, encoder, scenes)]).save(path)
         yield len(sources) + seed + 1
 
 
-def _prepare_scene(seed: int, num_frames: int, encoder: PixelEncoder) -> Iterator[PreparedFrame]:
+def choose_scene(seed: int, num_frames: int, kind: SceneKind, size: int) -> SatelliteScene:
+    """Return the scene of a seed for training.
+
+    Args:
+        seed: seed of the scene.
+        num_frames: number of frames.
+        kind: ``land``: towns and fields with invented traffic. ``mixed``: also measured traffic, ports with
+            their disturbances, and vehicles with a contrast of 1 to 5 standard deviations of the noise.
+        size: width and height in pixels.
+    """
+    if kind == "land":
+        return SatelliteScene(seed, num_frames, size)
+    rng = np.random.default_rng((seed, 4))
+    options: dict[str, Any] = {"traffic": rng.choice(["measured", "invented"], p=[0.7, 0.3])}
+    if rng.random() < _FAINT_SHARE:
+        options |= {"snr": float(rng.uniform(*_FAINT_SNR)), "density": float(rng.uniform(30, 120))}
+    elif rng.random() < _PORT_SHARE:
+        options["place"] = "port"
+    return SatelliteScene(seed, num_frames, size, **options)
+
+
+def _prepare_scene(
+    seed: int, num_frames: int, encoder: PixelEncoder, kind: SceneKind
+) -> Iterator[PreparedFrame]:
     """Yield the prepared frames of a simulated scene, whose motion mask has random settings."""
     rng = np.random.default_rng(seed)
     settings = MotionSettings(budget=rng.uniform(0.04, 0.09), min_contrast=rng.uniform(2.5, 4.0))
-    scene = SatelliteScene(seed, num_frames, int(rng.choice([384, 448, 512])))
+    scene = choose_scene(seed, num_frames, kind, int(rng.choice([384, 448, 512])))
     return prepare_frames(scene, encoder, settings, recall=rng.uniform(0.5, 1), seed=seed)

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch.nn.functional as F
 from rich.progress import Progress
 from torch import Tensor
 
 from spax_ros.network.config import VARIANTS, SpaxConfig
-from spax_ros.preprocessing import PixelEncoder
+from spax_ros.preprocessing import NUM_CHANNELS, InputKind, PixelEncoder
 from spax_ros.training.clips import ClipPool
 from spax_ros.training.options import RUNS_FOLDER, TrainSpaxOptions
 from spax_ros.training.preparation import prepare_clips, prepare_videos
@@ -23,12 +24,14 @@ from spax_ros.training.trainer import (
 from spax_ros.weights import ARCHITECTURE, save_spax
 from tracking_runtime.datasets.factory import open_dataset
 from tracking_runtime.datasets.sequences import VideoSequence
+from tracking_runtime.errors import ModelError
 from tracking_runtime.models.manifest import load_model
 from tracking_runtime.training.distributed import is_first_process, join_processes, wait_for_all_processes
 from tracking_runtime.training.loop import train
 
 __all__ = ["TrainSpaxOptions", "train_spax"]
 
+_INPUT_WEIGHTS = ("stem.0.conv.weight", "backbone.base.conv.weight")  # kernels that read the frame
 _SIMULATION_VARIANTS = ("small", "light")  # variants of this package; the others are published
 
 
@@ -93,10 +96,33 @@ def _make_initial_network(options: TrainSpaxOptions) -> _InitialNetwork:
     if options.base_model is not None:
         model = load_model(options.base_model, ARCHITECTURE)
         config = replace(SpaxConfig.from_parameters(model.manifest.parameters), memory="carried")
-        return _InitialNetwork(config, REFINEMENT_SETTINGS, model.weights)
+        initial = _InitialNetwork(config, REFINEMENT_SETTINGS, model.weights)
+        return _add_accumulation(initial) if options.accumulate else initial
     is_simulated = options.variant in _SIMULATION_VARIANTS
     settings = SIMULATION_SETTINGS if is_simulated else TrainingSettings()
-    return _InitialNetwork(VARIANTS[options.variant], settings)
+    initial = _InitialNetwork(VARIANTS[options.variant], settings)
+    return _add_accumulation(initial) if options.accumulate else initial
+
+
+def _add_accumulation(initial: _InitialNetwork) -> _InitialNetwork:
+    """Return the network with the accumulated motion as further input, which it ignores at first.
+
+    Raises:
+        ModelError: the network has no difference from the background as input.
+    """
+    inputs: InputKind = "gray_residual_velocity"
+    config = initial.config
+    if config.inputs not in ("gray_residual", inputs):
+        raise ModelError(
+            f"inputs of a network with accumulated motion must be gray_residual: got {config.inputs}; use "
+            "--variant small or light"
+        )
+    num_added = NUM_CHANNELS[inputs] - NUM_CHANNELS[config.inputs]
+    weights = initial.weights and {
+        name: F.pad(weight, (0, 0, 0, 0, 0, num_added)) if name in _INPUT_WEIGHTS else weight
+        for name, weight in initial.weights.items()
+    }
+    return replace(initial, config=replace(config, inputs=inputs), weights=weights)
 
 
 def _gather_clips(
@@ -109,6 +135,10 @@ def _gather_clips(
     for num_videos in prepare_videos(options.clips, encoder, config.classes, videos):
         progress.update(task, completed=num_videos)
     for num_clips in prepare_clips(
-        options.clips, encoder, sources=options.sources, num_scenes=options.simulated
+        options.clips,
+        encoder,
+        sources=options.sources,
+        num_scenes=options.simulated,
+        scenes=options.scenes,
     ):
         progress.update(task, completed=len(videos) + num_clips)

@@ -148,3 +148,22 @@ def test_invalid_scene_options_are_refused(options: dict) -> None:
 def test_frames_after_the_end_are_refused() -> None:
     with pytest.raises(IndexError, match="0 to 1"):
         SatelliteScene(1, 2, 128).make_frame(2)
+
+
+def test_faint_scene_differs_by_its_contrast_at_vehicles_only() -> None:
+    options = {"color": False, "density": 150, "traffic": "measured"}
+    peaks = []
+
+    for seed in (1_000_303, 1_000_304):
+        scenes = (SatelliteScene(seed, 2, 400, snr=snr, **options) for snr in (4.0, 0.0))
+        for seen, empty in zip(*scenes, strict=True):
+            difference = np.abs(seen.image.astype(int) - empty.image)
+            for left, top, width, height in truth_of(seen).boxes.astype(int):
+                window = difference[max(top - 2, 0) : top + height + 3, max(left - 2, 0) : left + width + 3]
+                peaks.append(window.max())
+                window[:] = 0
+            assert np.array_equal(truth_of(seen).boxes, truth_of(empty).boxes)
+            assert np.count_nonzero(difference) < 0.02 * difference.size  # vehicles that wait
+
+    assert len(peaks) > 10
+    assert 8 <= np.median(peaks) <= 17  # 4 times a noise of 2 to 4 gray levels

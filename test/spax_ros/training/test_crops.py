@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -27,6 +28,25 @@ def test_flipped_crop_keeps_objects_on_their_pixels(seed: int, make_clip) -> Non
         pixel_center = [x.mean() + 0.5, y.mean() + 0.5]
         np.testing.assert_allclose(pixel_center, box[:2] + box[2:] / 2, atol=0.51)
         assert sorted(np.abs(frame.shift).tolist()) == [0, 2]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_flipped_crop_turns_velocities_with_the_pixels(seed: int, make_clip) -> None:
+    clip = make_clip()
+    frames = tuple(
+        replace(frame, inputs=np.tile(np.array([0, 0, 0, 2, 0.5], np.float16), (len(frame.pixels), 1)))
+        for frame in clip.frames
+    )  # objects move by (2, 0)
+
+    crop = draw_crop(replace(clip, frames=frames), 64, 4, np.random.default_rng(seed))
+
+    for before, frame in pairwise(crop):
+        motion = frame.truth.boxes[0, :2] - before.truth.boxes[0, :2]
+        velocity = frame.inputs[3:5][:, frame.mask]
+        assert sorted(np.abs(velocity[:, 0]).tolist()) == [0.5, 2]
+        np.testing.assert_allclose(
+            np.round(velocity / 2).T, np.round(motion / 2)[None].repeat(velocity.shape[1], 0)
+        )
 
 
 def test_half_of_the_crops_begin_with_their_clip(make_clip) -> None:

@@ -14,6 +14,8 @@ from click.testing import CliRunner, Result
 
 from spax_ros.network.config import VARIANTS, SpaxConfig
 from spax_ros.network.network import SpaxNetwork
+from spax_ros.simulation import SatelliteScene
+from spax_ros.tracker import SpaxTracker
 from spax_ros.training.run import TrainSpaxOptions, train_spax
 from spax_ros.weights import load_spax, save_spax
 from tracking_runtime.cli import rstrack
@@ -62,6 +64,44 @@ def test_refined_model_stays_near_its_base_model(clip_folder: Path, tmp_path: Pa
     assert SpaxConfig.from_parameters(model.manifest.parameters) == CONFIG
     for name, value in network.named_parameters():
         torch.testing.assert_close(model.weights[name], value, atol=1e-3, rtol=0)
+
+
+def test_network_with_accumulation_begins_as_its_base_model(tmp_path: Path) -> None:
+    network = SpaxNetwork(CONFIG)
+    base_model = save_spax(tmp_path / "models", "tiny", CONFIG, network.state_dict())
+    options = TrainSpaxOptions(
+        base_model=str(base_model),
+        accumulate=True,
+        clips=tmp_path / "clips",
+        simulated=1,
+        scenes="mixed",
+        folder=tmp_path / "run",
+        models=tmp_path / "models",
+        steps=1,
+        batch=1,
+    )
+
+    model = load_spax(train_spax(options) or "")
+
+    assert model.config == replace(CONFIG, inputs="gray_residual_velocity")
+    weight = model.network.state_dict()["stem.0.conv.weight"]
+    assert weight.shape == (4, 5, 3, 3)
+    assert float(weight[:, 2:].abs().max()) < 0.01
+    assert [path.name for path in (tmp_path / "clips").iterdir()] == [
+        "gray_residual_velocity-mixed-00000.npz"
+    ]
+    tracker = SpaxTracker(model)
+    for frame in SatelliteScene(1, 3, 128):
+        assert tracker.track(frame.image, frame.stamp_ns).motion_mask.shape == (128, 128)
+
+
+def test_accumulation_of_a_published_variant_is_an_error(tmp_path: Path) -> None:
+    arguments = ["--variant", "base_satvideodt", "--accumulate", "--models", tmp_path]
+
+    result = run_command(*arguments)
+
+    assert result.exit_code == 1
+    assert "--variant small or light" in result.output
 
 
 def test_missing_device_is_named(clip_folder: Path, tmp_path: Path) -> None:
