@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,17 +99,21 @@ def _read(address: str, topic: str) -> tuple[SourceDescription | None, BagReader
     """
     from tracking_runtime.bags import BagReader
     from tracking_runtime.errors import SourceError
+    from tracking_runtime.io.notes import collect_notes
     from tracking_runtime.io.source_description import describe_source
     from tracking_runtime.io.source_kinds import BAG
-    from tracking_runtime.io.sources import is_live, open_source, parse_address
+    from tracking_runtime.io.sources import is_live, open_source_leniently, parse_address
 
     parsed = parse_address(address)
     if parsed.kind != BAG:
-        source = open_source(address)
-        return describe_source(source, address, parsed.kind, is_live=is_live(address)), None
+        with collect_notes() as notes:
+            source = open_source_leniently(address)
+        description = describe_source(source, address, parsed.kind, is_live=is_live(address))
+        return replace(description, remarks=tuple(dict.fromkeys((*notes, *description.remarks)))), None
     reader = BagReader(parsed.location)
     try:
-        return describe_source(open_source(address, topic=topic or None), address, BAG), reader
+        source = open_source_leniently(address, topic=topic)
+        return describe_source(source, address, BAG), reader
     except SourceError:
         if topic or "topic" in parsed.options:
             raise

@@ -36,7 +36,10 @@ _WAVELENGTH_NAMES = {
 _PREFERRED_NAMES = {"cube", "data", "hsi", "img", "image", "hypercube", "frames", "video"}
 _DEFAULT_AXES = {2: "yx", 3: "yxc", 4: "tyxc"}
 _MAX_BANDS = 100_000
-_AMBIGUOUS_LENGTH = 256  # lengths of the last axis from which a short first axis is suspicious
+_AMBIGUOUS_LENGTH = 64  # length of the last axis from which few rows are suspicious
+_AMBIGUOUS_LENGTH_OF_LINE = 256  # the same for a single row, as a line scanner's reference has
+_MAX_DEPTH = 16  # groups in groups of an HDF5 file
+_MAX_NAMED = 8  # arrays that a message names
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _MATLAB_73_MAGIC = b"MATLAB 7.3"
 
@@ -133,6 +136,10 @@ def _list_arrays(path: Path) -> Mapping[str, _StoredArray]:
 
 
 def _open_npy(path: Path) -> _StoredArray:
+    with path.open("rb") as file:
+        _, dtype = _read_npy_header(file)
+    if dtype.hasobject:
+        raise SourceError(f"{path} holds Python objects, which are not read; save an array of numbers")
     mapped = np.load(path, mmap_mode="r", allow_pickle=False)
 
     def view() -> NDArray[Any]:
@@ -177,7 +184,6 @@ def _list_mat(path: Path) -> dict[str, _StoredArray]:
     from scipy import io
 
     check_mat_file(path)
-    check_mat_file(path)
     types = {"single": "f4", "double": "f8", "logical": "u1"}
     arrays = {}
     for name, shape, kind in io.whosmat(str(path), appendmat=False):
@@ -200,21 +206,36 @@ def _list_hdf5(path: Path) -> dict[str, _StoredArray]:
     h5py = _import_h5py(path)
     arrays = {}
     with h5py.File(path, "r") as file:
-        for name in file:
-            # Links to other files are not followed.
-            if not isinstance(file.get(name, getlink=True), h5py.HardLink):
-                continue
-            item = file[name]
-            if (
-                isinstance(item, h5py.Dataset)
-                and item.dtype.kind in "buif"
-                and not (item.external or item.is_virtual)
-            ):
+        for name, item in _walk_datasets(h5py, file, "", set()):
+            if item.dtype.kind in "buif" and not (item.external or item.is_virtual):
                 # MATLAB stores its first axis last.
                 is_matlab = "MATLAB_class" in item.attrs
                 shape = item.shape[::-1] if is_matlab else item.shape
                 arrays[name] = _StoredArray(shape, item.dtype, _make_hdf5_view(path, name, is_matlab))
     return arrays
+
+
+def _walk_datasets(h5py: Any, group: Any, prefix: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Yield the path and the data set of each in a group and in its groups. Links are not followed.
+
+    Args:
+        h5py: library.
+        group: group, or the file.
+        prefix: path of the group, with a slash at its end.
+        seen: addresses of what was yielded or entered, so that a circle of groups ends.
+    """
+    for name in group:
+        if name.startswith("#") or not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            continue  # MATLAB keeps the parts of cells in #refs#
+        item = group[name]
+        address = h5py.h5o.get_info(item.id).addr
+        if address in seen:
+            continue
+        seen.add(address)
+        if isinstance(item, h5py.Dataset):
+            yield f"{prefix}{name}", item
+        elif isinstance(item, h5py.Group) and prefix.count("/") < _MAX_DEPTH:
+            yield from _walk_datasets(h5py, item, f"{prefix}{name}/", seen)
 
 
 def _make_hdf5_view(path: Path, name: str, is_matlab: bool) -> Callable[[], NDArray[Any]]:
@@ -247,7 +268,7 @@ def _choose_array(path: Path, arrays: Mapping[str, _StoredArray], variable: str)
             )
         return variable
     for is_choice in (
-        lambda name: len(candidates[name].shape) >= 3 and name.lower() in _PREFERRED_NAMES,
+        lambda name: len(candidates[name].shape) >= 3 and _get_stem(name) in _PREFERRED_NAMES,
         lambda name: len(candidates[name].shape) >= 3,
         lambda name: min(candidates[name].shape) > 1,
     ):
@@ -255,18 +276,25 @@ def _choose_array(path: Path, arrays: Mapping[str, _StoredArray], variable: str)
         if len(choices) == 1:
             return choices[0]
         if choices:
-            raise SourceError(
-                f"{path} has several arrays: got {', '.join(choices)}; choose one by variable=NAME"
-            )
-    found = ", ".join(f"{name} {array.shape}".strip() for name, array in arrays.items()) or "no numeric array"
-    raise SourceError(f"{path} must hold an array of rows, columns and bands: got {found}; give another file")
+            names = ", ".join(choices[:_MAX_NAMED]) + (", …" if len(choices) > _MAX_NAMED else "")
+            raise SourceError(f"{path} has several arrays: got {names}; choose one by variable=NAME")
+    found = ", ".join(f"{name} {array.shape}".strip() for name, array in [*arrays.items()][:_MAX_NAMED])
+    raise SourceError(
+        f"{path} must hold an array of rows, columns and bands: got {found or 'no numeric array'}; save the "
+        "array by itself, not in a structure, cell or table"
+    )
+
+
+def _get_stem(name: str) -> str:
+    """Return the name of an array without its groups, in lower case."""
+    return name.rpartition("/")[2].lower()
 
 
 def _read_wavelengths(arrays: Mapping[str, _StoredArray]) -> tuple[float, ...]:
     """Return the numbers of the array that is named as wavelengths; empty if the file has none."""
     for name, array in arrays.items():
         size = int(np.prod(array.shape, dtype=object))
-        if name.lower() in _WAVELENGTH_NAMES and 0 < size <= _MAX_BANDS and max(array.shape) == size:
+        if _get_stem(name) in _WAVELENGTH_NAMES and 0 < size <= _MAX_BANDS and max(array.shape) == size:
             return tuple(float(value) for value in array.view().ravel())
     return ()
 
@@ -290,13 +318,24 @@ def _choose_axes(path: Path, shape: tuple[int, ...], axes: str, num_wavelengths:
         and shape.count(num_wavelengths) == 1
     ):
         return {0: "cyx", 1: "ycx"}[shape.index(num_wavelengths)]
-    rows, *_, last = shape
-    if len(shape) == 3 and last >= _AMBIGUOUS_LENGTH and rows == min(shape) and 2 * rows < last:
-        raise SourceError(
-            f"{path}: the axes of {rows} x {shape[1]} x {last} are not clear; state axes=yxc if the bands "
-            "are last, axes=cyx if they are first, or axes=tyx if the first axis is time"
+    if len(shape) > 2 and _are_axes_unclear(shape):
+        choices = (
+            "axes=yxc if the bands are last, axes=cyx if they are first, or axes=tyx if time is first"
+            if len(shape) == 3
+            else "axes=tyxc if time is first, axes=yxct if it is last, or axes=tcyx if the bands are second"
         )
+        lengths = " x ".join(map(str, shape))
+        raise SourceError(f"{path}: the axes of {lengths} are not clear; state {choices}")
     return _DEFAULT_AXES[len(shape)]
+
+
+def _are_axes_unclear(shape: tuple[int, ...]) -> bool:
+    """Return whether the usual axes of an array make an unlikely image: few rows or columns, many bands."""
+    if len(shape) == 4 and min(shape[:2]) > max(shape[2:]) and shape[1] >= 2 * shape[2]:
+        return True  # MATLAB's video: rows, columns, bands, frames
+    rows, _, last = shape[-3:]
+    threshold = _AMBIGUOUS_LENGTH_OF_LINE if rows == 1 else _AMBIGUOUS_LENGTH
+    return last >= threshold and rows == min(shape[-3:]) and 2 * rows < last
 
 
 def _make_frame_view(path: Path, array: _StoredArray, axes: str) -> Callable[[int], NDArray[Any]]:

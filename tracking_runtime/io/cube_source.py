@@ -26,16 +26,16 @@ from tracking_runtime.io.envi import open_envi
 from tracking_runtime.io.frame_numbers import read_image_numbers
 from tracking_runtime.io.georeference import GeoReference
 from tracking_runtime.io.ground_truth import (
+    OnInvalidTruth,
     find_ground_truth,
     find_stated_truth,
     find_truth_file,
-    read_ground_truth,
+    read_source_truth,
 )
-from tracking_runtime.io.image_file import is_image, make_natural_sort_key, read_image_file
+from tracking_runtime.io.image_file import is_image, list_images, make_natural_sort_key, read_image_file
 from tracking_runtime.io.image_folder import read_spectral_info_file
 from tracking_runtime.io.raster import Pages, open_raster
 from tracking_runtime.io.source_kinds import CubeFormat, find_cube_format
-from tracking_runtime.io.table_reader import OnInvalidRow
 from tracking_runtime.spectral_info import SpectralInfo
 from tracking_runtime.untrusted.limits import IMAGE_BYTES
 
@@ -82,7 +82,7 @@ class CubeSource:
         path: file or folder.
         rate: frames per second; stamps are multiples of its inverse.
         classes: names, separated by commas, of the classes that the ground truth numbers from 1.
-        malformed: policy for invalid rows of the ground truth, as in `read_ground_truth`.
+        malformed: policy for invalid rows of the ground truth, as in `read_source_truth`.
         truth: path of the ground truth. Empty: found. `none`: no ground truth.
         bands: numbers of the bands to use, from 1, as `3-40,45`. `all`: also those that the header lists as
             bad. `files`: the images of a folder are the bands of one cube. Empty: all good bands.
@@ -107,7 +107,7 @@ class CubeSource:
         *,
         rate: float | None = None,
         classes: str = "",
-        malformed: OnInvalidRow = "raise",
+        malformed: OnInvalidTruth = "raise",
         truth: str = "",
         bands: str = "",
         wavelengths: str = "",
@@ -202,11 +202,11 @@ class CubeSource:
         path = find_stated_truth(stated) if stated else _find_truth(self.path, len(self))
         if path is None:
             return [None] * len(self)
-        return read_ground_truth(
+        return read_source_truth(
             path,
             len(self),
             class_names=self._class_names,
-            on_invalid_row=self._malformed,
+            policy=self._malformed,
             image_numbers=read_image_numbers([paths[0] for paths in self._files]) if len(self) > 1 else None,
         )
 
@@ -260,7 +260,7 @@ def _reopen(path: Path, arguments: dict[str, Any]) -> CubeSource:
 
 
 def _list_images(folder: Path) -> list[Path]:
-    paths = sorted((path for path in list_visible(folder) if is_image(path)), key=make_natural_sort_key)
+    paths = list_images(folder)
     if len(paths) < 2:
         raise SourceError(f"{folder} must hold an image for each band: got {len(paths)}; give another folder")
     return paths

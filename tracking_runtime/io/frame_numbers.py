@@ -95,6 +95,20 @@ def choose_frame_numbers(
     return by_image if num_by_image >= num_in_order else in_order
 
 
+def describe_gaps(paths: Sequence[Path]) -> str:
+    """Return the numbers that the images of a folder skip, as text; empty if they skip none.
+
+    Numbers at even steps, as `010`, `020`, `030`, skip none.
+
+    Args:
+        paths: image files in natural order.
+    """
+    numbers = read_image_numbers(paths)
+    if not numbers or len({after - before for before, after in pairwise(numbers)}) < 2:
+        return ""
+    return _list_missing(FrameNumbers(numbers))
+
+
 def _list_missing(numbers: FrameNumbers) -> str:
     """Return the first numbers between the first and the last that no image has, for a message."""
     missing: list[int] = []

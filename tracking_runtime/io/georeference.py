@@ -74,6 +74,8 @@ def find_georeference(image: Path) -> GeoReference | None:
 def read_world_file(path: Path, *, crs: str = "") -> GeoReference:
     """Read a world file: six lines with a, d, b, e and the coordinates of the center of the first pixel.
 
+    A comma is read as the decimal point.
+
     Args:
         path: world file.
         crs: coordinate reference system of the coordinates; empty if unknown.
@@ -82,7 +84,7 @@ def read_world_file(path: Path, *, crs: str = "") -> GeoReference:
         SourceError: the file is not a world file. The message names the file.
     """
     try:
-        values = [float(text) for text in _read_text(path).split()]
+        values = [float(text.replace(",", ".")) for text in _read_text(path).split()]
         if len(values) != _NUM_WORLD_FILE_VALUES or not all(map(math.isfinite, values)):
             raise ValueError(f"a world file must have 6 finite numbers: got {len(values)} values")
         a, d, b, e, center_x, center_y = values
@@ -100,6 +102,6 @@ def _find_sibling(image: Path, suffixes: list[str]) -> Path | None:
 def _read_text(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return file.read(_MAX_TEXT_BYTES).decode("utf-8", errors="replace")
+            return file.read(_MAX_TEXT_BYTES).decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}; check its permissions") from error

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -46,6 +47,9 @@ from tracking_runtime.io.table_reader import (
     read_frame_rows,
     read_rows,
 )
+
+OnInvalidTruth = Literal["raise", "skip", "ignore"]
+"""Policy for invalid rows and files of ground truth, see `read_source_truth`."""
 
 GROUND_TRUTH_FILE_NAMES = tuple(
     f"{stem}{suffix}" for stem in ("groundtruth_rect", "groundtruth", "gt") for suffix in TABLE_SUFFIXES
@@ -173,6 +177,42 @@ def read_ground_truth(
         )
     errors.raise_if_any(on_invalid_row)
     return truth
+
+
+def read_source_truth(
+    path: Path,
+    num_frames: int,
+    *,
+    class_names: Sequence[str] = (),
+    policy: OnInvalidTruth = "raise",
+    image_numbers: Sequence[int] | None = None,
+) -> Sequence[GroundTruth | None]:
+    """Read the ground truth of each frame of a source, as `read_ground_truth` does.
+
+    Args:
+        path: text file.
+        num_frames: number of frames of the source.
+        class_names: names of the classes that the file numbers from 1.
+        policy: policy for invalid rows, as in `read_ground_truth`. `ignore` also takes a file that cannot be
+            read as none, with a note.
+        image_numbers: numbers in the names of the images.
+
+    Raises:
+        SourceError: as in `read_ground_truth`.
+    """
+    try:
+        return read_ground_truth(
+            path,
+            num_frames,
+            class_names=class_names,
+            on_invalid_row="skip" if policy == "ignore" else policy,
+            image_numbers=image_numbers,
+        )
+    except SourceError as error:
+        if policy != "ignore":
+            raise
+        add_note(f"no ground truth: {error}")
+        return [None] * num_frames
 
 
 def _read_single_target(

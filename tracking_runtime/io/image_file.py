@@ -50,7 +50,8 @@ def is_image(path: Path) -> bool:
 
 def list_images(folder: Path) -> list[Path]:
     """Return the image files in a folder in natural order. Hidden files are left out."""
-    return sorted((path for path in list_visible(folder) if is_image(path)), key=make_natural_sort_key)
+    images = (path for path in list_visible(folder) if is_image(path) and not path.is_dir())
+    return sorted(images, key=make_natural_sort_key)
 
 
 def find_image_folder(folder: Path) -> Path | None:
@@ -343,7 +344,8 @@ def _finish(
     """Return the image with samples of a supported type, and its encoding."""
     if image.ndim not in (2, 3) or not image.size or image.dtype.kind not in "buif":
         raise SourceError(
-            f"{name} must be an image with 2 or 3 axes of numbers: got {image.dtype.name} {image.shape}"
+            f"{name} must be an image with 2 or 3 axes of real numbers: got {image.dtype.name} "
+            f"{image.shape}; convert it"
         )
     if image.dtype == bool:
         image = image.astype(np.uint8) * 255

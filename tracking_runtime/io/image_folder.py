@@ -11,9 +11,14 @@ import dacite
 
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
-from tracking_runtime.io.frame_numbers import read_image_numbers
+from tracking_runtime.io.frame_numbers import describe_gaps, read_image_numbers
 from tracking_runtime.io.georeference import GeoReference
-from tracking_runtime.io.ground_truth import find_ground_truth, find_stated_truth, read_ground_truth
+from tracking_runtime.io.ground_truth import (
+    OnInvalidTruth,
+    find_ground_truth,
+    find_stated_truth,
+    read_source_truth,
+)
 from tracking_runtime.io.image_bands import find_spectral_info
 from tracking_runtime.io.image_file import (
     IMAGE_SUFFIXES,
@@ -23,7 +28,6 @@ from tracking_runtime.io.image_file import (
     read_image_file,
 )
 from tracking_runtime.io.image_georeference import read_image_georeference
-from tracking_runtime.io.table_reader import OnInvalidRow
 from tracking_runtime.io.video_description import TRUTH_FILE, find_video_description, read_sequence_rate
 from tracking_runtime.spectral_info import SpectralInfo
 from tracking_runtime.untrusted.documents import DocumentError, read_yaml_file
@@ -47,7 +51,7 @@ class ImageFolderSource:
         rate: frames per second; stamps are multiples of its inverse. None: as in `video.yaml` or
             `seqinfo.ini`, else 10.
         classes: names, separated by commas, of the classes that the ground truth numbers from 1.
-        malformed: policy for invalid rows, as in `read_ground_truth`.
+        malformed: policy for invalid rows, as in `read_source_truth`.
         truth: path of the ground truth. Empty: found. `none`: no ground truth.
 
     Raises:
@@ -60,7 +64,7 @@ class ImageFolderSource:
         *,
         rate: float | None = None,
         classes: str = "",
-        malformed: OnInvalidRow = "raise",
+        malformed: OnInvalidTruth = "raise",
         truth: str = "",
     ) -> None:
         if rate is not None and not (rate > 0 and math.isfinite(rate)):
@@ -106,6 +110,12 @@ class ImageFolderSource:
         """Ground truth of each frame; None where it is unknown."""
         return self._truth
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Statements about oddities of the folder, for users."""
+        gaps = describe_gaps(self._paths)
+        return (f"the numbers of its images skip {gaps}",) if gaps else ()
+
     @cached_property
     def georeference(self) -> GeoReference | None:
         """Position of the first image on the Earth; None if unknown."""
@@ -133,7 +143,7 @@ class ImageFolderSource:
             yield Frame(stamp_ns, image, encoding, truth=truth)
 
     def _read_truth(
-        self, stated: str, class_names: tuple[str, ...], malformed: OnInvalidRow
+        self, stated: str, class_names: tuple[str, ...], malformed: OnInvalidTruth
     ) -> Sequence[GroundTruth | None]:
         path = find_stated_truth(stated) if stated else find_ground_truth(self._folder)
         if path is None:
@@ -142,11 +152,11 @@ class ImageFolderSource:
         is_described = video_folder is not None and path == video_folder / TRUTH_FILE
         if self._description and is_described and not class_names:
             return self._description.read_truth(path)
-        return read_ground_truth(
+        return read_source_truth(
             path,
             len(self._paths),
             class_names=class_names,
-            on_invalid_row=malformed,
+            policy=malformed,
             image_numbers=read_image_numbers(self._paths),
         )
 

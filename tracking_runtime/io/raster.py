@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -42,6 +42,7 @@ for _library in ("tifffile", "rasterio"):
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_2000_MAGIC = b"\0\0\0\x0cjP  \r\n\x87\n"
 _IMAGINE_MAGIC = b"EHFA_HEADER_TAG"
+_MAX_NAMED = 3  # kinds of pages that a remark names
 
 
 def open_raster(path: Path, *, pages: Pages = "", num_known_bands: int = 0) -> CubeFile:
@@ -180,7 +181,8 @@ def _open_tiff(path: Path, pages: Pages, num_known_bands: int) -> CubeFile:
         if math.prod(series.shape) == math.prod(page.shape):
             cube, bands = _open_image(path, georeference), read_gdal_bands(page, path)
             is_described = bands is not None and len(bands.wavelengths_nm) == cube.num_bands
-            return cube.with_bands(bands) if is_described else cube
+            cube = cube.with_bands(bands) if is_described else cube
+            return replace(cube, remarks=(*cube.remarks, *_describe_other_pages(file)))
         bands = _read_page_bands(file, path)
         layout = _arrange_pages(
             series, page, pages, num_known_bands or (len(bands.wavelengths_nm) if bands else 0)
@@ -199,8 +201,22 @@ def _open_tiff(path: Path, pages: Pages, num_known_bands: int) -> CubeFile:
         spectral_info=bands if bands and len(bands.wavelengths_nm) == num_bands else None,
         georeference=georeference,
         is_color=layout.is_color,
-        remarks=() if pages else (remark,),
+        remarks=(*(() if pages else (remark,)), *_describe_other_pages(file)),
     )
+
+
+def _describe_other_pages(file: TiffFile) -> list[str]:
+    """Return a remark on pages that are not read because they differ; none on overviews and masks."""
+    others = [series.keyframe for series in file.series[1:]]
+    others = [page for page in others if not (page.is_reduced or page.is_mask)]
+    if not others:
+        return []
+    first = file.series[0].keyframe
+    names = ", ".join(f"{page.imagewidth} x {page.imagelength} {page.dtype}" for page in others[:_MAX_NAMED])
+    return [
+        f"its pages differ: those of {first.imagewidth} x {first.imagelength} {first.dtype} are read, "
+        f"those of {names} are left out"
+    ]
 
 
 def read_tiff_bands(path: Path) -> SpectralInfo | None:

@@ -32,8 +32,8 @@ class ReflectanceSource(WrappedSource):
 
     Args:
         source: frames to correct: cubes, or raw mosaics before they are decoded.
-        white: image or cube of an evenly lit white surface; empty: none. A file with several frames, or with
-            another number of lines than the frames, as a line scanner records, is averaged.
+        white: address of an image or cube of an evenly lit white surface; empty: none. A file with several
+            frames, or with another number of lines than the frames, as a line scanner records, is averaged.
         dark: the same without light; empty: the black level.
         black_level: digital number without light. None: that of the bands, if known, else 0.
 
@@ -102,7 +102,7 @@ class ReflectanceSource(WrappedSource):
     @cached_property
     def _references(self) -> tuple[NDArray[np.float32] | None, NDArray[np.float32] | None]:
         """White and dark reference as they are stored."""
-        white, dark = (read_reference(Path(path)) if path else None for path in (self._white, self._dark))
+        white, dark = (read_reference(address) if address else None for address in (self._white, self._dark))
         return white, dark
 
     def _find_correction(
@@ -155,13 +155,19 @@ class ReflectanceSource(WrappedSource):
         return fitted if len(shape) == 3 else fitted[..., 0]
 
 
-def read_reference(path: Path) -> NDArray[np.float32]:
+def read_reference(address: str | Path) -> NDArray[np.float32]:
     """Read a white or dark reference: the mean of the frames of a file or folder, (H, W) or (H, W, bands).
+
+    Args:
+        address: path of images or cubes; the options of cubes may follow, as `?variable=white`.
 
     Raises:
         SourceError: the reference cannot be read, or its frames differ in size.
     """
-    source = CubeSource(path.expanduser(), bands="all")
+    from tracking_runtime.io.sources import parse_address
+
+    parsed = parse_address(address)
+    source = CubeSource(parsed.location, **{"bands": "all", **parsed.options})
     total: NDArray[np.float64] = np.zeros((), np.float64)
     for frame in source:
         total = total + frame.image

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Iterator
 from enum import Enum
+from itertools import islice
 from pathlib import Path
 
 from tracking_runtime.errors import SourceError
@@ -18,6 +19,8 @@ CUBE = "cube"
 
 _HEAD_BYTES = 1024  # bytes at the start of a file that identify its format
 _MAX_ENTRIES = 100_000  # entries of a folder that are looked at
+_MAX_NAMED = 5  # folders that a message names
+_BAG_METADATA = "metadata.yaml"
 
 _BAG_SUFFIXES = {".mcap", ".db3", ".bag"}
 _VIDEO_SUFFIXES = {
@@ -115,6 +118,11 @@ def _find_kind_of_file(path: Path) -> str:
         raise SourceError(f"{path} is an archive: unpack it, and give the folder or file in it")
     if _has_envi_header(path):
         return CUBE
+    if suffix in ENVI_DATA_SUFFIXES and (header := find_envi_header(path)) is not None:
+        raise SourceError(
+            f"{header} must be an ENVI header to describe {path.name}: its first line must be ENVI; convert "
+            "the raster to GeoTIFF, for example with gdal_translate"
+        )
     for suffixes, kind in (
         (_BAG_SUFFIXES, BAG),
         (_VIDEO_SUFFIXES, VIDEO),
@@ -133,7 +141,9 @@ def _find_kind_of_file(path: Path) -> str:
 
 def _find_kind_of_folder(folder: Path) -> str:
     suffixes = {path.suffix.lower() for path in _list_visible_files(folder)}
-    if (folder / "metadata.yaml").is_file() or suffixes & {".mcap", ".db3"}:
+    if suffixes & {".mcap", ".db3"}:
+        return BAG
+    if (folder / _BAG_METADATA).is_file() and not suffixes & IMAGE_SUFFIXES:
         return BAG
     cubes = list_cube_files(folder)
     if any(path.suffix.lower() == ".hdr" for path in cubes):
@@ -144,10 +154,25 @@ def _find_kind_of_folder(folder: Path) -> str:
         return CUBE
     if find_image_folder(folder) is not None:
         return FOLDER
+    raise SourceError(_explain_folder(folder, suffixes))
+
+
+def _explain_folder(folder: Path, suffixes: set[str]) -> str:
+    """Return why a folder is no source of frames, and what to give instead."""
+    videos = list_video_files(folder)
+    if videos:
+        count = "a video" if len(videos) == 1 else f"{len(videos)} videos"
+        return f"{folder} must be a folder of frames: got {count}; give a file, as {videos[0]}"
+    folders = sorted(path.name for path in islice(folder.iterdir(), _MAX_ENTRIES) if _is_visible_folder(path))
+    if folders:
+        named = ", ".join(folders[:_MAX_NAMED]) + (", …" if len(folders) > _MAX_NAMED else "")
+        return f"{folder} holds no frames: got the folders {named}; give one that holds frames"
     found = ", ".join(sorted(suffix for suffix in suffixes if suffix)) or "no files"
-    raise SourceError(
-        f"{folder} holds no frames: got {found}; give a folder of images or cubes, a recording, or a file"
-    )
+    return f"{folder} holds no frames: got {found}; give a folder of images or cubes, a recording, or a file"
+
+
+def _is_visible_folder(path: Path) -> bool:
+    return not is_hidden(path) and path.is_dir()
 
 
 def list_video_files(folder: Path) -> list[Path]:

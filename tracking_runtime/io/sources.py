@@ -70,6 +70,26 @@ def open_source(address: str | Path, **options: Any) -> FrameSource:
     return calibrate_source(_build_source(parsed.text, source_class, arguments), **calibration)
 
 
+def open_source_leniently(address: str | Path, *, topic: str = "", **options: Any) -> FrameSource:
+    """Open a source for a purpose that needs no ground truth: what is invalid in it is noted and left out.
+
+    Args:
+        address: address of the source, as in `open_source`.
+        topic: topic of the images, if a recording has several; empty: found. Other sources have none.
+        options: further options, as in `open_source`.
+
+    Raises:
+        SourceError: the source cannot be read.
+    """
+    kind = parse_address(address).kind
+    return open_source(
+        address,
+        malformed="ignore" if kind in (CUBE, FOLDER, VIDEO) else None,
+        topic=topic or None if kind == BAG else None,
+        **options,
+    )
+
+
 def calibrate_source(
     source: FrameSource, *, camera: str = "", white: str = "", dark: str = ""
 ) -> FrameSource:

@@ -13,11 +13,17 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from tracking_runtime.errors import SourceError
+from tracking_runtime.files import describe_content
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.io.av_library import av
-from tracking_runtime.io.ground_truth import find_stated_truth, find_truth_file, read_ground_truth
+from tracking_runtime.io.georeference import GeoReference, find_georeference
+from tracking_runtime.io.ground_truth import (
+    OnInvalidTruth,
+    find_stated_truth,
+    find_truth_file,
+    read_source_truth,
+)
 from tracking_runtime.io.image_folder import SPECTRAL_INFO_FILE, read_spectral_info_file
-from tracking_runtime.io.table_reader import OnInvalidRow
 from tracking_runtime.io.video_integrity import find_expected_bytes
 from tracking_runtime.io.video_pixels import UPRIGHT, Orientation, count_bits, read_orientation, to_image
 from tracking_runtime.spectral_info import SpectralInfo
@@ -32,6 +38,7 @@ _INEXACT = Orientation(is_exact=False)
 _NS_PER_SECOND = 1_000_000_000
 _TRUTH_SUFFIXES = ("_gt.txt", "_gt.csv", ".gt.txt", ".gt.csv", ".txt", ".csv")  # after the name of the video
 _MIN_BOX_COLUMNS = 4
+_LFS_MAGIC = b"version https://git-lfs"
 
 # Demuxers that read the given file alone. Playlists, which name other files, are not among them.
 _FORMATS = (
@@ -95,7 +102,7 @@ class VideoFileSource:
         path: video file.
         rate: frames per second; replaces the stamps of the file. None: stamps of the file.
         classes: names, separated by commas, of the classes that the ground truth numbers from 1.
-        malformed: policy for invalid rows of the ground truth, as in `read_ground_truth`.
+        malformed: policy for invalid rows of the ground truth, as in `read_source_truth`.
         truth: path of the ground truth. Empty: beside the video. `none`: no ground truth.
         damaged: policy for files that are damaged or cut off. `raise` raises an error; `keep` yields every
             frame that can be decoded.
@@ -113,7 +120,7 @@ class VideoFileSource:
         *,
         rate: float | None = None,
         classes: str = "",
-        malformed: OnInvalidRow = "raise",
+        malformed: OnInvalidTruth = "raise",
         truth: str = "",
         damaged: OnDamage = "raise",
         stream: int = 0,
@@ -172,6 +179,11 @@ class VideoFileSource:
         return read_spectral_info_file(folder) if (folder / SPECTRAL_INFO_FILE).is_file() else None
 
     @cached_property
+    def georeference(self) -> GeoReference | None:
+        """Position of all frames on the Earth, by the world file beside the video; None without one."""
+        return find_georeference(self.path)
+
+    @cached_property
     def truth(self) -> Sequence[GroundTruth | None]:
         """Ground truth of each frame; None where it is unknown.
 
@@ -180,11 +192,11 @@ class VideoFileSource:
         """
         if self.truth_path is None:
             return [None] * len(self)
-        return read_ground_truth(
+        return read_source_truth(
             self.truth_path,
             len(self),
             class_names=self._given_class_names,
-            on_invalid_row=self._malformed,
+            policy=self._malformed,
         )
 
     def __len__(self) -> int:
@@ -440,6 +452,8 @@ def _explain(path: Path, error: Exception) -> str:
             "its index is missing, because the recording was not finished; record again, or repair the file "
             "with the program of the camera"
         )
+    if head.startswith(_LFS_MAGIC):
+        return f"it is {describe_content(head)}"
     if head.lstrip()[:1] == b"<":
         return "its content is a web page or XML; download the file itself"
     if head.startswith((b"#EXTM3U", b"ffconcat")):

@@ -10,8 +10,7 @@ from tracking_runtime.errors import SourceError, TrackingError
 from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker
 from tracking_runtime.frames import Frame, FrameSource
 from tracking_runtime.io.notes import collect_notes
-from tracking_runtime.io.source_kinds import BAG, CUBE, FOLDER, VIDEO
-from tracking_runtime.io.sources import is_live, open_source, parse_address
+from tracking_runtime.io.sources import is_live, open_source, open_source_leniently
 from tracking_runtime.overlay import draw_frame
 from tracking_runtime.tracking.box_selection import select_boxes
 from tracking_runtime.tracking.geographic_files import find_reference, write_geographic_files
@@ -81,7 +80,7 @@ class OpenedJob:
         job: the job.
         source: the opened source.
         num_frames: number of frames of the source; None for a live stream.
-        notes: what was odd when the source was opened.
+        notes: what is odd about the source.
     """
 
     job: TrackJob
@@ -100,7 +99,7 @@ class OpenedJob:
 
 
 def open_job(job: TrackJob) -> OpenedJob:
-    """Open the source of a job. Ground truth with invalid rows is no obstacle.
+    """Open the source of a job. Invalid ground truth is no obstacle.
 
     Raises:
         SourceError: the source cannot be opened.
@@ -108,14 +107,8 @@ def open_job(job: TrackJob) -> OpenedJob:
     with collect_notes() as notes:
         if is_live(job.address):
             return OpenedJob(job, open_source(job.address, **job.calibration), None, notes)
-        kind = parse_address(job.address).kind
-        source = open_source(
-            job.address,
-            malformed="skip" if kind in (CUBE, FOLDER, VIDEO) else None,
-            topic=job.topic or None if kind == BAG else None,
-            **job.calibration,
-        )
-        return OpenedJob(job, source, len(source), notes)
+        source = open_source_leniently(job.address, topic=job.topic, **job.calibration)
+        return OpenedJob(job, source, len(source), [*notes, *getattr(source, "remarks", ())])
 
 
 def run_job(

@@ -140,7 +140,11 @@ def track_source(
         with ExitStack() as stack:
             frames = stack.enter_context(closing(_select_frames(source, options, is_live=is_live)))
             number, frame = _take_first(source, frames, options)
-            tracks = _start(tracker, frame, options.boxes, run)
+            try:
+                tracks = _start(tracker, frame, options.boxes, run)
+            except FrameRefusedError as error:
+                name = getattr(source, "path", None) or source.name
+                raise FrameRefusedError(f"{name}: frame {number} cannot be tracked: {error}") from error
             if folder is not None:
                 is_created = True
                 folder.create()

@@ -112,3 +112,31 @@ def test_info_of_a_missing_source_is_an_error(address: str) -> None:
     result = run(address)
 
     assert result.exit_code == 1 and result.output.startswith("Error: ")
+
+
+def test_info_tells_an_unreadable_ground_truth(make_video: MakeVideo, tmp_path: Path) -> None:
+    video = make_video("a.mp4", make_images())
+    (tmp_path / "gt.txt").write_text("words\n")
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    cv2.imwrite(str(frames / "1.png"), make_images(1)[0])
+    (frames / "gt.txt").write_text("frame,id,x,y,w,h\n1,1,5,5,4,4\n")
+
+    of_video, of_frames = read_json(video), read_json(frames)
+
+    assert of_video["truth"] is None
+    assert of_video["remarks"] == [
+        f"no ground truth: {tmp_path}/gt.txt must contain ground truth: got only a header"
+    ]
+    assert of_frames["truth"]["num_objects"] == 1
+    assert "1 rows left out, the first in line 1" in of_frames["remarks"][0]
+
+
+def test_info_tells_a_truth_that_is_not_taken(tmp_path: Path) -> None:
+    (tmp_path / "clip").mkdir()
+    cv2.imwrite(str(tmp_path / "clip/1.png"), make_images(1)[0])
+    (tmp_path / "gt.txt").write_text("words\n")
+
+    (remark,) = read_json(tmp_path / "clip")["remarks"]
+
+    assert remark.startswith(f"{tmp_path}/gt.txt is not taken as ground truth")

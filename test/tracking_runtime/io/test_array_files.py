@@ -120,12 +120,18 @@ def test_array_file_gray_video_is_read_by_axes(tmp_path):
 def test_array_file_with_unclear_content_tells_the_choice(tmp_path):
     several = write_arrays(tmp_path / "several.npz", {"a": CUBE, "b": CUBE + 1})
     unclear = write_arrays(tmp_path / "unclear.npy", {"": np.zeros((31, 64, 300), np.uint8)})
+    small = write_arrays(tmp_path / "small.npy", {"": np.zeros((12, 96, 128), np.uint8)})
+    last = write_arrays(tmp_path / "last.mat", {"v": np.zeros((96, 128, 16, 12), np.uint8)})
+    second = write_arrays(tmp_path / "second.npy", {"": np.zeros((12, 16, 96, 128), np.uint8)})
     flat = write_arrays(tmp_path / "flat.npz", {"scores": np.zeros(5)})
     words = write_arrays(tmp_path / "words.npz", {"names": np.array(["a", "b"])})
 
     for path, reason in {
         several: "several arrays: got a, b; choose one by variable=NAME",
         unclear: "axes of 31 x 64 x 300 are not clear; state axes=",
+        small: "axes of 12 x 96 x 128 are not clear; state axes=yxc",
+        last: "axes of 96 x 128 x 16 x 12 are not clear; state axes=tyxc .* axes=yxct if it is last",
+        second: "axes of 12 x 16 x 96 x 128 are not clear; .* axes=tcyx if the bands are second",
         flat: "must hold an array .* got scores",
         words: "must hold an array .* got no numeric array",
     }.items():
@@ -138,6 +144,45 @@ def test_array_file_with_unclear_content_tells_the_choice(tmp_path):
         CubeSource(several, variable="c")
     with pytest.raises(SourceError, match="axes must be 3 of the letters"):
         CubeSource(unclear, axes="xyz")
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 640, 224), (145, 145, 200), (512, 217, 204), (12, 96, 128, 16), (500, 96, 64, 16)]
+)
+def test_array_file_of_a_usual_shape_needs_no_axes(tmp_path, shape):
+    path = write_arrays(tmp_path / "a.npy", {"": np.zeros(shape, np.uint8)})
+
+    source = CubeSource(path)
+
+    assert source.read_frame(0).image.shape == shape[-3:]
+
+
+def test_array_file_of_groups_is_read_by_the_path_of_the_array(tmp_path):
+    path = write_arrays(
+        tmp_path / "a.h5", {"SWIR/Data/cube": CUBE, "SWIR/wavelengths": WAVELENGTHS, "x/mask": CUBE[..., 0]}
+    )
+    two = write_arrays(tmp_path / "two.h5", {"a/first": CUBE, "b/second": CUBE + 1})
+    with pytest.importorskip("h5py").File(path, "a") as file:
+        file["again"] = file["SWIR"]  # a circle of hard links is left out
+        file["SWIR/self"] = file["SWIR"]
+
+    found = CubeSource(path)
+
+    np.testing.assert_array_equal(found.read_frame(0).image, CUBE)
+    assert found.spectral_info.wavelengths_nm == tuple(WAVELENGTHS)
+    np.testing.assert_array_equal(CubeSource(two, variable="b/second").read_frame(0).image, CUBE + 1)
+    with pytest.raises(SourceError, match=r"several arrays: got a/first, b/second; choose one"):
+        CubeSource(two)
+
+
+def test_array_file_of_structures_and_objects_tells_the_cure(tmp_path):
+    scipy.io.savemat(tmp_path / "a.mat", {"s": {"cube": CUBE}})
+    np.save(tmp_path / "a.npy", np.array([{}], object), allow_pickle=True)
+
+    with pytest.raises(SourceError, match=r"a\.mat must hold .*not in a structure, cell or table"):
+        CubeSource(tmp_path / "a.mat")
+    with pytest.raises(SourceError, match=r"a\.npy holds Python objects, .*; save an array of numbers"):
+        CubeSource(tmp_path / "a.npy")
 
 
 class _Harmful:

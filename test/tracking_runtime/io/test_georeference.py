@@ -54,6 +54,14 @@ def test_find_georeference_reads_world_file_and_projection(tmp_path, name):
     assert georeference == GeoReference(NORTH_UP.transform, "PROJCS[...]")
 
 
+@pytest.mark.parametrize("text", ["\ufeff2\n0\n0\n-2\n11\n19\n", "2,0\r\n0\r\n0\r\n-2,0\r\n11,0\r\n19,0\r\n"])
+def test_read_world_file_of_windows_programs_is_read(tmp_path, text):
+    path = tmp_path / "a.jgw"
+    path.write_bytes(text.encode())
+
+    assert read_world_file(path).transform == ((2.0, 0.0, 10.0), (0.0, -2.0, 20.0))
+
+
 def test_find_georeference_without_world_file_is_none(tmp_path):
     assert find_georeference(tmp_path / "a.png") is None
 

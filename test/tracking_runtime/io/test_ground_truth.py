@@ -11,7 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking_runtime.errors import SourceError
-from tracking_runtime.io.ground_truth import find_ground_truth, find_stated_truth, read_ground_truth
+from tracking_runtime.io.ground_truth import (
+    find_ground_truth,
+    find_stated_truth,
+    read_ground_truth,
+    read_source_truth,
+)
 from tracking_runtime.io.notes import collect_notes
 
 COORDINATES = st.floats(-500, 5000, allow_nan=False).map(lambda value: round(value, 2))
@@ -191,6 +196,19 @@ def test_find_stated_truth_names_a_missing_file(tmp_path):
     assert find_stated_truth("none") is None
     with pytest.raises(SourceError, match=r"no ground truth at ~no_such_user/x\.txt: check the path"):
         find_stated_truth("~no_such_user/x.txt")
+
+
+def test_read_source_truth_ignores_an_unreadable_file_with_a_note(tmp_path):
+    path = write_file(tmp_path, "notes about all clips")
+
+    with collect_notes() as notes:
+        truth = read_source_truth(path, 3, policy="ignore")
+
+    assert truth == [None, None, None]
+    assert len(notes) == 1
+    assert notes[0].startswith(f"no ground truth: {path}")
+    with pytest.raises(SourceError):
+        read_source_truth(path, 3, policy="skip")
 
 
 def test_unknown_policy_for_invalid_rows_is_refused(tmp_path):

@@ -59,6 +59,21 @@ def test_sequence_folder_gives_the_name(tmp_path, name):
     assert open_source(tmp_path / "car-7").name == "car-7"
 
 
+@pytest.mark.parametrize(
+    ("names", "gaps"),
+    [
+        (["1.png", "2.png", "4.png", "7.png"], ("the numbers of its images skip 3, 5, 6",)),
+        (["10.png", "20.png", "30.png"], ()),
+        (["a.png", "b.png", "d.png"], ()),
+    ],
+)
+def test_remarks_of_a_folder_tell_missing_numbers(tmp_path, names, gaps):
+    write_images(tmp_path, names)
+    (tmp_path / "3.jpg").mkdir()  # a folder is no image
+
+    assert ImageFolderSource(tmp_path).remarks == gaps
+
+
 def test_broken_files_beside_a_folder_of_another_name_are_left_alone(tmp_path):
     write_images(tmp_path / "clip7", ["1.png", "2.png"])
     for name in ("gt.txt", "video.yaml", "seqinfo.ini"):

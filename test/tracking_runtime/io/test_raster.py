@@ -144,6 +144,25 @@ def test_tiff_pages_of_color_and_of_bands_are_frames(tmp_path):
     np.testing.assert_array_equal([frame.image for frame in hyper], [CUBE, CUBE + 1])
 
 
+def test_tiff_pages_that_differ_are_told(tmp_path):
+    images = np.zeros((3, 8, 9), np.uint8)
+    with tifffile.TiffWriter(tmp_path / "video.tif") as writer:
+        for image in images:
+            writer.write(image)
+        writer.write(np.zeros((4, 5), np.uint16))
+    with tifffile.TiffWriter(tmp_path / "image.tif") as writer:
+        writer.write(images[0])
+        writer.write(np.zeros((4, 5), np.uint8), subfiletype=1)  # an overview
+
+    video, image = (open_source(tmp_path / name) for name in ("video.tif", "image.tif"))
+
+    assert len(video) == 3
+    assert video.remarks[1:] == (
+        "its pages differ: those of 9 x 8 uint8 are read, those of 5 x 4 uint16 are left out",
+    )
+    assert image.remarks == ()
+
+
 def test_tiff_pages_are_bands_if_stated_or_described(tmp_path):
     pages = CUBE.transpose(2, 0, 1)
     tifffile.imwrite(tmp_path / "a.tif", pages, photometric="minisblack")

@@ -46,6 +46,17 @@ def test_reflectance_of_lines_and_frames_takes_their_mean(tmp_path):
     np.testing.assert_allclose(result, (IMAGE - DARK) / (WHITE[:1] - DARK), rtol=1e-4)
 
 
+def test_reflectance_reference_may_have_options(tmp_path):
+    image = write(tmp_path / "a.npy", IMAGE)
+    np.savez(tmp_path / "refs.npz", white=WHITE, dark=DARK)
+
+    source = open_source(
+        image, white=f"{tmp_path}/refs.npz?variable=white", dark=f"{tmp_path}/refs.npz?variable=dark"
+    )
+
+    np.testing.assert_allclose(next(iter(source)).image, REFLECTANCE, rtol=1e-4)
+
+
 def test_reflectance_of_selected_bands_takes_those_of_the_references(tmp_path):
     image, white, dark = (
         write(tmp_path / f"{name}.npy", array) for name, array in (("a", IMAGE), ("w", WHITE), ("d", DARK))

@@ -57,6 +57,10 @@ def test_find_source_kind_of_file_heeds_content_first(tmp_path, name, content, k
         ({"a.hdr": b"ENVI\n", "a.raw": b"x", "quicklook.png": PNG}, CUBE),
         ({"a.npy": make_npy(), "._b.png": PNG}, CUBE),
         ({"img/1.png": PNG}, FOLDER),
+        ({"Frames/1.png": PNG, "gt/gt.txt": b""}, FOLDER),
+        ({"1.png": PNG, "metadata.yaml": b"camera: a\n"}, FOLDER),
+        ({"metadata.yaml": b""}, BAG),
+        ({"1.png": PNG, "timestamps.npy": make_npy(), "preview.mp4": MP4}, FOLDER),
     ],
 )
 def test_find_source_kind_of_folder_heeds_its_files(tmp_path, files, kind):
@@ -65,6 +69,38 @@ def test_find_source_kind_of_folder_heeds_its_files(tmp_path, files, kind):
         (tmp_path / name).write_bytes(content)
 
     assert find_source_kind(tmp_path) == kind
+
+
+@pytest.mark.parametrize(
+    ("files", "reason"),
+    [
+        (
+            {"b.mp4": MP4, "a.MKV": b"x"},
+            r"must be a folder of frames: got 2 videos; give a file, as .*a\.MKV",
+        ),
+        (
+            {"clip/1.png": PNG, ".git/x": b"", "b/c": b""},
+            "got the folders b, clip; give one that holds frames",
+        ),
+        ({"1.png/x": PNG}, r"got the folders 1\.png"),
+        ({"a.txt": b"x"}, r"got \.txt; give a folder of images or cubes"),
+    ],
+)
+def test_find_source_kind_of_other_folder_tells_what_to_give(tmp_path, files, reason):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+
+    with pytest.raises(SourceError, match=reason):
+        find_source_kind(tmp_path)
+
+
+def test_find_source_kind_of_esri_raster_names_its_header(tmp_path):
+    (tmp_path / "dem.bil").write_bytes(bytes(8))
+    (tmp_path / "dem.hdr").write_text("BYTEORDER I\nLAYOUT BIL\n")
+
+    with pytest.raises(SourceError, match=r"dem\.hdr must be an ENVI header to describe dem\.bil: .*GeoTIFF"):
+        find_source_kind(tmp_path / "dem.bil")
 
 
 def test_find_source_kind_unusable_path_is_an_error(tmp_path):

@@ -244,6 +244,39 @@ def test_cut_off_video_is_refused(make_video: MakeVideo, name: str, fraction: fl
     assert ("damaged=keep" in str(error.value)) == (name != "a.mp4")  # the index of an MP4 file is at its end
 
 
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [
+        ("a.ts", "mpeg2video", "yuv420p"),
+        ("a.gif", "gif", "gray"),
+        ("a.y4m", "wrapped_avframe", "yuv420p"),
+        ("a.y4m", "wrapped_avframe", "yuv444p"),
+        ("a.y4m", "wrapped_avframe", "gray"),
+    ],
+)
+def test_cut_off_video_without_a_size_is_refused(
+    make_video: MakeVideo, name: str, codec: str, pixel_format: str
+) -> None:
+    path = make_video(name, make_noise(10), codec=codec, pixel_format=pixel_format)
+    assert len(open_source(path)) == 10
+    data = path.read_bytes()
+
+    path.write_bytes(data[: int(0.61 * len(data))])
+
+    with pytest.raises(SourceError, match=rf"{path} was cut off: .*{path}\?damaged=keep"):
+        open_source(path)
+    assert 3 <= len(list(open_source(f"{path}?damaged=keep"))) < 10
+
+
+def test_world_file_beside_a_video_gives_its_position(make_video: MakeVideo) -> None:
+    path = make_video("a.mp4", make_noise(2))
+    assert open_source(path).georeference is None  # type: ignore[attr-defined]
+
+    path.with_suffix(".wld").write_text("2\n0\n0\n-2\n11\n19\n")
+
+    assert open_source(path).georeference.transform == ((2, 0, 10), (0, -2, 20))  # type: ignore[attr-defined]
+
+
 def test_cut_off_video_can_be_kept(make_video: MakeVideo) -> None:
     images = make_noise(10)
     path = make_video("a.mkv", images, codec="ffv1", pixel_format="bgr0")

@@ -238,6 +238,13 @@ def test_interrupted_run_keeps_what_it_has(
     assert run.num_tracked == len(read_csv(folder)) == len(open_source(folder.path / "overlay.mp4")) == 7
 
 
+def test_refused_first_frame_is_named_with_its_file(make_video: Callable[..., Path]) -> None:
+    path = make_video("tiny.mkv", np.zeros((2, 16, 16, 3), np.uint8), codec="ffv1", pixel_format="bgr0")
+
+    with pytest.raises(FrameRefusedError, match=rf"{path}: frame 2 cannot be tracked: "):
+        track_source(open_source(path), BrightTracker(refused={1, 2}), TrackOptions(first_frame=2), None)
+
+
 def test_rows_are_on_the_disk_after_each_frame(folder: OutputFolder) -> None:
     counts: list[int] = []
 
