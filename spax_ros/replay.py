@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-from spax_ros.association.tracks import TrackState
+from spax_ros.association.tracks import Tracks, TrackState
 from spax_ros.tracker import load_tracker
 from tracking_runtime.boxes import Boxes, ScoredBoxes
 from tracking_runtime.frames import Frame, FrameSource
@@ -57,13 +58,24 @@ class SpaxReplay:
 
     def track(self, frame: Frame) -> ScoredBoxes:
         """Return the confirmed tracks of the next frame. Raise FrameRefusedError if it cannot be used."""
+        tracks = self._track(frame)
+        return _make_scored_boxes(tracks, tracks.states == TrackState.CONFIRMED)
+
+    def track_candidates(self, frame: Frame) -> ScoredBoxes:
+        """Return all tracks of the next frame, also tentative and coasting ones, as `track`."""
+        tracks = self._track(frame)
+        return _make_scored_boxes(tracks, np.ones(len(tracks), bool))
+
+    def _track(self, frame: Frame) -> Tracks:
         image = frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image
-        tracks = self._tracker.track(image, frame.stamp_ns).tracks
-        is_confirmed = tracks.states == TrackState.CONFIRMED
-        return ScoredBoxes(
-            ids=tracks.ids[is_confirmed],
-            boxes=tracks.boxes[is_confirmed],
-            scores=tracks.scores[is_confirmed].astype(np.float64),
-            class_ids=tracks.class_ids[is_confirmed].astype(np.int64),
-            states=("confirmed",) * int(is_confirmed.sum()),
-        )
+        return self._tracker.track(image, frame.stamp_ns).tracks
+
+
+def _make_scored_boxes(tracks: Tracks, is_selected: NDArray[np.bool_]) -> ScoredBoxes:
+    return ScoredBoxes(
+        ids=tracks.ids[is_selected],
+        boxes=tracks.boxes[is_selected],
+        scores=tracks.scores[is_selected].astype(np.float64),
+        class_ids=tracks.class_ids[is_selected].astype(np.int64),
+        states=tuple(TrackState(state).name.lower() for state in tracks.states[is_selected]),
+    )

@@ -57,6 +57,11 @@ if TYPE_CHECKING:
 )
 @click.option("--live", is_flag=True, help="Drop the frames that arrive while the tracker is busy.")
 @click.option(
+    "--offline",
+    is_flag=True,
+    help="Use later frames too (non-causal): passes backward, smoothed tracks, interpolated gaps.",
+)
+@click.option(
     "--robustness",
     type=click.Choice(["one-pass", "spatial", "temporal"]),
     default="one-pass",

@@ -101,6 +101,12 @@ class BoxType(click.ParamType):
     show_default=True,
     help="Factor by which the overlay is enlarged; 0: by the size of the images.",
 )
+@click.option(
+    "--offline",
+    is_flag=True,
+    help="Use later frames too (non-causal): passes backward, smoothed tracks, interpolated gaps. The source "
+    "is read twice.",
+)
 @click.option("--stream", is_flag=True, help="Write the tracks of each frame to stdout, as a line of JSON.")
 def track(
     sources: tuple[str, ...],
@@ -121,6 +127,7 @@ def track(
     geography: Path | None,
     no_video: bool,
     scale: int,
+    offline: bool,
     stream: bool,
 ) -> None:
     """Track the objects in each SOURCE, and write tracks, an overlay video and a report.
@@ -147,6 +154,7 @@ def track(
         draws_video=not no_video,
         scale=scale,
         row_stream=sys.stdout if stream else None,
+        is_offline=offline,
     )
     calibration = {"camera": camera, "white": white, "dark": dark}
     jobs = [

@@ -29,6 +29,7 @@ from tracking_runtime.datasets.sequences import (
 )
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.initializations import ONE_PASS, Initialization
+from tracking_runtime.evaluation.offline_replay import OFFLINE_NOTE, replay_offline
 from tracking_runtime.evaluation.recorded_tracks import read_recorded_predictions
 from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker, replay
 from tracking_runtime.evaluation.result_store import VideoResult, make_file_stem, write_result
@@ -56,6 +57,7 @@ class TrackerSource:
         model: name or path of its model.
         engine: engine that runs the model.
         live: True drops frames as in real time.
+        offline: True uses later frames (non-causal).
         weights_sha256: sha256 of the model's weights, so that a resumed run notices another model.
     """
 
@@ -63,11 +65,18 @@ class TrackerSource:
     model: str
     engine: str = "auto"
     live: bool = False
+    offline: bool = False
     weights_sha256: str = ""
 
     @classmethod
     def resolve(
-        cls, tracker: str, model: str = "", engine: str = "auto", *, live: bool = False
+        cls,
+        tracker: str,
+        model: str = "",
+        engine: str = "auto",
+        *,
+        live: bool = False,
+        offline: bool = False,
     ) -> TrackerSource:
         """Make a source, with the tracker's default model if `model` is empty.
 
@@ -77,7 +86,7 @@ class TrackerSource:
         """
         chosen_model = model or find_tracker(tracker).default_model
         weights_sha256 = read_manifest(find_model(chosen_model)).weights_sha256
-        return cls(tracker, chosen_model, engine, live, weights_sha256)
+        return cls(tracker, chosen_model, engine, live, offline, weights_sha256)
 
 
 @dataclass(frozen=True)
@@ -216,8 +225,19 @@ def _evaluate(job: Job, folder: Path) -> VideoResult:
 def _run_tracker(job: Job, source: TrackerSource, folder: Path) -> _PredictedVideo:
     """Run a tracker and write its predictions as a result file."""
     truth = job.video.truth
-    tracker = _open_tracker(replace(source, live=False))
-    replayed = replay(tracker, job.video, initialization=job.initialization, live=source.live)
+    opened_source = replace(source, live=False, offline=False)
+    tracker = _open_tracker(opened_source)
+    tracker_info = dict(tracker.description)
+    if source.offline:
+        replayed = replay_offline(
+            tracker,
+            lambda: _open_second_tracker(opened_source),
+            job.video,
+            initialization=job.initialization,
+        )
+        tracker_info["causality"] = OFFLINE_NOTE
+    else:
+        replayed = replay(tracker, job.video, initialization=job.initialization, live=source.live)
     path = folder / "results" / f"{make_file_stem(job.name)}.txt"
     if isinstance(replayed.prediction, np.ndarray):
         write_boxes(path, replayed.prediction)
@@ -234,7 +254,7 @@ def _run_tracker(job: Job, source: TrackerSource, folder: Path) -> _PredictedVid
         truth[replayed.first_frame :],
         replayed.first_frame,
         speed,
-        dict(tracker.description),
+        tracker_info,
     )
 
 
@@ -273,6 +293,12 @@ def _read_recorded_tracks(job: Job, source: RecordedTracks) -> _PredictedVideo:
 @lru_cache(maxsize=1)
 def _open_tracker(source: TrackerSource) -> ReplayTracker:
     """Open a tracker. It is used again for the next job of this process if that has the same source."""
+    return find_tracker(source.tracker)(source.model, source.engine)
+
+
+@lru_cache(maxsize=1)
+def _open_second_tracker(source: TrackerSource) -> ReplayTracker:
+    """Open a tracker for passes backward, as `_open_tracker`."""
     return find_tracker(source.tracker)(source.model, source.engine)
 
 

@@ -34,7 +34,9 @@ class ReplayTracker(Protocol):
         follows_one_target: True for a tracker of one given target, False for a tracker of everything that
             moves.
 
-    A tracker may have the property `class_names`: the name of each class id of its boxes.
+    A tracker may have the property `class_names`: the name of each class id of its boxes. A tracker of
+    everything that moves may have the method `track_candidates`, which is as `track`, but also returns the
+    objects with the states `tentative` and `coasting`.
     """
 
     default_model: ClassVar[str]
@@ -141,7 +143,7 @@ def replay(
     first_frame = stepper.first_frame or 0
     prediction = predictions[first_frame:]
     return ReplayResult(
-        _extract_boxes(prediction) if tracker.follows_one_target else prediction,
+        extract_boxes(prediction) if tracker.follows_one_target else prediction,
         first_frame,
         seconds,
         stepper.tracking_seconds,
@@ -217,7 +219,7 @@ def simulate_real_time(frames: Iterable[Frame], last_seconds: Callable[[], float
         yield waiting
 
 
-def _extract_boxes(predictions: Sequence[ScoredBoxes]) -> Boxes:
+def extract_boxes(predictions: Sequence[ScoredBoxes]) -> Boxes:
     """Return the target's boxes, (frames, 4); NaN without a box."""
     return as_boxes(
         [objects.boxes[0] if len(objects.boxes) else np.full(4, np.nan) for objects in predictions]

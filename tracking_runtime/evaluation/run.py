@@ -69,6 +69,7 @@ class EvaluateOptions:
         model: name or path of the tracker's model; empty: its default model.
         engine: engine that runs the model.
         live: True drops the frames that arrive while the tracker is busy; False tracks every frame.
+        offline: True uses later frames (non-causal), as `rstrack track --offline`.
         robustness: initializations of a single-target tracker: once, 12 perturbed boxes (SRE) or 20 frames
             (TRE).
         results: path of published result files by the name of the run: a folder with a file for each video,
@@ -96,6 +97,7 @@ class EvaluateOptions:
     model: str = ""
     engine: str = "auto"
     live: bool = False
+    offline: bool = False
     robustness: Robustness = "one-pass"
     results: Mapping[str, str | Path] = field(default_factory=dict)
     tracks_topic: str = ""
@@ -123,6 +125,10 @@ class EvaluateOptions:
         """
         if self.tracker and self.results:
             raise OptionsError("tracker and results exclude each other: give one of both")
+        if self.offline and not self.tracker:
+            raise OptionsError("offline needs a tracker: result files and recorded tracks stay as they are")
+        if self.offline and self.live:
+            raise OptionsError("offline and live exclude each other: give one of both")
         tracker = find_tracker(self.tracker) if self.tracker else None
         if self.submission and (tracker is None or tracker.follows_one_target):
             raise OptionsError(
@@ -289,8 +295,11 @@ def evaluate(
 def _make_sources(options: EvaluateOptions) -> dict[str, PredictionSource]:
     """Return the source of the predictions of each run by the name of the run."""
     if options.tracker:
-        source = TrackerSource.resolve(options.tracker, options.model, options.engine, live=options.live)
-        return {f"{options.tracker} {Path(source.model).stem}": source}
+        source = TrackerSource.resolve(
+            options.tracker, options.model, options.engine, live=options.live, offline=options.offline
+        )
+        suffix = " offline" if options.offline else ""
+        return {f"{options.tracker} {Path(source.model).stem}{suffix}": source}
     if not options.results:
         return {"recorded tracks": RecordedTracks(options.tracks_topic)}
     paths = {name: Path(path) for name, path in options.results.items()}

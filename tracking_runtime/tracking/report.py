@@ -38,6 +38,7 @@ class TrackReport:
         class_names: name of each class id of the tracks.
         run: the run.
         files: names of the written files with their descriptions.
+        is_offline: True if the tracks use later frames.
     """
 
     source: str
@@ -49,6 +50,7 @@ class TrackReport:
     class_names: Sequence[str]
     run: TrackRun
     files: Mapping[str, str]
+    is_offline: bool = False
 
     @property
     def frames_per_second(self) -> float:
@@ -114,6 +116,7 @@ def _describe(report: TrackReport) -> dict[str, Any]:
         "tracking_seconds": round(run.tracking_seconds, 3),
         "frames_per_second": round(report.frames_per_second, 3),
         "interrupted": run.was_interrupted,
+        "causal": not report.is_offline,
         "tracker": {"name": report.tracker, **report.tracker_description},
         "notes": run.notes,
         "files": list(report.files),

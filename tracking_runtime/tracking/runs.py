@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tracking_runtime.errors import SourceError, TrackingError
+from tracking_runtime.evaluation.offline_replay import (
+    OFFLINE_NOTE,
+    PrecomputedTracker,
+    track_all_objects,
+    track_targets,
+)
 from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker
 from tracking_runtime.frames import Frame, FrameSource
 from tracking_runtime.io.notes import collect_notes
@@ -23,7 +31,7 @@ from tracking_runtime.tracking.output_folder import (
     OutputFolder,
 )
 from tracking_runtime.tracking.report import TrackReport, write_summary, write_track_report
-from tracking_runtime.tracking.session import TrackOptions, TrackRun, track_source
+from tracking_runtime.tracking.session import TrackOptions, TrackRun, select_frames, track_source
 from tracking_runtime.tracking.track_files import CSV_FILE, JSON_LINES_FILE, MOT_FILE
 
 SINGLE_TARGET_TRACKER = "hanet"
@@ -141,9 +149,12 @@ def run_job(
     options = replace(options, keeps_tracks=reference is not None and folder is not None)
     tracker = tracker_class(job.model or tracker_class.default_model, job.engine)
     with collect_notes() as notes:
-        run = track_source(
-            source, tracker, options, folder, is_live=opened.num_frames is None, on_frame=on_frame
-        )
+        if options.is_offline:
+            run = _track_offline(opened, tracker, options, folder, on_frame)
+        else:
+            run = track_source(
+                source, tracker, options, folder, is_live=opened.num_frames is None, on_frame=on_frame
+            )
     for note in (*opened.notes, *reference_notes, *notes):
         run.add_note(note)
     class_names = tuple(getattr(tracker, "class_names", ()))
@@ -155,15 +166,62 @@ def run_job(
         rate_hz=source.rate_hz,
         num_frames=opened.num_frames,
         tracker=name,
-        tracker_description=tracker.description,
+        tracker_description=_describe(tracker, options),
         class_names=class_names,
         run=run,
         files=_list_files(folder),
+        is_offline=options.is_offline,
     )
     if folder is not None:
         write_summary(report, folder.path / SUMMARY_FILE)
         write_track_report(report, folder.path / REPORT_FILE)
     return report
+
+
+def _track_offline(
+    opened: OpenedJob,
+    tracker: ReplayTracker,
+    options: TrackOptions,
+    folder: OutputFolder | None,
+    on_frame: Callable[[TrackRun], None],
+) -> TrackRun:
+    """Track all frames of a source, then write the tracks over the frames again.
+
+    Raises:
+        TrackOptionsError: the source is a live stream.
+    """
+    job, source = opened.job, opened.source
+    if opened.num_frames is None:
+        raise TrackOptionsError(
+            f"--offline needs all frames: {source.name} is a live stream; record it, or remove --offline"
+        )
+    start = time.perf_counter()
+    tracker.start_video(source)
+    first_pass = TrackRun()
+
+    def count_frame() -> None:
+        first_pass.num_tracked += 1
+        on_frame(first_pass)
+
+    with closing(select_frames(source, options, is_live=False)) as selected:
+        frames = (frame for _, frame in selected)
+        if len(options.boxes):
+            tracks = track_targets(
+                tracker,
+                lambda: type(tracker)(job.model or tracker.default_model, job.engine),
+                frames,
+                options.boxes,
+                source,
+                count_frame,
+            )
+        else:
+            tracks = track_all_objects(tracker, frames, count_frame)
+    seconds = time.perf_counter() - start
+    run = track_source(source, PrecomputedTracker(tracks, tracker), options, folder, on_frame=on_frame)
+    run.seconds += seconds
+    run.tracking_seconds += seconds
+    run.add_note(OFFLINE_NOTE)
+    return run
 
 
 def _choose_tracker(job: TrackJob, source: FrameSource) -> tuple[str, type[ReplayTracker]]:
@@ -187,6 +245,12 @@ def _choose_tracker(job: TrackJob, source: FrameSource) -> tuple[str, type[Repla
             f"--tracker {name} finds all moving objects itself; remove --box and --select, or --tracker"
         )
     return name, tracker_class
+
+
+def _describe(tracker: ReplayTracker, options: TrackOptions) -> Mapping[str, str]:
+    if options.is_offline:
+        return {**tracker.description, "causality": OFFLINE_NOTE}
+    return tracker.description
 
 
 def _read_frame(source: FrameSource, number: int) -> Frame:

@@ -42,6 +42,7 @@ class TrackOptions:
         scale: factor by which the overlay is enlarged; 0: chosen by the size of the images.
         row_stream: stream that gets the tracks of each frame as a line of JSON; None for none.
         keeps_tracks: True keeps the tracks of all frames on disk, for results that need all frames.
+        is_offline: True marks the results as made with the use of later frames.
     """
 
     boxes: Boxes = field(default_factory=lambda: as_boxes([]))
@@ -52,6 +53,7 @@ class TrackOptions:
     scale: int = 0
     row_stream: TextIO | None = None
     keeps_tracks: bool = False
+    is_offline: bool = False
 
 
 @dataclass
@@ -138,7 +140,7 @@ def track_source(
         tracker.start_video(source)
         start = time.perf_counter()  # the tracker may have loaded its model
         with ExitStack() as stack:
-            frames = stack.enter_context(closing(_select_frames(source, options, is_live=is_live)))
+            frames = stack.enter_context(closing(select_frames(source, options, is_live=is_live)))
             number, frame = _take_first(source, frames, options)
             try:
                 tracks = _start(tracker, frame, options.boxes, run)
@@ -193,7 +195,7 @@ def _continue(
         run.exit_status = error.code if isinstance(error.code, int) and error.code else 1
 
 
-def _select_frames(
+def select_frames(
     source: FrameSource, options: TrackOptions, *, is_live: bool
 ) -> Generator[tuple[int, Frame], None, None]:
     """Yield the number, from 1, and the frame of each frame to track."""
@@ -255,7 +257,9 @@ class _Writer:
         self._class_names: tuple[str, ...] = tuple(getattr(tracker, "class_names", ()))
         self._bands = source.spectral_info
         self._first_ns: int | None = None
-        self._files = TrackFiles(folder.path, self._class_names) if folder is not None else None
+        self._files = None
+        if folder is not None:
+            self._files = TrackFiles(folder.path, self._class_names, is_offline=options.is_offline)
         self._overlay = None
         if folder is not None:
             path: Path | None = folder.path / OVERLAY_FILE if options.draws_video else None
@@ -290,7 +294,13 @@ class _Writer:
             self._files.write(number, frame.stamp_ns, tracks)
         if self._options.row_stream is not None:
             self._options.row_stream.write(
-                format_json_line(number, frame.stamp_ns, tracks, self._class_names)
+                format_json_line(
+                    number,
+                    frame.stamp_ns,
+                    tracks,
+                    self._class_names,
+                    is_offline=self._options.is_offline,
+                )
             )
             self._options.row_stream.flush()
         if self._overlay is not None:

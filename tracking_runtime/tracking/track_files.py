@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -19,6 +20,7 @@ CSV_FILE = "tracks.csv"
 JSON_LINES_FILE = "tracks.jsonl"
 
 CSV_COLUMNS = ("frame", "id", "x", "y", "width", "height", "score", "class", "state", "time_s")
+OFFLINE_COLUMN = "causal"  # further column of offline tracks: `no`
 
 LOST = "lost"  # state of a target that is not in the frame; its box is where it was last
 _NS_PER_SECOND = 1e9
@@ -35,21 +37,22 @@ class TrackFiles:
     Args:
         folder: folder of the files, which exists.
         class_names: name of each class id.
+        is_offline: True marks each row of CSV and each line of JSON as non-causal.
     """
 
-    def __init__(self, folder: Path, class_names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, class_names: Sequence[str], *, is_offline: bool = False) -> None:
         self._class_names = class_names
         formats: dict[str, FormatFrame] = {
             MOT_FILE: format_mot_rows,
-            CSV_FILE: format_csv_rows,
-            JSON_LINES_FILE: format_json_line,
+            CSV_FILE: partial(format_csv_rows, is_offline=is_offline),
+            JSON_LINES_FILE: partial(format_json_line, is_offline=is_offline),
         }
         self._files: list[tuple[TextIO, FormatFrame]] = [
             ((folder / name).open("w", encoding="utf-8", newline=""), format_frame)
             for name, format_frame in formats.items()
         ]
         csv_file = self._files[1][0]
-        csv_file.write(",".join(CSV_COLUMNS) + "\n")
+        csv_file.write(",".join((*CSV_COLUMNS, OFFLINE_COLUMN) if is_offline else CSV_COLUMNS) + "\n")
 
     def write(self, number: int, stamp_ns: int, tracks: ScoredBoxes) -> None:
         """Write the tracks of a frame, whose number counts from 1.
@@ -88,8 +91,15 @@ def format_mot_rows(
     return "".join(format_track_rows(number, remove_lost(tracks)))
 
 
-def format_csv_rows(number: int, stamp_ns: int, tracks: ScoredBoxes, class_names: Sequence[str]) -> str:
-    """Return a row of `CSV_COLUMNS` for each track."""
+def format_csv_rows(
+    number: int,
+    stamp_ns: int,
+    tracks: ScoredBoxes,
+    class_names: Sequence[str],
+    *,
+    is_offline: bool = False,
+) -> str:
+    """Return a row of `CSV_COLUMNS` for each track, and of `OFFLINE_COLUMN` if the tracks are offline."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     for track in describe_tracks(tracks, class_names):
@@ -98,14 +108,28 @@ def format_csv_rows(number: int, stamp_ns: int, tracks: ScoredBoxes, class_names
                 *(number, track["id"], *track["box"]),
                 *(track["score"], track["class"], track["state"]),
                 f"{stamp_ns / _NS_PER_SECOND:.6f}",
+                *(("no",) if is_offline else ()),
             ]
         )
     return text.getvalue()
 
 
-def format_json_line(number: int, stamp_ns: int, tracks: ScoredBoxes, class_names: Sequence[str]) -> str:
-    """Return a line with a JSON object with the keys `frame`, `stamp_ns` and `tracks`."""
-    content = {"frame": number, "stamp_ns": stamp_ns, "tracks": describe_tracks(tracks, class_names)}
+def format_json_line(
+    number: int,
+    stamp_ns: int,
+    tracks: ScoredBoxes,
+    class_names: Sequence[str],
+    *,
+    is_offline: bool = False,
+) -> str:
+    """Return a line with a JSON object with the keys `frame`, `stamp_ns` and `tracks`.
+
+    Offline tracks also have the key `causal` with the value false.
+    """
+    content: dict[str, Any] = {"frame": number, "stamp_ns": stamp_ns}
+    if is_offline:
+        content["causal"] = False
+    content["tracks"] = describe_tracks(tracks, class_names)
     return json.dumps(content, separators=(",", ":")) + "\n"
 
 

@@ -172,6 +172,56 @@ def test_track_streams_rows_and_writes_no_files(
 
 
 @pytest.mark.usefixtures("red")
+def test_offline_track_is_marked_in_every_file(make_video: MakeVideo, tmp_path: Path) -> None:
+    video, output = make_video("car.mp4", make_images(8)), tmp_path / "out"
+
+    result = run(video, "--tracker", "red", "--offline", "-o", output, "--start", 3)
+
+    assert result.exit_code == 0, result.output
+    assert "use later frames (non-causal)" in result.output.replace("\n", " ")
+    assert list_names(output) == ALL_FILES
+    summary = json.loads((output / "summary.json").read_text())
+    assert summary["causal"] is False and "non-causal" in summary["tracker"]["causality"]
+    assert "non-causal" in (output / "report.html").read_text()
+    rows = list(csv.DictReader((output / "tracks.csv").open()))
+    assert [row["frame"] for row in rows] == ["3", "4", "5", "6", "7", "8"]
+    assert {row["causal"] for row in rows} == {"no"}
+    lines = [json.loads(line) for line in (output / "tracks.jsonl").read_text().splitlines()]
+    assert [line["causal"] for line in lines] == [False] * 6
+    overlaps = [
+        intersection_over_union(track["box"], true_box(line["frame"] - 1))[0, 0]
+        for line in lines
+        for track in line["tracks"]
+    ]
+    assert len(overlaps) == 6 and np.mean(overlaps) > 0.8
+
+
+@pytest.mark.usefixtures("red")
+def test_track_without_offline_is_causal(make_video: MakeVideo, tmp_path: Path) -> None:
+    run(make_video("car.mp4", make_images(3)), "--tracker", "red", "-o", tmp_path / "out")
+
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["causal"] is True
+    assert "causal" not in (tmp_path / "out" / "tracks.csv").read_text()
+    assert "causal" not in (tmp_path / "out" / "tracks.jsonl").read_text()
+
+
+@pytest.mark.usefixtures("red")
+def test_offline_track_of_a_live_stream_is_refused(make_video: MakeVideo, tmp_path: Path) -> None:
+    video = make_video("live.ts", make_images(5))
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/{video.name}"
+
+        result = run(address, "--tracker", "red", "--offline", "-o", tmp_path / "out")
+        server.shutdown()
+
+    assert result.exit_code == 1
+    assert "--offline needs all frames" in result.output.replace("\n", " ")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("red")
 def test_track_of_several_sources_continues_after_an_error(make_video: MakeVideo, tmp_path: Path) -> None:
     video = make_video("car.mp4", make_images(4))
     (tmp_path / "broken.mp4").write_bytes(video.read_bytes()[:-500])
