@@ -67,6 +67,7 @@ PUBLIC_MODELS: tuple[PublicModel, ...] = (
         size=2_705_930,
         license="MIT",
         importer="fear",
+        scores={"success": 0.702},
     ),
     PublicModel(
         name="nanotrack_v1",
