@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import threading
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
@@ -15,6 +16,8 @@ import torch
 import yaml
 from click.testing import CliRunner, Result
 
+from hsi_tracker_ros.hanet.fear import FearXs
+from hsi_tracker_ros.hanet.fear_import import list_convolutions
 from hsi_tracker_ros.hanet.nanotrack import NanoTrack
 from hsi_tracker_ros.hanet.weights import load_network
 from tracking_runtime.cli import rstrack
@@ -88,6 +91,29 @@ def test_get_downloads_and_imports_a_model(publisher: Publisher, tmp_path: Path)
     assert load_network(tmp_path / "models/small_tracker.yaml").config.backbone == "nanotrack_v1"
 
 
+def test_get_imports_a_core_ml_model(publisher: Publisher, tmp_path: Path) -> None:
+    path = Path(__file__).parents[2] / "hsi_tracker_ros" / "hanet" / "coreml_file.py"
+    spec = importlib.util.spec_from_file_location("coreml_file", path)
+    assert spec is not None and spec.loader is not None
+    coreml_file = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(coreml_file)
+    content = coreml_file.make_coreml_file(list_convolutions(FearXs()))
+    (publisher.checkpoint.parent / "Tracker.mlmodel").write_bytes(content)
+    model = replace(
+        publisher.model,
+        url=publisher.model.url.replace("nanotrackv1.pth", "Tracker.mlmodel"),
+        sha256=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        importer="fear",
+    )
+    publisher.catalog.write_text(yaml.safe_dump([asdict(model)]))
+
+    result = get(publisher, tmp_path / "models")
+
+    assert result.exit_code == 0, result.output
+    assert load_network(tmp_path / "models/small_tracker.yaml").config.backbone == "fear_xs"
+
+
 def test_get_existing_model_is_refused_before_the_download(publisher: Publisher, tmp_path: Path) -> None:
     get(publisher, tmp_path / "models")
     publisher.checkpoint.unlink()
@@ -136,7 +162,7 @@ def test_list_shows_installed_and_published_models(publisher: Publisher) -> None
     result = run_models("list", "--catalog", publisher.catalog)
 
     assert result.exit_code == 0, result.output
-    for name in ("hanet_edge_any", "spax_light", "nanotrack_v3", "small_tracker", "Apache-2.0"):
+    for name in ("hanet_edge_any", "spax_light", "nanotrack_v3", "fear_xs", "small_tracker", "Apache-2.0"):
         assert name in result.output
 
 
