@@ -23,12 +23,13 @@ from tracking_runtime.ros.conversions.detection_messages import Detections2DPubl
 from tracking_runtime.ros.conversions.track_messages import FrameMetadata
 from tracking_runtime.ros.node import qos
 from tracking_runtime.ros.node.diagnostics import Value
-from tracking_runtime.ros.node.parameters import parameter
+from tracking_runtime.ros.node.parameters import Change, parameter
 from tracking_runtime.ros.node.run import run_node
 from tracking_runtime.ros.tracker_node.background_loader import SingleThreadExecutor
 from tracking_runtime.ros.tracker_node.image_stream import ImageFormat
 from tracking_runtime.ros.tracker_node.node import TrackerNode
 from tracking_runtime.ros.tracker_node.parameters import TrackerNodeParameters
+from tracking_runtime.tracking.ground_scale import MAX_GROUND_SAMPLE_DISTANCE_M
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,13 @@ class SpaxTrackerParameters(TrackerNodeParameters):
         "satellite",
         "kind of camera; satellite: drifts and jitters; drone: turns, zooms and moves; fixed: stands still",
         choices=PROFILES,
+    )
+    ground_sample_distance: float = parameter(
+        0.0,
+        "[m/px] size of a pixel on the ground, for the speeds in the diagnostics; 0: unknown",
+        minimum=0.0,
+        maximum=MAX_GROUND_SAMPLE_DISTANCE_M,
+        change=Change.ALWAYS,
     )
 
 
@@ -144,13 +152,19 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
     def describe_tracker(self) -> dict[str, Value]:
         """Return the engine, and the newest frame's activity, detections and warning."""
         result = self._result
-        return {
+        values: dict[str, Value] = {
             "engine": self.tracker.engine_description,
             "active_share": round(result.active_fraction, 5) if result else 0.0,
             "saturated": result.is_saturated if result else False,
             "detections": len(result.detections) if result else 0,
             "remark": result.warning if result else "",
         }
+        meters_per_pixel = self.parameters.ground_sample_distance
+        if meters_per_pixel and result:
+            speeds_px = np.linalg.norm(result.tracks.velocities[result.tracks.is_confirmed], axis=1)
+            median_px = float(np.median(speeds_px)) if len(speeds_px) else 0.0
+            values["median_speed_m_s"] = round(meters_per_pixel * median_px, 3)
+        return values
 
 
 def main() -> int:

@@ -59,7 +59,7 @@ class SpaxReplay:
     def track(self, frame: Frame) -> ScoredBoxes:
         """Return the confirmed tracks of the next frame. Raise FrameRefusedError if it cannot be used."""
         tracks = self._track(frame)
-        return _make_scored_boxes(tracks, tracks.states == TrackState.CONFIRMED)
+        return _make_scored_boxes(tracks, tracks.is_confirmed)
 
     def track_candidates(self, frame: Frame) -> ScoredBoxes:
         """Return all tracks of the next frame, also tentative and coasting ones, as `track`."""
@@ -78,4 +78,5 @@ def _make_scored_boxes(tracks: Tracks, is_selected: NDArray[np.bool_]) -> Scored
         scores=tracks.scores[is_selected].astype(np.float64),
         class_ids=tracks.class_ids[is_selected].astype(np.int64),
         states=tuple(TrackState(state).name.lower() for state in tracks.states[is_selected]),
+        velocities=tracks.velocities[is_selected].astype(np.float64),
     )

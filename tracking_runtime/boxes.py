@@ -96,11 +96,14 @@ class ScoredBoxes(FrameBoxes):
         scores: confidence of each box, (n,), 0..1.
         class_ids: class of each box as an index into the class names, (n,); -1 if unknown.
         states: state of each box, (n,): `confirmed`, `tracking`, `uncertain` or `lost`; empty if unknown.
+        velocities: velocity x, y of each box in pixels per second over the ground, without the motion of the
+            camera, (n, 2); None if the tracker does not measure it.
     """
 
     scores: NDArray[np.float64]
     class_ids: NDArray[np.int64]
     states: tuple[str, ...] = ()
+    velocities: NDArray[np.float64] | None = None
 
     @classmethod
     def none(cls) -> ScoredBoxes:

@@ -48,6 +48,11 @@ class Tracks:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @property
+    def is_confirmed(self) -> NDArray[np.bool_]:
+        """Whether each track was detected in this frame and moves, ``(n,)``."""
+        return self.states == TrackState.CONFIRMED
+
     def clip_to_image(self, width: int, height: int) -> Tracks:
         """Return the tracks that reach into the image, with their boxes clipped to it."""
         clipped = replace(self, boxes=clip_to_image(self.boxes, width, height))

@@ -93,6 +93,13 @@ class BoxType(click.ParamType):
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="File with the map from pixels to the Earth: YAML, world file or GeoTIFF.",
 )
+@click.option(
+    "--ground-sample-distance",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="METERS",
+    help="Size of a pixel on the ground, for speeds in m/s and sizes in meters. Default: by the map, if any.",
+)
 @click.option("--no-video", is_flag=True, help="Write no overlay video.")
 @click.option(
     "--scale",
@@ -125,6 +132,7 @@ def track(
     white: str,
     dark: str,
     geography: Path | None,
+    ground_sample_distance: float,
     no_video: bool,
     scale: int,
     offline: bool,
@@ -137,8 +145,9 @@ def track(
     video. HA-Net tracks the targets that --box or --select choose, in ordinary and hyperspectral video.
 
     The folder gets tracks.txt (MOT), tracks.csv, tracks.jsonl, overlay.mp4, summary.json and report.html. For
-    a source with a position on the Earth, it also gets tracks.geojson and tracks.kml. An interrupted run
-    keeps what it has.
+    a source with a position on the Earth, it also gets tracks.geojson and tracks.kml. With a map or
+    --ground-sample-distance, the files have speeds in m/s and sizes in meters. An interrupted run keeps what
+    it has.
     """
     from rich.console import Console
 
@@ -158,7 +167,18 @@ def track(
     )
     calibration = {"camera": camera, "white": white, "dark": dark}
     jobs = [
-        TrackJob(address, topic, calibration, tracker, model, engine, select, geography, options)
+        TrackJob(
+            address,
+            topic,
+            calibration,
+            tracker,
+            model,
+            engine,
+            select,
+            geography,
+            options,
+            ground_sample_distance,
+        )
         for address in sources
     ]
     folder = output or (None if stream else _DEFAULT_OUTPUT)

@@ -89,6 +89,10 @@ def _add_columns(path: Path, cells: Mapping[tuple[int, int], list[str]]) -> None
     ):
         rows = csv.reader(old_file)
         writer = csv.writer(new_file, lineterminator="\n")
-        writer.writerow([*next(rows), *GEOGRAPHIC_COLUMNS])
+        columns = next(rows)
+        # The speed of the path is smoother than the tracker's, which stays in the JSON lines.
+        kept = [index for index, name in enumerate(columns) if name not in GEOGRAPHIC_COLUMNS]
+        writer.writerow([*(columns[index] for index in kept), *GEOGRAPHIC_COLUMNS])
         for row in rows:
-            writer.writerow([*row, *cells.get((int(row[0]), int(row[1])), no_position)])
+            position = cells.get((int(row[0]), int(row[1])), no_position)
+            writer.writerow([*(row[index] for index in kept), *position])

@@ -22,6 +22,16 @@ SCHEMA = 1  # version of the fields of summary.json
 _TEMPLATE = "tracks.html.j2"
 _MAX_TRAJECTORIES = 300
 _MAX_ROWS = 100  # tracks in the table of the page; summary.json has all
+_COLUMN_TITLES = {
+    "id": "id",
+    "class": "class",
+    "first_frame": "first frame",
+    "last_frame": "last frame",
+    "frames": "frames",
+    "mean_score": "mean score",
+    "mean_speed_m_s": "mean speed [m/s]",
+    "mean_length_m": "mean length [m]",
+}
 
 
 @dataclass(frozen=True)
@@ -134,7 +144,14 @@ def _describe_track(track: TrackSummary, class_names: Sequence[str]) -> dict[str
         "last_frame": track.last_frame,
         "frames": track.num_frames,
         "mean_score": round(track.mean_score, 4),
+        **_describe_measures(track),
     }
+
+
+def _describe_measures(track: TrackSummary) -> dict[str, float]:
+    """Return the mean speed and length of a track on the ground, if they are known."""
+    means = {"mean_speed_m_s": track.speed_m_s.value, "mean_length_m": track.length_m.value}
+    return {name: round(value, 3) for name, value in means.items() if value is not None}
 
 
 def _make_metrics(report: TrackReport) -> list[Metric]:
@@ -171,6 +188,8 @@ def _make_map(run: TrackRun) -> TrajectoryMap:
 def _make_table(report: TrackReport) -> Table:
     tracks = report.run.statistics.list_longest(_MAX_ROWS)
     num_tracks = len(report.run.statistics.tracks)
-    rows = tuple(tuple(_describe_track(track, report.class_names).values()) for track in tracks)
+    described = [_describe_track(track, report.class_names) for track in tracks]
+    columns = [name for name in _COLUMN_TITLES if any(name in row for row in described)]
+    rows = tuple(tuple(row.get(name, "") for name in columns) for row in described)
     note = f"The {len(tracks)} longest of {num_tracks} tracks." if len(tracks) < num_tracks else ""
-    return Table("Tracks", ("id", "class", "first frame", "last frame", "frames", "mean score"), rows, note)
+    return Table("Tracks", tuple(_COLUMN_TITLES[name] for name in columns), rows, note)

@@ -17,11 +17,18 @@ from tracking_runtime.evaluation.offline_replay import (
 )
 from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker
 from tracking_runtime.frames import Frame, FrameSource
+from tracking_runtime.geography.reference import GeographicReference
 from tracking_runtime.io.notes import collect_notes
 from tracking_runtime.io.sources import is_live, open_source, open_source_leniently
 from tracking_runtime.overlay import draw_frame
 from tracking_runtime.tracking.box_selection import select_boxes
 from tracking_runtime.tracking.geographic_files import find_reference, write_geographic_files
+from tracking_runtime.tracking.ground_scale import (
+    MAX_GROUND_SAMPLE_DISTANCE_M,
+    ConstantScale,
+    GeographicScale,
+    GroundScale,
+)
 from tracking_runtime.tracking.output_folder import (
     GEOJSON_FILE,
     KML_FILE,
@@ -40,7 +47,7 @@ MULTI_OBJECT_TRACKER = "spax"
 _FILE_MEANINGS = {
     OVERLAY_FILE: "the frames with ids, states, trails and ground truth",
     MOT_FILE: "MOT text: frame, id, x, y, width, height, score, class, -1",
-    CSV_FILE: "one row per box with a heading, and positions on the Earth if they are known",
+    CSV_FILE: "one row per box with a heading, with speeds, sizes and positions on the ground if known",
     JSON_LINES_FILE: "one JSON object per frame",
     GEOJSON_FILE: "paths and points with times, for maps",
     KML_FILE: "paths with times, for Google Earth",
@@ -67,6 +74,7 @@ class TrackJob:
         selects: True lets the user draw the boxes.
         geography: file with the map from pixels to the Earth; None: that of the source, if any.
         options: options of the run.
+        ground_sample_distance: size of a pixel on the ground in meters; 0: by the map, if any.
     """
 
     address: str
@@ -78,6 +86,7 @@ class TrackJob:
     selects: bool
     geography: Path | None
     options: TrackOptions
+    ground_sample_distance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -130,7 +139,7 @@ def run_job(
         on_frame: function called after each frame.
 
     Raises:
-        TrackOptionsError: the tracker needs boxes, or takes none.
+        TrackOptionsError: the tracker needs boxes, or takes none; or the options exclude each other.
         NoSelectionError: no target was selected.
         SourceError: a frame cannot be read; the folder is as before.
         FrameRefusedError: the tracker cannot use the first frame.
@@ -146,7 +155,11 @@ def run_job(
         options = replace(options, boxes=select_boxes(image, job.address, source.name))
     with collect_notes() as reference_notes:
         reference = find_reference(source, job.geography)
-    options = replace(options, keeps_tracks=reference is not None and folder is not None)
+    options = replace(
+        options,
+        keeps_tracks=reference is not None and folder is not None,
+        ground_scale=_make_ground_scale(job, reference),
+    )
     tracker = tracker_class(job.model or tracker_class.default_model, job.engine)
     with collect_notes() as notes:
         if options.is_offline:
@@ -176,6 +189,28 @@ def run_job(
         write_summary(report, folder.path / SUMMARY_FILE)
         write_track_report(report, folder.path / REPORT_FILE)
     return report
+
+
+def _make_ground_scale(job: TrackJob, reference: GeographicReference | None) -> GroundScale | None:
+    """Return the map from pixels to meters: of the option, else of the reference; None if unknown.
+
+    Raises:
+        TrackOptionsError: the option is no distance, or contradicts a file.
+    """
+    distance_m = job.ground_sample_distance
+    if not 0 <= distance_m <= MAX_GROUND_SAMPLE_DISTANCE_M:
+        raise TrackOptionsError(
+            f"--ground-sample-distance must be 0 to {MAX_GROUND_SAMPLE_DISTANCE_M:g} meters per pixel: "
+            f"got {distance_m:g}"
+        )
+    if distance_m and job.geography is not None:
+        raise TrackOptionsError(
+            "--ground-sample-distance and --geography exclude each other, because the file has the size of "
+            "pixels; remove one"
+        )
+    if distance_m:
+        return ConstantScale(distance_m)
+    return None if reference is None else GeographicScale(reference)
 
 
 def _track_offline(

@@ -16,8 +16,10 @@ from tracking_runtime.boxes import Boxes, ScoredBoxes, as_boxes
 from tracking_runtime.errors import FrameRefusedError, SourceError, TargetRefusedError
 from tracking_runtime.evaluation.replay import ReplayTracker
 from tracking_runtime.frames import Frame, FrameSource, compute_box_image_size
+from tracking_runtime.geography.errors import GeographyError
 from tracking_runtime.io.disk_list import DiskList
 from tracking_runtime.io.prefetch import prefetch
+from tracking_runtime.tracking.ground_scale import GroundMeasures, GroundMeter, GroundScale
 from tracking_runtime.tracking.output_folder import OVERLAY_FILE, OutputFolder
 from tracking_runtime.tracking.overlay_video import OverlayVideo, make_drawing
 from tracking_runtime.tracking.statistics import TrackStatistics
@@ -42,6 +44,7 @@ class TrackOptions:
         scale: factor by which the overlay is enlarged; 0: chosen by the size of the images.
         row_stream: stream that gets the tracks of each frame as a line of JSON; None for none.
         keeps_tracks: True keeps the tracks of all frames on disk, for results that need all frames.
+        ground_scale: map from pixels to meters, for speeds and sizes on the ground; None: unknown.
         is_offline: True marks the results as made with the use of later frames.
     """
 
@@ -53,6 +56,7 @@ class TrackOptions:
     scale: int = 0
     row_stream: TextIO | None = None
     keeps_tracks: bool = False
+    ground_scale: GroundScale | None = None
     is_offline: bool = False
 
 
@@ -257,9 +261,16 @@ class _Writer:
         self._class_names: tuple[str, ...] = tuple(getattr(tracker, "class_names", ()))
         self._bands = source.spectral_info
         self._first_ns: int | None = None
+        self._meter = None if options.ground_scale is None else GroundMeter(options.ground_scale)
+        self._is_scale_unknown = False
         self._files = None
         if folder is not None:
-            self._files = TrackFiles(folder.path, self._class_names, is_offline=options.is_offline)
+            self._files = TrackFiles(
+                folder.path,
+                self._class_names,
+                has_measures=self._meter is not None,
+                is_offline=options.is_offline,
+            )
         self._overlay = None
         if folder is not None:
             path: Path | None = folder.path / OVERLAY_FILE if options.draws_video else None
@@ -285,13 +296,14 @@ class _Writer:
             run.encoding = frame.encoding
         run.num_tracked += 1
         run.video_seconds = (frame.stamp_ns - self._first_ns) / _NS_PER_SECOND
-        run.statistics.update(number, run.video_seconds, tracks)
+        measures = self._measure(number, frame.stamp_ns, tracks)
+        run.statistics.update(number, run.video_seconds, tracks, measures)
         if self._options.keeps_tracks:
             run.tracks.append(remove_lost(tracks))
             run.stamps_ns.append(frame.stamp_ns)
             run.frame_numbers.append(number)
         if self._files is not None:
-            self._files.write(number, frame.stamp_ns, tracks)
+            self._files.write(number, frame.stamp_ns, tracks, measures)
         if self._options.row_stream is not None:
             self._options.row_stream.write(
                 format_json_line(
@@ -299,6 +311,7 @@ class _Writer:
                     frame.stamp_ns,
                     tracks,
                     self._class_names,
+                    measures,
                     is_offline=self._options.is_offline,
                 )
             )
@@ -310,3 +323,15 @@ class _Writer:
                 truth=None if frame.truth is None else frame.truth.boxes,
                 caption=f"frame {number}   {len(remove_lost(tracks).ids)} tracked",
             )
+
+    def _measure(self, number: int, stamp_ns: int, tracks: ScoredBoxes) -> GroundMeasures | None:
+        """Return the speeds and sizes of the tracks; unknown ones once the scale does not fit a frame."""
+        if self._meter is None:
+            return None
+        if not self._is_scale_unknown:
+            try:
+                return self._meter.measure(number - 1, stamp_ns, tracks, self._run.image_size)
+            except GeographyError as error:
+                self._is_scale_unknown = True
+                self._run.add_note(f"no speeds and sizes on the ground: {error}")
+        return GroundMeasures.unknown(len(tracks.ids))

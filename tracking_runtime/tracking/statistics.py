@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from dataclasses import dataclass, field
 
 from tracking_runtime.boxes import ScoredBoxes, compute_centers
-from tracking_runtime.tracking.track_files import remove_lost
+from tracking_runtime.tracking.ground_scale import GroundMeasures
+from tracking_runtime.tracking.track_files import LOST, remove_lost
 
 _MAX_POINTS = 64  # positions of a track, or counts of tracks, before every second one is left out
 
@@ -42,6 +44,30 @@ class Thinned:
 
 
 @dataclass
+class Mean:
+    """Mean of the known values of a sequence.
+
+    Attributes:
+        total: sum of the known values.
+        count: number of the known values.
+    """
+
+    total: float = 0.0
+    count: int = 0
+
+    @property
+    def value(self) -> float | None:
+        """The mean; None without a known value."""
+        return self.total / self.count if self.count else None
+
+    def append(self, value: float) -> None:
+        """Append the next value; NaN is unknown."""
+        if math.isfinite(value):
+            self.total += value
+            self.count += 1
+
+
+@dataclass
 class TrackSummary:
     """One track.
 
@@ -53,6 +79,8 @@ class TrackSummary:
         num_frames: number of frames with the track, without those in which it was lost.
         score_sum: sum of the scores in these frames.
         centers: positions x, y in pixels, spread over the track.
+        speed_m_s: mean of the speeds on the ground.
+        length_m: mean of the lengths on the ground.
     """
 
     id: int
@@ -62,6 +90,8 @@ class TrackSummary:
     num_frames: int = 0
     score_sum: float = 0.0
     centers: Thinned = field(default_factory=lambda: Thinned(_MAX_POINTS))
+    speed_m_s: Mean = field(default_factory=Mean)
+    length_m: Mean = field(default_factory=Mean)
 
     @property
     def mean_score(self) -> float:
@@ -83,13 +113,16 @@ class TrackStatistics:
         self.counts = Thinned(16 * _MAX_POINTS)
         self.num_boxes = 0
 
-    def update(self, number: int, seconds: float, tracks: ScoredBoxes) -> None:
+    def update(
+        self, number: int, seconds: float, tracks: ScoredBoxes, measures: GroundMeasures | None = None
+    ) -> None:
         """Add the tracks of a frame.
 
         Args:
             number: number of the frame, from 1.
             seconds: time since the first frame in seconds.
             tracks: tracks of the frame.
+            measures: speeds and sizes of the tracks; None: unknown.
         """
         present = remove_lost(tracks)
         self.num_boxes += len(present.ids)
@@ -107,6 +140,17 @@ class TrackStatistics:
             track.num_frames += 1
             track.score_sum += score
             track.centers.append(*center)
+        if measures is not None:
+            self._add_measures(tracks, measures)
+
+    def _add_measures(self, tracks: ScoredBoxes, measures: GroundMeasures) -> None:
+        """Add the measures of the tracks whose object is in the frame."""
+        states = tracks.states or ("",) * len(tracks.ids)
+        rows = zip(tracks.ids.tolist(), states, measures.speeds_m_s, measures.lengths_m, strict=True)
+        for track_id, state, speed_m_s, length_m in rows:
+            if state != LOST:
+                self.tracks[track_id].speed_m_s.append(float(speed_m_s))
+                self.tracks[track_id].length_m.append(float(length_m))
 
     def list_longest(self, max_tracks: int) -> list[TrackSummary]:
         """Return the tracks with the most frames."""

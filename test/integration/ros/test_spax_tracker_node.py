@@ -129,6 +129,17 @@ def test_moving_objects_are_tracked_and_published(active: Setup) -> None:
     )
     assert (distances.min(axis=1) < 5).sum() >= 2
     assert (message.image_width, message.image_height, message.epoch) == (256, 256, 0)
+    set_parameters(active.session, NODE, ground_sample_distance=0.5)
+    is_confirmed = np.asarray(message.states) == TrackArray.STATE_CONFIRMED
+    velocities = np.reshape(message.velocities, (-1, 2))[is_confirmed]
+    median_m_s = 0.5 * float(np.median(np.linalg.norm(velocities, axis=1)))
+    wait_for(
+        lambda: (
+            active.node.diagnosis
+            and active.node.diagnosis.values.get("median_speed_m_s") == pytest.approx(median_m_s, abs=0.01)
+        ),
+        description="the median speed in m/s",
+    )
     wait_for(lambda: masks and detections, description="motion mask and detections")
     assert (masks[-1].encoding, masks[-1].width) == ("mono8", 256)
 

@@ -263,7 +263,38 @@ def test_track_of_a_georeferenced_video_writes_positions(make_video: MakeVideo, 
     longitudes = [float(row["longitude"]) for row in rows]
     expected = [11 + (float(row["x"]) + float(row["width"]) / 2) / SIDE * 0.001 for row in rows]
     np.testing.assert_allclose(longitudes, expected, atol=1e-7)
+    meters_per_pixel = 0.001 * 74_629 / SIDE  # a degree of longitude at a latitude of 48 degrees has 74.6 km
+    lengths_m = [float(row["length_m"]) for row in rows]
+    np.testing.assert_allclose(lengths_m, [float(row["width"]) * meters_per_pixel for row in rows], rtol=1e-3)
     assert json.loads((output / "tracks.geojson").read_text())["features"][0]["properties"]["id"] == 1
+
+
+@pytest.mark.usefixtures("red")
+def test_track_with_a_pixel_size_reports_speeds(make_video: MakeVideo, tmp_path: Path) -> None:
+    video, output = make_video("car.mp4", make_images(6)), tmp_path / "out"
+
+    result = run(video, "--tracker", "red", "--ground-sample-distance", "0.5", "-o", output, "--no-video")
+
+    assert result.exit_code == 0, result.output
+    summary = json.loads((output / "summary.json").read_text())
+    (track,) = summary["tracks"]
+    assert track["mean_speed_m_s"] == pytest.approx(3 * 0.5 * summary["rate_hz"], rel=0.1)
+    assert track["mean_length_m"] == pytest.approx(0.5 * (SIZE + 10), abs=1)
+    assert "mean speed [m/s]" in (output / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("red")
+def test_track_with_two_pixel_sizes_is_refused(make_video: MakeVideo, tmp_path: Path) -> None:
+    video, output = make_video("car.mp4", make_images(2)), tmp_path / "out"
+    (tmp_path / "map.yaml").write_text("homographies: rows.txt\n")
+    (tmp_path / "rows.txt").write_text("1e-5 0 11 0 -1e-5 45 0 0 1")
+    options = ("--geography", tmp_path / "map.yaml", "--ground-sample-distance", "0.5")
+
+    result = run(video, "--tracker", "red", *options, "-o", output)
+
+    assert result.exit_code == 1
+    assert "exclude each other" in result.output
+    assert not output.exists()
 
 
 @pytest.mark.usefixtures("red")

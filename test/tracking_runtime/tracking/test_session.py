@@ -20,6 +20,7 @@ from tracking_runtime.datasets.result_files import read_tracks
 from tracking_runtime.errors import FrameRefusedError, SourceError, TargetRefusedError
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.io import open_source
+from tracking_runtime.tracking.ground_scale import ConstantScale
 from tracking_runtime.tracking.output_folder import FILE_NAMES, OutputFolder
 from tracking_runtime.tracking.session import TrackOptions, TrackRun, track_source
 from tracking_runtime.tracking.statistics import Thinned, TrackStatistics
@@ -146,6 +147,30 @@ def test_run_writes_the_same_tracks_to_all_files(folder: OutputFolder) -> None:
         ],
     }
     np.testing.assert_array_equal([frame.boxes[0, 0] for frame in mot], 2 * np.arange(1, NUM_FRAMES + 1))
+
+
+def test_run_with_a_pixel_size_writes_speeds_and_sizes(folder: OutputFolder) -> None:
+    scale = ConstantScale(0.5)  # the box has 10 x 8 pixels and moves 2 pixels a frame, 25 frames per second
+
+    run = track_source(
+        MovingBox(), BrightTracker(lost_at=4), TrackOptions(ground_scale=scale, draws_video=False), folder
+    )
+
+    rows = read_csv(folder)
+    assert [row["speed_m_s"] for row in rows] == ["", *["25.0"] * (NUM_FRAMES - 1)]
+    assert {(row["length_m"], row["width_m"]) for row in rows} == {("5.0", "4.0")}
+    (track,) = read_lines(folder)[5]["tracks"]
+    assert (track["speed_m_s"], track["length_m"], track["width_m"]) == (25.0, 5.0, 4.0)
+    assert read_lines(folder)[0]["tracks"][0]["speed_m_s"] is None
+    summary = run.statistics.tracks[7]
+    assert summary.speed_m_s.value == pytest.approx(25) and summary.length_m.value == pytest.approx(5)
+
+
+def test_run_without_a_pixel_size_has_no_measures(folder: OutputFolder) -> None:
+    track_source(MovingBox(), BrightTracker(), TrackOptions(draws_video=False), folder)
+
+    assert "speed_m_s" not in read_csv(folder)[0]
+    assert "speed_m_s" not in read_lines(folder)[0]["tracks"][0]
 
 
 def test_run_overlay_has_every_frame_with_its_time(folder: OutputFolder) -> None:
