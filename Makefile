@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test fuzz soak lint docs sbom clean
+.PHONY: help setup demo check test fuzz soak endurance lint docs sbom clean
 
 PYTHON ?= python3
 ENVIRONMENT := source .venv/setup.bash
@@ -13,7 +13,7 @@ PYTEST := PYTHONSAFEPATH=1 python -m pytest -rfE
 RETRY := $(PYTEST) --last-failed --last-failed-no-failures none
 
 help:  ## list the targets
-	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z]+):.*  ## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup:  ## create .venv: Python, ROS 2 Jazzy, libraries, this package (PYTHON=... chooses the interpreter)
 	@command -v $(PYTHON) >/dev/null || { echo 'No $(PYTHON). On Debian and Ubuntu: sudo apt-get install python3 python3-venv' >&2; exit 1; }
@@ -37,9 +37,12 @@ test: lint  ## lint and all tests, as continuous integration runs them
 fuzz: setup  ## fuzz the readers of files and messages (ARGS='--seconds 60 mcap tiff')
 	@$(ENVIRONMENT) && python test/fuzz/run.py $(ARGS)
 
-soak: setup  ## inject faults into live nodes for an hour (ARGS='--faults 500 --seed 1 --max-minutes 600')
+soak: setup  ## inject faults into live nodes for an hour (ARGS='--faults 500 --seed 1 --max-minutes 600'); see also endurance
 	@$(ENVIRONMENT) && PYTHONPATH="test/integration/faults:$${PYTHONPATH:-}" \
 	python test/integration/faults/run.py --faults 1000000 --max-minutes 60 $(ARGS)
+
+endurance: setup  ## run both trackers at a rate for an hour, with bounds for leaks and drift (ARGS='--minutes 480 --rate 10')
+	@$(ENVIRONMENT) && rstrack bench soak $(ARGS)
 
 docs: setup  ## build the documentation site in docs/_build/html
 	@$(ENVIRONMENT) && python -m sphinx -W --keep-going -b html docs docs/_build/html
