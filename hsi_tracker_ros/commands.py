@@ -107,6 +107,12 @@ def train_hanet(**options: Any) -> None:
     help="Model whose responses are learned beside the labels, for example one imported by rstrack import "
     "nanotrack.",
 )
+@click.option(
+    "--light",
+    is_flag=True,
+    help="First fit a network with a quarter of the operations to the model of --from. That model "
+    "is then a teacher as well.",
+)
 @add_training_options(RUNS_FOLDER, "siamban_edge", seed=TrainRgbOptions.seed)
 @_WORKERS_OPTION
 def train_rgb(**options: Any) -> None:

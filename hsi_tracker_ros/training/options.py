@@ -56,14 +56,19 @@ class TrainRgbOptions(TrainingOptions):
             line, as fractions of the image: class, center x, center y, width, height (the format of YOLO).
             Photographs without such a file are used with random boxes.
         teacher: name or path of a model whose responses are learned beside the labels; None: labels only.
+        light: whether the base model is first made lighter: a network with a quarter of its operations is
+            fitted to it. The base model is then a teacher as well.
         workers: number of processes that prepare batches; 0 prepares them in the training process.
     """
 
     data: tuple[Path, ...] = ()
     photographs: tuple[Path, ...] = ()
     teacher: str | None = None
+    light: bool = False
     workers: int = 0
 
     def __post_init__(self) -> None:
         if not self.data and not self.photographs:
             raise ValueError("data (--data) or photographs (--photographs) must be given: got none of both")
+        if self.light and self.base_model is None:
+            raise ValueError("a light network (--light) is fitted to a model: name it by base_model (--from)")

@@ -35,6 +35,7 @@ RGB_RECIPE = replace(
 
 _MAX_TEACHER_LOGIT = 8.0  # beyond, a teacher's certainty teaches no more
 _RESPONDING = 0.1  # teacher's probability from which a point counts as part of an object
+_BOX_RESPONDING = 0.3  # probability of the fitted-to network from which its box at a point is learned
 
 
 class RgbTrainer(SiameseTrainer[RgbPair]):
@@ -49,6 +50,8 @@ class RgbTrainer(SiameseTrainer[RgbPair]):
         augmentation: random variation of the pairs.
         teacher: network whose responses are learned beside the labels; None learns the labels only.
         teacher_weight: weight of the teacher's loss. The labels have 1.
+        original: network that a light network was fitted to. Its responses and boxes are learned beside the
+            labels, with weight 1, and the statistics of the batch normalizations stay as fitted.
         precision: type of the numbers that the network computes with. bfloat16 halves the time on most
             machines, but sums in any order: a resumed run ends with slightly different weights.
         seed: seed of all draws.
@@ -70,13 +73,17 @@ class RgbTrainer(SiameseTrainer[RgbPair]):
         augmentation: RgbAugmentationSettings | None = None,
         teacher: SiameseNetwork | None = None,
         teacher_weight: float = 1.0,
+        original: SiameseNetwork | None = None,
         precision: torch.dtype = torch.bfloat16,
         seed: int = 0,
         workers: int = 0,
         device: str = "cpu",
     ) -> None:
         self._augmentation = augmentation or RgbAugmentationSettings()
-        self._teacher = None if teacher is None else teacher.rgb.eval().requires_grad_(False).to(device)
+        self._teacher, self._original = (
+            None if each is None else each.rgb.eval().requires_grad_(False).to(device)
+            for each in (teacher, original)
+        )
         self._teacher_weight = teacher_weight
         self._precision = precision
         num_pairs = recipe.total_steps * recipe.batch
@@ -98,6 +105,11 @@ class RgbTrainer(SiameseTrainer[RgbPair]):
         description["recipe"]["teacher_weight"] = self._teacher_weight if self._teacher else 0.0
         return description
 
+    def prepare_step(self) -> None:
+        super().prepare_step()
+        if self._original is not None:
+            self.network.eval()
+
     def compute_loss(self, batch: RgbPair) -> tuple[Tensor, dict[str, float]]:
         template, search = (
             crop.to(self._device).contiguous(memory_format=torch.channels_last)
@@ -113,6 +125,10 @@ class RgbTrainer(SiameseTrainer[RgbPair]):
         if self._teacher is not None:
             losses["teacher"] = self._teacher_weight * self._compute_teacher_loss(
                 self._teacher, template, search, logits
+            )
+        if self._original is not None:
+            losses["original"] = self._compute_original_loss(
+                self._original, template, search, logits, distances
             )
         loss = torch.stack(list(losses.values())).sum()
         return loss, {name: float(value.detach()) for name, value in losses.items()}
@@ -137,19 +153,52 @@ class RgbTrainer(SiameseTrainer[RgbPair]):
     def _compute_teacher_loss(
         self, teacher: RgbBranch, template: Tensor, search: Tensor, logits: Tensor
     ) -> Tensor:
-        """Return the cross-entropy between the teacher's and the network's probability of the target.
-
-        Points that respond and points that do not have half of the weight each.
-        """
+        """Return the loss of the responses against those of a teacher."""
         with torch.no_grad():
             teacher_logits, _ = teacher(template, search)
-        difference = (teacher_logits[:, 1] - teacher_logits[:, 0]).float().cpu()
-        difference = difference.clamp(-_MAX_TEACHER_LOGIT, _MAX_TEACHER_LOGIT)
         matrix = self.network.rgb.grid.compute_interpolation(teacher.grid)
-        probability = torch.sigmoid(matrix @ difference @ matrix.T)
-        loss = functional.binary_cross_entropy_with_logits(
-            logits[:, 1] - logits[:, 0], probability, reduction="none"
-        )
-        is_responding = probability > _RESPONDING
-        parts = [loss[mask].mean() for mask in (is_responding, ~is_responding) if mask.any()]
-        return torch.stack(parts).mean()
+        return _compute_response_loss(logits, _compute_certainty(teacher_logits), matrix)
+
+    def _compute_original_loss(
+        self, original: RgbBranch, template: Tensor, search: Tensor, logits: Tensor, distances: Tensor
+    ) -> Tensor:
+        """Return the loss of responses and boxes against those of the network that this one was fitted to.
+
+        Boxes are compared by the logarithm of their distances, where the original responds.
+        """
+        with torch.no_grad():
+            original_logits, original_distances = original(template, search)
+        matrix = self.network.rgb.grid.compute_interpolation(original.grid)
+        certainty = _compute_certainty(original_logits)
+        loss = _compute_response_loss(logits, certainty, matrix)
+        is_responding = torch.sigmoid(certainty) > _BOX_RESPONDING
+        if not is_responding.any():
+            return loss
+        wanted = original_distances.float().cpu().clamp(1, self.network.config.search_size)
+        errors = (distances.clamp(min=1) / wanted).log().abs().mean(dim=1)
+        return loss + errors[is_responding].mean()
+
+
+def _compute_certainty(logits: Tensor) -> Tensor:
+    """Return a teacher's logits of target minus background, (batch, size, size), within limits."""
+    difference = (logits[:, 1] - logits[:, 0]).float().cpu()
+    return difference.clamp(-_MAX_TEACHER_LOGIT, _MAX_TEACHER_LOGIT)
+
+
+def _compute_response_loss(logits: Tensor, certainty: Tensor, matrix: Tensor) -> Tensor:
+    """Return the cross-entropy between a teacher's and the network's probability of the target.
+
+    Points that respond and points that do not have half of the weight each.
+
+    Args:
+        logits: logits of the network, (batch, 2, size, size).
+        certainty: logits of the teacher, (batch, teacher size, teacher size).
+        matrix: interpolation from the teacher's grid to the network's, (size, teacher size).
+    """
+    probability = torch.sigmoid(matrix @ certainty @ matrix.T)
+    loss = functional.binary_cross_entropy_with_logits(
+        logits[:, 1] - logits[:, 0], probability, reduction="none"
+    )
+    is_responding = probability > _RESPONDING
+    parts = [loss[mask].mean() for mask in (is_responding, ~is_responding) if mask.any()]
+    return torch.stack(parts).mean()

@@ -85,11 +85,41 @@ def test_trainer_teacher_loss_is_lowest_for_the_teacher_itself(
 
 
 @pytest.mark.slow
-def test_command_trains_a_model_that_tracks(photograph_folder: Path, tmp_path: Path) -> None:
+def test_trainer_learns_responses_and_boxes_of_the_original(
+    photographs: list[Photograph], tmp_path: Path
+) -> None:
+    original = load_color_network("hanet_edge_vis16")
+    copy = load_color_network("hanet_edge_vis16")
+    with torch.no_grad():
+        copy.rgb.get_parameter("head.box4.loc.head.3.bias").add_(0.5)  # wrong boxes, right responses
+    losses = []
+    for network in (load_color_network("hanet_edge_vis16"), copy):
+        trainer = RgbTrainer(
+            network,
+            [],
+            photographs,
+            RECIPE,
+            tmp_path,
+            original=original,
+            precision=torch.float32,
+        )
+        trainer.prepare_step()
+        assert not any(module.training for module in network.modules())
+        losses.append(trainer.compute_loss(next(trainer.draw_batches()))[1]["original"])
+
+    assert losses[0] < losses[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("light", [(), ("--light",)])
+def test_command_trains_a_model_that_tracks(
+    photograph_folder: Path, tmp_path: Path, light: tuple[str, ...]
+) -> None:
     arguments = (
         f"--photographs {photograph_folder} --steps 2 --batch 2 --folder {tmp_path / 'run'} "
         f"--models {tmp_path} --name mine --from hanet_edge_vis16 --teacher hanet_edge_vis16"
     ).split()
+    arguments += light
 
     result = CliRunner().invoke(rstrack, ["train", "rgb", *arguments], catch_exceptions=False)
 
@@ -99,7 +129,8 @@ def test_command_trains_a_model_that_tracks(photograph_folder: Path, tmp_path: P
     assert training["teacher"] == "hanet_edge_vis16"
     assert training["data"] == [str(photograph_folder)]
     history = [json.loads(line) for line in (tmp_path / "run/history.jsonl").read_text().splitlines()]
-    assert set(history[0]) == {"step", "rate", "cls", "box", "teacher"}
+    assert set(history[0]) == {"step", "rate", "cls", "box", "teacher", *(["original"] if light else [])}
+    assert load_color_network(tmp_path / "mine.yaml").config.separable_search == bool(light)
     tracker = load_rgb_tracker(tmp_path / "mine.yaml", "pytorch")
     image = read_color_image(photograph_folder / "0.png")
     tracker.set_target(image, (40, 40, 30, 20))
@@ -115,3 +146,12 @@ def test_options_without_data_are_refused() -> None:
 
     assert result.exit_code == 2
     assert "--photographs" in result.output
+
+
+def test_light_without_a_model_to_fit_is_refused(photograph_folder: Path) -> None:
+    arguments = ["train", "rgb", "--photographs", str(photograph_folder), "--light"]
+
+    result = CliRunner().invoke(rstrack, arguments)
+
+    assert result.exit_code == 2
+    assert "--from" in result.output
