@@ -10,12 +10,12 @@ from spax_ros.motion.background import IDENTITY, GrayImage, Transform
 MIN_RESPONSE = 0.1  # of phase correlation, 0 to 1; a weaker peak is no shift
 MAX_REGISTRATION_SIDE_PX = 1024  # images with a longer side are reduced by an integer factor first
 
-_THUMBNAIL_SIDE_PX = 512  # longer side of the image in which corners are found
+_THUMBNAIL_SIDE_PX = 256  # longer side of the image in which corners are found
 _MAX_CORNERS = 300
 _MIN_CORNERS = 12  # corners below which the shift is found by phase correlation
 _CORNER_QUALITY = 0.01  # lowest quality of a corner, in qualities of the best
-_CORNER_DISTANCE_PX = 12  # shortest distance of two corners in the thumbnail
-_FLOW_WINDOW_PX = (21, 21)
+_CORNER_DISTANCE_PX = 6  # shortest distance of two corners in the thumbnail
+_FLOW_WINDOW_PX = (15, 15)
 _FLOW_LEVELS = 3  # highest level of the pyramid of optical flow
 _MAX_REPROJECTION_ERROR_PX = 0.5  # of an inlier of RANSAC
 _MAX_SCALE_CHANGE = 0.02  # between two frames; a larger change is a failure
