@@ -112,6 +112,8 @@ class SparseGrid(TableGrid):
     def warp(self, x: Tensor, level: int, source: Grid, shift: Shift) -> Tensor:
         """Return an earlier frame's features; `source` must exist for as long as this grid."""
         assert isinstance(source, SparseGrid)
+        if not x.shape[1]:
+            return x.new_zeros(self.num_rows(level), 0)
         key = (level, id(source), shift.tobytes())
         if key not in self._warp_tables:
             earlier = source.levels[level]
@@ -159,10 +161,16 @@ class SparseGrid(TableGrid):
     def _build_patches(self, key: TableKey) -> None:
         """Build the table of the pixels that a kernel reads for each tile.
 
-        A kernel of even size begins at the pixel itself.
+        A kernel of even size begins at the pixel itself. Pixels that a 3x3 kernel reads for the same tiles are
+        part of its table.
         """
         source, out = self.levels[key.level], self.levels[key.level + key.stride - 1]
         margin = key.size // 2 if key.size % 2 else 0
+        if key.stride == 2 and key.size <= 3 and out.tiles is source.tiles:
+            steps = slice(1 - margin, 1 - margin + key.stride * (out.side - 1) + key.size)
+            indices = self.get_table(TableKey("patch", key.level, 3)).indices[:, steps, steps].contiguous()
+            self._tables[key] = GatherTable(indices, source.num_rows)
+            return
         y, x = (position * out.side * key.stride - margin for position in (out.tiles.row, out.tiles.column))
         rows = source.find_patches(out.tiles, y, x, key.stride * (out.side - 1) + key.size)
         self._tables[key] = GatherTable(source.pad_to_capacity(rows, out), source.num_rows)
