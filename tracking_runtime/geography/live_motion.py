@@ -70,10 +70,10 @@ class VelocityEstimator:
                 samples.popleft()
             if len(samples) > 1:
                 velocities[index], gains[index] = _fit_line(np.array(samples))
-        self._forget(time_s)
+        self._remove_old_tracks(time_s)
         return Velocities(velocities, gains)
 
-    def _forget(self, time_s: float) -> None:
+    def _remove_old_tracks(self, time_s: float) -> None:
         """Remove the tracks that were not seen for long."""
         old = [key for key, samples in self._samples.items() if time_s - samples[-1][0] > _MAX_GAP_S]
         for key in old:

@@ -31,10 +31,10 @@ class LossCounter:
         if sequence - 1 in self._last:
             self._last.remove(sequence - 1)
         else:
-            self._forget_publishers(self._count_publishers() - 1, sequence)
+            self._remove_publishers(self._count_publishers() - 1, sequence)
         self._last.append(sequence)
 
-    def _forget_publishers(self, num_others: int, sequence: int) -> None:
+    def _remove_publishers(self, num_others: int, sequence: int) -> None:
         """Remove the publisher of a message that follows no other, and publishers that are gone."""
         smaller = [last for last in self._last if last < sequence]
         if len(self._last) > num_others and smaller:
