@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ _CORNERS = {"top_left": (0, 0), "top_right": (1, 0), "bottom_right": (1, 1), "bo
 _KINDS = ("corners", "points", "homographies", "transform", "world_file", "raster")
 _KEYS = {*_KINDS, "crs", "size", "stabilization"}
 _WORLD_FILE_SUFFIXES = (".wld", ".tfw", ".tifw", ".tiffw", ".jgw", ".jpgw", ".jpegw", ".pgw", ".pngw", ".bpw")
+_EXPONENT = re.compile(r"[-+]?\d{1,40}(\.\d*)?[eE][-+]?\d{1,4}")
 _MAX_POINTS = 10_000
 _MAX_FRAMES = 1_000_000
 _MAX_PIXELS = 1e6  # largest coordinate of a pixel
@@ -101,6 +103,8 @@ def _read_corners(path: Path, content: Mapping[str, Any], crs: str) -> Geographi
 
 def _read_size(path: Path, content: Mapping[str, Any]) -> tuple[int, int]:
     """Return width and height of the images in pixels."""
+    if "size" not in content:
+        raise GeographyError(f"{path}: corners need the size of the images; add size: [WIDTH, HEIGHT]")
     size = _read_numbers(content.get("size"), 2, f"{path}: size (width, height of the image in pixels)")
     if not (size > 0).all() or size.max() > _MAX_PIXELS or (size != size.round()).any():
         raise GeographyError(f"{path}: size must be positive whole numbers: got {size.tolist()}")
@@ -192,8 +196,9 @@ def _read_position(position: Any, crs: str, subject: str) -> FloatArray:
 
 def _read_numbers(values: Any, count: int, subject: str) -> FloatArray:
     is_list = isinstance(values, list) and len(values) == count
+    original, values = values, [_parse_exponent(value) for value in values] if is_list else values
     if not is_list or not all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        raise GeographyError(f"{subject} must be {count} numbers: got {repr(values)[:100]}")
+        raise GeographyError(f"{subject} must be {count} numbers: got {repr(original)[:100]}")
     try:
         numbers = np.array(values, np.float64)
     except OverflowError:
@@ -201,6 +206,11 @@ def _read_numbers(values: Any, count: int, subject: str) -> FloatArray:
     if not np.isfinite(numbers).all():
         raise GeographyError(f"{subject} must be finite: got {repr(values)[:100]}")
     return numbers
+
+
+def _parse_exponent(value: Any) -> Any:
+    """Return a number that YAML takes for text because it has an exponent but no point, as `1e-5`."""
+    return float(value) if isinstance(value, str) and _EXPONENT.fullmatch(value) else value
 
 
 def _read_homographies(

@@ -16,8 +16,9 @@ from tracking_runtime.evaluation.offline_replay import (
     track_targets,
 )
 from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker
-from tracking_runtime.frames import Frame, FrameSource
-from tracking_runtime.geography.reference import GeographicReference
+from tracking_runtime.frames import Frame, FrameSource, compute_box_image_size
+from tracking_runtime.geography.errors import GeographyError
+from tracking_runtime.geography.reference import GeographicReference, check_image_size
 from tracking_runtime.io.notes import collect_notes
 from tracking_runtime.io.sources import is_live, open_source, open_source_leniently
 from tracking_runtime.overlay import draw_frame
@@ -140,6 +141,7 @@ def run_job(
 
     Raises:
         TrackOptionsError: the tracker needs boxes, or takes none; or the options exclude each other.
+        GeographyError: the file of `--geography` cannot be used, or is for images of another size.
         NoSelectionError: no target was selected.
         SourceError: a frame cannot be read; the folder is as before.
         FrameRefusedError: the tracker cannot use the first frame.
@@ -155,6 +157,8 @@ def run_job(
         options = replace(options, boxes=select_boxes(image, job.address, source.name))
     with collect_notes() as reference_notes:
         reference = find_reference(source, job.geography)
+    if job.geography is not None and reference is not None and opened.num_frames is not None:
+        _check_reference(job.geography, reference, source)
     options = replace(
         options,
         keeps_tracks=reference is not None and folder is not None,
@@ -189,6 +193,14 @@ def run_job(
         write_summary(report, folder.path / SUMMARY_FILE)
         write_track_report(report, folder.path / REPORT_FILE)
     return report
+
+
+def _check_reference(path: Path, reference: GeographicReference, source: FrameSource) -> None:
+    """Check before all frames are tracked that a file is for images of this size."""
+    try:
+        check_image_size(reference, compute_box_image_size(_read_frame(source, 1), source.spectral_info))
+    except GeographyError as error:
+        raise GeographyError(f"{path}: {error}") from error
 
 
 def _make_ground_scale(job: TrackJob, reference: GeographicReference | None) -> GroundScale | None:

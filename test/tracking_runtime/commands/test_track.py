@@ -298,6 +298,18 @@ def test_track_with_two_pixel_sizes_is_refused(make_video: MakeVideo, tmp_path: 
 
 
 @pytest.mark.usefixtures("red")
+def test_track_refuses_a_map_of_another_image_size(make_video: MakeVideo, tmp_path: Path) -> None:
+    video, output, path = make_video("car.mp4", make_images(2)), tmp_path / "out", tmp_path / "map.yaml"
+    path.write_text("transform: [1e-5, 0, 11, 0, -1e-5, 48]\nsize: [100, 50]\n")
+
+    result = run(video, "--tracker", "red", "--geography", path, "-o", output)
+
+    assert result.exit_code == 1
+    assert f"Error: {path}: size of the geographic reference must be that of the images" in result.output
+    assert not output.exists()
+
+
+@pytest.mark.usefixtures("red")
 def test_track_finds_homographies_by_frame_number(make_video: MakeVideo, tmp_path: Path) -> None:
     video, output = make_video("car.mp4", make_images(6)), tmp_path / "out"
     rows = [f"1e-5 0 {10 + number} 0 -1e-5 45 0 0 1" for number in range(1, 7)]

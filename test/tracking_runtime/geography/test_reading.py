@@ -151,6 +151,14 @@ def test_transform_needs_no_pyproj_in_degrees(write, monkeypatch: pytest.MonkeyP
         read_reference(write({"transform": [1, 0, 5e5, 0, -1, 4e6], "crs": "EPSG:32611"}))
 
 
+def test_numbers_with_an_exponent_but_no_point_are_read(write) -> None:
+    path = write("transform: [1e-5, 0, 11, 0, -1E-5, 4.8e+1]\n")  # YAML takes 1e-5 for text
+
+    reference = read_reference(path)
+
+    np.testing.assert_allclose(reference.locate([(100, 200)]), [[47.998, 11.001]])
+
+
 def test_world_file_beside_an_image_and_by_itself(write, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "frame.png"), np.zeros((20, 30), np.uint8))
     world_file = write("0.5\n0\n0\n-0.5\n600000.25\n4000000.75\n", "frame.pgw")
