@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_tracker_ros.cubes.bands import BandMatcher, CameraMismatchError
-from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
+from hsi_tracker_ros.cubes.camera_presets import PRESETS, find_camera_preset
 from hsi_tracker_ros.simulation import BENCHMARK_SEEDS, PannedCube
 from hsi_tracker_ros.tracker import TargetStatus
 from tracking_runtime.boxes import Boxes, as_boxes
@@ -28,6 +28,7 @@ from tracking_runtime.evaluation.one_pass import (
     score_one_pass,
 )
 from tracking_runtime.frames import GroundTruth
+from tracking_runtime.io.sources import expand_path
 from tracking_runtime.messages.conversion import duration_to_ms, read_stamp_ns
 from tracking_runtime.reports.report_data import (
     Chart,
@@ -89,16 +90,27 @@ def plan_demo(options: DemoOptions) -> DemoPlan:
         model = options.model or FIXED_BANDS_MODEL
         return DemoPlan(f"scene:hyperspectral?{query}", num_frames, rate_hz, model)
     path = options.input_path.resolve()
-    model = options.model or _choose_model(PannedCube(path, seed, mosaic=options.mosaic))
+    camera = _resolve_camera(options.camera)
+    model = options.model or _choose_model(PannedCube(path, seed, camera=camera, mosaic=options.mosaic))
     scene_options = {
         "path": path,
         "seed": seed,
         "frames": num_frames,
         "rate_hz": FRAME_RATE_HZ,
+        "camera": camera,
         "mosaic": options.mosaic,
     }
     query = urlencode({name: value for name, value in scene_options.items() if value != ""})
     return DemoPlan(f"scene:panned_cube?{query}", num_frames, rate_hz, model)
+
+
+def _resolve_camera(camera: str) -> str:
+    """Return the name of a camera, or the absolute path of a camera file with its options."""
+    location, separator, options = camera.partition("?")
+    path = expand_path(location)
+    if not camera or location in PRESETS or not path.is_file():
+        return camera
+    return f"{path.absolute()}{separator}{options}"
 
 
 def is_ready(diagnostics: Mapping[str, str]) -> bool:

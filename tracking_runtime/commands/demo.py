@@ -43,6 +43,12 @@ _EXISTING_PATH = click.Path(exists=True, path_type=Path)
     "--mosaic", default="", help="Filter rows and columns of a raw mosaic, for example 3x3.", metavar="RxC"
 )
 @click.option(
+    "--camera",
+    default="",
+    help="Hyperspectral camera of the real cube or mosaic: a name, as vis16, or a camera file.",
+    metavar="NAME|FILE",
+)
+@click.option(
     "--rate",
     "rate_hz",
     type=click.FloatRange(min=0),
@@ -58,6 +64,7 @@ def demo(
     satellite_path: Path | None,
     hyperspectral_file: Path | None,
     mosaic: str,
+    camera: str,
     rate_hz: float | None,
     only: str | None,
 ) -> None:
@@ -79,10 +86,17 @@ def demo(
             f"{error}. The demo needs ROS 2 and this package's messages: source .venv/setup.bash, or the "
             "workspace that contains the built package"
         ) from error
+    if camera and hyperspectral_file is None:
+        raise click.UsageError("--camera describes the file of --hyperspectral; add --hyperspectral FILE")
     inputs = {"hyperspectral": hyperspectral_file, "satellite": satellite_path}
     options = {
         name: DemoOptions(
-            seed=seed, num_frames=num_frames, input_path=input_path, mosaic=mosaic, rate_hz=rate_hz
+            seed=seed,
+            num_frames=num_frames,
+            input_path=input_path,
+            mosaic=mosaic,
+            camera=camera,
+            rate_hz=rate_hz,
         )
         for name, input_path in inputs.items()
     }

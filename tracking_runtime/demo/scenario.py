@@ -31,6 +31,7 @@ class DemoOptions:
         num_frames: number of frames of a simulated or panned scene. None: the scenario's default.
         input_path: file or folder of real frames. None: a simulated scene.
         mosaic: filter rows and columns of a raw mosaic, for example `3x3`; empty: found from the file.
+        camera: name or file of the hyperspectral camera of real frames; empty: found from the file.
         model: name or path of the model; empty: the scenario's default.
         rate_hz: rate of the player in frames per second. 0: lock step, each frame after the last one is
             processed. None: the scenario's default.
@@ -40,6 +41,7 @@ class DemoOptions:
     num_frames: int | None = None
     input_path: Path | None = None
     mosaic: str = ""
+    camera: str = ""
     model: str = ""
     rate_hz: float | None = None
 

@@ -15,6 +15,7 @@ from tracking_runtime.boxes import as_boxes
 from tracking_runtime.demo.scenario import DemoOptions, DemoRecording, DemoScenario, load_scenarios
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import GroundTruth
+from tracking_runtime.io.sources import open_source
 from tracking_runtime.messages.conversion import serialize_truth
 from tracking_runtime.messages.definitions import find_interface, find_message_type, serialize
 from tracking_runtime.reports.report_data import DemoScores
@@ -154,6 +155,25 @@ class TestHyperspectral:
         assert plan.num_frames == 20
         assert "a+cube+%26+more.tif" in plan.source
         assert other_plan.model == "hanet_edge_any"
+
+    def test_plan_takes_the_camera_from_any_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import tifffile
+
+        rng = np.random.default_rng(0)
+        tifffile.imwrite(tmp_path / "cube.tif", rng.integers(0, 255, (64, 80, 16), np.uint8))
+        wavelengths = list(range(640, 960, 20))
+        (tmp_path / "my camera.yaml").write_text(f"wavelengths_nm: {wavelengths}\n")
+        monkeypatch.chdir(tmp_path)
+
+        plan = HYPERSPECTRAL.plan(DemoOptions(input_path=Path("cube.tif"), camera="my camera.yaml"))
+        named = HYPERSPECTRAL.plan(DemoOptions(input_path=Path("cube.tif"), camera="vis16"))
+        monkeypatch.chdir("/")
+
+        assert open_source(plan.source).spectral_info.wavelengths_nm == tuple(map(float, wavelengths))
+        assert plan.model == "hanet_edge_any"
+        assert named.model == "hanet_edge_vis16"
 
     def test_plan_refuses_file_without_cube(self, tmp_path: Path) -> None:
         path = tmp_path / "note.tif"
