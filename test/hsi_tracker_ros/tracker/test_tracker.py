@@ -461,6 +461,22 @@ def test_rgb_branch_tracks_a_real_target():
 
 
 @pytest.mark.slow
+def test_color_target_that_jumps_away_is_found_again():
+    rng = np.random.default_rng(3)
+    background = cv2.GaussianBlur(rng.integers(0, 255, (200, 480, 3), np.uint8), (0, 0), 4)
+    target = cv2.resize(rng.integers(0, 255, (4, 5, 3), np.uint8), (30, 24))
+    before, after = paste(background, target, 40, 60), paste(background, target, 420, 60)
+    tracker = load_rgb_tracker("siamban_edge", engine_settings=ENGINE, engine="pytorch")
+    tracker.set_target(before, (40, 60, 30, 24))
+
+    states = [tracker.track(image, 0)[0] for image in [before] * 6 + [after] * 24]
+
+    assert is_tracked_at(states[5], (40, 60, 30, 24))
+    assert TargetStatus.LOST in [state.state for state in states]
+    assert is_tracked_at(states[-1], (420, 60, 30, 24))
+
+
+@pytest.mark.slow
 def test_lost_target_is_not_found_on_known_distractor(model, frames):
     image = frames[0].image
     box = x, y, width, height = round_box(get_true_box(frames[0]))
