@@ -104,8 +104,8 @@ def train_hanet(**options: Any) -> None:
 )
 @click.option(
     "--teacher",
-    help="Model whose responses are learned beside the labels, for example one imported by rstrack import "
-    "nanotrack.",
+    help="Model whose responses and boxes are learned beside the labels, for example one imported by rstrack "
+    "import nanotrack.",
 )
 @click.option(
     "--light",
@@ -351,9 +351,9 @@ def bench_hsi(
     trackers read false color. In videos without band information all trackers read the images, and HA-Net
     uses only its RGB branch.
 
-    With --cubes a window pans over each cube, while a patch of the cube moves as the target: a distinct one,
-    a camouflaged one, and one among look-alikes. Camouflage and look-alikes have a similar color and another
-    spectrum. They come from a part of the cube that the window never shows.
+    With --cubes a window pans over each cube, while a patch moves as the target: a distinct one, a
+    camouflaged one, and one among look-alikes. Camouflage and look-alikes have the colors of the scene in
+    real spectra of a part of the cube that the window never shows.
 
     Prints tables, and writes them with charts to report.html and hsi.png, and all metrics to hsi.json.
     `rstrack compare` compares two of the folders beside these files.

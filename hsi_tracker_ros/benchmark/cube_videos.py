@@ -10,12 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from hsi_tracker_ros.benchmark.base import BenchmarkSettingsError
-from hsi_tracker_ros.simulation.panned_cube import (
-    PannedCube,
-    TargetKind,
-    find_mosaic_period,
-    read_spectral_image,
-)
+from hsi_tracker_ros.simulation.panned_cube import PannedCube, TargetKind, find_mosaic_period
 from tracking_runtime.datasets.sequences import Truths
 from tracking_runtime.errors import SourceError
 from tracking_runtime.files import list_visible
@@ -25,6 +20,7 @@ from tracking_runtime.spectral_info import SpectralInfo
 
 _VIEW = 0.85  # fraction of the part's width and height in the window
 _MIN_BANDS = 4  # images of a folder from which they are taken for the bands of one cube
+_ARRAY_SUFFIXES = {".mat", ".npy", ".npz"}
 _REFERENCE_PREFIXES = ("dark", "flat", "white")  # of files beside the cubes that show no scene
 
 
@@ -88,7 +84,21 @@ class CubeVideo:
 
 @lru_cache(maxsize=1)
 def _open_panned_cube(path: Path, target: TargetKind, seed: int, frames: int) -> PannedCube:
-    return PannedCube(path, seed, frames, view=_VIEW, target=target, assume_bands=True)
+    return _open_cube(path, seed, frames, target)
+
+
+def _open_cube(path: Path, seed: int, frames: int, target: TargetKind) -> PannedCube:
+    """Open a cube of a known camera, or with assumed bands. An array of unclear shape has its bands last.
+
+    Raises:
+        SourceError: the file is not a cube, or is too small.
+    """
+    try:
+        return PannedCube(path, seed, frames, view=_VIEW, target=target, assume_bands=True)
+    except SourceError:
+        if path.suffix.lower() not in _ARRAY_SUFFIXES:
+            raise
+    return PannedCube(path, seed, frames, view=_VIEW, target=target, assume_bands=True, axes="yxc")
 
 
 def make_cube_videos(places: Iterable[Path], num_videos: int, num_frames: int) -> list[CubeVideo]:
@@ -125,10 +135,10 @@ def find_cubes(place: Path) -> list[Path]:
     `white` are references, and files that are not cubes are left out.
 
     Raises:
-        SourceError: the file is not a cube, or the folder contains none.
+        SourceError: the file is not a cube, or is too small, or the folder contains no cube.
     """
     if not place.is_dir():
-        read_spectral_image(place)
+        _open_cube(place, 0, 1, "camouflage")
         return [place]
     cubes = list(_search_folder(place))
     if not cubes:
@@ -167,7 +177,7 @@ def _has_band_images(files: list[Path]) -> bool:
 
 def _is_cube(path: Path) -> bool:
     try:
-        PannedCube(path, frames=1, assume_bands=True)
+        _open_cube(path, 0, 1, "camouflage")
     except SourceError:
         return False
     return True

@@ -1,111 +1,129 @@
-"""Choice of real patches as camouflaged targets and as look-alikes: near in color, apart in the spectrum."""
+"""Disguise of real patches: the colors of one part of a scene, in real spectra of another part."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.cubes.false_color import find_white_level, render_false_color
+from hsi_tracker_ros.cubes.false_color import find_white_level, make_false_color_matrix, render_false_color
+from hsi_tracker_ros.cubes.spectral_angles import compute_spectral_angles
 
-_COMMON_FRACTION = 1 / 3
-"""Fraction of the patches, of the commonest colors, among which a camouflaged target is chosen."""
-_SIMILAR_FRACTION = 0.1
-"""Fraction of the patches, of the most similar colors, among which a look-alike is chosen."""
-_NEIGHBOR_FRACTION = 0.05
-"""Fraction of the surroundings, of the most similar colors, against which a target is camouflaged."""
+_SIMILAR_FRACTION = 0.02
+"""Fraction of the spectra, of the most similar hues, among which a pixel's spectrum is chosen."""
+_MIN_SIMILAR = 8
+"""Number of spectra among which a pixel's spectrum is chosen at least."""
+_MATERIAL_FRACTION = 0.1
+"""Fraction of the spectra, of the most similar hues, among which a material is chosen."""
+_MIN_BRIGHTNESS = 0.1
+"""Brightness of a usable spectrum, relative to the median; darker ones consist of noise."""
+_UNNOTICED_LEVELS = 4.0
+"""Mean difference of sRGB levels, of 255, that a disguise may have without being worse."""
+_MAX_SCALE = 2.0
+"""Largest factor, or its inverse, by which the brightness of a spectrum is changed."""
 
 Floats = NDArray[np.float64]
 
 
-def compute_spectral_angles(spectra: NDArray[Any], references: NDArray[Any]) -> Floats:
-    """Return the spectral angles `(n, m)` in radians between spectra `(n, bands)` and `(m, bands)`.
-
-    The angle to a spectrum of zeros is a right angle.
-    """
-    cosines = _normalize(spectra) @ _normalize(references).T
-    angles: Floats = np.arccos(np.clip(cosines, -1, 1))
-    return angles
-
-
-def _normalize(spectra: NDArray[Any]) -> Floats:
-    vectors = np.asarray(spectra, np.float64)
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(lengths > 0, lengths, 1.0)
-
-
-def compute_patch_means(
-    cube: NDArray[Any], corners: NDArray[np.int64], size: tuple[int, int]
-) -> NDArray[np.float32]:
-    """Return the mean spectra `(n, bands)` of patches.
+class Disguise:
+    """Real spectra with which patches are painted in their own colors.
 
     Args:
-        cube: cube `(height, width, bands)`.
-        corners: column and row `(n, 2)` of the first pixel of each patch.
-        size: width and height of the patches in pixels.
+        spectra: spectra `(n, bands)` to paint with.
+        wavelengths_nm: center of each band in nm, which determines the false color.
     """
-    width, height = size
-    patches = (cube[row : row + height, column : column + width] for column, row in corners)
-    return np.stack([patch.mean(axis=(0, 1), dtype=np.float32) for patch in patches])
+
+    def __init__(self, spectra: NDArray[Any], wavelengths_nm: tuple[float, ...]) -> None:
+        self._matrix = make_false_color_matrix(wavelengths_nm).astype(np.float64)
+        values = np.asarray(spectra, np.float64)
+        brightness = self._compute_brightness(values)
+        self._spectra = values[brightness > _MIN_BRIGHTNESS * np.median(brightness)]
+        if not len(self._spectra):
+            self._spectra = values
+        self._hues = self._compute_hues(self._spectra)
+
+    def choose_material(self, patch: NDArray[Any], avoided: NDArray[Any]) -> Floats:
+        """Return the spectrum `(bands,)` with about the mean hue of a patch that differs most from others.
+
+        Args:
+            patch: patch `(height, width, bands)`.
+            avoided: spectra `(m, bands)`; the smallest angle to them is as large as possible.
+        """
+        mean = patch.reshape(-1, patch.shape[2]).mean(axis=0, dtype=np.float64)
+        distances = np.linalg.norm(self._hues - self._compute_hues(mean[None]), axis=1)
+        similar = np.argsort(distances, kind="stable")[: self._count(_MATERIAL_FRACTION)]
+        angles = compute_spectral_angles(self._spectra[similar], avoided).min(axis=1)
+        material: Floats = self._spectra[similar[angles.argmax()]]
+        return material
+
+    def paint(self, patch: NDArray[Any], material: Floats) -> NDArray[np.float32]:
+        """Return a patch `(height, width, bands)` in its own colors and other spectra.
+
+        Each pixel gets a spectrum of about its hue, scaled to its brightness: of the spectra with this hue,
+        the one nearest to the material.
+
+        Args:
+            patch: patch `(height, width, bands)`.
+            material: spectrum `(bands,)` from `choose_material`.
+        """
+        pixels = patch.reshape(-1, patch.shape[2]).astype(np.float64)
+        squares = np.square(self._hues).sum(axis=1)
+        distances = squares - 2 * self._compute_hues(pixels) @ self._hues.T
+        count = self._count(_SIMILAR_FRACTION)
+        similar = np.argpartition(distances, count - 1, axis=1)[:, :count]
+        angles = compute_spectral_angles(self._spectra, material[None])[:, 0]
+        chosen = np.take_along_axis(similar, angles[similar].argmin(axis=1)[:, None], axis=1)[:, 0]
+        painted = self._spectra[chosen]
+        scale = self._compute_brightness(pixels) / np.maximum(self._compute_brightness(painted), 1e-9)
+        painted = painted * np.clip(scale, 1 / _MAX_SCALE, _MAX_SCALE)[:, None]
+        return painted.reshape(patch.shape).astype(np.float32)
+
+    def _count(self, fraction: float) -> int:
+        return min(max(round(fraction * len(self._spectra)), _MIN_SIMILAR), len(self._spectra))
+
+    def _compute_hues(self, spectra: Floats) -> Floats:
+        """Return the linear colors `(n, 3)` divided by their brightness."""
+        hues: Floats = (spectra @ self._matrix) / np.maximum(self._compute_brightness(spectra), 1e-9)[:, None]
+        return hues
+
+    def _compute_brightness(self, spectra: Floats) -> Floats:
+        brightness: Floats = np.maximum(spectra @ self._matrix, 0).mean(axis=1)
+        return brightness
 
 
-def render_patch_colors(
-    spectra: NDArray[np.float32], cube: NDArray[Any], wavelengths_nm: tuple[float, ...]
-) -> Floats:
-    """Return spectra `(n, bands)` in false color as in a rendering of their cube, sRGB `(n, 3)`."""
-    image = render_false_color(spectra[None], wavelengths_nm, white=find_white_level(cube))
-    return image[0].astype(np.float64)
+def disguise_patch(
+    patches: list[NDArray[np.float32]],
+    disguise: Disguise,
+    cube: NDArray[Any],
+    wavelengths_nm: tuple[float, ...],
+) -> list[NDArray[np.float32]]:
+    """Return the patch that can be disguised best, painted in two other materials, and the patch itself.
 
-
-def choose_camouflaged(
-    spectra: NDArray[Any], colors: Floats, scene: NDArray[Any], scene_colors: Floats
-) -> int:
-    """Return the index of the patch that a color camera confuses most with a scene, and a spectrum least.
-
-    Of the patches with the commonest colors, the patch with the largest spectral angle to the parts of the
-    scene that have its color.
+    A disguise is good if the spectra differ much and the colors little.
 
     Args:
-        spectra: mean spectra `(n, bands)` of the patches.
-        colors: colors `(n, 3)` of the patches.
-        scene: mean spectra `(m, bands)` of the scene.
-        scene_colors: colors `(m, 3)` of the scene.
+        patches: patches `(height, width, bands)` to choose from.
+        disguise: spectra to paint with.
+        cube: cube of the patches, which determines the brightness of its false color.
+        wavelengths_nm: center of each band in nm.
     """
-    distances = _compute_color_distances(colors, scene_colors)
-    num_neighbors = max(round(_NEIGHBOR_FRACTION * len(scene)), 1)
-    neighbors = np.argsort(distances, axis=1, kind="stable")[:, :num_neighbors]
-    rarity = np.take_along_axis(distances, neighbors, axis=1).mean(axis=1)
-    common = _find_smallest(rarity, _COMMON_FRACTION)
-    angles = compute_spectral_angles(spectra[common], scene)
-    separation = np.take_along_axis(angles, neighbors[common], axis=1).mean(axis=1)
-    return int(common[separation.argmax()])
+    render = partial(render_false_color, wavelengths_nm=wavelengths_nm, white=find_white_level(cube))
+    best, best_score = (patches[0], patches[0]), -1.0
+    for patch in patches:
+        mean = _compute_mean(patch)
+        painted = disguise.paint(patch, disguise.choose_material(patch, mean))
+        error = np.abs(render(patch).astype(np.float64) - render(painted)).mean()
+        angle = compute_spectral_angles(_compute_mean(painted), mean)[0, 0]
+        score = float(angle / (error + _UNNOTICED_LEVELS))
+        if score > best_score:
+            best, best_score = (patch, painted), score
+    patch, painted = best
+    avoided = np.concatenate([_compute_mean(patch), _compute_mean(painted)])
+    return [painted, patch, disguise.paint(patch, disguise.choose_material(patch, avoided))]
 
 
-def choose_look_alike(spectra: NDArray[Any], colors: Floats, index: int, excluded: NDArray[np.bool_]) -> int:
-    """Return the index of the patch that looks like another one in color and least in the spectrum.
-
-    Of the patches with the most similar colors, the patch with the largest spectral angle.
-
-    Args:
-        spectra: mean spectra `(n, bands)` of the patches.
-        colors: colors `(n, 3)` of the patches.
-        index: index of the patch to resemble.
-        excluded: patches `(n,)` that must not be chosen; at least one patch must remain.
-    """
-    remaining = np.flatnonzero(~excluded)
-    distances = _compute_color_distances(colors[remaining], colors[index][None])[:, 0]
-    similar = remaining[_find_smallest(distances, _SIMILAR_FRACTION)]
-    angles = compute_spectral_angles(spectra[similar], spectra[index][None])[:, 0]
-    return int(similar[angles.argmax()])
-
-
-def _find_smallest(values: Floats, fraction: float) -> NDArray[np.intp]:
-    """Return the indices of a fraction of the values, at least one, smallest first."""
-    count = max(round(fraction * len(values)), 1)
-    return np.argsort(values, kind="stable")[:count]
-
-
-def _compute_color_distances(colors: Floats, references: Floats) -> Floats:
-    distances: Floats = np.linalg.norm(colors[:, None] - references[None], axis=2)
-    return distances
+def _compute_mean(patch: NDArray[Any]) -> Floats:
+    """Return the mean spectrum `(1, bands)` of a patch."""
+    return patch.reshape(-1, patch.shape[2]).mean(axis=0, dtype=np.float64, keepdims=True)

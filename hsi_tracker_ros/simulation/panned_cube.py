@@ -17,12 +17,7 @@ from hsi_tracker_ros.cubes.cameras import open_camera
 from hsi_tracker_ros.cubes.channelwise import apply_channelwise
 from hsi_tracker_ros.cubes.mosaic import convert_cube_to_mosaic, convert_mosaic_to_cube
 from hsi_tracker_ros.cubes.sensor import Sensor
-from hsi_tracker_ros.simulation.camouflage import (
-    choose_camouflaged,
-    choose_look_alike,
-    compute_patch_means,
-    render_patch_colors,
-)
+from hsi_tracker_ros.simulation.camouflage import Disguise, disguise_patch
 from hsi_tracker_ros.simulation.scene_objects import SceneObject
 from hsi_tracker_ros.simulation.sprites import (
     MARGIN,
@@ -49,13 +44,16 @@ TargetKind = Literal["distinct", "camouflage", "look-alikes"]
 _CANDIDATES = 60
 _PERIODS = (2, 3, 4, 5)
 _STORE_FRACTION = 1 / 3
-"""Fraction of the longer side of a cube that no window shows, for camouflaged targets and look-alikes."""
-_STORE_PATCHES = 300
-"""Number of random patches among which camouflaged targets and look-alikes are chosen."""
+"""Fraction of the longer side of a cube that no window shows, whose spectra disguise targets."""
+_STORE_PIXELS = 4000
+"""Number of random spectra of this part among which those of a disguise are chosen."""
 _MIN_SIDE_PX = 24
-_NUM_LOOK_ALIKES = 2
-_PASSING_GAP = (0.8, 1.8)
-"""Least and largest distance at which a look-alike passes the target, in halves of its longer side."""
+_APPEARANCES = 12
+"""Number of random patches of the scene among which the appearance of a target is chosen."""
+_COMPANION_REACH = (2.0, 3.5)
+"""Least and largest distance of a look-alike from the target, in halves of its longer side."""
+_PASSING_FRAMES = (8, 20)
+"""Least and largest number of frames in which a look-alike passes the target."""
 
 
 class PannedCube:
@@ -68,10 +66,10 @@ class PannedCube:
 
     - `distinct`: a patch whose spectrum differs from the image. With odd seeds its spectrum is multiplied by
       a smooth factor over the bands.
-    - `camouflage`: a real patch of a part of the cube that no window shows. Its color is common in the
-      image, its spectrum is not.
-    - `look-alikes`: the same, with two objects of its shape behind it, which pass it. They are patches of
-      that part too, of similar colors and other spectra.
+    - `camouflage`: a patch of the scene in other materials. Every pixel keeps its color, and has a real
+      spectrum of a part of the cube that no window shows.
+    - `look-alikes`: the same, with two objects of its shape, motion and colors behind it: one is the patch of
+      the scene itself, the other one has a third material. They pass the target from one side to the other.
 
     Args:
         path: a cube of any format that `CubeSource` reads, a raw mosaic (TIFF or PNG), or a folder with an
@@ -85,6 +83,7 @@ class PannedCube:
         view: fraction of the image's width and height in the window.
         target: kind of the target: `distinct`, `camouflage` or `look-alikes`.
         assume_bands: whether the bands of an unknown camera are in even steps from 400 to 1000 nm.
+        axes: axes of an array, as in `CubeSource`, if its shape leaves them open.
 
     Raises:
         SourceError: the file cannot be read, is too small, or its camera is unknown.
@@ -101,13 +100,14 @@ class PannedCube:
         view: float = 0.75,
         target: TargetKind = "distinct",
         assume_bands: bool = False,
+        axes: str = "",
     ) -> None:
         if target not in get_args(TargetKind):
             raise SourceError(f"target must be one of {', '.join(get_args(TargetKind))}: got {target}")
         if not 0.2 <= view <= 1 or frames < 1:
             raise SourceError(f"view must be 0.2 to 1 and frames at least 1: got {view} and {frames}")
         self._path, self._seed, self._frames, self._rate = Path(path), int(seed), int(frames), float(rate_hz)
-        image, bands = read_spectral_image(self._path)
+        image, bands = read_spectral_image(self._path, axes)
         try:
             self._camera, sensor = _find_camera(
                 image, bands, camera, mosaic, self._path, assume_bands=assume_bands
@@ -200,7 +200,7 @@ class PannedCube:
         if self._target == "distinct":
             patches = [self._choose_distinct_patch(rng, half)]
         else:
-            patches = self._choose_store_patches(rng, half)
+            patches = self._make_disguised_patches(rng, half)
         outline = make_random_outline(rng)
         bend = Bend(float(rng.uniform(0, 0.08)), 2.0, 0.15)
         path = make_wandering_trajectory(
@@ -215,22 +215,26 @@ class PannedCube:
         target, *look_alikes = [
             Sprite((SpritePart((_make_patch_texture(patch, outline),)),), bend) for patch in patches
         ]
-        paths = [self._make_passing_trajectory(number, path, half) for number in range(len(look_alikes))]
+        paths = [self._make_companion_trajectory(number, path, half) for number in range(len(look_alikes))]
         return [*map(SceneObject, look_alikes, paths), SceneObject(target, path)]
 
-    def _make_passing_trajectory(
+    def _make_companion_trajectory(
         self, number: int, path: Trajectory, half: tuple[float, float]
     ) -> Trajectory:
-        """Return the trajectory of a look-alike, which passes the target once."""
+        """Return the trajectory of a look-alike beside the target, which passes to the other side once."""
         rng = np.random.default_rng([self._seed, 2, number])
-        own = make_wandering_trajectory(
-            rng, self._frames, self._size, half, speed=float(rng.uniform(0.8, 2.0)), turn=0.3
+        moment = rng.uniform(0.25, 0.75) * (self._frames - 1)
+        frames = rng.uniform(*_PASSING_FRAMES)
+        side = np.clip(2 * (np.arange(self._frames) - moment) / frames, -1, 1)
+        reach, aside, angle = (
+            rng.uniform(*_COMPANION_REACH),
+            rng.uniform(-0.5, 0.5),
+            rng.uniform(0, 2 * np.pi),
         )
-        moment = int(rng.uniform(0.25, 0.75) * (self._frames - 1))
-        gap, angle = rng.uniform(*_PASSING_GAP) * max(half), rng.uniform(0, 2 * np.pi)
-        dx = path.x[moment] + gap * np.cos(angle) - own.x[moment]
-        dy = path.y[moment] + gap * np.sin(angle) - own.y[moment]
-        return own.translate(np.full(self._frames, dx), np.full(self._frames, dy))
+        along = max(half) * reach * side
+        dx = along * np.cos(angle) - max(half) * aside * np.sin(angle)
+        dy = along * np.sin(angle) + max(half) * aside * np.cos(angle)
+        return path.translate(dx, dy)
 
     def _choose_distinct_patch(
         self, rng: np.random.Generator, half: tuple[float, float]
@@ -251,29 +255,22 @@ class PannedCube:
             colors *= _make_spectral_factor(rng, self._camera)
         return colors
 
-    def _choose_store_patches(
+    def _make_disguised_patches(
         self, rng: np.random.Generator, half: tuple[float, float]
     ) -> list[NDArray[np.float32]]:
-        """Return the patches of a camouflaged target and of its look-alikes from the store."""
-        size = _compute_patch_size(half)
-        corners = _draw_patch_corners(rng, self._store, size)
-        spectra = compute_patch_means(self._store, corners, size)
-        scene = compute_patch_means(self._stage, _draw_patch_corners(rng, self._stage, size), size)
+        """Return the patches of a camouflaged target and of its look-alikes, the target's first."""
         wavelengths_nm = self._camera.wavelengths_nm
-        colors = render_patch_colors(spectra, self._cube, wavelengths_nm)
-        scene_colors = render_patch_colors(scene, self._cube, wavelengths_nm)
-        chosen = [choose_camouflaged(spectra, colors, scene, scene_colors)]
-        excluded = np.zeros(len(corners), bool)
-        for _ in range(_NUM_LOOK_ALIKES if self._target == "look-alikes" else 0):
-            excluded |= (np.abs(corners - corners[chosen[-1]]) < size).all(axis=1)
-            if excluded.all():
-                break
-            chosen.append(choose_look_alike(spectra, colors, chosen[0], excluded))
-        width, height = size
-        return [
-            self._store[row : row + height, column : column + width].astype(np.float32)
-            for column, row in corners[chosen]
+        spectra = self._store.reshape(-1, self._store.shape[2])
+        chosen = rng.integers(0, len(spectra), min(_STORE_PIXELS, len(spectra)))
+        width, height = _compute_patch_size(half)
+        room = np.maximum(np.array(self._stage.shape[1::-1]) - (width, height), 0)
+        patches = [
+            self._stage[row : row + height, column : column + width].astype(np.float32)
+            for column, row in rng.integers(0, room + 1, (_APPEARANCES, 2))
         ]
+        disguise = Disguise(spectra[chosen], wavelengths_nm)
+        target, *look_alikes = disguise_patch(patches, disguise, self._cube, wavelengths_nm)
+        return [target, *(look_alikes if self._target == "look-alikes" else ())]
 
 
 def _split(cube: NDArray[Any], path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -296,14 +293,6 @@ def _split(cube: NDArray[Any], path: Path) -> tuple[NDArray[Any], NDArray[Any]]:
 def _compute_patch_size(half: tuple[float, float]) -> tuple[int, int]:
     width, height = (max(int(2 * side), 4) for side in half)
     return width, height
-
-
-def _draw_patch_corners(
-    rng: np.random.Generator, part: NDArray[Any], size: tuple[int, int]
-) -> NDArray[np.int64]:
-    """Return random columns and rows `(n, 2)` of patches in a part of the cube."""
-    room = np.array([part.shape[1] - size[0], part.shape[0] - size[1]])
-    return rng.integers(0, np.maximum(room, 0) + 1, (_STORE_PATCHES, 2))
 
 
 def _make_patch_texture(colors: NDArray[np.float32], outline: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -341,13 +330,19 @@ def _blend_sprite(image: NDArray[Any], drawn: DrawnSprite | None) -> None:
     image[drawn.rows, drawn.columns] = _round_to(part, image.dtype)
 
 
-def read_spectral_image(path: Path) -> tuple[NDArray[Any], SpectralInfo | None]:
+def read_spectral_image(path: Path, axes: str = "") -> tuple[NDArray[Any], SpectralInfo | None]:
     """Read a cube `(height, width, bands)` or a raw mosaic `(height, width)`, and the bands of its header.
+
+    Args:
+        path: file, or folder with an image for each band.
+        axes: axes of an array, as in `CubeSource`; empty: by its shape.
 
     Raises:
         SourceError: the file cannot be read, or is neither a cube nor a mosaic.
     """
-    source = CubeSource(path, pages="cube", malformed="skip", bands="files" if path.is_dir() else "")
+    source = CubeSource(
+        path, pages="cube", malformed="skip", bands="files" if path.is_dir() else "", axes=axes
+    )
     frame = source.read_frame(0)
     if frame.encoding == "bgr8":
         raise SourceError(f"{path} must be a cube or a raw mosaic: got a color image")

@@ -20,7 +20,7 @@ from tracking_runtime.errors import SourceError
 def make_cube(seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(20, 200, (8, 10, 16)).astype(np.float32)
-    fine: np.ndarray = cv2.resize(coarse, (100, 80), interpolation=cv2.INTER_LINEAR)
+    fine: np.ndarray = cv2.resize(coarse, (160, 120), interpolation=cv2.INTER_LINEAR)
     return fine.astype(np.uint8)
 
 
@@ -34,7 +34,8 @@ def folder(tmp_path: Path) -> Path:
         smooth = cv2.GaussianBlur(make_cube(1)[..., band], (0, 0), 2)
         cv2.imwrite(str(tmp_path / "bands" / f"{band}.png"), smooth)
     for name in ("scene", "dark_field", "flat_field"):
-        mosaic = convert_cube_to_mosaic(make_cube(2), find_camera_preset("vis16"))
+        gained = (make_cube(2) * np.linspace(0.3, 1, 16)).astype(np.uint8)
+        mosaic = convert_cube_to_mosaic(gained, find_camera_preset("vis16"))
         cv2.imwrite(str(tmp_path / "raw" / f"{name}.png"), mosaic)
     (tmp_path / "notes.txt").write_text("no cube")
     (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04")
@@ -92,3 +93,10 @@ def test_truth_is_that_of_the_frames(folder: Path) -> None:
         np.testing.assert_array_equal(frame.truth.boxes, truth.boxes)
         np.testing.assert_array_equal(frame.image, other.image)
     assert len(video.spectral_info.wavelengths_nm) == 16
+
+
+def test_array_of_unclear_shape_has_its_bands_last(tmp_path: Path) -> None:
+    np.savez(tmp_path / "scene.npz", cube=np.random.default_rng(0).integers(0, 255, (40, 50, 150), np.uint8))
+
+    assert find_cubes(tmp_path) == [tmp_path / "scene.npz"]
+    assert next(iter(CubeVideo(tmp_path / "scene.npz", "camouflage", frames=1))).image.shape[2] == 150

@@ -1,80 +1,84 @@
-"""Tests of the choice of camouflaged targets and look-alikes."""
+"""Tests of the disguise of real patches."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hsi_tracker_ros.simulation.camouflage import (
-    choose_camouflaged,
-    choose_look_alike,
-    compute_patch_means,
-    compute_spectral_angles,
-    render_patch_colors,
-)
+from hsi_tracker_ros.cubes.false_color import make_false_color_matrix, render_false_color
+from hsi_tracker_ros.cubes.spectral_angles import compute_spectral_angles
+from hsi_tracker_ros.simulation.camouflage import Disguise, disguise_patch
 
-RNG = np.random.default_rng(0)
+WAVELENGTHS_NM = tuple(np.linspace(450, 650, 16).tolist())
 
 
-@given(st.integers(0, 1000), st.floats(0.1, 10))
-def test_spectral_angle_ignores_brightness(seed: int, factor: float) -> None:
-    spectra = np.random.default_rng(seed).uniform(0.1, 1, (5, 7))
-
-    angles = compute_spectral_angles(spectra * factor, spectra)
-
-    np.testing.assert_allclose(angles, compute_spectral_angles(spectra, spectra), atol=1e-7)
-    np.testing.assert_allclose(angles, angles.T, atol=1e-7)
-    np.testing.assert_allclose(np.diag(angles), 0, atol=1e-6)
-
-
-def test_spectral_angle_of_known_vectors_is_exact() -> None:
-    spectra = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
-
-    angles = compute_spectral_angles(spectra, np.array([[0.0, 2.0]]))
-
-    np.testing.assert_allclose(np.degrees(angles[:, 0]), [90, 45, 90])
+def make_spectra(seed: int, count: int) -> np.ndarray:
+    """Return smooth random spectra. Half of them have an addition that false color does not show."""
+    rng = np.random.default_rng(seed)
+    ramp = np.linspace(-1, 1, 16)
+    smooth = 100 * np.exp(rng.normal(0, 0.3, (count, 1)) * ramp + rng.normal(0, 0.2, (count, 1)))
+    *_, rows = np.linalg.svd(np.asarray(make_false_color_matrix(WAVELENGTHS_NM), np.float64).T)
+    invisible = rows[-1] / np.abs(rows[-1]).max()
+    return smooth + 50 * invisible * (rng.random((count, 1)) < 0.5)
 
 
-def test_patch_means_are_those_of_the_pixels() -> None:
-    cube = RNG.integers(0, 255, (10, 12, 5), np.uint8)
-
-    means = compute_patch_means(cube, np.array([[3, 2], [0, 0]]), (4, 3))
-
-    np.testing.assert_allclose(means[0], cube[2:5, 3:7].reshape(-1, 5).mean(axis=0), rtol=1e-6)
-    np.testing.assert_allclose(means[1], cube[:3, :4].reshape(-1, 5).mean(axis=0), rtol=1e-6)
+def make_patch(seed: int) -> np.ndarray:
+    ramp = np.linspace(-1, 1, 16)
+    slopes = np.random.default_rng(seed).normal(0, 0.15, (6, 8, 1))
+    return (100 * np.exp(slopes * ramp)).astype(np.float32)
 
 
-def test_camouflaged_patch_has_common_color_and_rare_spectrum() -> None:
-    scene = np.tile([1.0, 1.0, 1.0, 1.0], (50, 1))
-    gray = np.tile([100.0, 100.0, 100.0], (50, 1))
-    spectra = np.array([[1, 1, 1, 1.1], [1, 3, 1, 3], [9, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 1]])
-    colors = np.array([[100, 100, 100], [101, 100, 100], [200, 0, 0], [150, 150, 0], [0, 90, 0], [0, 0, 0.0]])
-
-    assert choose_camouflaged(spectra, colors, scene, gray) == 1
+def render(patch: np.ndarray) -> np.ndarray:
+    return render_false_color(patch, WAVELENGTHS_NM, white=300.0).astype(float)
 
 
-def test_look_alike_has_similar_color_and_other_spectrum() -> None:
-    spectra = np.ones((40, 4))
-    colors = RNG.uniform(150, 255, (40, 3))
-    colors[:5] = 100.0
-    spectra[3] = [1, 5, 1, 5]
-    spectra[20] = [9, 0, 0, 0]
-    none = np.zeros(40, bool)
+@settings(max_examples=20)
+@given(st.integers(0, 1000))
+def test_painted_patch_keeps_its_colors_in_another_spectrum(seed: int) -> None:
+    patch = make_patch(seed)
+    mean = patch.reshape(-1, 16).mean(axis=0, keepdims=True)
+    disguise = Disguise(make_spectra(seed, 2000), WAVELENGTHS_NM)
 
-    assert choose_look_alike(spectra, colors, 0, none) == 3
-    none[3] = True
-    assert choose_look_alike(spectra, colors, 0, none) != 3
+    painted = disguise.paint(patch, disguise.choose_material(patch, mean))
+
+    assert np.abs(render(painted) - render(patch)).mean() < 8
+    angle = compute_spectral_angles(painted.reshape(-1, 16).mean(axis=0, keepdims=True), mean)[0, 0]
+    assert np.degrees(angle) > 7
 
 
-@pytest.mark.parametrize("bands", [4, 16, 150])
-def test_patch_colors_are_those_of_a_rendering(bands: int) -> None:
-    cube = RNG.uniform(0, 200, (20, 20, bands)).astype(np.float32)
-    wavelengths_nm = tuple(np.linspace(450, 700, bands).tolist())
+def test_painted_pixels_are_real_spectra_at_another_brightness() -> None:
+    spectra = make_spectra(1, 500)
+    patch = make_patch(2)
+    disguise = Disguise(spectra, WAVELENGTHS_NM)
 
-    colors = render_patch_colors(cube.reshape(-1, bands), cube, wavelengths_nm)
+    painted = disguise.paint(patch, disguise.choose_material(patch, patch[0, :1]))
 
-    assert colors.shape == (400, 3)
-    assert colors.min() >= 0
-    assert colors.max() <= 255
+    angles = compute_spectral_angles(painted.reshape(-1, 16), spectra)
+    np.testing.assert_allclose(angles.min(axis=1), 0, atol=1e-3)
+    assert painted.shape == patch.shape
+    assert painted.dtype == np.float32
+
+
+@pytest.mark.parametrize("count", [1, 3, 50])
+def test_disguise_with_few_or_dark_spectra_is_finite(count: int) -> None:
+    spectra = make_spectra(3, count)
+    patch = make_patch(4)
+
+    for values in (spectra, np.zeros((count, 16))):
+        disguise = Disguise(values, WAVELENGTHS_NM)
+        assert np.isfinite(disguise.paint(patch, disguise.choose_material(patch, patch[0, :1]))).all()
+
+
+def test_patch_that_can_be_disguised_best_is_chosen() -> None:
+    good = make_patch(5)
+    colored = (good * np.linspace(0.1, 8, 16)).astype(np.float32)
+    cube = np.concatenate([good, colored])
+    disguise = Disguise(make_spectra(6, 2000), WAVELENGTHS_NM)
+
+    target, original, other = disguise_patch([colored, good], disguise, cube, WAVELENGTHS_NM)
+
+    np.testing.assert_array_equal(original, good)
+    assert not np.array_equal(target, other)
+    assert np.abs(target - good).mean() > 5
