@@ -16,7 +16,7 @@ FloatImage = NDArray[np.float32]
 BackgroundSampler = Callable[[FloatImage, FloatImage, GrayImage], GrayImage]
 """Function with the arguments and result of `spax_ros.motion.background.Background.estimate_at`."""
 
-MAX_CELLS_PER_CALL = 4096  # OpenCV takes images of at most 32767 rows
+MAX_CELLS_PER_CALL = 2048  # OpenCV takes images of at most 32767 columns
 
 _BLOCKS_PER_WINDOW = 5  # blocks per side of the window of the local noise
 _NEIGHBORHOOD = np.ones((3, 3), np.uint8)
@@ -144,46 +144,54 @@ class FullResolutionContrast:
         for first in range(0, len(positions), MAX_CELLS_PER_CALL):
             rows, columns = positions[first : first + MAX_CELLS_PER_CALL].T
             contrasts = self._compute_cells(rows, columns)
-            self._values[rows, :, columns] = contrasts
-            self.maxima[rows, columns] = contrasts.max(axis=(1, 2))
+            self._values[rows, :, columns] = contrasts.transpose(1, 0, 2)
+            self.maxima[rows, columns] = contrasts.max(axis=0).max(axis=1)
             self._is_evaluated[rows, columns] = True
 
     def _compute_cells(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> FloatImage:
-        """Return the values ``(n, cell, cell)`` that `compute_contrast` gives in some cells."""
+        """Return the values ``(cell, n, cell)`` that `compute_contrast` gives in some cells."""
         side = self._cell_px + 2 * _HALO_PX
         pixel_x, pixel_y = _find_cell_pixels(rows, columns, self._cell_px, self._gray.shape)
-        newest = self._gray[pixel_y, pixel_x]
+        newest = self._gray.reshape(-1).take(pixel_y * self._gray.shape[1] + pixel_x)
         x, y = pixel_x.astype(np.float32), pixel_y.astype(np.float32)
         background = self._sample_background(x, y, newest)
+        noise = self._interpolate_noise(x, y)
 
-        # The cells with their halos lie one below the other in one image. The filters mix neighboring cells
-        # only in the halos.
-        newest, background = newest.reshape(-1, side), background.reshape(-1, side)
-        difference = cv2.blur(cv2.subtract(newest, background, dtype=cv2.CV_32F), (2, 2))
-        mean_difference, local_deviation = (
-            self._interpolate_blocks(values, x, y).reshape(-1, side)
-            for values in (self._local_noise.mean_difference, self._local_noise.local_deviation)
+        # The cells with their halos lie side by side in one image. The filters mix neighboring cells only in
+        # the halos.
+        newest, background, mean_difference, local_deviation = (
+            np.ascontiguousarray(values.reshape(-1, side, side).swapaxes(0, 1)).reshape(side, -1)
+            for values in (newest, background, *noise)
         )
+        difference = cv2.blur(cv2.subtract(newest, background, dtype=cv2.CV_32F), (2, 2))
         edges = _compute_edges(background, np.empty_like(background), np.empty_like(background))
-        unit = local_deviation + np.float32(self._edge_tolerance_px) * edges
-        contrast = (cv2.absdiff(difference, mean_difference) / unit).reshape(-1, side, side)
-        return contrast[:, _HALO_PX:-_HALO_PX, _HALO_PX:-_HALO_PX]
+        unit = cv2.addWeighted(local_deviation, 1, edges, self._edge_tolerance_px, 0, dtype=cv2.CV_32F)
+        contrast = np.asarray(cv2.divide(cv2.absdiff(difference, mean_difference), unit), np.float32)
+        return contrast.reshape(side, -1, side)[_HALO_PX:-_HALO_PX, :, _HALO_PX:-_HALO_PX]
 
-    def _interpolate_blocks(self, values: FloatImage, x: FloatImage, y: FloatImage) -> NDArray[Any]:
-        """Interpolate values of blocks at some pixels."""
-        (rows, columns), (height, width) = values.shape, self._gray.shape
-        scale_x, scale_y = np.float32(columns / width), np.float32(rows / height)
-        block_x, block_y = (x + 0.5) * scale_x - 0.5, (y + 0.5) * scale_y - 0.5
-        return cv2.remap(values, block_x, block_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    def _interpolate_noise(self, x: FloatImage, y: FloatImage) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Interpolate mean difference and local deviation at some pixels."""
+        noise = self._local_noise
+        (rows, columns), (height, width) = noise.mean_difference.shape, self._gray.shape
+        scale_x, scale_y = columns / width, rows / height
+        block_x, block_y = (
+            values * np.float32(scale) + np.float32(0.5 * scale - 0.5)
+            for values, scale in ((x, scale_x), (y, scale_y))
+        )
+        mean_difference, local_deviation = (
+            cv2.remap(values, block_x, block_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            for values in (noise.mean_difference, noise.local_deviation)
+        )
+        return mean_difference, local_deviation
 
 
 def _find_cell_pixels(
     rows: NDArray[np.int64], columns: NDArray[np.int64], cell_px: int, shape: tuple[int, ...]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """Return x and y ``(n, pixels)`` of the pixels of cells with their halos, clipped to the image."""
     steps = np.arange(-_HALO_PX, cell_px + _HALO_PX)
-    y = np.clip(rows[:, None] * cell_px + steps, 0, shape[0] - 1)
-    x = np.clip(columns[:, None] * cell_px + steps, 0, shape[1] - 1)
+    y = np.clip(rows[:, None] * cell_px + steps, 0, shape[0] - 1).astype(np.int32)
+    x = np.clip(columns[:, None] * cell_px + steps, 0, shape[1] - 1).astype(np.int32)
     return np.tile(x, len(steps)), np.repeat(y, len(steps), axis=1)
 
 

@@ -161,8 +161,8 @@ class SparseGrid(TableGrid):
     def _build_patches(self, key: TableKey) -> None:
         """Build the table of the pixels that a kernel reads for each tile.
 
-        A kernel of even size begins at the pixel itself. Pixels that a 3x3 kernel reads for the same tiles are
-        part of its table.
+        A kernel of even size begins at the pixel itself. The table of a stride of 2 is a part of that of a
+        3x3 kernel if both levels have the same tiles.
         """
         source, out = self.levels[key.level], self.levels[key.level + key.stride - 1]
         margin = key.size // 2 if key.size % 2 else 0
