@@ -55,7 +55,8 @@ class TrainRgbOptions(TrainingOptions):
         photographs: folders of photographs. A text file beside a photograph contains its objects, one per
             line, as fractions of the image: class, center x, center y, width, height (the format of YOLO).
             Photographs without such a file are used with random boxes.
-        teacher: name or path of a model whose responses are learned beside the labels; None: labels only.
+        teacher: name or path of a model whose responses and boxes are learned beside the labels; None: labels
+            only.
         light: whether the base model is first made lighter: a network with a quarter of its operations is
             fitted to it. The base model is then a teacher as well.
         workers: number of processes that prepare batches; 0 prepares them in the training process.

@@ -12,7 +12,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from hsi_tracker_ros.hanet.config import HANET_EDGE
+from hsi_tracker_ros.hanet.config import HANET_EDGE, HANetConfig
 from hsi_tracker_ros.hanet.network import SiameseNetwork
 from hsi_tracker_ros.hanet.weights import load_color_network
 from hsi_tracker_ros.tracker import load_rgb_tracker
@@ -20,6 +20,7 @@ from hsi_tracker_ros.training.object_images import Photograph, find_photographs,
 from hsi_tracker_ros.training.options import TrainRgbOptions
 from hsi_tracker_ros.training.rgb_trainer import RGB_RECIPE, RgbTrainer
 from tracking_runtime.cli import rstrack
+from tracking_runtime.errors import ModelError
 from tracking_runtime.models.manifest import read_manifest
 
 RECIPE = replace(RGB_RECIPE, steps=3, batch=2)
@@ -136,6 +137,13 @@ def test_command_trains_a_model_that_tracks(
     tracker.set_target(image, (40, 40, 30, 20))
     (state,) = tracker.track(image, 1)
     assert np.isfinite(state.box).all()
+
+
+def test_teacher_with_other_crops_is_refused(photographs: list[Photograph], tmp_path: Path) -> None:
+    teacher = SiameseNetwork(HANetConfig(backbone="fear_xs"))
+
+    with pytest.raises(ModelError, match="fear_xs"):
+        make_trainer(photographs, tmp_path, teacher)
 
 
 def test_options_without_data_are_refused() -> None:
