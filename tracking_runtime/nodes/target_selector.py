@@ -93,7 +93,9 @@ class TargetSelector(ManagedNode[TargetSelectorParameters]):
     def load(self) -> None:
         """Create the client of the tracker."""
         self._reset_state()
-        self._tracker = self.create_client(SetTarget, "hsi_tracker/set_target")
+        self._tracker = self.create_client(
+            SetTarget, "hsi_tracker/set_target", qos_profile=qos.make_service_profile()
+        )
         self.scope.callback(self.destroy_client, self._tracker)
 
     def start(self) -> None:

@@ -16,6 +16,7 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 
 from tracking_runtime.errors import TrackingError
+from tracking_runtime.ros.node import qos
 from tracking_runtime.ros.node.executor import TolerantExecutor
 from tracking_runtime.ros.waiting import wait_for
 
@@ -76,7 +77,7 @@ class RosSession:
         Raises:
             ServiceError: the service does not exist, or does not answer in time.
         """
-        client = self.node.create_client(service_type, name)
+        client = self.node.create_client(service_type, name, qos_profile=qos.make_service_profile())
         try:
             if not client.wait_for_service(timeout_s):
                 raise ServiceError(f"no service {name} within {timeout_s:g} s: is its node running?")

@@ -56,6 +56,43 @@ node = rclpy.create_node(sys.argv[1].lstrip("/"))
 print("ready", flush=True)
 time.sleep(100)
 """
+_CLIENTS = """
+import sys, time
+import rclpy
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
+from std_srvs.srv import Trigger
+from tracking_runtime.ros.node.qos import make_service_profile
+tracker, seconds = sys.argv[1].split()
+types = {"reset": Trigger, "get_state": GetState, "get_parameters": GetParameters}
+rclpy.init()
+node = rclpy.create_node("clients")
+clients = [
+    node.create_client(kind, f"{tracker}/{name}", qos_profile=make_service_profile())
+    for name, kind in types.items() for _ in range(17)
+]
+for client in clients:
+    client.wait_for_service(20)
+call = lambda client: client.call_async(client.srv_type.Request())
+for client in clients:  # until the node has discovered each client
+    future = call(client)
+    while not future.done():
+        rclpy.spin_until_future_complete(node, future, timeout_sec=1)
+        future = future if future.done() else call(client)
+num_calls, num_answers, calls = 0, 0, {}
+print("ready", flush=True)
+end_s = time.monotonic() + float(seconds)
+while time.monotonic() < end_s + 20 and (calls or time.monotonic() < end_s):
+    for client in clients:
+        if client in calls and calls[client].done():
+            del calls[client]
+            num_answers += 1
+        if client not in calls and time.monotonic() < end_s:
+            calls[client] = call(client)
+            num_calls += 1
+    rclpy.spin_once(node, timeout_sec=0.02)
+print(num_calls, num_answers, flush=True)
+"""
 
 
 @dataclass(frozen=True)
@@ -441,6 +478,18 @@ def _storm(rig: Rig, kind: Any, name: str, make: Callable[[], Any], number: int)
 @fault(limit_s=30, is_quick=True)
 def service_storm(rig: Rig, tracker: Tracker, rng: np.random.Generator) -> None:
     _storm(rig, Trigger, f"{tracker.node}/reset", Trigger.Request, int(rng.integers(20, 100)))
+
+
+@fault(limit_s=30)
+def many_clients(rig: Rig, tracker: Tracker, rng: np.random.Generator) -> None:
+    seconds = rng.uniform(3, 10)
+    with subprocess.Popen(
+        python_command("-c", _CLIENTS, f"{tracker.node} {seconds}"), stdout=subprocess.PIPE, text=True
+    ) as clients:
+        output, _ = clients.communicate(timeout=120)
+    num_calls, num_answers = map(int, output.split()[1:])
+    if num_answers != num_calls:
+        raise RuntimeError(f"{num_calls} calls, {num_answers} answers")
 
 
 @fault(limit_s=30)

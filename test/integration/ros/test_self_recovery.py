@@ -14,6 +14,8 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from lifecycle_msgs.srv import GetState
+from rcl_interfaces.srv import GetParameters
 from remote_sensing_tracking.msg import TrackArray
 from remote_sensing_tracking.srv import ReloadModel
 from sensor_msgs.msg import Image
@@ -211,13 +213,18 @@ def test_every_call_of_many_clients_is_answered(
 ) -> None:
     rig = start_rig(work=0.02)
     profile = qos.make_service_profile()  # each client receives the responses to all clients
-    clients = [ros.node.create_client(Trigger, f"{NODE}/reset", qos_profile=profile) for _ in range(20)]
+    services = {"reset": Trigger, "get_state": GetState, "get_parameters": GetParameters}
+    clients = [
+        ros.node.create_client(service_type, f"{NODE}/{name}", qos_profile=profile)
+        for name, service_type in services.items()
+        for _ in range(17)
+    ]
     for client in clients:
         assert client.wait_for_service(10)
     for client in clients:  # DDS loses responses to clients that the node has not discovered yet
         wait_for(lambda client=client: _call(client, 1.0), 30)
 
-    calls = [client.call_async(Trigger.Request()) for _ in range(10) for client in clients]
+    calls = [client.call_async(client.srv_type.Request()) for _ in range(10) for client in clients]
     for _ in range(10):
         rig.send()
 
@@ -226,7 +233,7 @@ def test_every_call_of_many_clients_is_answered(
 
 
 def _call(client: Any, timeout_s: float) -> bool:
-    call = client.call_async(Trigger.Request())
+    call = client.call_async(client.srv_type.Request())
     deadline_s = time.monotonic() + timeout_s
     while not call.done() and time.monotonic() < deadline_s:
         time.sleep(0.01)

@@ -16,7 +16,6 @@ from rclpy.callback_groups import CallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
-from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, qos_policy_name_from_kind
@@ -28,6 +27,7 @@ from tracking_runtime.errors import TrackingError
 from tracking_runtime.ros.node import diagnostics, qos
 from tracking_runtime.ros.node.build_reporter import report_builds
 from tracking_runtime.ros.node.diagnostics import Diagnosis, DiagnosticLevel
+from tracking_runtime.ros.node.lifecycle_services import offer_lifecycle_services
 from tracking_runtime.ros.node.parameters import NodeParameters, ParameterServer, find_unknown_overrides
 from tracking_runtime.ros.node.process_watchdog import ProcessWatchdog
 
@@ -57,7 +57,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         Raises:
             ValueError: a parameter has an invalid value at the start.
         """
-        super().__init__(name, **options)
+        super().__init__(name, enable_communication_interface=False, **options)
         self._configured_scope = ExitStack()
         self._active_scope = ExitStack()
         self._scope = self._configured_scope
@@ -70,7 +70,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self._parameter_server = ParameterServer(self, specification, lambda: self.state == "unconfigured")
         for warning in self._parameter_server.unknown_warnings:
             self.get_logger().warning(warning)
-        self._reject_invalid_transitions()
+        offer_lifecycle_services(self, self._tell_rejection)
         self._diagnostics_publisher = self.create_publisher(
             DiagnosticArray, diagnostics.TOPIC, qos.make_track_profile()
         )
@@ -423,19 +423,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self._qos_warnings[topic] = warning
         self.get_logger().error(warning)
 
-    def _reject_invalid_transitions(self) -> None:
-        """Answer a transition that the state does not allow. In rclpy the exception would end the process."""
-        service = self._service_change_state
-        change_state = service.callback
-
-        def answer(request: Any, response: Any) -> Any:
-            try:
-                return change_state(request, response)
-            except rclpy_implementation.RCLError:
-                transition = request.transition.label or request.transition.id
-                self.get_logger().warning(f"transition {transition} is not possible from state {self.state}")
-                self.publish_diagnostics()
-                response.success = False
-                return response
-
-        service.callback = answer
+    def _tell_rejection(self, transition: str) -> None:
+        """Report a transition that the state does not allow."""
+        self.get_logger().warning(f"transition {transition} is not possible from state {self.state}")
+        self.publish_diagnostics()

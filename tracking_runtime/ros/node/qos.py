@@ -38,7 +38,11 @@ def make_info_profile() -> QoSProfile:
 
 
 def make_service_profile() -> QoSProfile:
-    """Return the profile of services: reliable, with space for the requests of many clients at once."""
+    """Return the profile of services and their clients: reliable, with space for many requests at once.
+
+    Each client receives the responses to all clients of the service. With the usual depth of 10, responses
+    are lost when many clients call at once.
+    """
     return QoSProfile(depth=1000, history=HistoryPolicy.KEEP_LAST, reliability=ReliabilityPolicy.RELIABLE)
 
 
