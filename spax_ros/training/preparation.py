@@ -161,12 +161,21 @@ def prepare_clips(
         num_scenes: number of simulated scenes.
         num_frames: number of frames of a simulated scene.
         scenes: kind of the scenes; see `choose_scene`.
+
+    Raises:
+        SourceError: a source has no ground truth, or cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for index, address in enumerate(sources):
         path = folder / f"{encoder.kind}-source-{index:05d}.npz"
         if not path.is_file():
-            frames = prepare_frames(open_source(address), encoder, MotionSettings())
+            source = open_source(address)
+            truth = getattr(source, "truth", None)  # scenes have it with their frames only
+            if truth is not None and all(each is None for each in truth):
+                raise SourceError(
+                    f"{address} has no ground truth, which training needs; add it, or state ?truth=FILE"
+                )
+            frames = prepare_frames(source, encoder, MotionSettings())
             Clip.from_frames([*frames]).save(path)
         yield index + 1
     for seed in range(num_scenes):

@@ -90,6 +90,16 @@ def test_benchmark_classes_are_matched_by_name(tmp_path: Path, order: str, class
     assert list_times(folder) == times
 
 
+def test_source_without_ground_truth_is_refused(tmp_path: Path) -> None:
+    folder = write_satvideodt(tmp_path, 3, 1) / "001"
+    (folder / "gt.txt").unlink()
+
+    with pytest.raises(SourceError, match=rf"{folder} has no ground truth, .* add it, or state \?truth=FILE"):
+        list(prepare_clips(tmp_path / "clips", PixelEncoder("bgr"), sources=[str(folder)]))
+
+    assert not list((tmp_path / "clips").iterdir())
+
+
 def test_classes_unknown_to_the_network_are_named(tmp_path: Path) -> None:
     videos = open_dataset(write_satvideodt(tmp_path, 2, 1), class_names=("tank",))
 
