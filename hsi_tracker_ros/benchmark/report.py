@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 
 from hsi_tracker_ros.benchmark.speed import TrackerSpeed
+from hsi_tracker_ros.benchmark.trackers import CONTROL, REFERENCE, RGB_CONTROL, RGB_DEFAULT_SETTINGS
 from tracking_runtime.evaluation.comparison import Difference, compare_runs
 from tracking_runtime.evaluation.lost_and_found import LostAndFound, combine_lost_and_found
 from tracking_runtime.evaluation.reliability import Reliability, combine_reliabilities
@@ -42,6 +43,7 @@ def make_tables(runs: Sequence[EvaluationRun], speed: TrackerSpeed | None) -> li
         tables.append(make_metrics_table(scored_runs))
     if len(scored_runs) > 1:
         tables.append(make_difference_table(scored_runs[0], scored_runs[1:]))
+    tables.extend(make_control_tables(scored_runs))
     if scored_runs:
         tables.append(make_lost_and_found_table(scored_runs))
         tables.extend(make_reliability_tables(scored_runs))
@@ -95,6 +97,31 @@ def make_difference_table(reference: EvaluationRun, others: Sequence[EvaluationR
         rows.append((name, *(f"{success - _get_metric(other, _MAIN_METRIC, name):+.3f}" for other in others)))
     title = f"Success of {reference.name} minus that of"
     return Table(title, ("", *(other.name for other in others)), tuple(rows))
+
+
+def make_control_tables(runs: Sequence[EvaluationRun]) -> list[Table]:
+    """Return a table of the gain of spectra, and of many bands over three; none without the control."""
+    by_name = {run.name: run for run in runs}
+    pairs = {
+        "camera's bands over false color": (RGB_DEFAULT_SETTINGS, REFERENCE),
+        "three channels over their false color": (RGB_CONTROL, CONTROL),
+        "camera's bands over three channels": (CONTROL, REFERENCE),
+    }
+    rows: list[Row] = []
+    for title, (baseline, name) in pairs.items():
+        if baseline in by_name and name in by_name:
+            difference = _compare_main_metric(by_name[baseline], by_name[name])
+            rows.append(
+                (
+                    title,
+                    *(f"{value:+.3f}" for value in (difference.difference, difference.low, difference.high)),
+                )
+            )
+    if CONTROL not in by_name or not rows:
+        return []
+    note = "HA-Net against its RGB branch, and against itself with three broad channels"
+    columns = ("", "success", "lower bound, 95 %", "upper bound, 95 %")
+    return [Table("Gain of spectra", columns, tuple(rows), note)]
 
 
 def _compare_main_metric(baseline: EvaluationRun, run: EvaluationRun) -> Difference:

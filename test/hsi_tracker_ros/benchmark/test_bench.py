@@ -193,6 +193,8 @@ def test_bench_runs_on_cubes_with_control(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     results = {tracker["name"]: tracker for tracker in read_json(tmp_path / "out")["results"]}
     assert list(results) == list(names)
+    for row in ("three channels over their false color", "camera's bands over three channels"):
+        assert row in result.output
     for tracker in results.values():
         assert tracker["failed"] == []
         assert set(tracker["by_attribute"]) == {"distinct", "camouflage", "look-alikes"}
