@@ -6,7 +6,7 @@ import fcntl
 import os
 import re
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime
@@ -23,6 +23,7 @@ from tracking_runtime.ros.node.diagnostics import to_entries
 
 _PREFIX = "incident_"
 _MAX_DIAGNOSES = 3000  # diagnoses of all nodes that are kept
+_MAX_CHARACTERS = 20_000  # of one diagnosis; a longer one is left out
 _COPY_TIMEOUT_S = 30.0  # longest wait for the disk
 
 
@@ -61,6 +62,8 @@ class BlackBox:
     def receive(self, message: DiagnosticArray) -> None:
         """Take the diagnoses of a message."""
         for entry in to_entries(message):
+            if _count_characters(entry) > _MAX_CHARACTERS:
+                continue
             self._diagnoses.append(entry)
             incident = self._watch.receive(entry["node"], entry["values"])
             if incident is not None:
@@ -148,6 +151,11 @@ def save_crash_of_recorder(folder: Path) -> list[Path]:
             write_incident_report(other / f"{_PREFIX}00_recorder", _describe("recorder", reason, ".."), [])
             crashed.append(other)
     return crashed
+
+
+def _count_characters(entry: Mapping[str, Any]) -> int:
+    texts = [entry["node"], entry["message"], *entry["values"], *entry["values"].values()]
+    return sum(map(len, texts))
 
 
 def _is_unfinished(recording: Path) -> bool:

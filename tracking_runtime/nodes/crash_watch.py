@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 _MAX_SILENT_CHECKS = 4  # checks, one a second, without a diagnosis of an active node
 _MAX_KNOWN_PROCESSES = 100  # process ids of a node that are remembered
+_MAX_NODES = 1000  # watched nodes; a hostile peer can report under any name
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,13 @@ class CrashWatch:
 
         Args:
             name: name of the node with its namespace.
-            values: values of the diagnosis; nodes without `state` and `pid` are not watched.
+            values: values of the diagnosis; nodes without `state` and `pid` are not watched, nor more than
+                1000 nodes.
         """
         state, process = values.get("state"), values.get("pid")
         if not name.startswith(self._prefix) or name == self._own_name or state is None or process is None:
+            return None
+        if name not in self._nodes and len(self._nodes) >= _MAX_NODES:
             return None
         watched = self._nodes.setdefault(name, _Watched(state, process, [process]))
         is_new = process not in watched.known_processes

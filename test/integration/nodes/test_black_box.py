@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs ROS 2")
 
+from click.testing import CliRunner
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from std_srvs.srv import Trigger
 
 from tracking_runtime.bags import BagReader
+from tracking_runtime.cli import rstrack
 from tracking_runtime.ros.clients import LifecycleClient
 from tracking_runtime.ros.conversions import image_messages, track_messages
 
@@ -110,7 +113,11 @@ def test_restarted_node_is_an_incident_at_once(ros, start, tmp_path, wait_for):
     wait_for(lambda: find_incidents(tmp_path / "bag"), 60, "the incident")
     incident = read_incident(find_incidents(tmp_path / "bag")[0])
     assert incident["recording"] == "..", "everything is kept, so that no copy is needed"
-    wait_for(lambda: is_active(client), 60, "the second visualizer")
+    wait_for(
+        lambda: is_active(client) and client.diagnosis.values["pid"] == str(second.pid),
+        60,
+        "the second visualizer",
+    )
     assert second.stop() == 0
     wait_for(lambda: client.diagnosis.values["state"] == "finalized", 20, "its shutdown")
     assert recorder.stop() == 0
@@ -150,3 +157,23 @@ def test_snapshot_on_request_saves_the_newest_messages(ros, start, tmp_path, wai
     refused = ros.call(Trigger, "/recorder/snapshot", Trigger.Request())
     assert not refused.success
     assert "max_incidents 1" in refused.message
+
+
+def test_report_has_parameters_and_history_of_nodes(ros, start, tmp_path, wait_for):
+    client = LifecycleClient(ros, "/visualizer")
+    start(VISUALIZER, "visualizer", tracker="satellite")
+    recorder = start(RECORDER, "recorder", output=str(tmp_path / "bag"), topics=TOPICS)
+    wait_for(lambda: is_active(client) and "active" in recorder.log, 60, "both nodes")
+    report, bag = tmp_path / "report.zip", tmp_path / "bag"
+
+    CliRunner().invoke(rstrack, ["doctor", "--report", str(report), "--recording", str(bag)])
+
+    with zipfile.ZipFile(report) as archive:
+        parameters = json.loads(archive.read("parameters.json"))
+        diagnoses = [json.loads(line) for line in archive.read("diagnoses.jsonl").splitlines()]
+        names = archive.namelist()
+    assert parameters["/visualizer"]["tracker"] == "satellite"
+    assert parameters["/recorder"]["topics"] == TOPICS
+    assert {"/visualizer", "/recorder"} <= {entry["node"] for entry in diagnoses}
+    assert "recordings/bag/log.txt" in names
+    assert not any(name.endswith(".mcap") for name in names)

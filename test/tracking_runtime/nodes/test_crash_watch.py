@@ -58,3 +58,13 @@ def test_watch_leaves_other_namespaces_and_nodes_out() -> None:
     assert not any(watch.check() for _ in range(8))
     watch.receive("/north/spax_tracker", diagnose("active", 1))
     assert any(watch.check() for _ in range(8))
+
+
+def test_hostile_peer_cannot_fill_the_memory() -> None:
+    watch = CrashWatch("/", "/recorder")
+    for number in range(3000):
+        watch.receive(f"/node_{number}", diagnose("active", number))
+
+    incidents = [incident for _ in range(8) for incident in watch.check()]
+
+    assert len(incidents) == 1000
