@@ -108,6 +108,14 @@ def check_recordings(folder: Path) -> dict[str, str]:
     return results
 
 
+def list_incidents(folder: Path) -> dict[str, str]:
+    """Return the reason of each incident that the black box of a recorder saved."""
+    return {
+        str(path.parent.relative_to(folder)): json.loads(path.read_text())["reason"]
+        for path in sorted(folder.glob("recorder_*/*/incident_*/incident.json"))
+    }
+
+
 def write_page(path: Path, report: dict[str, Any]) -> None:
     """Write the report as an HTML page."""
     by_kind: dict[str, list[dict[str, Any]]] = {}
@@ -128,6 +136,7 @@ def write_page(path: Path, report: dict[str, Any]) -> None:
         )
     recordings = _make_list(f"{name}: {result}" for name, result in report["recordings"].items())
     leaks = _make_list(report["leaks"])
+    incidents = _make_list(f"{name}: {reason}" for name, reason in report["incidents"].items())
     header = ["kind", "faults", "failed", "median recovery [s]", "longest [s]", "problems"]
     path.write_text(
         "<!doctype html><meta charset=utf-8><title>Fault suite</title>"
@@ -138,6 +147,7 @@ def write_page(path: Path, report: dict[str, Any]) -> None:
         f"Exit statuses: {report['exits']}</p>"
         f"<table><tr><th>{'<th>'.join(header)}</tr>{''.join(rows)}</table>"
         f"<h2>Leaks</h2>{leaks}<h2>Recordings</h2>{recordings}"
+        f"<h2>Black boxes</h2>{incidents}"
     )
 
 
@@ -187,6 +197,7 @@ def run(num_faults: int, seed: int, kinds: list[Kind], output: Path, max_s: floa
         "exits": exits,
         "leaks": leaks,
         "recordings": recordings,
+        "incidents": list_incidents(output / "nodes"),
         "faults": [asdict(outcome) for outcome in outcomes],
     }
 
