@@ -14,7 +14,13 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from hsi_tracker_ros.training.options import PRESETS, RUNS_FOLDER, TrainHanetOptions, TrainRgbOptions
-from tracking_runtime.commands.options import MODELS_OPTION, add_import_options, add_training_options
+from tracking_runtime.commands.options import (
+    MODELS_OPTION,
+    Command,
+    add_import_options,
+    add_options,
+    add_training_options,
+)
 from tracking_runtime.commands.progress import make_progress
 
 if TYPE_CHECKING:
@@ -242,6 +248,39 @@ def import_fear(checkpoint: Path, initializer: Path | None, name: str, models: P
     click.echo(f"wrote {path}")
 
 
+def _add_bench_options(default_output: str) -> Callable[[Command], Command]:
+    """Return a decorator that adds the options that all benchmarks of trackers share.
+
+    Args:
+        default_output: default folder of the report.
+    """
+    return lambda command: add_options(
+        command,
+        click.option(
+            "--engine",
+            default="auto",
+            show_default=True,
+            help="Engine that runs the models, for example openvino:int8.",
+        ),
+        click.option("--only", multiple=True, help="Name of a tracker: run this one only. May be repeated."),
+        click.option(
+            "--jobs",
+            "num_processes",
+            type=click.IntRange(1),
+            default=1,
+            show_default=True,
+            help="Number of processes.",
+        ),
+        click.option(
+            "--output",
+            type=click.Path(file_okay=False, path_type=Path),
+            default=Path(default_output),
+            show_default=True,
+            help="Folder of the report. Results in it are reused if nothing has changed.",
+        ),
+    )
+
+
 @click.command("hsi")
 @click.argument("paths", nargs=-1, metavar="[PLACE]...", type=click.Path(path_type=Path))
 @click.option(
@@ -257,13 +296,6 @@ def import_fear(checkpoint: Path, initializer: Path | None, name: str, models: P
     help="Model of a further tracker on false color, imported by rstrack import siamban or nanotrack. "
     "May be repeated.",
 )
-@click.option(
-    "--engine",
-    default="auto",
-    show_default=True,
-    help="Engine that runs the models, for example openvino:int8.",
-)
-@click.option("--only", multiple=True, help="Name of a tracker: run this one only. May be repeated.")
 @click.option(
     "--seeds",
     "num_simulated",
@@ -308,26 +340,12 @@ def import_fear(checkpoint: Path, initializer: Path | None, name: str, models: P
     help="Also run HA-Net and its RGB branch with three broad channels in place of the camera's bands.",
 )
 @click.option(
-    "--jobs",
-    "num_processes",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Number of processes.",
-)
-@click.option(
     "--speed",
     "measures_speed",
     is_flag=True,
     help="Measure the speed of HA-Net as well, for one target and for eight in a batch.",
 )
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("benchmark"),
-    show_default=True,
-    help="Folder of the report. Results in it are reused if nothing has changed.",
-)
+@_add_bench_options("benchmark")
 def bench_hsi(
     paths: tuple[Path, ...],
     model: str,
@@ -391,23 +409,7 @@ def bench_hsi(
     help="Model to run: name or manifest, for example one imported by rstrack import nanotrack. May be "
     "repeated; the other trackers are compared with the first. Default: hanet_edge_any.",
 )
-@click.option("--engine", default="auto", show_default=True, help="Engine that runs the models.")
-@click.option("--only", multiple=True, help="Name of a tracker: run this one only. May be repeated.")
-@click.option(
-    "--jobs",
-    "num_processes",
-    type=click.IntRange(1),
-    default=1,
-    show_default=True,
-    help="Number of processes.",
-)
-@click.option(
-    "--output",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("benchmark_rgb"),
-    show_default=True,
-    help="Folder of the report. Results in it are reused if nothing has changed.",
-)
+@_add_bench_options("benchmark_rgb")
 def bench_rgb(
     paths: tuple[Path, ...],
     models: tuple[str, ...],

@@ -150,8 +150,6 @@ def benchmark(options: BenchmarkOptions, on_progress: Callable[[int, int], None]
         ModelError: a model does not exist or is of another kind.
         EngineError: no engine can run the model.
     """
-    from hsi_tracker_ros.benchmark.report import write_report
-
     suite = options.suite
     simulated = make_simulated_videos(
         options.num_simulated, options.num_frames, first_seed=options.first_seed
@@ -159,12 +157,7 @@ def benchmark(options: BenchmarkOptions, on_progress: Callable[[int, int], None]
     cube_videos = make_cube_videos(options.cubes, options.num_cube_videos, options.num_frames)
     videos = add_recorded_videos([*simulated, *cube_videos], options.paths)
     speed = measure_speed(suite.make_hanet_tracker, options.num_frames) if options.measures_speed else None
-    runs = run_trackers(
-        videos, suite, options.output, num_processes=options.num_processes, on_progress=on_progress
-    )
-    settings = {**asdict(suite), "videos": [video.name for video in videos]}
-    write_report(options.output, runs, speed, settings, format_command_line())
-    return BenchmarkResult(runs, speed)
+    return _run_and_report(options, videos, on_progress, speed=speed, name="hsi", title="HA-Net and others")
 
 
 @dataclass(frozen=True)
@@ -197,23 +190,30 @@ def benchmark_rgb(options: RgbBenchmarkOptions, on_progress: Callable[[int, int]
         ModelError: a model does not exist or is of another kind.
         EngineError: no engine can run the model.
     """
+    videos = add_found_attributes(add_recorded_videos([], options.paths))
+    return _run_and_report(
+        options, videos, on_progress, speed=None, name="rgb", title="Trackers on color video"
+    )
+
+
+def _run_and_report(
+    options: BenchmarkOptions | RgbBenchmarkOptions,
+    videos: Sequence[NamedVideo],
+    on_progress: Callable[[int, int], None],
+    *,
+    speed: TrackerSpeed | None,
+    name: str,
+    title: str,
+) -> BenchmarkResult:
+    """Run the trackers over the videos, and write the report of this name and title."""
     from hsi_tracker_ros.benchmark.report import write_report
 
-    videos = add_found_attributes(add_recorded_videos([], options.paths))
     runs = run_trackers(
         videos, options.suite, options.output, num_processes=options.num_processes, on_progress=on_progress
     )
     settings = {**asdict(options.suite), "videos": [video.name for video in videos]}
-    write_report(
-        options.output,
-        runs,
-        None,
-        settings,
-        format_command_line(),
-        name="rgb",
-        title="Trackers on color video",
-    )
-    return BenchmarkResult(runs, None)
+    write_report(options.output, runs, speed, settings, format_command_line(), name=name, title=title)
+    return BenchmarkResult(runs, speed)
 
 
 def run_trackers(

@@ -21,7 +21,7 @@ MODELS_OPTION = click.option(
 
 def add_import_options(command: Command) -> Command:
     """Add the arguments and options of a command that converts a published checkpoint to a model."""
-    return _add_options(
+    return add_options(
         command,
         click.argument("checkpoint", type=click.Path(exists=True, dir_okay=False, path_type=Path)),
         click.option("-o", "--name", required=True, help="Name of the model."),
@@ -34,7 +34,7 @@ def add_calibration_options(command: Command) -> Command:
 
     The command gets the texts `camera`, `white` and `dark`, empty without the option.
     """
-    return _add_options(
+    return add_options(
         command,
         click.option(
             "--camera",
@@ -105,10 +105,11 @@ def add_training_options(runs_folder: Path, default_name: str, seed: int) -> Cal
             help="Seconds between checkpoints.",
         ),
     )
-    return lambda command: _add_options(command, *options)
+    return lambda command: add_options(command, *options)
 
 
-def _add_options(command: Command, *options: Callable[[Command], Command]) -> Command:
+def add_options(command: Command, *options: Callable[[Command], Command]) -> Command:
+    """Add options to a command, in the order of its help."""
     for option in reversed(options):
         command = option(command)
     return command
