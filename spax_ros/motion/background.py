@@ -117,7 +117,7 @@ class Background:
         if not self._samples:
             return gray
         if self._median is None:
-            median = self._compute_median([sample.warp_onto(gray) for sample in self._samples])
+            median = self._compute_median(self._align_samples(gray))
             self._median = _Sample(median, 0, IDENTITY)
             return self._median.image
         return self._median.warp_onto(gray)
@@ -132,7 +132,20 @@ class Background:
         """
         if not self._samples:
             return newest
-        return self._compute_median([sample.sample_at(x, y, newest) for sample in self._samples])
+        values: list[GrayImage] = []
+        for sample in reversed(self._samples):
+            values.append(sample.sample_at(x, y, values[-1] if values else newest))
+        return self._compute_median(values[::-1])
+
+    def _align_samples(self, gray: GrayImage) -> list[GrayImage]:
+        """Return the samples in the newest frame's pixels, with the next newer one where one does not reach.
+
+        What has just come into view would otherwise differ from the background only after four samples.
+        """
+        aligned: list[GrayImage] = []
+        for sample in reversed(self._samples):
+            aligned.append(sample.warp_onto(aligned[-1] if aligned else gray))
+        return aligned[::-1]
 
     @staticmethod
     def _compute_median(aligned_images: list[GrayImage]) -> GrayImage:

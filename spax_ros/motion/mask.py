@@ -233,7 +233,7 @@ class MotionMask:
         missing = [
             (0, full - part) for full, part in zip(previous_contrast.shape, contrasts.shape, strict=True)
         ]
-        contrasts = self._remove_transient(np.pad(contrasts, missing))
+        contrasts = self._remove_transient(np.pad(contrasts, missing), transform)
         active, is_over_budget = self._apply_budget(contrasts + previous_contrast, gray.size)
 
         # Step 3: contrast of these cells at full size.
@@ -345,7 +345,7 @@ class MotionMask:
             contrast[hot_cells] = PREVIOUS_OBJECT_CONTRAST
         return contrast
 
-    def _remove_transient(self, cells: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _remove_transient(self, cells: NDArray[np.float32], transform: Transform) -> NDArray[np.float32]:
         """Set faint contrasts to 0 that were absent, there and beside it, in one of the last frames.
 
         Noise rarely lasts. It would otherwise fill the budget of a large image.
@@ -354,7 +354,13 @@ class MotionMask:
         is_present = (cells >= settings.min_contrast).astype(np.uint8)
         num_frames = is_present
         if self._num_frames_active is not None:
-            num_before = dilate_cells(self._num_frames_active)
+            moved = cv2.warpAffine(
+                self._num_frames_active,
+                downscale_transform(transform, settings.cell_px),
+                cells.shape[::-1],
+                flags=cv2.INTER_NEAREST,
+            )
+            num_before = dilate_cells(np.asarray(moved, np.uint8))
             num_frames = is_present * np.minimum(num_before + 1, MIN_LASTING_FRAMES).astype(np.uint8)
         self._num_frames_active = num_frames
         is_motion = (num_frames == MIN_LASTING_FRAMES) | (cells >= settings.certain_contrast)

@@ -52,6 +52,22 @@ def test_background_at_positions_equals_the_whole_one() -> None:
         background.add_frame(frame)
 
 
+def test_what_comes_into_view_is_background_once_a_sample_shows_it() -> None:
+    ground = np.random.default_rng(3).integers(0, 200, (40, 200), np.uint8)
+    background = Background(WINDOW)
+
+    for index in range(12):
+        view = ground[:, 4 * index : 4 * index + 48].copy()
+        background.advance(make_translation(-4, 0))
+        if index >= 7:  # all seven samples are taken; of the newest 4 columns none shows anything
+            newest_age = 1 + (index - 7) % 3
+            changed = view.copy()
+            changed[:, : 48 - 4 * newest_age] += 50
+            estimate = background.estimate(changed)
+            np.testing.assert_array_equal(estimate[:, : 48 - 4 * newest_age], view[:, : 48 - 4 * newest_age])
+        background.add_frame(view)
+
+
 def test_moving_object_is_not_in_the_background() -> None:
     ground = np.random.default_rng(0).integers(0, 200, (32, 96), np.uint8)
     background = Background(WINDOW)

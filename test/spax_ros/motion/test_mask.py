@@ -248,3 +248,23 @@ def test_mask_contains_the_car_of_the_real_clip() -> None:
 
     assert np.mean(is_found) >= 0.97
     assert np.mean(fractions) <= 0.06
+
+
+def test_faint_object_lasts_under_a_fast_camera() -> None:
+    """The camera moves by several cells a frame. The contrast is too low to count in a single frame."""
+    rng = np.random.default_rng(5)
+    ground = to_gray(SatelliteScene(1, 1, (900, 300), density=0).make_frame(0).image)
+    mask = MotionMask(MotionSettings(certain_contrast=1e6))
+    num_active = 0
+
+    for index in range(14):
+        view = ground[:, 40 * index : 40 * index + 300] + rng.normal(0, 2, (300, 300))
+        x = 280 - 38 * (index - 7)  # on the ground the object moves by 2 pixels a frame
+        if index >= 7:
+            view[150:156, x : x + 8] += 40
+        motion = mask.update(np.clip(view, 0, 255).astype(np.uint8))
+        np.testing.assert_allclose(motion.transform[:, 2], [-40 if index else 0, 0], atol=0.3)
+        if index >= 9:
+            num_active += int(motion.mask[153, x + 4])
+
+    assert num_active >= 4
