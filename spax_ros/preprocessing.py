@@ -15,7 +15,7 @@ from tracking_runtime.errors import FrameRefusedError
 
 MEAN = 0.49965  # of all channels of SatVideoDT, in fractions of white
 STD = 0.08255  # standard deviation of the same
-MIN_BANDS = 8  # of a cube; fewer channels are gray, color, or color with infrared
+MIN_BANDS = 5  # of a cube; fewer channels are gray, color, or color with infrared
 MIN_SIDE_PX = 32  # shortest side of an image
 
 _CLIPPED_FRACTION = 1e-4  # fraction of the pixels that may exceed the brightness range

@@ -275,7 +275,7 @@ class SpaxTracker:
 
         Args:
             image: image ``(H, W)``, or ``(H, W, C)`` with blue, green, red, and perhaps a fourth channel that
-                is left out; uint8, uint16 or float32. The mean of a cube of 8 or more bands is searched, and
+                is left out; uint8, uint16 or float32. The mean of a cube of 5 or more bands is searched, and
                 its spectra tell look-alikes apart. The range of uint16 and float32 follows the stream:
                 when it changes, the background starts anew, and the tracks stay.
             stamp_ns: time stamp of the frame in nanoseconds.
