@@ -121,9 +121,18 @@ class FrameCounters:
 
     @property
     def rate_hz(self) -> float:
-        """Recent rate of received frames in hertz; 0 after a silence."""
-        recent = self._recent_arrivals()
-        return (len(recent) - 1) / (recent[-1].time_s - recent[0].time_s) if len(recent) > 1 else 0.0
+        """Recent rate of received frames in hertz; 0 after a silence.
+
+        The last frame before the window counts too. Else two frames that a busy machine hands over at once
+        would look like a high rate.
+        """
+        now_s = time.monotonic()
+        ages_s = [now_s - arrival.time_s for arrival in list(self._arrivals)]
+        recent = [age_s for age_s in ages_s if age_s < _RATE_WINDOW_S]
+        earlier = [age_s for age_s in ages_s if _RATE_WINDOW_S <= age_s < 2 * _RATE_WINDOW_S]
+        counted = [*earlier[-1:], *recent] if recent else []
+        duration_s = counted[0] - counted[-1] if counted else 0.0
+        return (len(counted) - 1) / duration_s if duration_s > 0 else 0.0
 
     @property
     def lost_fraction(self) -> float:

@@ -56,3 +56,46 @@ def test_gap_with_several_publishers_is_not_lost() -> None:
         counters.count_received(number)
 
     assert (counters.received, counters.lost) == (3, 0)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return a list with the time of the clock in seconds."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize("rate_hz", [0.5, 1.0, 25.0])
+def test_rate_of_steady_frames_is_measured(clock: list[float], rate_hz: float) -> None:
+    counters = FrameCounters()
+
+    for number in range(100):
+        clock[0] += 1 / rate_hz
+        counters.count_received(number)
+
+    assert counters.rate_hz == pytest.approx(rate_hz)
+    clock[0] += 20
+    assert counters.rate_hz == 0
+
+
+def test_frames_handed_over_at_once_are_no_high_rate(clock: list[float]) -> None:
+    counters = FrameCounters()
+    counters.count_received(1)
+    clock[0] += 5.5
+    counters.count_received(2)
+    clock[0] += 0.001
+    counters.count_received(3)
+
+    assert counters.rate_hz == pytest.approx(2 / 5.501)
+
+
+def test_rate_after_a_long_silence_begins_anew(clock: list[float]) -> None:
+    counters = FrameCounters()
+    counters.count_received(1)
+    clock[0] += 600
+    for number in range(5):
+        clock[0] += 0.1
+        counters.count_received(number)
+
+    assert counters.rate_hz == pytest.approx(10.0)
