@@ -35,6 +35,12 @@ def find_reference(source: FrameSource, path: Path | None) -> GeographicReferenc
     """
     if path is not None:
         return read_reference(path)
+    georeference = getattr(source, "georeference", None)
+    if georeference is not None and not georeference.crs:
+        add_note(
+            f"no positions on the Earth: the map of {source.name} has no coordinate reference system; add a "
+            ".prj file beside it, or state --geography"
+        )
     try:
         return make_source_reference(source)
     except GeographyError as error:

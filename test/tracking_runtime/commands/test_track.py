@@ -298,6 +298,18 @@ def test_track_with_two_pixel_sizes_is_refused(make_video: MakeVideo, tmp_path: 
 
 
 @pytest.mark.usefixtures("red")
+def test_track_tells_a_map_without_reference_system(make_video: MakeVideo, tmp_path: Path) -> None:
+    video, output = make_video("car.mp4", make_images(2)), tmp_path / "out"
+    (tmp_path / "car.wld").write_text("1\n0\n0\n-1\n600000.5\n5299999.5\n")
+
+    result = run(video, "--tracker", "red", "-o", output)
+
+    assert result.exit_code == 0
+    assert "the map of car has no coordinate reference system; add a .prj file" in result.output
+    assert not (output / "tracks.geojson").exists()
+
+
+@pytest.mark.usefixtures("red")
 def test_track_refuses_a_map_of_another_image_size(make_video: MakeVideo, tmp_path: Path) -> None:
     video, output, path = make_video("car.mp4", make_images(2)), tmp_path / "out", tmp_path / "map.yaml"
     path.write_text("transform: [1e-5, 0, 11, 0, -1e-5, 48]\nsize: [100, 50]\n")

@@ -268,6 +268,14 @@ def test_cut_off_video_without_a_size_is_refused(
     assert 3 <= len(list(open_source(f"{path}?damaged=keep"))) < 10
 
 
+def test_pointer_of_git_lfs_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n")
+
+    with pytest.raises(SourceError, match=rf"{path} cannot be read as a video: .* run git lfs pull"):
+        open_source(path)
+
+
 def test_world_file_beside_a_video_gives_its_position(make_video: MakeVideo) -> None:
     path = make_video("a.mp4", make_noise(2))
     assert open_source(path).georeference is None  # type: ignore[attr-defined]
