@@ -133,13 +133,12 @@ def test_moving_objects_are_tracked_and_published(active: Setup) -> None:
     is_confirmed = np.asarray(message.states) == TrackArray.STATE_CONFIRMED
     velocities = np.reshape(message.velocities, (-1, 2))[is_confirmed]
     median_m_s = 0.5 * float(np.median(np.linalg.norm(velocities, axis=1)))
-    wait_for(
-        lambda: (
-            active.node.diagnosis
-            and active.node.diagnosis.values.get("median_speed_m_s") == pytest.approx(median_m_s, abs=0.01)
-        ),
-        description="the median speed in m/s",
-    )
+
+    def has_median_speed() -> bool:
+        values = active.node.diagnosis.values if active.node.diagnosis else {}
+        return float(values.get("median_speed_m_s", "nan")) == pytest.approx(median_m_s, abs=0.01)
+
+    wait_for(has_median_speed, description="the median speed in m/s")
     wait_for(lambda: masks and detections, description="motion mask and detections")
     assert (masks[-1].encoding, masks[-1].width) == ("mono8", 256)
 
