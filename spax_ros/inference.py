@@ -25,6 +25,9 @@ from tracking_runtime.engines.build_progress import begin_engine
 MAX_ENGINES = 8
 """Engines in memory, those used last. A stream uses few buckets, and memory grows with their tiles."""
 
+LADDER_TILES = (128, 256, 512, 1024)
+"""Buckets of `EngineInference.load_ladder`: with them, every frame up to the last has an engine at once."""
+
 MAX_BUCKET_RATIO = 2
 """Size of the bucket that replaces one without engine, at most, in sizes of the latter."""
 
@@ -157,6 +160,16 @@ class EngineInference:
         for index, bucket_size in enumerate(bucket_sizes):
             begin_engine(index, len(bucket_sizes))
             self._load_engine(bucket_size)
+
+    def load_ladder(self) -> None:
+        """Load the engines of `LADDER_TILES`.
+
+        PyTorch would otherwise run the frames of a stream that begins, several times as slowly.
+        """
+        missing = [bucket_size for bucket_size in LADDER_TILES if bucket_size not in self._engines]
+        for index, bucket_size in enumerate(missing):
+            begin_engine(index, len(missing))
+            self._store_engine(bucket_size, self._build_engine(bucket_size))
 
     def request_bucket(self, num_tiles: int) -> int:
         """Request the engine for a number of tiles; return the bucket size to use now.

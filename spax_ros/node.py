@@ -44,7 +44,8 @@ class SpaxTrackerParameters(TrackerNodeParameters):
     )
     precision: str = parameter(
         "auto",
-        "precision of the network's arithmetic; auto: float16 on TensorRT, else float32",
+        "precision of the network's arithmetic; auto: float16 on TensorRT, bfloat16 on CPUs that multiply in "
+        "it, else float32",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
     threads: int = parameter(
@@ -95,12 +96,17 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
             make_profile_settings(self.parameters.profile),
             times=self.times,
             engine_settings=EngineSettings(
-                precision=self.parameters.precision, threads=self.parameters.threads
+                precision=self.parameters.precision,
+                threads=self.parameters.threads,
+                permits_bfloat16=True,
             ),
             executor=self._engine_executor,
         )
-        if self.is_build_only and isinstance(tracker.inference, EngineInference):
-            tracker.inference.prepare_engines(list_bucket_sizes())
+        if isinstance(tracker.inference, EngineInference):
+            if self.is_build_only:
+                tracker.inference.prepare_engines(list_bucket_sizes())
+            else:
+                tracker.inference.load_ladder()
         tracker.warm_up()
         return tracker
 

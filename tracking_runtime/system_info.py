@@ -21,6 +21,8 @@ _PACKAGES = (
     "pycocotools",
 )
 
+_BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")  # of /proc/cpuinfo
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -52,6 +54,15 @@ def describe_machine() -> Machine:
     )
 
 
+def has_bfloat16_instructions(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:
+    """Return whether the processor multiplies in bfloat16, with AVX-512 or AMX.
+
+    Args:
+        cpu_info: file with the flags of the processor.
+    """
+    return any(flag in _read_cpu_value(cpu_info, "flags").split() for flag in _BFLOAT16_FLAGS)
+
+
 def format_now() -> str:
     """Return the local date and time with the zone, in ISO 8601, to the second."""
     return datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
@@ -70,11 +81,17 @@ def _read_system() -> str:
 
 
 def _read_processor() -> str:
-    cpu_info = Path("/proc/cpuinfo")
+    name = _read_cpu_value(Path("/proc/cpuinfo"), "model name")
+    return name or platform.processor() or platform.machine()
+
+
+def _read_cpu_value(cpu_info: Path, key: str) -> str:
+    """Return the first value of a key; empty if it is missing."""
     for line in cpu_info.read_text().splitlines() if cpu_info.is_file() else []:
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""
 
 
 def _read_ros_distribution() -> dict[str, str]:

@@ -201,6 +201,17 @@ def test_engine_requested_by_name_is_not_replaced(model: LoadedModel) -> None:
         load_inference(model, EngineSettings("breaking"), backends=(FailingBackend(max_rows=1),))
 
 
+@pytest.mark.slow
+def test_ladder_has_an_engine_for_every_frame_up_to_its_last(model: LoadedModel) -> None:
+    executor = ManualExecutor()
+    inference = EngineInference(model, GRAPHS_ON_PYTORCH, executor)
+
+    inference.load_ladder()
+
+    sizes = [inference.request_bucket(num_tiles) for num_tiles in (1, 65, 130, 300, 513, 960, 1024)]
+    assert sizes == [64, 128, 256, 512, 1024, 1024, 1024]
+
+
 def test_prepared_engines_are_those_requested(model: LoadedModel) -> None:
     backends = (FailingBackend(max_rows=80 * TILE_PX**2),)
     inference = EngineInference(model, EngineSettings(), backends=backends)

@@ -23,6 +23,7 @@ from tracking_runtime.engines.openvino import OpenVINOBackend
 from tracking_runtime.engines.pytorch import PyTorchBackend
 from tracking_runtime.engines.tensorrt import TensorRTBackend
 from tracking_runtime.engines.tensorrt_rtx import TensorRTRTXBackend
+from tracking_runtime.system_info import has_bfloat16_instructions
 
 BACKENDS: tuple[Backend, ...] = (
     TensorRTBackend(),
@@ -101,9 +102,17 @@ def find_unavailable_reason(backend: Backend, settings: EngineSettings) -> str |
 
 
 def _load_on_backend(backend: Backend, graph: Graph, settings: EngineSettings) -> Engine:
-    precision = backend.precisions[0] if settings.precision == "auto" else settings.precision
     report_stage(f"{graph.name}: loading on {backend.name}", 0.0)
-    return backend.load(graph, replace(settings, precision=precision))
+    return backend.load(graph, replace(settings, precision=choose_precision(backend, settings)))
+
+
+def choose_precision(backend: Backend, settings: EngineSettings) -> str:
+    """Return the precision of the settings on a backend."""
+    if settings.precision != "auto":
+        return settings.precision
+    if settings.permits_bfloat16 and isinstance(backend, OpenVINOBackend) and has_bfloat16_instructions():
+        return "bfloat16"
+    return backend.precisions[0]
 
 
 class FallbackEngine:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from tracking_runtime.engines import Backend, EngineError, EngineSettings, Graph, load_engine
+from tracking_runtime.engines.openvino import OpenVINOBackend
+from tracking_runtime.engines.pytorch import PyTorchBackend
+from tracking_runtime.engines.selection import choose_precision
+from tracking_runtime.system_info import has_bfloat16_instructions
 
 MakeBackend = Callable[..., Backend]
 
@@ -75,6 +80,17 @@ def test_precision_suffix_sets_the_precision(conv_graph: Graph) -> None:
         load_engine(conv_graph, EngineSettings("pytorch:float8"))
     with pytest.raises(EngineError, match="computes in float32, bfloat16, float16, not in int8"):
         load_engine(conv_graph, EngineSettings("pytorch", precision="int8"))
+
+
+def test_auto_precision_is_bfloat16_if_settings_and_cpu_permit() -> None:
+    tolerant = EngineSettings(permits_bfloat16=True)
+    openvino, pytorch = OpenVINOBackend(), PyTorchBackend("pytorch", "cpu")
+    fast = "bfloat16" if has_bfloat16_instructions() else "float32"
+
+    assert choose_precision(openvino, tolerant) == fast
+    assert choose_precision(openvino, EngineSettings()) == "float32"
+    assert choose_precision(pytorch, tolerant) == "float32"
+    assert choose_precision(openvino, replace(tolerant, precision="float32")) == "float32"
 
 
 def test_auto_skips_engines_without_the_precision(conv_graph: Graph, make_backend: MakeBackend) -> None:
