@@ -15,7 +15,11 @@ _MARKER_FILE = ".rstrack_demo"
 _MARKER_TEXT = "A folder of rstrack demo. The next demo replaces its own files here, and keeps all others.\n"
 _RESULT_FILES = (METRICS_FILE, OVERVIEW_FILE, REPORT_FILE)
 _BAG_FOLDER = "bag"
-_SCENARIO_PATTERNS = ("player.log", "recorder.log", "visualizer.log", "*_tracker.log", "frame_[0-9]*.jpg")
+_NODES = ("player", "recorder", "visualizer", "*_tracker")
+_SCENARIO_PATTERNS = (
+    *(f"{node}.{suffix}" for node in _NODES for suffix in ("log", "yaml")),
+    "frame_[0-9]*.jpg",
+)
 _BAG_PATTERNS = ("bag_*.mcap", "metadata.yaml", ".metadata.yaml.*")
 
 

@@ -15,7 +15,7 @@ SCENARIOS = ["hyperspectral", "satellite"]
 def write_earlier_demo(output: Path) -> list[Path]:
     """Write the files of a finished demo, and return them."""
     prepare_output(output, SCENARIOS)
-    names = ["player.log", "frame_1.jpg", "bag/bag_0.mcap", "bag/metadata.yaml"]
+    names = ["player.log", "spax_tracker.yaml", "frame_1.jpg", "bag/bag_0.mcap", "bag/metadata.yaml"]
     paths = [output / scenario / name for scenario in SCENARIOS for name in names]
     for path in paths:
         path.parent.mkdir(exist_ok=True)
