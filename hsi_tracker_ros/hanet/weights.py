@@ -112,7 +112,9 @@ def _load_rgb_weights(model: Model, config: HANetConfig) -> dict[str, Tensor]:
         return {}
     name, needed = config.rgb_model, f"model {model.manifest.name} needs the weights of {config.rgb_model}"
     command = f"rstrack models get {name} --models {model.path.parent}"
-    beside = model.path.parent / f"{Path(name).name}.yaml"
+    if Path(name).name != name:
+        raise ModelError(f"{model.path}: rgb_model must be a name without folder: got {name!r}")
+    beside = model.path.parent / f"{name}.yaml"
     try:
         path = beside if beside.is_file() else find_model(name)
     except ModelError as error:

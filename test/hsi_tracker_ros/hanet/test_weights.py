@@ -13,7 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from hsi_tracker_ros.hanet.checkpoint_import import make_hanet_with_rgb_branch
+from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
+from hsi_tracker_ros.hanet.checkpoint_import import (
+    load_nanotrack,
+    make_hanet_with_rgb_branch,
+    save_imported_tracker,
+)
 from hsi_tracker_ros.hanet.config import HANET_EDGE, SIAMBAN_R50
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
 from hsi_tracker_ros.hanet.weights import (
@@ -22,14 +27,23 @@ from hsi_tracker_ros.hanet.weights import (
     load_network,
     save_network,
 )
+from hsi_tracker_ros.simulation import HyperspectralScene
+from hsi_tracker_ros.tracker import load_tracker
+from tracking_runtime.boxes import intersection_over_union
 from tracking_runtime.errors import ModelError
-from tracking_runtime.models.manifest import MODEL_PATH_VARIABLE
+from tracking_runtime.models.manifest import (
+    MODEL_PATH_VARIABLE,
+    find_model,
+    list_model_folders,
+    read_manifest,
+)
 
 spec = importlib.util.spec_from_file_location("weights", Path(__file__).parent / "weights.py")
 weights = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(weights)
 
 PUBLISHED = "published_tracker"
+CHECKPOINT = Path(__file__).parents[4] / "shared" / "weights" / "nanotrackv3.pth"
 
 
 def make_rgb_network(salt: int) -> SiameseNetwork:
@@ -110,6 +124,15 @@ def test_model_that_borrows_from_a_borrower_is_refused(folder: Path, name: str) 
         load_network(folder / "borrower.yaml")
 
 
+def test_path_as_published_name_is_refused(folder: Path) -> None:
+    manifest = yaml.safe_load((folder / "borrower.yaml").read_text())
+    manifest["parameters"]["rgb_model"] = f"../{folder.name}/{PUBLISHED}"
+    (folder / "borrower.yaml").write_text(yaml.safe_dump(manifest))
+
+    with pytest.raises(ModelError, match="rgb_model must be a name without folder"):
+        load_network(folder / "borrower.yaml")
+
+
 def test_parts_of_a_borrowing_network_are_saved_whole(folder: Path, tmp_path: Path) -> None:
     network = load_network(folder / "borrower.yaml")
     save_network(tmp_path / "parts", "rgb", network.extract_rgb_network(), precision=torch.float32)
@@ -143,3 +166,39 @@ def test_checksum_changes_with_the_weights(change: str) -> None:
     }[change]
 
     assert compute_weights_sha256(changed) != compute_weights_sha256(values)
+
+
+def test_shipped_model_contains_no_published_weights() -> None:
+    names = load_file(find_model("hanet_nanotrack").with_suffix(".safetensors"))
+
+    assert {name.partition(".")[0] for name in names} == {"alpha", "beta", "spectral"}
+
+
+def test_shipped_model_without_published_weights_tells_the_command() -> None:
+    needed = read_manifest(find_model("hanet_nanotrack")).parameters["rgb_model"]
+    if any((folder / f"{needed}.yaml").exists() for folder in list_model_folders()):
+        pytest.skip(f"{needed} is installed")
+
+    with pytest.raises(ModelError, match="rstrack models get nanotrack_v3 --models"):
+        load_tracker("hanet_nanotrack", bands=find_camera_preset("vis16"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CHECKPOINT.is_file(), reason=f"no checkpoint at {CHECKPOINT}")
+def test_shipped_model_tracks_with_the_published_weights(tmp_path: Path) -> None:
+    save_imported_tracker(load_nanotrack(CHECKPOINT), CHECKPOINT, "its authors", tmp_path, "nanotrack_v3")
+    shipped = find_model("hanet_nanotrack")
+    for path in (shipped, shipped.with_suffix(".safetensors")):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    scene = HyperspectralScene(900_001, frames=6)
+    tracker = load_tracker(tmp_path / shipped.name, "pytorch", scene.spectral_info)
+    overlaps = []
+
+    for number, frame in enumerate(scene):
+        if number == 0:
+            tracker.set_target(frame.image, frame.truth.boxes[0])
+            continue
+        (state,) = tracker.track(frame.image, frame.stamp_ns)
+        overlaps.append(intersection_over_union([state.box], frame.truth.boxes[:1])[0, 0])
+
+    assert min(overlaps) > 0.4
