@@ -177,7 +177,9 @@ def _print_summary(report: DemoReport, output: Path, console: Console) -> None:
     table = Table("scenario", "frames", "scores", show_lines=True)
     for result in report.flights:
         metrics = [f"{metric.name} {metric.text}" for metric in result.scoring.figures if metric.headline]
-        table.add_row(result.name, _format_accounting(result.accounting), "\n".join(metrics))
+        table.add_row(
+            result.name, _format_accounting(result.accounting), "\n".join(metrics) or result.scoring.note
+        )
     console.print(table)
     console.print(f"Open [bold]{(output / REPORT_FILE).resolve()}[/]", soft_wrap=True)
 

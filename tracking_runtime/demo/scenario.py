@@ -66,8 +66,8 @@ class DemoPlan:
 class DemoControl(Protocol):
     """Control of a running scenario."""
 
-    def wait_for_first_object(self) -> tuple[int, GroundTruth]:
-        """Wait for the first processed frame that shows an object. Return its stamp and ground truth."""
+    def wait_for_object(self) -> tuple[int, GroundTruth]:
+        """Wait for a processed frame that shows an object. Return stamp and ground truth of the newest."""
 
     def set_target(self, box: Boxes, stamp_ns: int) -> None:
         """Set the tracker's target.

@@ -138,15 +138,15 @@ class DemoSession:
             overlays=dict(self._messages.overlays),
         )
 
-    def wait_for_first_object(self) -> tuple[int, GroundTruth]:
-        """Wait for the first processed frame that shows an object. Return its stamp and ground truth.
+    def wait_for_object(self) -> tuple[int, GroundTruth]:
+        """Wait for a processed frame that shows an object. Return stamp and ground truth of the newest.
 
         Raises:
             SessionError: there was no such frame in time.
         """
         return self._nodes.wait(
             self._scenario.node,
-            self._messages.find_first_object,
+            self._messages.find_newest_object,
             _FIRST_FRAME_TIMEOUT_S,
             "a processed frame with an object",
         )
@@ -319,9 +319,9 @@ class _ReceivedMessages:
         node.create_subscription(tracks_type, scenario.tracks_topic, self._store_tracks, tracks_profile)
         node.create_subscription(Image, OVERLAY_TOPIC, self._store_overlay, qos.make_sensor_profile())
 
-    def find_first_object(self) -> tuple[int, GroundTruth] | None:
-        """Return stamp and truth of the first processed frame that shows an object; None without one."""
-        for stamp_ns in list(self.processed_stamps):
+    def find_newest_object(self) -> tuple[int, GroundTruth] | None:
+        """Return stamp and truth of the newest processed frame that shows an object; None without one."""
+        for stamp_ns in reversed(list(self.processed_stamps)):
             truth = self.truth_by_stamp.get(stamp_ns)
             if truth and len(truth.ids):
                 return stamp_ns, truth
