@@ -30,6 +30,7 @@ PACKAGE = "remote_sensing_tracking"
 REQUIREMENTS = ROOT / "requirements"
 CONSTRAINTS = REQUIREMENTS / "constraints.txt"
 PYTHON_PACKAGES = ("tracking_runtime", "hsi_tracker_ros", "spax_ros")
+PREFIX_MARKER = "# By this file colcon knows a prefix of ROS 2. The set-up is in setup.bash.\n"
 
 
 class SetupError(Exception):
@@ -259,8 +260,10 @@ def build_overlay() -> None:
 
 
 def copy_shell_setup() -> None:
-    """Copy the file that a shell sources into the environment."""
+    """Copy the file that a shell sources into the environment, and mark the environment for colcon."""
     shutil.copy(ROOT / "scripts" / "setup.bash", VENV / "setup.bash")
+    for shell in ("bash", "sh", "zsh"):
+        (VENV / f"local_setup.{shell}").write_text(PREFIX_MARKER)
 
 
 def list_files(*folders: str) -> list[Path]:
@@ -287,8 +290,8 @@ def compute_overlay_digest() -> str:
 
 
 def compute_shell_setup_digest() -> str:
-    """Return the digest of the file that is copied."""
-    return compute_digest(read_stamp("venv"), ROOT / "scripts" / "setup.bash")
+    """Return the digest of the files that are written."""
+    return compute_digest(read_stamp("venv"), ROOT / "scripts" / "setup.bash", PREFIX_MARKER)
 
 
 STEPS = (

@@ -43,6 +43,15 @@ def test_step_runs_again_only_if_its_input_changes(make_environment: ModuleType)
     assert builds == ["one", "two"]
 
 
+def test_shell_setup_marks_the_environment_for_colcon(make_environment: ModuleType, tmp_path: Path) -> None:
+    make_environment.copy_shell_setup()
+
+    assert (tmp_path / "setup.bash").read_text() == (ROOT / "scripts/setup.bash").read_text()
+    for shell in ("bash", "sh"):
+        script = f'before=$(env); . {tmp_path}/local_setup.{shell}; test "$before" = "$(env)"'
+        subprocess.run([shell, "-euc", script], check=True)
+
+
 def test_failed_step_runs_again(make_environment: ModuleType) -> None:
     def fail() -> None:
         make_environment.run_command("overlay", "sh", "-c", "echo why; exit 3")
