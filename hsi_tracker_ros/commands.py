@@ -25,6 +25,8 @@ from tracking_runtime.commands.progress import make_progress
 
 if TYPE_CHECKING:
     from hsi_tracker_ros.benchmark.run import BenchmarkResult
+    from hsi_tracker_ros.training.score_fitting import ScoreFitResult
+    from hsi_tracker_ros.training.tracker_fitting import TrackerFitResult
 
 _LOG_WIDTH = 130  # of tables that go into a file
 _Options = TypeVar("_Options")
@@ -178,17 +180,58 @@ def train_scores(model: str, data: tuple[Path, ...], name: str, models: Path, en
     from hsi_tracker_ros.training.score_fitting import FitScoresOptions, fit_model_scores
 
     options = FitScoresOptions(model, data, name, models, engine)
+    _run_fit(partial(fit_model_scores, options))
+
+
+def _run_fit(fit: Callable[[Callable[[int, int], None]], ScoreFitResult | TrackerFitResult]) -> None:
+    """Run a fit to videos with a progress bar and print its calibration errors.
+
+    Args:
+        fit: function that runs the fit, from a callback for its progress to the result.
+    """
     console = Console()
     with make_progress(console) as progress:
         task = progress.add_task("videos", total=None)
-        result = fit_model_scores(
-            options, lambda done, total: progress.update(task, completed=done, total=total)
-        )
+        result = fit(lambda done, total: progress.update(task, completed=done, total=total))
     console.print(
         f"expected calibration error {result.before.expected_calibration_error:.3f}, fitted and on other "
         f"videos {result.held_out.expected_calibration_error:.3f}"
     )
     console.print(f"wrote {result.path}")
+
+
+@click.command("tracker")
+@click.argument("model")
+@click.option(
+    "--data",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Videos with one target each: cubes for a HA-Net, color videos for other models. May be repeated.",
+)
+@click.option(
+    "--simulated",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Number of simulated scenes beside them, for a HA-Net.",
+)
+@click.option("--name", required=True, help="Name of the fitted model.")
+@MODELS_OPTION
+@click.option("--engine", default="auto", show_default=True, help="Engine that runs the model.")
+def train_tracker(
+    model: str, data: tuple[Path, ...], simulated: int, name: str, models: Path, engine: str
+) -> None:
+    """Fit the score of MODEL's tracker to videos, so that it is the probability of a correct box.
+
+    A box is correct if its overlap with the ground truth is at least 0.5. Fitted are the weights of response,
+    spectral distance and distractors, and the probabilities with which targets are occluded, leave and
+    return: a filter over the frames. The weights of the network, and what the tracker follows, stay as they
+    are. Prints the expected calibration error before, and after on videos that the fit has not seen.
+    """
+    from hsi_tracker_ros.training.tracker_fitting import FitTrackerOptions, fit_tracker
+
+    options = FitTrackerOptions(model, data, name, simulated, models, engine)
+    _run_fit(partial(fit_tracker, options))
 
 
 @click.command("siamban")

@@ -69,7 +69,7 @@ class HANetConfig:
     beta: float = 1.0
     rgb_model: str = ""
     rgb_sha256: str = ""
-    tracking: Mapping[str, float] = field(default_factory=dict)
+    tracking: Mapping[str, Any] = field(default_factory=dict)
     color_model: str = ""
     separable_search: bool = False
 

@@ -110,6 +110,7 @@ class CandidateFinder:
                 box,
                 logits[index],
                 log_distance,
+                float(logits[index][peak]),
             )
 
     def _locate_box(

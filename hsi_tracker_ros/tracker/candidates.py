@@ -24,6 +24,8 @@ class Candidate:
         box: x, y, width, height in image pixels.
         response: logits ``(25, 25)`` of the search region.
         log_spectral_distance: logarithm of the distance between the spectra of the box and of the target.
+        logit: response of the network at the peak.
+        is_distractor: whether the box matches a distractor.
     """
 
     log_odds: float
@@ -32,6 +34,8 @@ class Candidate:
     box: NDArray[np.float64]
     response: NDArray[np.float32]
     log_spectral_distance: float
+    logit: float = 0.0
+    is_distractor: bool = False
 
     @property
     def score(self) -> float:

@@ -138,7 +138,7 @@ class TargetConfidence:
 
     def _update_candidate(self, normalized: float, box: Box, settings: TrackerSettings) -> None:
         previous = self.candidate
-        if previous is not None and not _is_near(box, previous.box):
+        if previous is not None and not is_same_object(box, previous.box):
             previous = None
         if previous is None:
             self.value = 0.0
@@ -152,7 +152,7 @@ class TargetConfidence:
         self.candidate = RedetectionCandidate(box, is_published)
 
 
-def _is_near(box: Box, previous_box: Box) -> bool:
+def is_same_object(box: Box, previous_box: Box) -> bool:
     """Return whether a box may show the same object as a box of the previous frame."""
     step = (compute_centers(box) - compute_centers(previous_box))[0]
     return bool(np.hypot(*step) <= _MAX_STEP * np.sqrt(previous_box[2:].prod()))

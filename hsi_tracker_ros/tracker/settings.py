@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import dacite
 
 from hsi_tracker_ros.hanet.config import HANetConfig
+from hsi_tracker_ros.tracker.target_model import TargetModel
 from tracking_runtime.errors import ModelError
+
+_TARGET_MODEL = "target_model"  # name of the fitted numbers among the settings of a manifest
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class TrackerSettings:
         score_distractor: log-odds penalty of a candidate that matches a distractor.
         score_unlike: log-odds penalty of a LOST target's candidate, per unit of log spectral distance above
             the maximum of the target.
+        target_model: numbers of the score that are fitted to videos; None: the score is the probability by
+            the candidate of one frame. No setting for users: `rstrack train tracker` fits them.
     """
 
     window_influence: float = 0.35
@@ -94,6 +103,7 @@ class TrackerSettings:
     score_elsewhere: float = 2.4
     score_distractor: float = 4.0
     score_unlike: float = 10.0
+    target_model: TargetModel | None = None
 
 
 SIAMBAN = TrackerSettings(
@@ -129,12 +139,15 @@ def make_tracker_settings(config: HANetConfig) -> TrackerSettings:
         ModelError: the network has a setting that the tracker does not know.
     """
     defaults = SIAMBAN if config.spectral is None else TrackerSettings()
-    unknown = set(config.tracking) - {setting.name for setting in fields(defaults)}
+    given = dict(config.tracking)
+    if _TARGET_MODEL in given:
+        defaults = replace(defaults, target_model=_read_target_model(given.pop(_TARGET_MODEL)))
+    unknown = set(given) - {setting.name for setting in fields(defaults)}
     if unknown:
         raise ModelError(
             f"tracking must contain settings of the tracker only: got {', '.join(sorted(unknown))}"
         )
-    values = {name: type(getattr(defaults, name))(value) for name, value in config.tracking.items()}
+    values = {name: type(getattr(defaults, name))(value) for name, value in given.items()}
     return replace(defaults, **values)
 
 
@@ -154,4 +167,12 @@ def disable_spectra(settings: TrackerSettings) -> TrackerSettings:
         score_unlike=0.0,
         alibi_evidence=SIAMBAN.alibi_evidence,
         redetection_crops=0,
+        target_model=None,
     )
+
+
+def _read_target_model(values: Mapping[str, Any]) -> TargetModel:
+    try:
+        return dacite.from_dict(TargetModel, dict(values), dacite.Config(cast=[float], strict=True))
+    except (dacite.DaciteError, TypeError, ValueError) as error:
+        raise ModelError(f"tracking: {_TARGET_MODEL} must contain the fitted numbers: {error}") from error

@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from hsi_tracker_ros.hanet.crops import SIAMBAN_GEOMETRY, CropGeometry, SquareCrop
 from hsi_tracker_ros.tracker.candidates import Candidate
-from hsi_tracker_ros.tracker.confidence import TargetConfidence
+from hsi_tracker_ros.tracker.confidence import TargetConfidence, is_same_object
 from hsi_tracker_ros.tracker.distractors import Distractors
+from hsi_tracker_ros.tracker.existence import ExistenceFilter
 from hsi_tracker_ros.tracker.motion import ConstantVelocity
 from hsi_tracker_ros.tracker.settings import TrackerSettings
 from hsi_tracker_ros.tracker.spectral_signature import SpectralSignature
+from hsi_tracker_ros.tracker.target_model import Reference, TargetModel
 from hsi_tracker_ros.tracker.templates import TemplateFrame, Templates
 from tracking_runtime.boxes import as_boxes, compute_border_distance, compute_centers
 
@@ -90,6 +92,9 @@ class Target:
         frames_since_seen: number of frames since the last TRACKING.
         confidence: running confidence, with the re-detection candidate of a lost target.
         motion: motion model that predicts whether the target has left the image.
+        existence: filter of the score; unused without fitted numbers.
+        reference: mean features of the first frames.
+        last_candidate_box: box ``(4,)`` of the best candidate in the last frame; None: no frame yet.
         distractors: look-alikes beside the target.
         search: progress of the search while the target is lost.
         last_confident_frame: last frame with a good confidence; its other objects are not the target.
@@ -108,6 +113,9 @@ class Target:
     frames_since_seen: int = 0
     confidence: TargetConfidence = field(default_factory=TargetConfidence)
     motion: ConstantVelocity = field(default_factory=ConstantVelocity)
+    existence: ExistenceFilter = field(default_factory=ExistenceFilter)
+    reference: Reference = field(default_factory=Reference)
+    last_candidate_box: NDArray[np.float64] | None = None
     distractors: Distractors = field(default_factory=Distractors)
     search: SearchState = field(default_factory=SearchState)
     last_confident_frame: TemplateFrame | None = None
@@ -154,8 +162,8 @@ class Target:
         excess_distances = self.confidence.compute_excess_distance(log_distances)
         penalties = settings.score_distractor * is_distractor + settings.score_unlike * excess_distances
         return [
-            replace(candidate, log_odds=candidate.log_odds - float(penalty))
-            for candidate, penalty in zip(candidates, penalties, strict=True)
+            replace(candidate, log_odds=candidate.log_odds - float(penalty), is_distractor=bool(matches))
+            for candidate, penalty, matches in zip(candidates, penalties, is_distractor, strict=True)
         ]
 
     def update(
@@ -176,7 +184,7 @@ class Target:
         """
         # Step 1: confidence. A lost target needs a confident candidate, another one a certain score.
         is_visible = self.confidence.normalize_log_odds(candidate.log_odds) >= _MIN_VISIBLE_LOG_ODDS
-        self.score = candidate.score
+        self._update_score(candidate, settings.target_model, image_size)
         self.confidence.update(candidate.log_odds, candidate.box, settings)
         if self.is_lost:
             is_detected = self.confidence.value >= settings.found_confidence
@@ -185,8 +193,8 @@ class Target:
                 is_detected = False
             is_accepted = is_detected
         else:
-            is_detected = self.score >= settings.certain_score
-            is_accepted = is_detected or self.score >= settings.lost_score
+            is_detected = candidate.score >= settings.certain_score
+            is_accepted = is_detected or candidate.score >= settings.lost_score
 
         # Step 2: position.
         if is_accepted:
@@ -204,8 +212,12 @@ class Target:
             if has_left or self._is_below_lost_threshold(settings, image_size):
                 self._mark_lost()
 
-        # Step 4: status.
+        # Step 4: status, and what the first frames teach.
         self.status = self._find_status(is_detected=is_detected)
+        if self.status is TargetStatus.LOST and settings.target_model is not None:
+            self.score = 0.0  # that of the box, which is the last position, not of a candidate elsewhere
+        if self.status is TargetStatus.TRACKING:
+            self.reference = self.reference.add(candidate.logit, candidate.log_spectral_distance)
         self.frames_since_seen = 0 if self.status is TargetStatus.TRACKING else self.frames_since_seen + 1
 
     def update_distractors(self, candidates: Sequence[Candidate], regions: Sequence[SquareCrop]) -> None:
@@ -225,9 +237,40 @@ class Target:
         )
         self.distractors.update(objects, self.box if is_confident else None, regions)
 
+    def _update_score(
+        self, candidate: Candidate, model: TargetModel | None, image_size: tuple[int, int]
+    ) -> None:
+        """Set the score: the probability that the target is visible; without a model, that of one frame."""
+        if model is None:
+            self.score = candidate.score
+            return
+        features = self.compute_features(candidate)
+        weights = model.get_weights(is_lost=self.is_lost)
+        last_box = self.last_candidate_box
+        self.existence.update(
+            weights.compute_log_odds(features),
+            model.existence,
+            is_at_border=self.is_at_border(image_size),
+            is_restarted=self.is_lost and (last_box is None or not is_same_object(candidate.box, last_box)),
+        )
+        self.last_candidate_box = candidate.box
+        self.score = self.existence.compute_score(model.existence)
+
+    def compute_features(self, candidate: Candidate) -> NDArray[np.float64]:
+        """Return the features ``(5,)`` of a candidate, in the order of `CandidateWeights`."""
+        return self.reference.compute_features(
+            candidate.logit, candidate.log_spectral_distance, is_distractor=candidate.is_distractor
+        )
+
+    def is_at_border(self, image_size: tuple[int, int]) -> bool:
+        """Return whether the border of the image is nearer than the size of the box."""
+        distance = compute_border_distance(self.box, *image_size)[0]
+        return bool(distance <= np.sqrt(self.box[2:].prod()))
+
     def _reject_redetection(self, candidate: Candidate) -> None:
         """Reject the candidate of a lost target. The candidate becomes a distractor."""
         self.confidence.reject_candidate()
+        self.existence.reject()
         self.distractors.add(as_boxes(candidate.box))
 
     def _move(self, candidate: Candidate, settings: TrackerSettings, image_size: tuple[int, int]) -> None:
@@ -254,9 +297,7 @@ class Target:
 
     def _is_below_lost_threshold(self, settings: TrackerSettings, image_size: tuple[int, int]) -> bool:
         """Return whether the confidence is too low. Away from the border, the target may be occluded."""
-        distance = compute_border_distance(self.box, *image_size)[0]
-        is_inside = distance > np.sqrt(self.box[2:].prod())
-        allowance = settings.hidden_allowance if is_inside else 0.0
+        allowance = 0.0 if self.is_at_border(image_size) else settings.hidden_allowance
         return self.confidence.value < settings.lost_confidence - allowance
 
     def _mark_lost(self) -> None:

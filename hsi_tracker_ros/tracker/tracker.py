@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,7 +20,7 @@ from hsi_tracker_ros.tracker.search_batch import TargetSearch
 from hsi_tracker_ros.tracker.search_regions import make_search_region, validate_box
 from hsi_tracker_ros.tracker.settings import TrackerSettings
 from hsi_tracker_ros.tracker.spectral_signature import SpectralSignature
-from hsi_tracker_ros.tracker.target import Target, TargetState, TargetStatus
+from hsi_tracker_ros.tracker.target import SearchState, Target, TargetState, TargetStatus
 from hsi_tracker_ros.tracker.target_searcher import TargetSearcher
 from hsi_tracker_ros.tracker.templates import TemplateFrame, Templates
 from tracking_runtime.boxes import clip_to_image, intersection_over_union
@@ -33,6 +33,27 @@ _SIZE_TOLERANCE_PX = 8  # rows and columns by which the frames of one stream may
 _SAME_OBJECT_IOU = 0.2  # IoU from which the given box and the network's box show the same object
 _WARM_UP_SIDE_PX = 64
 _WARM_UP_BOX = (24, 24, 16, 16)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """Result of the search for one target in one frame.
+
+    Attributes:
+        boxes: boxes ``(candidates, 4)`` of the candidates in all search regions.
+        features: their features ``(candidates, 5)``, in the order of `CandidateWeights`.
+        best: the best candidate, whose box may have been refined.
+        best_features: its features ``(5,)``.
+        is_lost: whether the target was lost before the frame.
+        is_at_border: whether the target was nearer to the border of the image than the size of its box.
+    """
+
+    boxes: NDArray[np.float64]
+    features: NDArray[np.float64]
+    best: Candidate
+    best_features: NDArray[np.float64]
+    is_lost: bool
+    is_at_border: bool
 
 
 class HsiTracker:
@@ -52,6 +73,7 @@ class HsiTracker:
         channels: number of channels of a frame.
         response: scores ``(25, 25)`` of the first target's best search region in the last frame; None without
             a target.
+        last_search: search for the first target in the last frame; None without a target.
         max_load_level: highest load level.
         size_tolerance_px: rows and columns by which the frames of one stream may differ.
 
@@ -74,6 +96,7 @@ class HsiTracker:
         self._contexts = FrameContextFactory(self.camera, model.wavelengths_nm)
         self.channels = self._contexts.channels
         self.response: NDArray[np.float32] | None = None
+        self.last_search: SearchResult | None = None
         self.max_load_level = _MAX_LOAD_LEVEL
         self.size_tolerance_px = _SIZE_TOLERANCE_PX
         self._searcher = TargetSearcher(model)
@@ -162,6 +185,7 @@ class HsiTracker:
         self._targets = {}
         self._next_id = 1
         self.response = None
+        self.last_search = None
 
     def set_load_level(self, level: int) -> None:
         """Set the load level: each frame searches for 1 of every 2^level targets, round robin.
@@ -233,6 +257,7 @@ class HsiTracker:
             target for target in self._targets.values() if target_ids is None or target.id in target_ids
         ]
         self.response = None
+        self.last_search = None
         if not targets:
             return []
         searched_targets, waiting_targets = self._split_by_turn(targets)
@@ -251,12 +276,28 @@ class HsiTracker:
         with self.times.measure("engine"):
             maps_per_search = self._searcher.run_batch(batch)
         with self.times.measure("update"):
-            best_candidates = [
+            results = [
                 self._update_target(search, maps, stamp_ns)
                 for search, maps in zip(searches, maps_per_search, strict=True)
             ]
-            self.response = expit(best_candidates[0].response)
+            self.last_search = results[0]
+            self.response = expit(self.last_search.best.response)
         return [target.state for target in targets]
+
+    def search_as_lost(self, cube: NDArray[Any], target_id: int, progress: SearchState) -> SearchResult:
+        """Search a frame for a target as if it were lost, and change nothing.
+
+        Args:
+            cube: frame as of `track`.
+            target_id: id of the target.
+            progress: progress of the search, which determines the search regions.
+        """
+        context = self._contexts.make_context(cube)
+        confidence = replace(self._targets[target_id].confidence, is_lost=True, candidate=None)
+        target = replace(self._targets[target_id], confidence=confidence, search=progress)
+        search = TargetSearch(target, context, find_search_regions(target, context, self.settings))
+        (maps,) = self._searcher.run_batch(self._searcher.cut_batch([search]))
+        return self._find_best_candidate(search, self._searcher.find_candidates(search, maps, self.settings))
 
     def _split_by_turn(self, targets: list[Target]) -> tuple[list[Target], list[Target]]:
         """Return the targets to search in this frame, and the others, round robin by the load level."""
@@ -265,15 +306,29 @@ class HsiTracker:
         ordered = targets[first:] + targets[:first]
         return ordered[:num_searched], ordered[num_searched:]
 
-    def _update_target(self, search: TargetSearch, maps: ResponseMaps, stamp_ns: int) -> Candidate:
-        """Update a target from the responses of its search, and return the best candidate."""
+    def _find_best_candidate(self, search: TargetSearch, candidates: list[Candidate]) -> SearchResult:
+        """Return the best candidate of a search, with the features of all."""
+        target = search.target
+        best = select_best_candidate(candidates, self.settings, is_lost=target.is_lost)
+        best = refine_box(best, search, self.settings)
+        return SearchResult(
+            boxes=np.stack([candidate.box for candidate in candidates]),
+            features=np.stack([target.compute_features(candidate) for candidate in candidates]),
+            best=best,
+            best_features=target.compute_features(best),
+            is_lost=target.is_lost,
+            is_at_border=target.is_at_border(search.context.image_size),
+        )
+
+    def _update_target(self, search: TargetSearch, maps: ResponseMaps, stamp_ns: int) -> SearchResult:
+        """Update a target from the responses of its search, and return the result of the search."""
         target = search.target
         settings = self.settings
 
         # Step 1: find the best candidate and update the state.
         candidates = self._searcher.find_candidates(search, maps, settings)
-        best = select_best_candidate(candidates, settings, is_lost=target.is_lost)
-        best = refine_box(best, search, settings)
+        result = self._find_best_candidate(search, candidates)
+        best = result.best
         backward_check = partial(
             fails_backward_check, target=target, searcher=self._searcher, settings=settings
         )
@@ -285,7 +340,7 @@ class HsiTracker:
             target.last_confident_frame = frame
         target.update_distractors(candidates, search.regions)
         self._update_online_template(target, frame)
-        return best
+        return result
 
     def _update_online_template(self, target: Target, frame: TemplateFrame) -> None:
         """Replace the online template by the best frame of each interval (paper, section 2.3).

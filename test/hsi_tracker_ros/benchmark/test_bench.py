@@ -31,7 +31,7 @@ from hsi_tracker_ros.benchmark.trackers import (
 from hsi_tracker_ros.benchmark.videos import SimulatedVideo
 from hsi_tracker_ros.hanet.weights import load_network, save_network
 from hsi_tracker_ros.simulation import HyperspectralScene
-from hsi_tracker_ros.tracker import TrackerSettings
+from hsi_tracker_ros.tracker import make_tracker_settings
 from tracking_runtime.boxes import intersection_over_union
 from tracking_runtime.cli import rstrack
 from tracking_runtime.evaluation.run import read_run
@@ -382,4 +382,5 @@ def test_fingerprints_change_with_components() -> None:
     assert repr(video) != repr(replace(video, frames=6))
     assert len({tuple(sorted(components[name].items())) for name in HANET_ENTRIES}) == 4
     assert "online_interval=0" in components[NO_ONLINE_UPDATE]["settings"]
-    assert repr(TrackerSettings()) == components[REFERENCE]["settings"]
+    settings = make_tracker_settings(load_network("hanet_edge_any").config)
+    assert repr(settings) == components[REFERENCE]["settings"]

@@ -337,7 +337,8 @@ def test_settings_in_a_models_manifest_are_used(active: Setup, tmp_path: Path) -
     weights = manifest.with_suffix(".safetensors")
     (tmp_path / weights.name).write_bytes(weights.read_bytes())
     uncertain_model = tmp_path / manifest.name
-    uncertain_model.write_text(manifest.read_text().replace("tracking: {}", "tracking: {certain_score: 2.0}"))
+    text = manifest.read_text()
+    uncertain_model.write_text(text.replace("  tracking:\n", "  tracking:\n    certain_score: 2.0\n"))
 
     states = []
     for model in (str(uncertain_model), MODEL):
