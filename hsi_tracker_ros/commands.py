@@ -280,14 +280,15 @@ def import_fear(checkpoint: Path, initializer: Path | None, name: str, models: P
     """Convert the published Core ML model of FEAR-XS to a model.
 
     CHECKPOINT is Tracker.mlmodel, which has all weights. If INITIALIZER, TrackerInit.mlmodel, is given as
-    well, its weights are checked to be those of the tracker. Nothing in the files is executed. The model
-    tracks targets in images and in false color.
+    well, its weights are checked to be those of the tracker; the two may be exchanged. Nothing in the files
+    is executed. The model tracks targets in images and in false color.
     """
     from hsi_tracker_ros.hanet.checkpoint_import import save_imported_tracker
     from hsi_tracker_ros.hanet.fear_import import load_fear
 
     network = load_fear(checkpoint, initializer)
-    path = save_imported_tracker(network, checkpoint, "the authors of FEAR", models, name)
+    tracker = max((checkpoint, initializer or checkpoint), key=lambda path: path.stat().st_size)
+    path = save_imported_tracker(network, tracker, "the authors of FEAR", models, name)
     click.echo(f"wrote {path}")
 
 

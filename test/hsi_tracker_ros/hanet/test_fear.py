@@ -24,6 +24,7 @@ from hsi_tracker_ros.tracker import load_rgb_tracker
 from tracking_runtime.cli import rstrack
 from tracking_runtime.errors import ModelError
 from tracking_runtime.models.coreml import read_coreml_layers
+from tracking_runtime.models.manifest import read_manifest
 
 
 def load_module(name):
@@ -129,6 +130,7 @@ def test_imported_model_equals_the_network(network, files, tmp_path, names):
     assert result.exit_code == 0, result.output
     imported = load_network(tmp_path / "fear.yaml")
     assert imported.config.tracking["penalty_k"] == 0.062
+    assert read_manifest(tmp_path / "fear.yaml").training["imported_from"] == "Tracker.mlmodel"
     with torch.inference_mode():
         for given_map, expected in zip(imported.rgb(*make_crops()), network(*make_crops()), strict=True):
             torch.testing.assert_close(given_map, expected)
