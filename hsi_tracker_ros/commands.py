@@ -6,12 +6,11 @@ import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import Progress
 
 from hsi_tracker_ros.training.options import PRESETS, RUNS_FOLDER, TrainHanetOptions, TrainRgbOptions
 from tracking_runtime.commands.options import (
@@ -22,6 +21,7 @@ from tracking_runtime.commands.options import (
     add_training_options,
 )
 from tracking_runtime.commands.progress import make_progress
+from tracking_runtime.commands.training import run_training
 
 if TYPE_CHECKING:
     from hsi_tracker_ros.benchmark.run import BenchmarkResult
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from hsi_tracker_ros.training.tracker_fitting import TrackerFitResult
 
 _LOG_WIDTH = 130  # of tables that go into a file
-_Options = TypeVar("_Options")
 _WORKERS_OPTION = click.option(
     "--workers",
     type=click.IntRange(0),
@@ -92,7 +91,7 @@ def train_hanet(**options: Any) -> None:
     """
     from hsi_tracker_ros.training import run
 
-    _run_training(partial(TrainHanetOptions, **options), run.train_hanet)
+    run_training(partial(TrainHanetOptions, **options), run.train_hanet)
 
 
 @click.command("rgb")
@@ -133,29 +132,7 @@ def train_rgb(**options: Any) -> None:
     """
     from hsi_tracker_ros.training import rgb_run
 
-    _run_training(partial(TrainRgbOptions, **options), rgb_run.train_rgb)
-
-
-def _run_training(
-    make_options: Callable[[], _Options], train: Callable[[_Options, Progress], Path | None]
-) -> None:
-    """Run a training with a progress bar and print the path of the model.
-
-    Args:
-        make_options: function that makes the options of the run. A ValueError is a mistake of the user.
-        train: function that trains, from the options and progress bars to the model's manifest.
-    """
-    from tracking_runtime.training.distributed import is_first_process
-
-    try:
-        options = make_options()
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    console = Console()
-    with make_progress(console, is_shown=is_first_process()) as progress:
-        manifest_path = train(options, progress)
-    if manifest_path is not None:
-        console.print(f"wrote {manifest_path}")
+    run_training(partial(TrainRgbOptions, **options), rgb_run.train_rgb)
 
 
 @click.command("scores")

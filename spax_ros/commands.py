@@ -13,6 +13,7 @@ from spax_ros.training.options import RUNS_FOLDER, SceneKind, TrainSpaxOptions
 from tracking_runtime.commands.dataset_options import add_dataset_options, split_class_names
 from tracking_runtime.commands.options import add_import_options, add_training_options
 from tracking_runtime.commands.progress import make_progress
+from tracking_runtime.commands.training import run_training
 
 OFFICIAL_VARIANTS = ("base_satvideodt", "light_satvideodt", "base_satmtb", "light_satmtb")
 VARIANTS = ("small", "light", *OFFICIAL_VARIANTS)
@@ -64,6 +65,20 @@ def _split_names(context: click.Context, option: click.Parameter, names: str | N
     help="Number of simulated clips.",
 )
 @click.option(
+    "--unlabelled",
+    multiple=True,
+    metavar="PLACE",
+    help="Video without ground truth (any source). The model of --from, or spax_small, labels it by its "
+    "long, fast and smooth tracks and is trained on them, in rounds. May be repeated.",
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=TrainSpaxOptions.rounds,
+    show_default=True,
+    help="Largest number of rounds on --unlabelled; --steps counts for each.",
+)
+@click.option(
     "--scenes",
     type=click.Choice(get_args(SceneKind)),
     default=TrainSpaxOptions.scenes,
@@ -82,17 +97,21 @@ def train_spax(**options: Any) -> None:
 
     Interrupt the command at any time. Start it again to resume.
 
+    With --unlabelled, a model trains itself on video without ground truth. The rounds end when the labels
+    stay the same, or when the model loses on simulated scenes.
+
     On several GPUs: torchrun --nproc-per-node=GPUS -m tracking_runtime.cli train spax --device cuda ... Each
     process draws its own batches.
     """
-    from spax_ros.training import run
-    from tracking_runtime.training.distributed import is_first_process
+    from spax_ros.training import run, self_training
 
-    console = Console()
-    with make_progress(console, is_shown=is_first_process()) as progress:
-        manifest_path = run.train_spax(TrainSpaxOptions(**options), progress)
-    if manifest_path is not None:
-        console.print(f"wrote {manifest_path}")
+    if options["unlabelled"] and (options["datasets"] or options["sources"]):
+        raise click.UsageError(
+            "--unlabelled cannot be combined with --source or --dataset; train on labeled video first, then "
+            "on the other with --from"
+        )
+    train = self_training.train_on_unlabelled if options["unlabelled"] else run.train_spax
+    run_training(partial(TrainSpaxOptions, **options), train)
 
 
 @click.command("spax")
@@ -195,6 +214,83 @@ def bench_satellite(
     write_report(output, results, costs, {"model": model, "sources": addresses})
     console.print(make_table(results))
     console.print(f"wrote {output}/satellite.json and satellite.png")
+
+
+@click.command("faint")
+@click.option(
+    "--model",
+    "names",
+    multiple=True,
+    default=("spax_small",),
+    show_default=True,
+    help="Name or manifest of a model. May be repeated.",
+)
+@click.option(
+    "--snr",
+    "snrs",
+    type=click.FloatRange(0, 100),
+    multiple=True,
+    default=(1.0, 1.5, 2.0, 3.0),
+    show_default=True,
+    help="Contrast of the vehicles in standard deviations of a pixel's noise. May be repeated.",
+)
+@click.option(
+    "--clips",
+    "num_clips",
+    type=click.IntRange(1),
+    default=6,
+    show_default=True,
+    help="Number of simulated clips of each contrast.",
+)
+@click.option(
+    "--seed",
+    "first_seed",
+    type=click.IntRange(0),
+    default=1_000_300,
+    show_default=True,
+    help="Seed of the first simulated clip.",
+)
+@click.option(
+    "--frames",
+    "num_frames",
+    type=click.IntRange(21),
+    default=50,
+    show_default=True,
+    help="Number of frames of each clip. The first 20 are not scored.",
+)
+@click.option(
+    "--size",
+    "size_px",
+    type=click.IntRange(128),
+    default=512,
+    show_default=True,
+    help="Width and height of the images in pixels.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("benchmark"),
+    show_default=True,
+    help="Folder for faint.json and faint.png.",
+)
+def bench_faint(names: tuple[str, ...], output: Path, **scenes: Any) -> None:
+    """Measure the recall of movers near the noise, at equal false alarms.
+
+    Compares models, and thresholds without a network on the difference from the background and on the motion
+    accumulated over eight frames. Prints a table, and writes faint.png and faint.json.
+    """
+    from spax_ros.benchmark import faint
+    from spax_ros.weights import load_spax
+
+    options = faint.FaintOptions(**scenes)
+    models = dict(zip(faint.label_models(names), map(load_spax, names), strict=True))
+    console = Console()
+    with make_progress(console) as progress:
+        task = progress.add_task("frames", total=faint.count_frames(options))
+        logs = faint.run_faint(models, options, partial(progress.advance, task))
+    faint.write_report(output, logs, options)
+    console.print(faint.make_table(logs))
+    console.print(f"wrote {output}/faint.json and faint.png")
 
 
 @click.command("sparsity")

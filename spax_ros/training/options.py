@@ -32,6 +32,9 @@ class TrainSpaxOptions(TrainingOptions):
             vehicles.
         accumulate: whether the network gets the motion accumulated over the last frames as input, which finds
             faint movers. A base model without it is extended.
+        unlabelled: addresses of video without ground truth, on which a model trains itself; see
+            `spax_ros.training.self_training`.
+        rounds: largest number of rounds of labeling and training on that video.
     """
 
     seed: int = 317
@@ -43,3 +46,5 @@ class TrainSpaxOptions(TrainingOptions):
     simulated: int = 400
     scenes: SceneKind = "land"
     accumulate: bool = False
+    unlabelled: tuple[str, ...] = ()
+    rounds: int = 4
