@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from remote_sensing_tracking import msg
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from spax_ros.inference import EngineInference
 from spax_ros.preprocessing import MIN_BANDS, MIN_SIDE_PX, is_cube
 from spax_ros.profiles import PROFILES, make_profile_settings
 from spax_ros.sparse.tile_budget import list_bucket_sizes
-from spax_ros.tracker import SpaxTracker, TrackingResult, load_tracker
+from spax_ros.tracker import PreparedImage, SpaxTracker, TrackingResult, load_tracker
 from tracking_runtime.engines import BACKENDS, EngineSettings
 from tracking_runtime.errors import FrameRefusedError
+from tracking_runtime.messages.image_encodings import decode_image
 from tracking_runtime.ros.conversions import image_messages, track_messages
 from tracking_runtime.ros.conversions.detection_messages import Detections2DPublisher, TrackedObject
 from tracking_runtime.ros.conversions.track_messages import FrameMetadata
@@ -67,6 +71,45 @@ class SpaxTrackerParameters(TrackerNodeParameters):
     )
 
 
+class _LookAhead:
+    """Thread that prepares the image that waits for the tracker, one at a time.
+
+    Args:
+        name: name of the thread, which starts with the first image.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._executor = SingleThreadExecutor(name)
+        self._newest: tuple[NDArray[np.uint8], Future[PreparedImage | None]] | None = None
+
+    def submit(self, data: Any, prepare: Callable[[], PreparedImage | None]) -> None:
+        """Prepare an image, unless another one is still being prepared.
+
+        Args:
+            data: bytes of the image.
+            prepare: function that returns the prepared image, a view of these bytes.
+        """
+        newest = self._newest
+        if newest is None or newest[1].done():
+            self._newest = np.frombuffer(data, np.uint8), self._executor.submit(prepare)
+
+    def take(self, frame: NDArray[Any]) -> PreparedImage | None:
+        """Return the prepared image of a frame; None if it was not prepared, or with an error.
+
+        The caller finds the cause of an error itself when it uses the frame.
+        """
+        newest = self._newest
+        if newest is None or not np.may_share_memory(frame, newest[0]):
+            return None
+        with suppress(Exception, CancelledError):
+            return newest[1].result()
+        return None
+
+    def close(self) -> bool:
+        """Wait for the image in hand. Return whether the thread has ended."""
+        return self._executor.close()
+
+
 class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingResult]):
     """Node that tracks every moving object in the images of `image`."""
 
@@ -78,6 +121,8 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
         self._result: TrackingResult | None = None
         self._engine_executor = SingleThreadExecutor(f"{self.get_name()}_engines")
         self.scope.callback(self._close_engine_executor)
+        self._look_ahead = _LookAhead(f"{self.get_name()}_look_ahead")
+        self.scope.callback(self._close_look_ahead)
         super().load()
         self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.make_track_profile())
         self._detections_2d = Detections2DPublisher(self)
@@ -87,6 +132,10 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
     def _close_engine_executor(self) -> None:
         if not self._engine_executor.close():
             self.record_stuck_thread("the thread that builds engines")
+
+    def _close_look_ahead(self) -> None:
+        if not self._look_ahead.close():
+            self.record_stuck_thread("the thread that prepares images")
 
     def open_tracker(self, model: str) -> SpaxTracker:
         """Load a model and return its tracker, warmed up; with `build_only`, build all its engines."""
@@ -126,9 +175,19 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
                 f"got {image_format.width} x {image_format.height}"
             )
 
+    def look_ahead(self, message: Image | CompressedImage) -> None:
+        """Register an image beside the engine, which runs on the frame before."""
+        if isinstance(message, Image):
+            self._look_ahead.submit(message.data, lambda: self._prepare(message))
+
+    def _prepare(self, message: Image) -> PreparedImage | None:
+        image, encoding = decode_image(message)
+        return self.tracker.prepare(self.decode(image, encoding))
+
     def track(self, frame: NDArray[Any], stamp_ns: int) -> TrackingResult:
         """Track in a frame."""
-        return self.tracker.track(frame, stamp_ns)
+        prepared = self._look_ahead.take(frame)
+        return self.tracker.track(frame if prepared is None else prepared.image, stamp_ns, prepared)
 
     def publish(self, metadata: FrameMetadata, frame: NDArray[Any], result: TrackingResult) -> None:
         """Publish the tracks. Publish detections and motion mask if they have subscribers."""

@@ -19,7 +19,7 @@ from spax_ros.association.motion_evidence import MotionEvidence
 from spax_ros.association.spectra import compute_box_spectra
 from spax_ros.decoding import MAX_PEAKS, Detections, decode_peaks
 from spax_ros.inference import Inference, PyTorchInference, load_inference
-from spax_ros.motion.mask import MotionMask, MotionResult, MotionSettings
+from spax_ros.motion.mask import MotionMask, MotionResult, MotionSettings, Registration
 from spax_ros.network.config import SpaxConfig
 from spax_ros.network.grid import Grid, Shift, compute_center_shift
 from spax_ros.preprocessing import (
@@ -170,6 +170,21 @@ class _FrameObjects:
     is_saturated: bool
 
 
+@dataclass(frozen=True)
+class PreparedImage:
+    """An image with results that do not depend on the frame in progress; see `SpaxTracker.prepare`.
+
+    Attributes:
+        image: image as in `SpaxTracker.track`.
+        gray: image in gray levels.
+        registration: registration to the previous frame; None: it is registered later.
+    """
+
+    image: NDArray[np.uint8]
+    gray: NDArray[np.uint8]
+    registration: Registration | None
+
+
 class SpaxTracker:
     """Tracker of every moving object in a stream of images of one size.
 
@@ -270,7 +285,26 @@ class SpaxTracker:
         self._raw_image = other._raw_image
         self._previous = other._previous
 
-    def track(self, image: NDArray[Any], stamp_ns: int) -> TrackingResult:
+    def prepare(self, image: NDArray[Any]) -> PreparedImage | None:
+        """Prepare an image that `track` gets next. Another thread may call this during `track`.
+
+        Args:
+            image: image as in `track`.
+
+        Returns:
+            Argument of `track`, whose result does not depend on it; None if the image cannot be prepared.
+        """
+        stream_format = self._format
+        if stream_format is None or image.dtype != np.uint8 or is_cube(image):
+            return None
+        if image.shape[:2] != (stream_format.height, stream_format.width):
+            return None
+        gray = to_gray(to_uint8(image))
+        return PreparedImage(image, gray, self._motion_mask.register_ahead(gray))
+
+    def track(
+        self, image: NDArray[Any], stamp_ns: int, prepared: PreparedImage | None = None
+    ) -> TrackingResult:
         """Track in the next frame.
 
         Args:
@@ -279,6 +313,7 @@ class SpaxTracker:
                 its spectra tell look-alikes apart. The range of uint16 and float32 follows the stream:
                 when it changes, the background starts anew, and the tracks stay.
             stamp_ns: time stamp of the frame in nanoseconds.
+            prepared: result of `prepare` for this image, which saves time; None: none.
 
         Raises:
             FrameRefusedError: the image has another shape or type, or differs by more than
@@ -298,7 +333,8 @@ class SpaxTracker:
             self._raw_image = np.array(image)
 
         # Steps 1 and 2: active pixels, and the network's detections in them.
-        objects = self._find_objects(frame)
+        is_prepared = prepared is not None and prepared.image is image
+        objects = self._find_objects(frame, prepared if is_prepared else None)
 
         # Step 3: tracks.
         detections, motion, network_detections = (
@@ -361,11 +397,11 @@ class SpaxTracker:
         if self._raw_image is not None and self._format is not None:
             self._find_objects(self._convert_image(self._raw_image, self._format))
 
-    def _find_objects(self, image: NDArray[np.uint8]) -> _FrameObjects:
+    def _find_objects(self, image: NDArray[np.uint8], prepared: PreparedImage | None = None) -> _FrameObjects:
         """Find the active pixels of the next frame, and objects in them. The next frame needs the result."""
-        gray = to_gray(image)
+        gray = to_gray(image) if prepared is None else prepared.gray
         with self._times.measure("mask"):
-            motion = self._find_motion(gray)
+            motion = self._find_motion(gray, None if prepared is None else prepared.registration)
             num_active_tiles = count_active_tiles(motion.mask, TILE_PX)
             mask = self._limit_tiles(motion, num_active_tiles)
         network_detections = self._detect(image, motion, mask)
@@ -374,12 +410,14 @@ class SpaxTracker:
         is_saturated = motion.is_saturated or num_active_tiles > self._settings.max_tiles
         return _FrameObjects(gray, motion, mask, network_detections, detections, is_saturated)
 
-    def _find_motion(self, gray: NDArray[np.uint8]) -> MotionResult:
+    def _find_motion(self, gray: NDArray[np.uint8], registration: Registration | None) -> MotionResult:
         if self._previous is None:
-            return self._motion_mask.update(gray)
+            return self._motion_mask.update(gray, registration=registration)
         detections = self._previous.detections
         is_confident = detections.scores >= self._settings.association.new_score
-        return self._motion_mask.update(gray, self._previous.heat_map, detections.boxes[is_confident])
+        return self._motion_mask.update(
+            gray, self._previous.heat_map, detections.boxes[is_confident], registration
+        )
 
     def _limit_tiles(self, motion: MotionResult, num_active_tiles: int) -> NDArray[np.bool_]:
         """Return the mask, without its weakest tiles if the load level or the settings permit fewer."""

@@ -36,6 +36,7 @@ from spax_ros.motion.registration import (
     downsample,
     downsample_for_registration,
     downscale_transform,
+    find_registration_factor,
     find_similarity,
     register_frames,
     upscale_transform,
@@ -109,6 +110,23 @@ class MotionResult:
     active_fraction: float
     is_saturated: bool
     accumulated: AccumulatedMotion | None = None
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Registration of a frame that was computed ahead of `MotionMask.update`.
+
+    Attributes:
+        previous: image of the frame before, at the size at which it is registered.
+        gray: frame ``(height, width)``.
+        image: frame at the size at which it is registered.
+        transform: similarity ``(2, 3)`` from the pixels of `previous` to those of `image`.
+    """
+
+    previous: GrayImage
+    gray: GrayImage
+    image: GrayImage
+    transform: Transform
 
 
 def check_same_size(size: tuple[int, ...], gray: GrayImage) -> None:
@@ -202,8 +220,30 @@ class MotionMask:
         if self._accumulator is not None:
             self._accumulator.reset()
 
+    def register_ahead(self, gray: GrayImage) -> Registration | None:
+        """Register a frame to the newest one. Another thread may call this during `update`.
+
+        Args:
+            gray: frame ``(height, width)`` that `update` gets next.
+
+        Returns:
+            Argument of `update`, which is ignored if another frame comes between; None if the settings or the
+            size of the frame do not permit it.
+        """
+        previous = self._registration_image
+        if previous is None or self._settings.registration != "similarity":
+            return None
+        image, _ = downsample_for_registration(gray)
+        if image.shape != previous.shape:
+            return None
+        return Registration(previous, gray, image, register_frames(previous, image))
+
     def update(
-        self, gray: GrayImage, previous_heat: NDArray[Any] | None = None, previous_boxes: Boxes | None = None
+        self,
+        gray: GrayImage,
+        previous_heat: NDArray[Any] | None = None,
+        previous_boxes: Boxes | None = None,
+        registration: Registration | None = None,
     ) -> MotionResult:
         """Compute the mask of the next frame.
 
@@ -212,12 +252,13 @@ class MotionMask:
             previous_heat: heat map of the previous frame, ``(height, width)``, 0 to 1; None: none.
             previous_boxes: boxes ``(n, 4)`` detected in the previous frame; None: none. Their whole area
                 stays active. Of a long train, only the ends differ from the background.
+            registration: result of `register_ahead` for this frame; None: it is registered now.
 
         Raises:
             ValueError: the frame differs in size from the one before.
         """
         settings = self._settings
-        transform = self._register(gray)
+        transform = self._register(gray, registration)
 
         # Step 1: contrast of the whole image, perhaps at half its size.
         factor = 1 if max(gray.shape) < settings.min_halved_side_px else 2
@@ -247,11 +288,14 @@ class MotionMask:
         active_fraction = np.count_nonzero(mask) / mask.size
         return MotionResult(mask, residual, transform, active_fraction, is_saturated, self._accumulated)
 
-    def _register(self, gray: GrayImage) -> Transform:
+    def _register(self, gray: GrayImage, ahead: Registration | None) -> Transform:
         if self._size is not None:
             check_same_size(self._size, gray)
         self._size = gray.shape
         previous = self._registration_image
+        if ahead is not None and ahead.previous is previous and ahead.gray is gray:
+            self._registration_image = ahead.image
+            return upscale_transform(ahead.transform, find_registration_factor(gray))
         self._registration_image, factor = downsample_for_registration(gray)
         if previous is None or self._settings.registration == "none":
             return IDENTITY

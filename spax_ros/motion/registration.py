@@ -74,9 +74,14 @@ def find_similarity(previous: GrayImage, current: GrayImage) -> Transform | None
     return None
 
 
+def find_registration_factor(gray: GrayImage) -> int:
+    """Return the factor by which an image is reduced before it is registered."""
+    return -(-max(gray.shape) // MAX_REGISTRATION_SIDE_PX)
+
+
 def downsample_for_registration(gray: GrayImage) -> tuple[GrayImage, int]:
     """Return the image at the size at which it is registered, and the factor of the reduction."""
-    factor = -(-max(gray.shape) // MAX_REGISTRATION_SIDE_PX)
+    factor = find_registration_factor(gray)
     return downsample(gray, factor), factor
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,6 +217,55 @@ def test_cube_of_another_type_is_refused() -> None:
         load_tracker("spax_small", "pytorch").track(np.zeros((64, 64, 16), np.int32), 0)
 
 
+def assert_same_results(ours: TrackingResult, theirs: TrackingResult) -> None:
+    np.testing.assert_array_equal(ours.camera_motion, theirs.camera_motion)
+    np.testing.assert_array_equal(ours.motion_mask, theirs.motion_mask)
+    np.testing.assert_array_equal(ours.heat_map, theirs.heat_map)
+    np.testing.assert_array_equal(ours.tracks.boxes, theirs.tracks.boxes)
+    np.testing.assert_array_equal(ours.tracks.ids, theirs.tracks.ids)
+
+
+def test_images_prepared_beside_the_tracker_give_the_same_tracks(clip: list[NDArray[np.uint8]]) -> None:
+    expected = track_all(load_tracker("spax_small", "pytorch"), clip)
+    tracker = load_tracker("spax_small", "pytorch")
+
+    results, prepared, num_registered = [], None, 0
+    with ThreadPoolExecutor(1) as executor:
+        for index, image in enumerate(clip):
+            result = executor.submit(tracker.track, image, get_stamp_ns(index), prepared)
+            if index % 2:
+                result.result()  # otherwise the next image is prepared while this one is tracked
+            prepared = tracker.prepare(clip[index + 1]) if index + 1 < len(clip) else None
+            num_registered += prepared is not None and prepared.registration is not None
+            results.append(result.result())
+
+    assert num_registered > NUM_FRAMES // 2
+    for ours, theirs in zip(results, expected, strict=True):
+        assert_same_results(ours, theirs)
+
+
+def test_image_prepared_before_another_frame_is_registered_anew(clip: list[NDArray[np.uint8]]) -> None:
+    expected = track_all(load_tracker("spax_small", "pytorch"), clip[:4])
+    tracker = load_tracker("spax_small", "pytorch")
+
+    track_all(tracker, clip[:2])
+    early, other = tracker.prepare(clip[3]), tracker.prepare(clip[0])
+    results = [tracker.track(clip[2], get_stamp_ns(2), other), tracker.track(clip[3], get_stamp_ns(3), early)]
+
+    for ours, theirs in zip(results, expected[2:], strict=True):
+        assert_same_results(ours, theirs)
+
+
+def test_image_that_cannot_be_prepared_is_left_to_tracking(clip: list[NDArray[np.uint8]]) -> None:
+    tracker = load_tracker("spax_small", "pytorch")
+
+    assert tracker.prepare(clip[0]) is None
+    tracker.track(clip[0], get_stamp_ns(0))
+    assert tracker.prepare(clip[1][:-1]) is None
+    assert tracker.prepare(clip[1].astype(np.float32)) is None
+    assert tracker.prepare(clip[1]) is not None
+
+
 def test_reset_tracker_equals_a_new_one(clip: list[NDArray[np.uint8]]) -> None:
     tracker = load_tracker("spax_small", "pytorch")
     before = track_all(tracker, clip[:8])
@@ -315,7 +365,7 @@ def test_motion_over_the_tile_limit_is_bounded_and_saturated(clip: list[NDArray[
     ("image", "reason"),
     [
         (np.zeros((240, 320), np.float64), "float64"),
-        (np.zeros((240, 320, 5), np.uint8), r"\(240, 320, 5\)"),
+        (np.zeros((240, 320, 2), np.uint8), r"\(240, 320, 2\)"),
         (np.zeros((0, 0), np.uint8), "at least"),
         (np.zeros((480, 640), np.uint8), "reset"),
     ],

@@ -20,6 +20,7 @@ from spax_ros.simulation import SatelliteScene
 from tracking_runtime.boxes import compute_centers
 from tracking_runtime.messages.conversion import read_truth
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefusedError, TrackerClient, set_parameters
+from tracking_runtime.ros.conversions.track_messages import to_nanoseconds
 from tracking_runtime.ros.node import qos
 from tracking_runtime.ros.processes import NodeProcess, make_local_environment
 from tracking_runtime.ros.session import RosSession
@@ -167,6 +168,23 @@ def test_tracks_are_published_as_vision_msgs(active: Setup) -> None:
     np.testing.assert_allclose(boxes[:, :2], compute_centers(tracks.boxes))
     np.testing.assert_allclose(boxes[:, 2:], tracks.boxes[:, 2:])
     assert {d.results[0].hypothesis.class_id for d in detections} <= set(message.class_names)
+
+
+def test_frames_that_wait_for_the_tracker_are_tracked_in_order(active: Setup) -> None:
+    received = active.session.listen(TrackArray, f"{NODE}/tracks", qos.make_track_profile())
+    active.track_next()
+
+    for _ in range(5):
+        for _ in range(3):
+            active.number += 1
+            active.camera.send(active.make_frame(active.number))
+        newest = active.make_frame(active.number).header
+        wait_for(lambda newest=newest: received and received[-1].header == newest, description="the tracks")
+
+    stamps = [to_nanoseconds(message.header.stamp) for message in received]
+    assert stamps == sorted(set(stamps))
+    assert {message.epoch for message in received} == {0}
+    assert active.node.diagnosis.values["frames_failed"] == "0"
 
 
 def test_invalid_frames_are_refused_and_keep_the_tracks(active: Setup) -> None:

@@ -165,6 +165,12 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
     def check_frame(self, frame: NDArray[Any], image_format: ImageFormat) -> None:
         """Raise FrameRefusedError if no tracker can use the frame. Such a frame begins no epoch."""
 
+    def look_ahead(self, message: Image | CompressedImage) -> None:
+        """Begin work on an image that waits for the frame in progress, on a thread of its own.
+
+        The image may be replaced by a newer one before its turn.
+        """
+
     @abstractmethod
     def track(self, frame: NDArray[Any], stamp_ns: int) -> R:
         """Track in a decoded frame. Raise FrameRefusedError if the frame cannot be used.
@@ -438,6 +444,8 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         sequence_number = information["publication_sequence_number"] if is_single else None
         self._configuration.counters.count_received(sequence_number)
         worker.put(_ReceivedImage(message, received_ns))
+        if worker.activity is not None:
+            self.look_ahead(message)
 
     def _process(self, received: _ReceivedImage) -> None:
         begin_ns = time.monotonic_ns()
