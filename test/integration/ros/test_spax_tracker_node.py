@@ -205,11 +205,11 @@ def test_invalid_frames_are_refused_and_keep_the_tracks(active: Setup) -> None:
         (lambda: make_message(np.full((256, 256), np.nan, np.float32), "32FC1"), "not finite"),
         (
             lambda: make_message(np.zeros((256, 256, 2), np.float32), "32FC2"),
-            "1, 3, 4 or at least 8 channels",
+            "1, 3, 4 or at least 5 channels",
         ),
         (
             lambda: make_message(np.zeros((256, 256, 2), np.uint16), "16UC2"),
-            "1, 3, 4 or at least 8 channels",
+            "1, 3, 4 or at least 5 channels",
         ),
         (lambda: make_message(active.render_image(0), "mono8", 0), "stamp is zero"),
         (lambda: make_message(np.zeros((1, 1), np.uint8), "mono8"), "at least 32 pixels: got 1 x 1"),
