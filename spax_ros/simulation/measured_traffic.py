@@ -2,7 +2,12 @@
 
 Two regions of 700 frames with 328 vehicles of at least 40 frames. Speeds and sizes are quantiles over the
 vehicles. A vehicle's speed is the 80th percentile of its speed over 12 frames. A stop is slower than 0.15
-pixels a frame for at least 5 frames. The data are not part of this package.
+pixels a frame for at least 5 frames. Contrasts need images: they are those of the long tracks of `spax_small`
+in a real clip of 200 frames (car-0001 of the CoCRF-TrackNet repository). The data are not in this package.
+
+    python -m spax_ros.simulation.traffic_statistics 001.csv 002.csv --frames car-0001/img
+
+prints these numbers (the median stop as 93 frames).
 """
 
 from __future__ import annotations
@@ -15,6 +20,10 @@ LENGTHS_PX = (5.0, 7.0, 8.0, 8.0, 9.0, 11.0, 12.0, 14.65, 33.0)  # longer side o
 WIDTHS_PX = (5.0, 5.0, 5.0, 5.0, 6.0, 6.0, 7.0, 7.65, 14.0)  # shorter side of the box, blur included
 STOP_FRAMES = (18.0, 19.2, 22.0, 33.0, 94.0, 123.5, 274.0, 302.7, 318.0)
 STOPS_PER_FRAME = 3.1e-4  # stops that begin per frame of a moving vehicle
+GAP_FRAMES = (2.05, 22.9, 29.0, 38.9, 57.4, 86.1, 111.0, 136.0, 421.0)  # to the place of the vehicle ahead
+FOLLOWERS = 0.514  # fraction of the moving vehicles with a vehicle ahead in their lane, within 150 pixels
+TURNS_PER_PX = 2.48e-4  # turns of more than 30 degrees per pixel of path
+CONTRASTS = (-6.44, -4.22, 23.3, 62.5, 90.9, 116.0, 127.0, 131.0, 133.0)  # gray levels above the ground
 BOX_MARGIN_PX = 2.0  # blur that a box contains on both sides together
 
 
@@ -32,6 +41,16 @@ def choose_size(rng: np.random.Generator) -> tuple[float, float]:
 def choose_wait(rng: np.random.Generator) -> int:
     """Choose the number of frames of a stop."""
     return round(_draw(rng, STOP_FRAMES))
+
+
+def choose_gap(rng: np.random.Generator) -> float:
+    """Choose the number of frames by which a vehicle follows the one ahead."""
+    return _draw(rng, GAP_FRAMES)
+
+
+def choose_contrast(rng: np.random.Generator) -> float:
+    """Choose a vehicle's contrast to the ground in gray levels."""
+    return _draw(rng, CONTRASTS)
 
 
 def compute_stop_rate(speed: float, path_px: float, num_junctions: int) -> float:

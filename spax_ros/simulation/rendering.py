@@ -127,6 +127,22 @@ class Exposure:
         return image
 
 
+class VideoCodec:
+    """Blocks of a video encoder, coarse between key frames. They change with every frame."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._interval = int(rng.integers(8, 16))  # frames from one key frame to the next
+        self._key_quality = int(rng.integers(80, 95))  # of JPEG
+        self._quality = int(rng.integers(25, 55))
+
+    def __call__(self, image: Image, index: int) -> Image:
+        quality = self._quality if index % self._interval else self._key_quality
+        _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        decoded = cv2.imdecode(code, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return decoded
+
+
 class Clouds:
     """A layer of clouds that moves over the scene."""
 

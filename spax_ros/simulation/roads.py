@@ -94,9 +94,16 @@ class RoadNetwork:
         self.roads = {link: road for link, road in self.roads.items() if not wet(road)}
 
     def choose_route(
-        self, rng: np.random.Generator, start: Junction, length: float
+        self, rng: np.random.Generator, start: Junction, length: float, turns_per_px: float | None = None
     ) -> tuple[list[Road], list[Junction]]:
-        """Choose a route from a junction: mostly straight ahead, never back."""
+        """Choose a route from a junction: mostly straight ahead, never back.
+
+        Args:
+            rng: random generator.
+            start: junction at which the route begins.
+            length: length in pixels at which the route may end.
+            turns_per_px: mean number of turns per pixel; None: a turn at every third junction.
+        """
         place = start
         roads: list[Road] = []
         places = [place]
@@ -110,7 +117,13 @@ class RoadNetwork:
                 road = self.find_road(place, (place[0] + candidate[0], place[1] + candidate[1]))
                 if road is not None:
                     choices.append((candidate, road))
-                    weights.append((4.0 if candidate == step else 1.0) * (2.0 if road.is_arterial else 1.0))
+                    straight = 4.0
+                    if turns_per_px is not None:
+                        road_px = float(np.hypot(*(road.path[-1] - road.path[0])))
+                        straight = max(2.0 / (turns_per_px * road_px) - 2.0, 1.0)
+                    weights.append(
+                        (straight if candidate == step else 1.0) * (2.0 if road.is_arterial else 1.0)
+                    )
             if not choices:
                 break
             chosen = rng.choice(len(choices), p=np.array(weights) / sum(weights))

@@ -16,6 +16,7 @@ from spax_ros.simulation.noise_fields import Image
 from spax_ros.simulation.rendering import (
     Clouds,
     Exposure,
+    VideoCodec,
     draw_building,
     draw_contrast,
     draw_rigid_body,
@@ -40,7 +41,8 @@ BENCHMARK_SEEDS = range(1_000_000, 2_000_000)
 CLASS_NAMES = ("car", "airplane", "ship", "train")
 
 PLACES = ("land", "port")
-TRAFFIC = ("invented", "measured")
+TRAFFIC = ("invented", "measured", "flow")
+CODECS = ("none", "video")
 PLATFORMS = ("satellite", "drone")
 
 _MOVING_PX_PER_FRAME = 0.2
@@ -71,7 +73,9 @@ class SatelliteScene:
         place: `land`, or `port`: half of it water with slow ships, high-rises with growing parallax, glint,
             waves, wakes, smoke, moving shadows and seams.
         platform: `satellite`, or `drone`, which turns, zooms and moves.
-        traffic: `invented`, or `measured`: speeds, sizes and stops as in the ground truth of a real video.
+        traffic: `invented`; `measured`: speeds, sizes and stops as in the ground truth of a real video;
+            `flow`: gaps between vehicles, turns and contrasts as well.
+        codec: `none`, or `video`: the blocks of a video encoder, which change with every frame.
         snr: contrast of the vehicles, brighter or darker than what is under them, in standard deviations of a
             pixel's noise. The images are noisy then, without clouds, compression and other objects. None:
             vehicles have colors.
@@ -94,9 +98,15 @@ class SatelliteScene:
         traffic: str = "invented",
         platform: str = "satellite",
         snr: float | None = None,
+        codec: str = "none",
     ) -> None:
         width, height = (size, size) if isinstance(size, int) else size
-        choices = ("place", place, PLACES), ("traffic", traffic, TRAFFIC), ("platform", platform, PLATFORMS)
+        choices = (
+            ("place", place, PLACES),
+            ("traffic", traffic, TRAFFIC),
+            ("platform", platform, PLATFORMS),
+            ("codec", codec, CODECS),
+        )
         for name, value, allowed in choices:
             if value not in allowed:
                 raise ValueError(f"{name} must be one of {', '.join(allowed)}: got {value!r}")
@@ -119,14 +129,13 @@ class SatelliteScene:
         scale = float(rng.uniform(0.95, 1.6))
         self._landscape = make_landscape(rng, extent, scale, is_port=is_port)
         crowd = density if density is not None else float(np.exp(rng.uniform(np.log(15), np.log(110))))
-        self._movers = self._populate(
-            rng, extent, scale, crowd, is_port=is_port, is_measured=traffic == "measured"
-        )
+        self._movers = self._populate(rng, extent, scale, crowd, is_port=is_port, traffic=traffic)
         self._sensor = make_random_sensor(rng)
         self._contrasts: NDArray[np.float64] | None = None  # of the vehicles, in levels of the radiance
         if snr is not None:
             self._make_faint(snr)
         self._exposure = Exposure(rng, self._sensor, self.size)
+        self._codec = VideoCodec(np.random.default_rng((seed, 5))) if codec == "video" else None
         self._clouds = Clouds(rng, self.size, frames) if snr is None and rng.random() < 0.35 else None
         self._disturbances = self._make_disturbances() if is_port else None
         self._expected = [_find_truth_frames(mover) for mover in self._movers]
@@ -144,6 +153,8 @@ class SatelliteScene:
         rng = np.random.default_rng((self._seed, index))
         radiance, truth = self._render(index)
         image = self._exposure(radiance, index, rng)
+        if self._codec is not None:
+            image = self._codec(image, index)
         stamp = self._first_stamp_ns + round(index * 1e9 / self.rate_hz)
         if not self._color:
             return Frame(stamp, cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), "mono8", "satellite", truth)
@@ -184,12 +195,19 @@ class SatelliteScene:
         per_megapixel: float,
         *,
         is_port: bool,
-        is_measured: bool,
+        traffic: str,
     ) -> list[Mover]:
         megapixels = self.size[0] * self.size[1] / 1e6
         land = self._landscape
         movers = make_road_vehicles(
-            rng, land.roads, self._frames, per_megapixel, extent, scale, is_measured=is_measured
+            rng,
+            land.roads,
+            self._frames,
+            per_megapixel,
+            extent,
+            scale,
+            is_measured=traffic != "invented",
+            is_flow=traffic == "flow",
         )
         if len(land.track):
             movers += make_trains(rng, land.track, self._frames, scale, int(rng.integers(1, 3)))
@@ -244,6 +262,10 @@ class SatelliteScene:
                 draw_contrast(image, mover.object_class, place, heading + turn, length, width, contrast)
                 continue
             light = self._compute_sunlight(mover, ground_place)
+            if mover.contrast is not None:
+                contrast_now = light * mover.contrast
+                draw_contrast(image, mover.object_class, place, heading + turn, length, width, contrast_now)
+                continue
             if mover.object_class is ObjectClass.SHIP:
                 draw_wake(image, place, heading + turn, length, width, float(mover.speeds[index]))
             draw_rigid_body(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import cv2
@@ -15,6 +15,9 @@ from spax_ros.simulation.noise_fields import Points
 from spax_ros.simulation.roads import Junction, Road, RoadNetwork
 
 Array = NDArray[np.float64]
+
+_QUEUE_GAP_PX = 2.0  # between two vehicles that wait
+_START_DELAY_FRAMES = 2  # until a vehicle starts after the one ahead
 
 
 class ObjectClass(IntEnum):
@@ -47,6 +50,7 @@ class Mover:
         length: length of a part in pixels.
         width: width of a part in pixels.
         color: blue, green, red in 0..255.
+        contrast: gray levels above the ground in full sun; None: the object has its color.
     """
 
     object_class: ObjectClass
@@ -58,6 +62,7 @@ class Mover:
     length: float
     width: float
     color: tuple[float, float, float]
+    contrast: float | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class Journey:
         path: the path with a point per pixel of its length, `(n, 2)`.
         stops: ascending distances along the path at which the object stops.
         waits: number of frames at each stop.
+        start_px: distance along the path at the start; a negative one is before it.
     """
 
     path: Points
@@ -75,6 +81,7 @@ class Journey:
     start_frame: int
     stops: tuple[float, ...] = ()
     waits: tuple[int, ...] = ()
+    start_px: float = 0.0
 
 
 def choose_vehicle_color(rng: np.random.Generator) -> tuple[float, float, float]:
@@ -113,6 +120,7 @@ def make_road_vehicles(
     level: OcclusionLevel = OcclusionLevel.GROUND,
     *,
     is_measured: bool = False,
+    is_flow: bool = False,
 ) -> list[Mover]:
     """Return vehicles that drive along the roads, turn, stop at lights and leave the map.
 
@@ -125,6 +133,7 @@ def make_road_vehicles(
         pixels_per_meter: scale of the map.
         level: what can hide the vehicles.
         is_measured: whether speeds, sizes and stops follow `measured_traffic`.
+        is_flow: whether gaps, turns and contrasts do so as well.
     """
     junctions = roads.junctions
     if not junctions:
@@ -134,14 +143,17 @@ def make_road_vehicles(
     mean_speed = 1.7
     renewals = at_start * frames * mean_speed / (0.7 * (extent[0] + extent[1]))
     journeys, sizes = [], []
-    for number in range(rng.poisson(at_start) + rng.poisson(renewals)):
+    leaders = 1 - measured_traffic.FOLLOWERS if is_flow else 1.0
+    turns_per_px = measured_traffic.TURNS_PER_PX if is_flow else None
+    for number in range(rng.poisson(leaders * at_start) + rng.poisson(leaders * renewals)):
         if is_measured:
             length, width = measured_traffic.choose_size(rng)
             hurry = measured_traffic.choose_speed(rng)
         else:
             length, width = choose_vehicle_size(rng, pixels_per_meter)
             hurry = float(np.clip(rng.lognormal(np.log(1.25 * pixels_per_meter), 0.45), 0.5, 6.0))
-        legs, places = roads.choose_route(rng, junctions[rng.integers(len(junctions))], hurry * frames + 400)
+        first = junctions[rng.integers(len(junctions))]
+        legs, places = roads.choose_route(rng, first, hurry * frames + 400, turns_per_px)
         if not legs:
             continue
         path, junction_at = _make_lane(legs, places, roads.lane_width, rng)
@@ -154,17 +166,45 @@ def make_road_vehicles(
             waits = tuple(measured_traffic.choose_wait(rng) for _ in stops)
         else:
             waits = tuple(int(w) for w in rng.integers(8, 45, len(stops)))
-        start = 0 if number < at_start else int(rng.integers(frames))
+        start = 0 if number < leaders * at_start else int(rng.integers(frames))
         journeys.append(Journey(path, hurry, start, stops, waits))
         sizes.append((length, width))
+        while is_flow and rng.random() < measured_traffic.FOLLOWERS:
+            size = measured_traffic.choose_size(rng)
+            gap_frames = measured_traffic.choose_gap(rng)
+            journeys.append(_follow(journeys[-1], gap_frames, 0.5 * (sizes[-1][0] + size[0])))
+            sizes.append(size)
     travelled = _simulate_driving(journeys, frames)
     movers = []
     for journey, (length, width), distance in zip(journeys, sizes, travelled, strict=True):
         mover = _make_mover(
             ObjectClass.CAR, level, journey, distance[:, None], length, width, choose_vehicle_color(rng)
         )
+        if is_flow:
+            mover = replace(mover, contrast=measured_traffic.choose_contrast(rng))
         movers.append(mover)
     return _drop_colliding(movers)
+
+
+def _follow(leader: Journey, gap_frames: float, half_lengths: float) -> Journey:
+    """Return the journey of the vehicle behind another: the same way, and behind it at its stops.
+
+    Args:
+        leader: journey of the vehicle ahead.
+        gap_frames: time to the place of the vehicle ahead in frames.
+        half_lengths: half the lengths of both vehicles in pixels.
+    """
+    gap_px = max(gap_frames * leader.speed, half_lengths + _QUEUE_GAP_PX)
+    late_frames = gap_px / leader.speed
+    stops, waits = [], []
+    for stop, wait in zip(leader.stops, leader.waits, strict=True):
+        behind = stop - half_lengths - _QUEUE_GAP_PX
+        if wait > late_frames and behind > 0:  # the vehicle ahead still waits
+            stops.append(behind)
+            waits.append(round(wait - late_frames) + _START_DELAY_FRAMES)
+    return Journey(
+        leader.path, leader.speed, leader.start_frame, tuple(stops), tuple(waits), leader.start_px - gap_px
+    )
 
 
 def make_trains(
@@ -313,7 +353,7 @@ def _simulate_driving(journeys: list[Journey], frames: int) -> list[Array]:
     start = np.array([journey.start_frame for journey in journeys])
     rows = np.arange(count)
     next_stop = np.zeros(count, int)
-    distance, speed = np.zeros(count), cruise.copy()
+    distance, speed = np.array([journey.start_px for journey in journeys]), cruise.copy()
     travelled = np.empty((frames, count))
     braking = 0.12
     for frame in range(frames):

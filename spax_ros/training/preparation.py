@@ -28,6 +28,7 @@ MAX_CLIP_FRAMES = 40
 
 _FAINT_SHARE = 0.4  # fraction of the mixed scenes with faint vehicles
 _PORT_SHARE = 0.4  # fraction of the other mixed scenes
+_CODEC_SHARE = 0.2  # fraction of the other mixed scenes with the blocks of a video encoder
 _FAINT_SNR = (1.0, 5.0)
 _MIN_CLIP_FRAMES = 2  # a single frame shows no motion
 _NAMELESS_CLASSES = ("object",)  # class names of a video without classes
@@ -193,17 +194,21 @@ def choose_scene(seed: int, num_frames: int, kind: SceneKind, size: int) -> Sate
         seed: seed of the scene.
         num_frames: number of frames.
         kind: ``land``: towns and fields with invented traffic. ``mixed``: also measured traffic, ports with
-            their disturbances, and vehicles with a contrast of 1 to 5 standard deviations of the noise.
+            their disturbances, video codecs, and vehicles with a contrast of 1 to 5 standard deviations of
+            the noise.
         size: width and height in pixels.
     """
     if kind == "land":
         return SatelliteScene(seed, num_frames, size)
     rng = np.random.default_rng((seed, 4))
-    options: dict[str, Any] = {"traffic": rng.choice(["measured", "invented"], p=[0.7, 0.3])}
+    options: dict[str, Any] = {"traffic": rng.choice(["flow", "measured", "invented"], p=[0.4, 0.3, 0.3])}
     if rng.random() < _FAINT_SHARE:
         options |= {"snr": float(rng.uniform(*_FAINT_SNR)), "density": float(rng.uniform(30, 120))}
-    elif rng.random() < _PORT_SHARE:
-        options["place"] = "port"
+    else:
+        if rng.random() < _PORT_SHARE:
+            options["place"] = "port"
+        if rng.random() < _CODEC_SHARE:
+            options["codec"] = "video"
     return SatelliteScene(seed, num_frames, size, **options)
 
 
