@@ -15,6 +15,7 @@ from spax_ros.motion.mask import MotionMask, MotionSettings
 from spax_ros.network.grid import compute_center_shift
 from spax_ros.preprocessing import BrightnessFollower, PixelEncoder, to_gray, to_uint8
 from spax_ros.simulation import SatelliteScene
+from spax_ros.tracker import crop_or_pad
 from spax_ros.training.clips import Clip, ClipFrame, PreparedFrame, find_box_slices
 from spax_ros.training.options import SceneKind
 from tracking_runtime.datasets.result_files import normalize_name
@@ -50,16 +51,22 @@ def prepare_frames(
         recall: fraction of the objects on active pixels that the network is assumed to detect. Detected
             objects stay active in the next frame.
         seed: seed of the draw of the detected objects.
+
+    Raises:
+        FrameRefusedError: a frame differs from the first by more than some rows and columns.
     """
     rng = np.random.default_rng(seed)
     motion_mask = MotionMask(replace(settings, accumulates=encoder.needs_accumulation))
     brightness = BrightnessFollower()
     detected_boxes = None
+    height = width = 0
     for frame in frames:
-        height, width = frame.image.shape[:2]
+        if not height:
+            height, width = frame.image.shape[:2]
         image = frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image
         brightness.update(image)
         image = to_uint8(image, brightness.range.white, brightness.range.black)
+        image = crop_or_pad(image, height, width)
         motion = motion_mask.update(to_gray(image), previous_boxes=detected_boxes)
         truth = frame.truth or GroundTruth()
         pixels = np.flatnonzero(motion.mask)

@@ -116,3 +116,17 @@ def test_objects_that_the_network_detects_stay_active() -> None:
     assert all(is_active_if_detected[6:])
     assert all(is_active_if_missed[6:12])
     assert not is_active_if_missed[-1]
+
+
+def test_frames_of_nearly_one_size_are_prepared_as_one_clip() -> None:
+    """Stabilized video differs by a row or a column from frame to frame."""
+    encoder = PixelEncoder("gray_residual")
+    frames = [
+        Frame(index, np.full((96 - index % 2, 97 + index % 3), 90, np.uint8), "mono8", "", GroundTruth())
+        for index in range(4)
+    ]
+
+    prepared = [*prepare_frames(frames, encoder, MotionSettings())]
+
+    assert [each.size for each in prepared] == [(96, 97)] * 4
+    assert len(Clip.from_frames(prepared).frames) == 4
