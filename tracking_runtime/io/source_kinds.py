@@ -133,7 +133,7 @@ def _find_kind_of_file(path: Path) -> str:
             return kind
     hint = (
         "add its header NAME.hdr"
-        if suffix in ENVI_DATA_SUFFIXES
+        if suffix in ENVI_DATA_SUFFIXES and (suffix or b"\0" in head)
         else "give a video, cube, image or recording"
     )
     raise SourceError(f"{path} is not a source of frames, by its content and suffix; {hint}")

@@ -13,6 +13,7 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -228,6 +229,11 @@ def _build_source(uri: str, source_class: Callable[..., FrameSource], options: d
         signature.bind(**options)
     except TypeError as error:
         raise SourceError(f"{uri!r}: {error}; options are {', '.join(signature.parameters)}") from error
+    for name, value in options.items():
+        is_number = isinstance(value, Real) and not isinstance(value, bool)
+        known = signature.parameters.get(name)
+        if known is not None and known.annotation in _NUMBER_ANNOTATIONS and not is_number:
+            raise SourceError(f"{uri!r}: {name} must be a number: got {value!r}")
     try:
         return source_class(**options)
     except SourceError:
@@ -236,6 +242,7 @@ def _build_source(uri: str, source_class: Callable[..., FrameSource], options: d
         raise SourceError(f"{uri!r}: {error}") from error
 
 
+_NUMBER_ANNOTATIONS = {"int", "float", "int | None", "float | None"}
 _CALIBRATION_OPTIONS = ("camera", "white", "dark")
 _CUBE_OPTIONS = {"bands", "wavelengths"}  # options by which a folder of images is a source of cubes
 

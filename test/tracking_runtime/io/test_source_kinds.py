@@ -109,6 +109,7 @@ def test_find_source_kind_unusable_path_is_an_error(tmp_path):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "a.txt").write_text("words")
     (tmp_path / "a.raw").write_bytes(b"12345")
+    (tmp_path / "words").write_text("words")
     (tmp_path / "folder").mkdir()
 
     for name, reason in {
@@ -117,6 +118,7 @@ def test_find_source_kind_unusable_path_is_an_error(tmp_path):
         "a.zip": "archive: unpack",
         "a.txt": "not a source of frames",
         "a.raw": "header NAME.hdr",
+        "words": "give a video, cube, image or recording",
         "folder": "holds no frames",
     }.items():
         with pytest.raises(SourceError, match=reason):

@@ -20,6 +20,7 @@ from tracking_runtime.io.sources import open_source
         ("scene:moon", "no scene named 'moon'"),
         ("folder:/tmp?rate", "name=value"),
         ("folder:/tmp?pace=3", "options are folder, rate"),
+        ("scene:satellite?frames=many", "frames must be a number: got 'many'"),
     ],
 )
 def test_open_source_invalid_address_gives_the_reason(uri, reason):
@@ -35,8 +36,10 @@ def test_open_source_folder_without_images_is_an_error(tmp_path):
 def test_open_source_invalid_rate_is_an_error(tmp_path):
     cv2.imwrite(str(tmp_path / "1.png"), np.zeros((4, 5), np.uint8))
 
-    with pytest.raises(SourceError, match="rate"):
+    with pytest.raises(SourceError, match="rate must be a number: got 'fast'"):
         open_source(f"folder:{tmp_path}?rate=fast")
+    with pytest.raises(SourceError, match="rate must be a number: got True"):
+        open_source(f"folder:{tmp_path}?rate=true")
     with pytest.raises(SourceError, match="rate 0"):
         open_source(f"folder:{tmp_path}?rate=0")
 
