@@ -87,7 +87,8 @@ def read_clips(folder: Path) -> list[CubeClip]:
     clips = [_read_clip(path) for path in sorted(folder.glob("*.json"))]
     if not clips:
         raise SourceError(
-            f"{folder} contains no training clips; render some with rstrack train hanet --count"
+            f"{folder} contains no training clips; render some with rstrack train hanet --count, or give "
+            "--data with bands and ground truth"
         )
     return clips
 
