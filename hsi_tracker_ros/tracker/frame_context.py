@@ -18,6 +18,7 @@ from hsi_tracker_ros.tracker.spectral_signature import (
     SpectralSignature,
     compute_core_spectra,
     compute_sampled_spectra,
+    estimate_background,
     find_spectral_detections,
 )
 from tracking_runtime.errors import FrameRefusedError
@@ -43,6 +44,7 @@ class FrameContext:
         to_color: function from the cube, or a part of the cube, to a BGR image.
         band_matcher: conversion from the camera's bands to the model's; None: the model takes images only.
         mean_color: mean ``(3,)`` of the frame in BGR.
+        is_cube: whether the frame is a cube, not a BGR image.
     """
 
     cube: NDArray[Any]
@@ -50,6 +52,7 @@ class FrameContext:
     to_color: Callable[[NDArray[Any]], NDArray[np.uint8]]
     band_matcher: BandMatcher | None
     mean_color: NDArray[np.float64] = field(repr=False)
+    is_cube: bool = True
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -88,14 +91,19 @@ class FrameContext:
         """Return the relative spectra ``(5, bands)`` of a box's core and of its quarters."""
         return compute_core_spectra(self.cube, box, self.statistics)
 
+    def make_signature(self, box: NDArray[np.float64]) -> SpectralSignature:
+        """Return the signature of the object in a box."""
+        background = estimate_background(self.cube, box, self.statistics) if self.is_cube else None
+        return SpectralSignature(self.compute_core_spectra(box), background)
+
     def compute_distance(self, signature: SpectralSignature, box: NDArray[np.float64]) -> float:
-        """Return the Mahalanobis distance between a box and a target."""
+        """Return the distance between the spectra of a box and of a target."""
         return signature.compute_distance(self.compute_core_spectra(box), self.statistics)
 
     def compute_distances(
         self, signature: SpectralSignature, boxes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return the Mahalanobis distance of each box's core to a target, from 36 sampled pixels per box."""
+        """Return the distance of each box's core to a target, from 36 sampled pixels per box."""
         spectra = compute_sampled_spectra(self.cube, boxes, self.statistics)
         return signature.compute_distances(spectra, self.statistics)
 
@@ -136,7 +144,7 @@ class FrameContextFactory:
         if self._camera is None:
             statistics = FrameStatistics.measure(sample, 0.0, _IMAGE_SATURATION)
             mean_color = statistics.band_means.astype(np.float64)
-            return FrameContext(cube, statistics, _keep_color, None, mean_color)
+            return FrameContext(cube, statistics, _keep_color, None, mean_color, is_cube=False)
         black_level = self._camera.black_level
         saturation_level = self._camera.saturation_level or np.inf
         statistics = FrameStatistics.measure(sample, black_level, saturation_level)

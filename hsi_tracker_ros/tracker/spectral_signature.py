@@ -1,8 +1,10 @@
 """Spectral signature of a target: measures how much a box differs from the target in all bands.
 
 Spectra are relative to the mean of their frame in each band, so that a change of illumination has little
-effect. Distances are Mahalanobis distances by the covariance of the frame, as in the RX detector (Reed and
-Yu, 1990): a difference counts more in a direction in which the frame itself varies little.
+effect. A distance of cubes combines two angles, which hardly depend on brightness and contrast: the angle
+between the spectra, and the angle between their logarithms in the white space of the target's surroundings
+(see `matched_filter`). Color images have too few channels for angles. Their distances are Mahalanobis
+distances by the covariance of the frame, as in the RX detector (Reed and Yu, 1990).
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from hsi_tracker_ros.cubes.channelwise import apply_channelwise
+from hsi_tracker_ros.cubes.spectral_angles import compute_spectral_angles
+from hsi_tracker_ros.tracker.matched_filter import Background
 
 Floats = NDArray[np.float32]
 
@@ -26,6 +30,13 @@ _NUM_SAMPLES = 6  # sampled pixels along each side of a core
 _MIN_RELATIVE_VALUE = 1e-3  # lower bound of relative values, before their logarithm
 _DIAGONAL_LOADING = 1e-2  # fraction of the mean variance that every direction of a covariance has at least
 _MIN_BAND_MEAN = 1e-6  # lower bound of a band's mean, against division by zero
+_SAME_ANGLE = 0.01  # radians by which the spectra of the same object may differ
+_SAME_WHITE_ANGLE = 0.1  # radians by which they may differ in the white space of the surroundings
+_ANGLE_SCALE = 4.5  # gives distances by angles about the range of Mahalanobis distances
+_MIN_SURROUNDINGS = 1.3  # sides of the surroundings' inner and outer border, in sides of the box
+_MAX_SURROUNDINGS = 7.0
+_MIN_BACKGROUND_PIXELS = 16  # number of surrounding pixels below which the whole frame is the background
+_MAX_BACKGROUND_PIXELS = 4096  # largest number of pixels from which a background is estimated
 
 
 @dataclass(frozen=True)
@@ -77,13 +88,15 @@ class SpectralSignature:
 
     Args:
         spectra: relative spectra ``(5, bands)`` from `compute_core_spectra`.
+        background: distribution from `estimate_background`; None: distances are Mahalanobis distances.
     """
 
-    def __init__(self, spectra: Floats) -> None:
+    def __init__(self, spectra: Floats, background: Background | None = None) -> None:
         self._spectra = spectra.astype(np.float64)
+        self._background = background
 
     def compute_distance(self, spectra: Floats, statistics: FrameStatistics) -> float:
-        """Return the Mahalanobis distance between a box and the target.
+        """Return the distance between the spectra of a box and of the target.
 
         The distance is the geometric mean of the whole-core distance and of the best-matching quarter's, so
         that partial occlusion costs little.
@@ -93,13 +106,57 @@ class SpectralSignature:
             statistics: statistics of the frame of the box.
         """
         reference = np.minimum(self._spectra, statistics.saturation)
-        pairs = _compute_mahalanobis(spectra, reference, statistics.inverse_covariance)
+        pairs = self._compute_pairs(spectra, reference, statistics)
         return float(np.sqrt(pairs[0, 0] * pairs[1:, 1:].min()))
 
     def compute_distances(self, spectra: NDArray[Any], statistics: FrameStatistics) -> NDArray[np.float64]:
-        """Return the Mahalanobis distances ``(n,)`` of relative spectra ``(n, bands)`` to the whole core."""
+        """Return the distances ``(n,)`` of relative spectra ``(n, bands)`` to the spectrum of the core."""
         reference = np.minimum(self._spectra[:1], statistics.saturation)
-        return _compute_mahalanobis(spectra, reference, statistics.inverse_covariance)[:, 0]
+        return self._compute_pairs(spectra, reference, statistics)[:, 0]
+
+    def _compute_pairs(
+        self, spectra: NDArray[Any], references: NDArray[Any], statistics: FrameStatistics
+    ) -> NDArray[np.float64]:
+        """Return the distances ``(n, m)`` between relative spectra."""
+        if self._background is None:
+            return _compute_mahalanobis(spectra, references, statistics.inverse_covariance)
+        angles = compute_spectral_angles(spectra, references) + _SAME_ANGLE
+        logarithms = _compute_logarithms(spectra), _compute_logarithms(references)
+        white_angles = self._background.compute_angles(*logarithms) + _SAME_WHITE_ANGLE
+        distances: NDArray[np.float64] = _ANGLE_SCALE * np.cbrt(angles * white_angles**2)
+        return distances
+
+
+def estimate_background(
+    cube: NDArray[Any], box: NDArray[np.float64], statistics: FrameStatistics
+) -> Background:
+    """Return the distribution of the logarithms of relative spectra around a box.
+
+    In logarithms a change of illumination is a constant. Without surroundings inside the frame, the
+    distribution is that of the whole frame.
+
+    Args:
+        cube: cube ``(height, width, bands)``.
+        box: x, y, width, height in pixels.
+        statistics: statistics of the cube.
+    """
+    is_around = np.zeros(cube.shape[:2], bool)
+    is_around[_find_window(box, _MAX_SURROUNDINGS)] = True
+    is_around[_find_window(box, _MIN_SURROUNDINGS)] = False
+    if is_around.sum() < _MIN_BACKGROUND_PIXELS:
+        is_around[:] = True
+    rows, columns = np.nonzero(is_around)
+    step = -(-len(rows) // _MAX_BACKGROUND_PIXELS)
+    spectra = cube[rows[::step], columns[::step]].astype(np.float32)
+    return Background.estimate(_compute_logarithms(statistics.normalize(spectra)))
+
+
+def _find_window(box: NDArray[np.float64], factor: float) -> tuple[slice, slice]:
+    """Return the rows and columns of a box whose sides are multiplied by a factor."""
+    center = box[:2] + box[2:] / 2
+    left, top = np.maximum(np.floor(center - factor * box[2:] / 2), 0).astype(int)
+    right, bottom = np.maximum(np.ceil(center + factor * box[2:] / 2), 0).astype(int)
+    return slice(top, bottom), slice(left, right)
 
 
 def compute_inverse_covariance(spectra: NDArray[Any]) -> NDArray[np.float64]:

@@ -19,7 +19,6 @@ from hsi_tracker_ros.tracker.redetection import advance_search, fails_backward_c
 from hsi_tracker_ros.tracker.search_batch import TargetSearch
 from hsi_tracker_ros.tracker.search_regions import make_search_region, validate_box
 from hsi_tracker_ros.tracker.settings import TrackerSettings
-from hsi_tracker_ros.tracker.spectral_signature import SpectralSignature
 from hsi_tracker_ros.tracker.target import SearchState, Target, TargetState, TargetStatus
 from hsi_tracker_ros.tracker.target_searcher import TargetSearcher
 from hsi_tracker_ros.tracker.templates import TemplateFrame, Templates
@@ -144,7 +143,7 @@ class HsiTracker:
         kernels = self._searcher.encode_template(context, checked_box)
         templates = Templates(kernels, kernels, stamp_ns)
         inside = clip_to_image(checked_box, *context.image_size)[0]
-        signature = SpectralSignature(context.compute_core_spectra(inside))
+        signature = context.make_signature(inside)
         target = Target(new_id, label, checked_box, templates, signature, self.model.geometry)
         target.size_correction = self._compute_size_correction(target, context)
         self._targets = {**self._targets, new_id: target}

@@ -1,11 +1,13 @@
 import numpy as np
 import pytest
 
+from hsi_tracker_ros.tracker.matched_filter import Background
 from hsi_tracker_ros.tracker.spectral_signature import (
     FrameStatistics,
     SpectralSignature,
     compute_core_spectra,
     compute_inverse_covariance,
+    estimate_background,
     find_spectral_detections,
 )
 
@@ -23,9 +25,9 @@ def measure_statistics(cube):
     return make_statistics(means, compute_inverse_covariance(cube[::2, ::2].reshape(-1, len(means)) / means))
 
 
-def make_signature(*spectrum):
+def make_signature(*spectrum, background=None):
     """Make the signature of an object with the same spectrum in all parts."""
-    return SpectralSignature(np.tile(np.array(spectrum, np.float32), (5, 1)))
+    return SpectralSignature(np.tile(np.array(spectrum, np.float32), (5, 1)), background)
 
 
 def test_core_spectra_are_relative_and_of_part_inside():
@@ -39,14 +41,17 @@ def test_core_spectra_are_relative_and_of_part_inside():
     assert not compute_core_spectra(cube, np.array([-40.0, 5, 10, 6]), statistics).any()
 
 
+@pytest.mark.parametrize("by_angles", [False, True])
 @pytest.mark.parametrize("size", [(10.0, 8.0), (3.0, 40.0), (500.0, 400.0)])
-def test_best_detection_is_at_object_with_the_spectrum(size):
+def test_best_detection_is_at_object_with_the_spectrum(size, by_angles):
     rng = np.random.default_rng(0)
     cube = rng.integers(90, 110, (64, 96, 4)).astype(np.uint16)
     cube[40:56, 60:76] = (400, 100, 100, 50)
-    signature = make_signature(4, 1, 1, 0.5)
+    statistics = measure_statistics(cube)
+    background = estimate_background(cube, np.array([60.0, 40, 16, 16]), statistics) if by_angles else None
+    signature = make_signature(4, 1, 1, 0.5, background=background)
 
-    positions = find_spectral_detections(cube, np.array(size), signature, measure_statistics(cube), 5)
+    positions = find_spectral_detections(cube, np.array(size), signature, statistics, 5)
 
     assert 1 <= len(positions) <= 5
     if max(size) < 64:
@@ -56,14 +61,17 @@ def test_best_detection_is_at_object_with_the_spectrum(size):
 
 @pytest.mark.parametrize("sample_type", [np.uint8, np.uint16, np.float32])
 @pytest.mark.parametrize("size", [(3, 12), (26, 9), (41, 33)])
-def test_best_detection_is_centered_on_target(sample_type, size):
+@pytest.mark.parametrize("by_angles", [False, True])
+def test_best_detection_is_centered_on_target(sample_type, size, by_angles):
     cube = np.random.default_rng(1).integers(90, 110, (64, 96, 150)).astype(sample_type)
     (x, y), (width, height) = (37, 21), size
     cube[y : y + height, x : x + width, ::2] = 200
-    signature = make_signature(*np.where(np.arange(150) % 2, 1, 2))
     box = np.array([x, y, width, height], float)
+    statistics = measure_statistics(cube)
+    background = estimate_background(cube, box, statistics) if by_angles else None
+    signature = make_signature(*np.where(np.arange(150) % 2, 1, 2), background=background)
 
-    best = find_spectral_detections(cube, box[2:], signature, measure_statistics(cube), 3)[0]
+    best = find_spectral_detections(cube, box[2:], signature, statistics, 3)[0]
 
     offset = np.abs(best - (box[:2] + box[2:] / 2))
     assert (offset <= np.maximum(box[2:] / 4, 1.5)).all()
@@ -109,3 +117,46 @@ def test_half_occluded_target_is_nearer_than_other_object():
     visible, half_occluded, other_object = distances
     assert visible == pytest.approx(0, abs=1e-3)
     assert half_occluded < 0.3 * other_object
+
+
+def test_distance_by_angles_ignores_brightness_of_cubes():
+    noise = np.random.default_rng(0).normal(0, 0.3, (500, 1)) + np.random.default_rng(1).normal(
+        0, 0.02, (500, 3)
+    )
+    signature = make_signature(1.5, 1.1, 0.8, background=Background.estimate(noise))
+    darker, other = 0.7 * np.array([1.5, 1.1, 0.8]), np.array([1.5, 1.1, 1.1])
+
+    same, other = signature.compute_distances(np.stack([darker, other]), make_statistics(np.ones(3)))
+
+    assert other > 3 * same
+
+
+def test_distance_by_angles_is_small_where_surroundings_vary():
+    noise = np.random.default_rng(0).normal(0, [0.3, 0.02, 0.02], (500, 3))
+    signature = make_signature(1.5, 1.1, 1, background=Background.estimate(noise))
+    spectra = np.array([1.5, 1.1, 1]) * np.exp([[0.1, 0, 0], [0, 0, 0.1]])
+
+    in_noisy_band, in_quiet_band = signature.compute_distances(spectra, make_statistics(np.ones(3)))
+
+    assert in_quiet_band > 2 * in_noisy_band
+
+
+def test_background_is_that_around_the_box():
+    cube = np.random.default_rng(0).integers(90, 110, (60, 200, 4)).astype(np.uint16)
+    cube[:, 100:] *= 3
+    cube[20:30, 20:30] = 500
+    statistics = make_statistics(np.full(4, 100))
+
+    background = estimate_background(cube, np.array([20.0, 20, 10, 10]), statistics)
+
+    assert background.mean == pytest.approx(np.zeros(4), abs=0.03)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 30, 20), (-200, -200, 600, 500), (29, 19, 1, 1)])
+def test_background_without_surroundings_is_the_frame(box):
+    cube = np.random.default_rng(0).integers(90, 110, (20, 30, 4)).astype(np.uint16)
+
+    background = estimate_background(cube, np.array(box, float), make_statistics(np.full(4, 100)))
+
+    assert background.mean == pytest.approx(np.zeros(4), abs=0.1)
+    assert np.isfinite(background.whitening).all()
