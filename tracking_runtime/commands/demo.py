@@ -11,6 +11,7 @@ _EXISTING_PATH = click.Path(exists=True, path_type=Path)
 
 @click.command()
 @click.option(
+    "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("demo"),

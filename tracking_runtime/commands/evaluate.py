@@ -89,6 +89,7 @@ if TYPE_CHECKING:
     help="Address of a Dask scheduler. Its workers must share this file system.",
 )
 @click.option(
+    "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("evaluation"),
