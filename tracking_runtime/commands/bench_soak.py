@@ -28,6 +28,7 @@ _START_BOX = "start_box"  # parameter of a node that takes targets
 _NUM_SAMPLES = 200  # usual number of samples of a run
 _MIN_PERIOD_S = 2.0
 _MAX_PERIOD_S = 60.0
+_PAGE_PERIOD_S = 60.0  # time between two pages: drawing takes as long as some frames
 
 
 @click.command()
@@ -82,7 +83,7 @@ def soak(
     Samples memory, threads, open files, latency and drops. The first fifth of the samples after the warm-up
     is compared with the last: memory may grow by less than 1 %, the 99th percentile of the latency by less
     than 10 %, threads by 1, files by 2. Every frame must be counted once. Ctrl-C ends the run earlier. Writes
-    soak.json, soak.png and soak.html after each sample.
+    soak.json after each sample, and soak.png and soak.html every minute.
     """
     from tracking_runtime.ros.benchmarks.soak import run_soak
     from tracking_runtime.ros.benchmarks.soak_bounds import SoakBounds
@@ -97,8 +98,13 @@ def soak(
     bounds = SoakBounds(memory=max_memory_growth, p99=max_p99_growth)
     period_s = min(max(60 * (minutes - warm_up) / _NUM_SAMPLES, _MIN_PERIOD_S), _MAX_PERIOD_S)
 
+    page_due_s = _PAGE_PERIOD_S
+
     def report(elapsed_s: float, results: Mapping[str, SoakResult]) -> None:
-        _write(output, list(results.values()), rate, warm_up, bounds)
+        nonlocal page_due_s
+        _write(output, list(results.values()), rate, warm_up, bounds, has_page=elapsed_s >= page_due_s)
+        if elapsed_s >= page_due_s:
+            page_due_s = elapsed_s + _PAGE_PERIOD_S
         newest = [f"{name}: {_describe_newest(result)}" for name, result in results.items()]
         click.echo(f"{elapsed_s / 60:7.1f} min  {'  '.join(newest)}")
 
@@ -173,9 +179,10 @@ def _write(
     warm_up_min: float,
     bounds: SoakBounds,
     *,
+    has_page: bool = True,
     is_ended: bool = False,
 ) -> list[str]:
-    """Write the results so far, and return the problems."""
+    """Write the results so far, with or without plot and page, and return the problems."""
     from tracking_runtime.files import atomic_write
     from tracking_runtime.reports.html import render_page
     from tracking_runtime.system_info import describe_machine, format_now
@@ -195,7 +202,7 @@ def _write(
     }
     with atomic_write(output / "soak.json") as path:
         path.write_text(json.dumps(data, indent=1))
-    if not all(result.samples for result in results):
+    if not has_page or not all(result.samples for result in results):
         return problems
     _draw_plot(results, warm_up_min).savefig(output / "soak.png", dpi=110)
     machine = describe_machine()

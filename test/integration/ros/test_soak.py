@@ -25,7 +25,7 @@ WIDE = ["--max-memory-growth", "1", "--max-p99-growth", "100"]
 
 
 def test_soak_of_both_trackers_samples_and_counts_frames(tmp_path: Path) -> None:
-    times = ["--minutes", "0.2", "--warm-up", "0.05", "--rate", "4"]
+    times = ["--minutes", "0.3", "--warm-up", "0.05", "--rate", "4"]
     command = ["bench", "soak", *SOURCES, *times, *WIDE, "--set", "engine=pytorch"]
 
     result = CliRunner().invoke(rstrack, [*command, "--output", str(tmp_path)])
@@ -44,7 +44,7 @@ def test_soak_of_both_trackers_samples_and_counts_frames(tmp_path: Path) -> None
 
 
 def test_exceeded_bound_fails_the_soak(tmp_path: Path) -> None:
-    times = ["--minutes", "0.1", "--warm-up", "0.01", "--rate", "4", "--max-memory-growth", "-1"]
+    times = ["--minutes", "0.2", "--warm-up", "0.01", "--rate", "4", "--max-memory-growth", "-1"]
     command = ["bench", "soak", *SOURCES[:2], *times, "--set", "engine=pytorch"]
 
     result = CliRunner().invoke(rstrack, [*command, "--output", str(tmp_path)])

@@ -120,12 +120,13 @@ def _sample_until(
     for tracker in trackers:
         tracker.take_arrivals()
         tracker.set_rate(rate_hz)
-    begin_s = due_s = time.monotonic()
+    begin_s = due_s = now_s = time.monotonic()
     before = {tracker: (tracker.num_published, _count_drops(tracker)) for tracker in trackers}
-    while due_s - begin_s < duration_s and all(tracker.process.is_running for tracker in trackers):
-        due_s += period_s
-        time.sleep(max(due_s - time.monotonic(), 0.0))
-        elapsed_s = time.monotonic() - begin_s
+    while now_s - begin_s < duration_s and all(tracker.process.is_running for tracker in trackers):
+        due_s = max(due_s + period_s, now_s)
+        time.sleep(due_s - now_s)
+        now_s = time.monotonic()
+        elapsed_s = now_s - begin_s
         for tracker in trackers:
             if tracker.process.is_running:
                 published, dropped = tracker.num_published, _count_drops(tracker)
@@ -133,6 +134,7 @@ def _sample_until(
                 before[tracker] = published, dropped
                 results[tracker.process.name].samples.append(_measure(tracker, elapsed_s, *since))
         report(elapsed_s, results)
+        now_s = time.monotonic()
 
 
 def _measure(tracker: LiveTracker, time_s: float, published: int, dropped: int) -> SoakSample:
