@@ -74,13 +74,13 @@ class AccumulatedMotion:
 
 def accumulate_along_bank(
     differences: list[FloatImage], velocities: NDArray[np.float32]
-) -> tuple[FloatImage, NDArray[np.int16]]:
+) -> tuple[FloatImage, NDArray[np.uint8]]:
     """Return the largest sum over all velocities in each pixel, and the index of the velocity.
 
     Args:
         differences: differences from the background in units of the noise, ``(height, width)`` each, in the
             newest frame's pixels; newest last.
-        velocities: velocities x, y ``(n, 2)`` in pixels of the differences a frame.
+        velocities: velocities x, y ``(n, 2)`` in pixels of the differences a frame; at most 256.
 
     Returns:
         Magnitude of the sum, divided by the square root of the number of frames, and the index.
@@ -92,18 +92,19 @@ def accumulate_along_bank(
         cv2.copyMakeBorder(image, margin, margin, margin, margin, cv2.BORDER_CONSTANT)
         for image in differences
     ]
-    largest: FloatImage = np.full((height, width), -1, np.float32)
-    indices = np.zeros((height, width), np.int16)
-    total = np.empty((height, width), np.float32)
+    largest: FloatImage = np.zeros((height, width), np.float32)
+    indices = np.zeros((height, width), np.uint8)
+    total: FloatImage = np.zeros((height, width), np.float32)
     for index, velocity in enumerate(velocities):
         total[:] = differences[-1]
         for age in range(1, oldest + 1):
             x, y = np.floor(margin - velocity * age + 0.5).astype(int)
-            total += padded[oldest - age][y : y + height, x : x + width]
-        magnitude = np.abs(total)
-        is_larger = magnitude > largest
-        np.copyto(largest, magnitude, where=is_larger)
-        indices[is_larger] = index
+            np.add(total, padded[oldest - age][y : y + height, x : x + width], out=total)
+        np.abs(total, out=total)
+        # OpenCV's functions take a third of the time of masked assignments.
+        is_larger = cv2.compare(total, largest, cv2.CMP_GT)
+        cv2.max(total, largest, dst=largest)
+        cv2.copyTo(np.full_like(indices, index), is_larger, indices)
     return largest / np.float32(np.sqrt(len(differences))), indices
 
 
