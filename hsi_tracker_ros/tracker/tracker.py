@@ -218,7 +218,7 @@ class HsiTracker:
         for shared_id in self._targets.keys() & other._targets.keys():
             target = self._targets[shared_id]
             state = other._targets[shared_id]
-            # Kernels and sizes of boxes belong to a network, and so do the frames for further templates.
+            # Kernels, sizes of boxes and responses belong to a network, and so do the frames for templates.
             templates = replace(
                 state.templates,
                 initial=target.templates.initial,
@@ -230,6 +230,7 @@ class HsiTracker:
                 templates=templates,
                 geometry=target.geometry,
                 size_correction=target.size_correction,
+                reference=target.reference,
                 last_confident_frame=None,
             )
 
