@@ -200,8 +200,9 @@ def fit_tracker(options: FitTrackerOptions, on_progress: Callable[[int, int], No
     training = {
         **manifest.training,
         "tracker_fitted_to": [video.name for video in labeled],
-        "expected_calibration_error_held_out": round(held_out.expected_calibration_error, 4),
     }
+    if sum(held_out.counts):
+        training["expected_calibration_error_held_out"] = round(held_out.expected_calibration_error, 4)
     path = save_network(
         options.models,
         options.name,
