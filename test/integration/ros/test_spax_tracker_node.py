@@ -174,7 +174,7 @@ def test_frames_that_wait_for_the_tracker_are_tracked_in_order(active: Setup) ->
     received = active.session.listen(TrackArray, f"{NODE}/tracks", qos.make_track_profile())
     active.track_next()
 
-    for _ in range(5):
+    for _ in range(2):
         for _ in range(3):
             active.number += 1
             active.camera.send(active.make_frame(active.number))
