@@ -259,14 +259,17 @@ def _load_tracker(
 
 
 def _score_held_out(videos: Sequence[TrackedVideo]) -> Iterator[Reliability]:
-    """Yield the reliability of the scores of parts of the videos, fitted to all other videos."""
+    """Yield the reliability of the scores of parts of the videos, fitted to all other videos.
+
+    A part is left out if the other videos have too few boxes of one kind for a fit.
+    """
     for fold in range(min(_NUM_FOLDS, len(videos))):
         held_out = videos[fold::_NUM_FOLDS]
-        others = [video for index, video in enumerate(videos) if index % _NUM_FOLDS != fold]
-        if not others:
-            return
-        model = fit_target_model([video.labeled for video in others])
-        for video, scores in zip(
-            held_out, predict_scores([video.labeled for video in held_out], model), strict=True
-        ):
+        others = [video.labeled for index, video in enumerate(videos) if index % _NUM_FOLDS != fold]
+        try:
+            model = fit_target_model(others)
+        except SourceError:
+            continue
+        all_scores = predict_scores([video.labeled for video in held_out], model)
+        for video, scores in zip(held_out, all_scores, strict=True):
             yield count_reliability(scores, video.overlaps)
