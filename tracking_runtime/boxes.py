@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Boxes = NDArray[np.float64]
+"""Boxes x, y, width, height in pixels, ``(n, 4)``; (x, y) is the upper left corner."""
 
 IDS_PER_EPOCH = 1 << 32  # ids of an epoch or clip are below this
 

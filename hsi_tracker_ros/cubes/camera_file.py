@@ -52,7 +52,7 @@ class CameraFile:
 
 
 def read_camera_file(path: str | Path) -> CameraFile:
-    """Read a camera file.
+    """Read a camera file: the calibration of a XIMEA or IMEC sensor if the suffix is `.xml`, else YAML.
 
     Raises:
         SourceError: the file is missing or not a camera file. The message names the file and its fault.

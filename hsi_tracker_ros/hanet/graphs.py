@@ -76,7 +76,12 @@ def make_template_graph(network: SiameseNetwork, batch: int, name: str) -> Graph
 
 
 def make_search_graph(network: SiameseNetwork, batch: int, name: str) -> Graph:
-    """Return the search graph of a network with fixed bands, for `batch` targets."""
+    """Return the search graph of a network with fixed bands, for `batch` targets.
+
+    Inputs are the search crops, the kernels of the first template, and those of the online template, see
+    `select_online_kernels`. Outputs are `MAPS`: target logits for either template, and distances to the sides
+    of the box.
+    """
     with torch.no_grad():
         example_kernels = TemplateGraph(network).eval()(*_make_example_crops(network, 1, "template"))
     template = tuple(kernel.contiguous() for kernel in example_kernels)

@@ -24,7 +24,8 @@ def compute_box_spectra(cube: NDArray[np.generic], boxes: Boxes) -> Spectra:
 
     Args:
         cube: cube ``(height, width, bands)``.
-        boxes: boxes ``(n, 4)``. A box without a pixel gets that of its nearest pixel.
+        boxes: boxes x, y, width, height, ``(n, 4)``. A box without a pixel gets the spectrum of its
+            nearest pixel.
     """
     height, width, bands = cube.shape
     corners = np.round(to_corners(boxes)).astype(int)

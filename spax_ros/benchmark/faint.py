@@ -66,7 +66,7 @@ class FaintOptions:
     density: float = 100.0
 
     def make_scene(self, snr: float, index: int) -> SatelliteScene:
-        """Return a scene of a contrast."""
+        """Return the scene of seed `first_seed + index`, with vehicles of `snr` deviations of the noise."""
         return SatelliteScene(
             self.first_seed + index,
             self.num_frames,

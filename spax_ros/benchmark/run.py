@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks, TrackState
 from spax_ros.benchmark.cost_line import fit_cost_line
-from spax_ros.benchmark.trackers import REFERENCE, BenchmarkTracker, make_association_settings
+from spax_ros.benchmark.trackers import BenchmarkTracker, make_association_settings
 from spax_ros.decoding import Detections
 from spax_ros.tracker import TrackingResult
 from tracking_runtime.boxes import FrameBoxes, make_unique_ids
@@ -109,7 +109,7 @@ def run_trackers(
         truth += [_read_truth(frame, clip_index) for frame in frames]
         for tracker in trackers:
             detections = _run_clip(tracker, frames, clip_index, tracker_measurements[tracker.name], on_frame)
-            if tracker.name == REFERENCE:
+            if tracker is trackers[0]:
                 for name, settings in association_settings.items():
                     _replay_detections(detections, settings, clip_index, association_measurements[name])
     results = [
@@ -120,7 +120,7 @@ def run_trackers(
         measurements.make_result(name, "association", truth)
         for name, measurements in association_measurements.items()
     ]
-    reference = tracker_measurements[REFERENCE]
+    reference = tracker_measurements[trackers[0].name]
     return results, FrameCosts(tuple(reference.active_pixels), tuple(reference.milliseconds))
 
 

@@ -66,6 +66,8 @@ def export(
     manifest MODEL.FORMAT.yaml beside the files lists the inputs and outputs, and the difference of ONNX and
     OpenVINO files from PyTorch.
 
+    Not every format can be written in every precision; the message then lists those that can.
+
     In int8, the files contain the networks that `rstrack engine build MODEL --precision int8` calibrated. The
     manifest contains the accuracy before and after, on OpenVINO.
     """

@@ -227,7 +227,7 @@ def _run_with_progress(opened: OpenedJob, folder: Any, console: Console) -> Trac
 
 
 def _make_unique(name: str, names: set[str]) -> str:
-    """Return the name, with a number if it was used before, as the name of a folder."""
+    """Return the name as that of a folder, with a number if `names` has it already, and add it to `names`."""
     stem = name.replace("/", "_").lstrip(".") or "source"
     number = 1
     unique = stem

@@ -174,7 +174,17 @@ _READERS: dict[str, Callable[[Path, Mapping[str, Any], str], GeographicReference
 def _make_point_reference(
     path: Path, pixels: FloatArray, coordinates: FloatArray, crs: str
 ) -> GeographicReference:
-    """Return the reference of control points whose coordinates are x, y of a coordinate reference system."""
+    """Return the reference of control points.
+
+    Args:
+        path: file of the points, for messages.
+        pixels: pixel x, y of each point, ``(n, 2)``.
+        coordinates: x, y of each point in the coordinate reference system, ``(n, 2)``; longitude first.
+        crs: coordinate reference system; empty: WGS84.
+
+    Raises:
+        GeographyError: the system is unknown, or the points do not determine a reference.
+    """
     to_geographic = make_to_geographic(crs or WGS84, str(path))
     geographic = to_geographic(coordinates)
     if not np.isfinite(geographic).all():

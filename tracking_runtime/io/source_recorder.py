@@ -64,7 +64,11 @@ class SourceMessages:
         ]
 
     def __iter__(self) -> Iterator[FrameMessages]:
-        """Yield the messages of each frame. The bands come before the first frame."""
+        """Yield the messages of each frame. The bands, if known, are `first_records` of the first frame.
+
+        Raises:
+            SourceError: a frame cannot be read.
+        """
         info = self._source.spectral_info
         for index, frame in enumerate(self._source):
             first_records = []

@@ -117,7 +117,7 @@ class OpenedJob:
 
 
 def open_job(job: TrackJob) -> OpenedJob:
-    """Open the source of a job. Invalid ground truth is no obstacle.
+    """Open the source of a job. Invalid ground truth is left out; `notes` of the result say so.
 
     Raises:
         SourceError: the source cannot be opened.
