@@ -13,7 +13,9 @@ MAX_REGISTRATION_SIDE_PX = 1024  # images with a longer side are reduced by an i
 _THUMBNAIL_SIDE_PX = 256  # longer side of the image in which corners are found
 _MAX_CORNERS = 300
 _MIN_CORNERS = 12  # corners below which the shift is found by phase correlation
-_CORNER_QUALITY = 0.01  # lowest quality of a corner, in qualities of the best
+# Lowest quality of a corner, in qualities of the best. A bright object may have the best ones: it must not
+# leave the ground without corners.
+_CORNER_QUALITY = 0.003
 _CORNER_DISTANCE_PX = 6  # shortest distance of two corners in the thumbnail
 _FLOW_WINDOW_PX = (15, 15)
 _FLOW_LEVELS = 3  # highest level of the pyramid of optical flow
