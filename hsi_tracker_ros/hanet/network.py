@@ -170,9 +170,7 @@ class HANet(SiameseNetwork):
 
     def extract_rgb_network(self) -> SiameseNetwork:
         """Return the RGB branch as a network of its own, with the same weights."""
-        config = replace(
-            self.config, spectral=None, tracking={}, color_model="", rgb_model="", rgb_sha256=""
-        )
+        config = replace(self.config, spectral=None, tracking={}, color_model="", rgb_model="", rgb_sha256="")
         alone = SiameseNetwork(config)
         alone.rgb.load_state_dict(self.rgb.state_dict())
         return alone.train(self.training)
