@@ -48,7 +48,7 @@ def test_shell_setup_marks_the_environment_for_colcon(make_environment: ModuleTy
 
     assert (tmp_path / "setup.bash").read_text() == (ROOT / "scripts/setup.bash").read_text()
     for shell in ("bash", "sh"):
-        script = f'before=$(env); . {tmp_path}/local_setup.{shell}; test "$before" = "$(env)"'
+        script = f'before=$(env | sort); . {tmp_path}/local_setup.{shell}; test "$before" = "$(env | sort)"'
         subprocess.run([shell, "-euc", script], check=True)
 
 
