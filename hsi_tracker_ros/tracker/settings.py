@@ -126,6 +126,7 @@ SIAMBAN = TrackerSettings(
     score_offset=0.0,
     score_logit=1.0,
     score_misfit=0.0,
+    score_elsewhere=0.0,
     score_distractor=0.0,
     score_unlike=0.0,
 )
