@@ -97,13 +97,13 @@ class FrameContext:
         return SpectralSignature(self.compute_core_spectra(box), background)
 
     def compute_distance(self, signature: SpectralSignature, box: NDArray[np.float64]) -> float:
-        """Return the distance between the spectra of a box and of a target."""
+        """Return the Mahalanobis distance between a box and a target."""
         return signature.compute_distance(self.compute_core_spectra(box), self.statistics)
 
     def compute_distances(
         self, signature: SpectralSignature, boxes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return the distance of each box's core to a target, from 36 sampled pixels per box."""
+        """Return the Mahalanobis distance of each box's core to a target, from 36 sampled pixels per box."""
         spectra = compute_sampled_spectra(self.cube, boxes, self.statistics)
         return signature.compute_distances(spectra, self.statistics)
 

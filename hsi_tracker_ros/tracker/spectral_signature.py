@@ -1,10 +1,12 @@
 """Spectral signature of a target: measures how much a box differs from the target in all bands.
 
 Spectra are relative to the mean of their frame in each band, so that a change of illumination has little
-effect. A distance of cubes combines two angles, which hardly depend on brightness and contrast: the angle
-between the spectra, and the angle between their logarithms in the white space of the target's surroundings
-(see `matched_filter`). Color images have too few channels for angles. Their distances are Mahalanobis
-distances by the covariance of the frame, as in the RX detector (Reed and Yu, 1990).
+effect. Boxes are compared by Mahalanobis distances by the covariance of the frame, as in the RX detector
+(Reed and Yu, 1990): a difference counts more in a direction in which the frame itself varies little.
+
+The whole frame is searched by two angles, which hardly depend on brightness and on mixing with the
+background: the angle between the spectra, and the angle between their logarithms in the white space of the
+target's surroundings (see `matched_filter`). Color images have too few channels for angles.
 """
 
 from __future__ import annotations
@@ -32,7 +34,6 @@ _DIAGONAL_LOADING = 1e-2  # fraction of the mean variance that every direction o
 _MIN_BAND_MEAN = 1e-6  # lower bound of a band's mean, against division by zero
 _SAME_ANGLE = 0.01  # radians by which the spectra of the same object may differ
 _SAME_WHITE_ANGLE = 0.1  # radians by which they may differ in the white space of the surroundings
-_ANGLE_SCALE = 4.5  # gives distances by angles about the range of Mahalanobis distances
 _MIN_SURROUNDINGS = 1.3  # sides of the surroundings' inner and outer border, in sides of the box
 _MAX_SURROUNDINGS = 7.0
 _MIN_BACKGROUND_PIXELS = 16  # number of surrounding pixels below which the whole frame is the background
@@ -88,7 +89,7 @@ class SpectralSignature:
 
     Args:
         spectra: relative spectra ``(5, bands)`` from `compute_core_spectra`.
-        background: distribution from `estimate_background`; None: distances are Mahalanobis distances.
+        background: distribution from `estimate_background`; None: no distances by angles.
     """
 
     def __init__(self, spectra: Floats, background: Background | None = None) -> None:
@@ -96,7 +97,7 @@ class SpectralSignature:
         self._background = background
 
     def compute_distance(self, spectra: Floats, statistics: FrameStatistics) -> float:
-        """Return the distance between the spectra of a box and of the target.
+        """Return the Mahalanobis distance between a box and the target.
 
         The distance is the geometric mean of the whole-core distance and of the best-matching quarter's, so
         that partial occlusion costs little.
@@ -106,24 +107,28 @@ class SpectralSignature:
             statistics: statistics of the frame of the box.
         """
         reference = np.minimum(self._spectra, statistics.saturation)
-        pairs = self._compute_pairs(spectra, reference, statistics)
+        pairs = _compute_mahalanobis(spectra, reference, statistics.inverse_covariance)
         return float(np.sqrt(pairs[0, 0] * pairs[1:, 1:].min()))
 
     def compute_distances(self, spectra: NDArray[Any], statistics: FrameStatistics) -> NDArray[np.float64]:
-        """Return the distances ``(n,)`` of relative spectra ``(n, bands)`` to the spectrum of the core."""
+        """Return the Mahalanobis distances ``(n,)`` of relative spectra ``(n, bands)`` to the whole core."""
         reference = np.minimum(self._spectra[:1], statistics.saturation)
-        return self._compute_pairs(spectra, reference, statistics)[:, 0]
+        return _compute_mahalanobis(spectra, reference, statistics.inverse_covariance)[:, 0]
 
-    def _compute_pairs(
-        self, spectra: NDArray[Any], references: NDArray[Any], statistics: FrameStatistics
+    def compute_angular_distances(
+        self, spectra: NDArray[Any], statistics: FrameStatistics
     ) -> NDArray[np.float64]:
-        """Return the distances ``(n, m)`` between relative spectra."""
+        """Return the distances ``(n,)`` of relative spectra ``(n, bands)`` to the whole core by their angles.
+
+        Without a background they are Mahalanobis distances.
+        """
         if self._background is None:
-            return _compute_mahalanobis(spectra, references, statistics.inverse_covariance)
-        angles = compute_spectral_angles(spectra, references) + _SAME_ANGLE
-        logarithms = _compute_logarithms(spectra), _compute_logarithms(references)
+            return self.compute_distances(spectra, statistics)
+        reference = np.minimum(self._spectra[:1], statistics.saturation)
+        angles = compute_spectral_angles(spectra, reference) + _SAME_ANGLE
+        logarithms = _compute_logarithms(spectra), _compute_logarithms(reference)
         white_angles = self._background.compute_angles(*logarithms) + _SAME_WHITE_ANGLE
-        distances: NDArray[np.float64] = _ANGLE_SCALE * np.cbrt(angles * white_angles**2)
+        distances: NDArray[np.float64] = np.cbrt(angles * white_angles**2)[:, 0]
         return distances
 
 
@@ -288,7 +293,7 @@ def _compute_distance_map(
     first = window // 2
     window_means = apply_channelwise(cube, blur)[first[1] :: stride[1], first[0] :: stride[0]]
     spectra = statistics.normalize(window_means.astype(np.float32))
-    distances = signature.compute_distances(spectra.reshape(-1, cube.shape[2]), statistics)
+    distances = signature.compute_angular_distances(spectra.reshape(-1, cube.shape[2]), statistics)
     return distances.reshape(spectra.shape[:2])
 
 

@@ -126,7 +126,7 @@ def test_distance_by_angles_ignores_brightness_of_cubes():
     signature = make_signature(1.5, 1.1, 0.8, background=Background.estimate(noise))
     darker, other = 0.7 * np.array([1.5, 1.1, 0.8]), np.array([1.5, 1.1, 1.1])
 
-    same, other = signature.compute_distances(np.stack([darker, other]), make_statistics(np.ones(3)))
+    same, other = signature.compute_angular_distances(np.stack([darker, other]), make_statistics(np.ones(3)))
 
     assert other > 3 * same
 
@@ -136,7 +136,8 @@ def test_distance_by_angles_is_small_where_surroundings_vary():
     signature = make_signature(1.5, 1.1, 1, background=Background.estimate(noise))
     spectra = np.array([1.5, 1.1, 1]) * np.exp([[0.1, 0, 0], [0, 0, 0.1]])
 
-    in_noisy_band, in_quiet_band = signature.compute_distances(spectra, make_statistics(np.ones(3)))
+    statistics = make_statistics(np.ones(3))
+    in_noisy_band, in_quiet_band = signature.compute_angular_distances(spectra, statistics)
 
     assert in_quiet_band > 2 * in_noisy_band
 
