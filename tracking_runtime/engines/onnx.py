@@ -23,6 +23,7 @@ REQUIRED_PACKAGES = ("onnx", "onnxscript")
 # Domain and type of an operator, and of the operator that hides correlations from NNCF.
 _CONVOLUTION = ("", "Conv")
 _CORRELATION = ("com.microsoft", "FusedConv")
+_SHAPE_OF_RESHAPE = ("Reshape", 1)  # operator, and position of its input that is the new shape
 
 
 def find_unavailable_reason() -> str | None:
@@ -62,6 +63,7 @@ def replace_shapes(network: bytes, graph: Graph) -> bytes:
     import onnx
 
     model = onnx.load_from_string(network)
+    _infer_first_sizes(model)
     del model.graph.value_info[:]
     for port, example in zip(model.graph.input, graph.examples, strict=True):
         for dimension, size in zip(port.type.tensor_type.shape.dim, example.shape, strict=True):
@@ -69,6 +71,22 @@ def replace_shapes(network: bytes, graph: Graph) -> bytes:
     for port in model.graph.output:
         port.type.tensor_type.ClearField("shape")
     return bytes(onnx.shape_inference.infer_shapes(model, strict_mode=True).SerializeToString())
+
+
+def _infer_first_sizes(model: ModelProto) -> None:
+    """Let each reshape infer its first size, which the exporter may have fixed to that of the template."""
+    from onnx import numpy_helper
+
+    uses: dict[str, set[tuple[str, int]]] = {}
+    for node in model.graph.node:
+        for position, name in enumerate(node.input):
+            uses.setdefault(name, set()).add((node.op_type, position))
+    for initializer in model.graph.initializer:
+        if uses.get(initializer.name) == {_SHAPE_OF_RESHAPE}:
+            sizes = numpy_helper.to_array(initializer).copy()
+            if sizes.size and sizes.min() > 0:
+                sizes[0] = -1
+                initializer.CopyFrom(numpy_helper.from_array(sizes, initializer.name))
 
 
 def find_int8_unavailable_reason() -> str | None:
