@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from hsi_tracker_ros.hanet.config import HANET_EDGE, HANetConfig
 from hsi_tracker_ros.hanet.network import SiameseNetwork
-from hsi_tracker_ros.hanet.weights import load_color_network
+from hsi_tracker_ros.hanet.weights import load_color_network, save_network
 from hsi_tracker_ros.tracker import load_rgb_tracker
 from hsi_tracker_ros.training.object_images import Photograph, find_photographs, read_color_image
 from hsi_tracker_ros.training.options import TrainRgbOptions
@@ -116,9 +116,11 @@ def test_trainer_learns_responses_and_boxes_of_the_original(
 def test_command_trains_a_model_that_tracks(
     photograph_folder: Path, tmp_path: Path, light: tuple[str, ...]
 ) -> None:
+    original = SiameseNetwork(replace(HANET_EDGE, spectral=None))
+    save_network(tmp_path, "original", original)
     arguments = (
         f"--photographs {photograph_folder} --steps 2 --batch 2 --folder {tmp_path / 'run'} "
-        f"--models {tmp_path} --name mine --from hanet_edge_vis16 --teacher hanet_edge_vis16"
+        f"--models {tmp_path} --name mine --from {tmp_path / 'original.yaml'} --teacher hanet_edge_vis16"
     ).split()
     arguments += light
 
