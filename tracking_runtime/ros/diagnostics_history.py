@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -14,6 +15,7 @@ from tracking_runtime.ros.node import diagnostics, qos
 from tracking_runtime.ros.session import RosSession, ServiceError
 
 _ANSWER_S = 2.0  # longest wait for the parameters of a node
+_ATTEMPTS = 3  # a node that does not know the new client yet sends its answer to nobody
 
 
 def listen_to_diagnoses(seconds: float) -> list[dict[str, Any]]:
@@ -30,18 +32,20 @@ def read_parameters(nodes: Iterable[str]) -> dict[str, dict[str, Any]]:
     Args:
         nodes: names of the nodes with their namespaces.
     """
-    parameters = {}
     with RosSession("rstrack_doctor") as session:
-        for node in nodes:
-            try:
-                listed = session.call(
-                    ListParameters, f"{node}/list_parameters", ListParameters.Request(), _ANSWER_S
-                )
-                names = list(listed.result.names)
-                request = GetParameters.Request(names=names)
-                answer = session.call(GetParameters, f"{node}/get_parameters", request, _ANSWER_S)
-            except ServiceError:
-                continue
-            values = map(parameter_value_to_python, answer.values)
-            parameters[node] = dict(zip(names, values, strict=True))
-    return parameters
+        answers = {node: _read_parameters_of(session, node) for node in nodes}
+    return {node: values for node, values in answers.items() if values is not None}
+
+
+def _read_parameters_of(session: RosSession, node: str) -> dict[str, Any] | None:
+    """Return the values of a node's parameters; None if the node does not answer."""
+    for _ in range(_ATTEMPTS):
+        with contextlib.suppress(ServiceError):
+            listed = session.call(
+                ListParameters, f"{node}/list_parameters", ListParameters.Request(), _ANSWER_S
+            )
+            names = list(listed.result.names)
+            request = GetParameters.Request(names=names)
+            answer = session.call(GetParameters, f"{node}/get_parameters", request, _ANSWER_S)
+            return dict(zip(names, map(parameter_value_to_python, answer.values), strict=True))
+    return None
