@@ -8,7 +8,9 @@ PYTHON ?= python3
 ENVIRONMENT := source .venv/setup.bash
 # The installed package is tested, not the working directory.
 PYTEST := PYTHONSAFEPATH=1 python -m pytest -rfE
-# Processes of tests share the cores, and each has a ROS domain of its own.
+# Processes of tests share the cores, and each has a ROS domain of its own. Tests with nodes mostly wait.
+CORES := $(shell nproc)
+NODE_TEST_PROCESSES := $(shell echo $$(( $(CORES) * 3 / 2 < 8 ? $(CORES) * 3 / 2 : 8 )))
 # Failed tests run once more, alone: a loaded machine can exceed a time limit. Both results are printed.
 RETRY := $(PYTEST) --last-failed --last-failed-no-failures none
 
@@ -31,7 +33,7 @@ check: lint  ## lint and the fast tests, in under two minutes
 test: lint  ## lint and all tests, as continuous integration runs them
 	@$(ENVIRONMENT) && failed=0; \
 	$(PYTEST) -n auto --dist loadfile -m "not ros" test || $(RETRY) -m "not ros" test || failed=1; \
-	$(PYTEST) -n auto --dist loadfile -m ros test || $(RETRY) -m ros test || failed=1; \
+	$(PYTEST) -n $(NODE_TEST_PROCESSES) --dist loadfile -m ros test || $(RETRY) -m ros test || failed=1; \
 	exit $$failed
 
 fuzz: setup  ## fuzz the readers of files and messages (ARGS='--seconds 60 mcap tiff')
