@@ -78,6 +78,7 @@ class BrightnessTracker:
         if value == EXIT:
             raise SystemExit("the engine ended the process")
         if value == HANG:
+            print("the tracker hangs now", flush=True)
             time.sleep(self._hang_s)
         if value == LEAK:
             raise MemoryError

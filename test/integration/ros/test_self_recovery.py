@@ -137,6 +137,7 @@ def test_deactivation_of_hanging_tracker_ends_inactive(
     rig = start_rig(hang=60.0, max_frame_time=1.0)
     rig.track()
     rig.send(HANG)
+    wait_for(lambda: "the tracker hangs now" in rig.process.log, 30)
 
     assert rig.count_frames() == rig.camera.num_published
     assert rig.client.state() == "inactive"
