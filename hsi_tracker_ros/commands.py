@@ -25,8 +25,7 @@ from tracking_runtime.commands.training import run_training
 
 if TYPE_CHECKING:
     from hsi_tracker_ros.benchmark.run import BenchmarkResult
-    from hsi_tracker_ros.training.score_fitting import ScoreFitResult
-    from hsi_tracker_ros.training.tracker_fitting import TrackerFitResult
+    from hsi_tracker_ros.training.fitted_models import FitResult
 
 _LOG_WIDTH = 130  # of tables that go into a file
 _WORKERS_OPTION = click.option(
@@ -160,7 +159,7 @@ def train_scores(model: str, data: tuple[Path, ...], name: str, models: Path, en
     _run_fit(partial(fit_model_scores, options))
 
 
-def _run_fit(fit: Callable[[Callable[[int, int], None]], ScoreFitResult | TrackerFitResult]) -> None:
+def _run_fit(fit: Callable[[Callable[[int, int], None]], FitResult]) -> None:
     """Run a fit to videos with a progress bar and print its calibration errors.
 
     Args:

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 from hsi_tracker_ros.cubes.decoder import make_decoder
-from hsi_tracker_ros.hanet.weights import find_color_network, load_network, save_network
+from hsi_tracker_ros.hanet.weights import find_color_network, load_network
 from hsi_tracker_ros.tracker import (
     SIAMBAN,
     HsiTracker,
@@ -25,6 +24,7 @@ from hsi_tracker_ros.tracker import (
     load_rgb_tracker,
     make_rgb_settings,
 )
+from hsi_tracker_ros.training.fitted_models import FitResult, find_first_visible, save_fitted_model
 from tracking_runtime.datasets.factory import open_dataset
 from tracking_runtime.datasets.sequences import VideoSequence
 from tracking_runtime.errors import ModelError, SourceError
@@ -146,10 +146,7 @@ def _track_video(tracker: HsiTracker, video: VideoSequence) -> ScoredFrames:
     decoder = make_decoder(None)
     tracker.reset()
     truth = find_target_boxes(video.truth)
-    visible = np.flatnonzero(np.isfinite(truth[:, 0]))
-    if not len(visible):
-        raise SourceError(f"video {video.name} must show its target: got no box")
-    first = int(visible[0])
+    first = find_first_visible(video, truth)
     scores: list[float] = []
     boxes: list[NDArray[Any]] = []
     for index, frame in enumerate(video):
@@ -185,22 +182,7 @@ class FitScoresOptions:
     engine: str = "auto"
 
 
-@dataclass(frozen=True)
-class ScoreFitResult:
-    """Result of `fit_model_scores`.
-
-    Attributes:
-        path: manifest of the model with fitted scores.
-        before: reliability of the scores before the fit.
-        held_out: reliability of the fitted scores of each video, fitted to the other videos.
-    """
-
-    path: Path
-    before: Reliability
-    held_out: Reliability
-
-
-def fit_model_scores(options: FitScoresOptions, on_progress: Callable[[int, int], None]) -> ScoreFitResult:
+def fit_model_scores(options: FitScoresOptions, on_progress: Callable[[int, int], None]) -> FitResult:
     """Fit the scores of a model to videos and write a model with the same weights.
 
     Args:
@@ -229,20 +211,12 @@ def fit_model_scores(options: FitScoresOptions, on_progress: Callable[[int, int]
     color_network.config = replace(color_network.config, tracking=_list_changes(fit.apply(settings)))
     held_out = combine_reliabilities(list(_fit_held_out(frames_of_videos)))
     training = {
-        **manifest.training,
         "scores_fitted_to": [video.name for video in videos],
         "expected_calibration_error_held_out": round(held_out.expected_calibration_error, 4),
     }
-    path = save_network(
-        options.models,
-        options.name,
-        color_network,
-        precision=torch.float32,
-        training=training,
-        scores=manifest.scores,
-    )
+    path = save_fitted_model(options.models, options.name, color_network, manifest, training)
     before = ScoreFit(1.0, 0.0).count_reliability(combine_scored_frames(frames_of_videos))
-    return ScoreFitResult(path, before, held_out)
+    return FitResult(path, before, held_out)
 
 
 def _list_changes(settings: TrackerSettings) -> dict[str, float]:

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from hsi_tracker_ros.benchmark.videos import SimulatedVideo
 from hsi_tracker_ros.cubes.decoder import make_decoder
 from hsi_tracker_ros.hanet.network import HANet, SiameseNetwork
-from hsi_tracker_ros.hanet.weights import find_color_network, load_network, save_network
+from hsi_tracker_ros.hanet.weights import find_color_network, load_network
 from hsi_tracker_ros.tracker import (
     HsiTracker,
     load_rgb_tracker,
@@ -25,6 +24,7 @@ from hsi_tracker_ros.tracker import (
 from hsi_tracker_ros.tracker.confidence import is_same_object
 from hsi_tracker_ros.tracker.target import SearchState
 from hsi_tracker_ros.tracker.tracker import SearchResult
+from hsi_tracker_ros.training.fitted_models import FitResult, find_first_visible, save_fitted_model
 from hsi_tracker_ros.training.target_model_fitting import (
     LabeledFrame,
     LabeledVideo,
@@ -80,10 +80,7 @@ def track_labeled_video(tracker: HsiTracker, video: VideoSequence) -> TrackedVid
     rng = np.random.default_rng(0)
     tracker.reset()
     truth = find_target_boxes(video.truth)
-    visible = np.flatnonzero(np.isfinite(truth[:, 0]))
-    if not len(visible):
-        raise SourceError(f"video {video.name} must show its target: got no box")
-    first = int(visible[0])
+    first = find_first_visible(video, truth)
     frames: list[LabeledFrame] = []
     redetections: list[LabeledFrame] = []
     scores: list[float] = []
@@ -152,22 +149,7 @@ class FitTrackerOptions:
     engine: str = "auto"
 
 
-@dataclass(frozen=True)
-class TrackerFitResult:
-    """Result of `fit_tracker`.
-
-    Attributes:
-        path: manifest of the fitted model.
-        before: reliability of the scores before the fit.
-        held_out: reliability of the fitted scores of each video, fitted to other videos; empty for one video.
-    """
-
-    path: Path
-    before: Reliability
-    held_out: Reliability
-
-
-def fit_tracker(options: FitTrackerOptions, on_progress: Callable[[int, int], None]) -> TrackerFitResult:
+def fit_tracker(options: FitTrackerOptions, on_progress: Callable[[int, int], None]) -> FitResult:
     """Fit the score of a model's tracker to videos and write a model with the same weights.
 
     Args:
@@ -197,22 +179,12 @@ def fit_tracker(options: FitTrackerOptions, on_progress: Callable[[int, int], No
     fitted_network = network if isinstance(network, HANet) else find_color_network(network)
     tracking = {**fitted_network.config.tracking, "target_model": round_numbers(asdict(target_model))}
     fitted_network.config = replace(fitted_network.config, tracking=tracking)
-    training = {
-        **manifest.training,
-        "tracker_fitted_to": [video.name for video in labeled],
-    }
+    training: dict[str, Any] = {"tracker_fitted_to": [video.name for video in labeled]}
     if sum(held_out.counts):
         training["expected_calibration_error_held_out"] = round(held_out.expected_calibration_error, 4)
-    path = save_network(
-        options.models,
-        options.name,
-        fitted_network,
-        precision=torch.float32,
-        training=training,
-        scores=manifest.scores,
-    )
+    path = save_fitted_model(options.models, options.name, fitted_network, manifest, training)
     before = combine_reliabilities([count_reliability(video.scores, video.overlaps) for video in tracked])
-    return TrackerFitResult(path, before, held_out)
+    return FitResult(path, before, held_out)
 
 
 def round_numbers(values: dict[str, Any]) -> dict[str, Any]:
