@@ -83,3 +83,29 @@ def hot_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             lines.append("\t".join(str(round(value)) for value in box) + "\t")
         (folder / "groundtruth_rect.txt").write_text("\n".join(lines) + "\n")
     return root
+
+
+@pytest.fixture
+def write_jumping_targets(tmp_path: Path) -> Callable[[int], Path]:
+    """Return a function from a number of frames to a data set of two videos of this length.
+
+    In each video, the target jumps to the other side of the image halfway.
+    """
+
+    def write(num_frames: int) -> Path:
+        rng = np.random.default_rng(3)
+        for name in ("a", "b"):
+            background = cv2.GaussianBlur(rng.integers(0, 255, (160, 320, 3), np.uint8), (0, 0), 4)
+            target = cv2.resize(rng.integers(0, 255, (4, 5, 3), np.uint8), (30, 24))
+            (tmp_path / f"data/{name}/img").mkdir(parents=True)
+            rows = []
+            for index in range(num_frames):
+                x = 20 + index if index < num_frames // 2 else 260
+                image = background.copy()
+                image[60:84, x : x + 30] = target
+                cv2.imwrite(str(tmp_path / f"data/{name}/img/{index + 1:04}.png"), image)
+                rows.append(f"{x},60,30,24\n")
+            (tmp_path / f"data/{name}/groundtruth_rect.txt").write_text("".join(rows))
+        return tmp_path / "data"
+
+    return write

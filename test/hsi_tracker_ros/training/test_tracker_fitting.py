@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -41,22 +40,8 @@ def test_fit_of_a_hanet_to_color_video_is_refused(dataset: Path, tmp_path: Path)
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Path:
-    """Write two videos. In each, the target jumps to the other side of the image halfway."""
-    rng = np.random.default_rng(3)
-    for name in ("a", "b"):
-        background = cv2.GaussianBlur(rng.integers(0, 255, (160, 320, 3), np.uint8), (0, 0), 4)
-        target = cv2.resize(rng.integers(0, 255, (4, 5, 3), np.uint8), (30, 24))
-        (tmp_path / f"data/{name}/img").mkdir(parents=True)
-        rows = []
-        for index in range(16):
-            x = 20 + index if index < 8 else 260
-            image = background.copy()
-            image[60:84, x : x + 30] = target
-            cv2.imwrite(str(tmp_path / f"data/{name}/img/{index + 1:04}.png"), image)
-            rows.append(f"{x},60,30,24\n")
-        (tmp_path / f"data/{name}/groundtruth_rect.txt").write_text("".join(rows))
-    return tmp_path / "data"
+def dataset(write_jumping_targets: Callable[[int], Path]) -> Path:
+    return write_jumping_targets(16)
 
 
 @pytest.mark.slow
