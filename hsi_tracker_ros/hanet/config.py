@@ -37,11 +37,12 @@ class SpectralConfig:
 
 @dataclass(frozen=True)
 class HANetConfig:
-    """Configuration of the network. Without a spectral branch the network is SiamBAN or NanoTrack.
+    """Configuration of the network. Without a spectral branch the network is SiamBAN, NanoTrack or FEAR.
 
     Attributes:
         backbone: backbone of the RGB branch: SiamBAN on `resnet50` (the paper's), `efficientnet_lite0` or
-            `efficientnet_lite0_light`, or the whole of `nanotrack_v1`, `nanotrack_v2` or `nanotrack_v3`.
+            `efficientnet_lite0_light`, or the whole of `nanotrack_v1`, `nanotrack_v2`, `nanotrack_v3` or
+            `fear_xs`.
         levels: numbers of the stages of SiamBAN's backbone that are correlated.
         channels: number of channels of SiamBAN's neck and heads.
         pixel_mean: value subtracted from BGR pixels of 0..255.

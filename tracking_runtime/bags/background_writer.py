@@ -47,7 +47,7 @@ class WriterProgress:
 
 @dataclass(frozen=True)
 class _Copy:
-    """Order to copy the bag into a folder."""
+    """Request to copy the bag into a folder."""
 
     folder: Path
     done: Future[None]

@@ -21,7 +21,7 @@ _SERVICES: dict[str, Any] = {
 }
 
 
-def offer_lifecycle_services(node: LifecycleNode, tell_rejection: Callable[[str], object]) -> None:
+def offer_lifecycle_services(node: LifecycleNode, report_rejection: Callable[[str], object]) -> None:
     """Offer the services of a lifecycle node that was created without them.
 
     rclpy offers these services with queues of 10 requests: of more clients at once, some are never answered.
@@ -29,23 +29,23 @@ def offer_lifecycle_services(node: LifecycleNode, tell_rejection: Callable[[str]
 
     Args:
         node: node that was created with `enable_communication_interface=False`.
-        tell_rejection: function that is called with the name of a transition that is not possible.
+        report_rejection: function that is called with the name of a transition that is not possible.
     """
     for name, service_type in _SERVICES.items():
         answer = getattr(node, f"_LifecycleNodeMixin__on_{name}")
         if name == _CHANGE_STATE:
-            answer = _answer_rejections(answer, tell_rejection)
+            answer = _answer_rejections(answer, report_rejection)
         node.create_service(service_type, f"~/{name}", answer, qos_profile=qos.make_service_profile())
 
 
 def _answer_rejections(
-    change_state: Callable[[Any, Any], Any], tell_rejection: Callable[[str], object]
+    change_state: Callable[[Any, Any], Any], report_rejection: Callable[[str], object]
 ) -> Callable[[Any, Any], Any]:
     def answer(request: Any, response: Any) -> Any:
         try:
             return change_state(request, response)
         except rclpy_implementation.RCLError:
-            tell_rejection(str(request.transition.label or request.transition.id))
+            report_rejection(str(request.transition.label or request.transition.id))
             response.success = False
             return response
 

@@ -70,7 +70,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self._parameter_server = ParameterServer(self, specification, lambda: self.state == "unconfigured")
         for warning in self._parameter_server.unknown_warnings:
             self.get_logger().warning(warning)
-        offer_lifecycle_services(self, self._tell_rejection)
+        offer_lifecycle_services(self, self._report_rejection)
         self._diagnostics_publisher = self.create_publisher(
             DiagnosticArray, diagnostics.TOPIC, qos.make_track_profile()
         )
@@ -423,7 +423,7 @@ class ManagedNode(LifecycleNode, Generic[P]):
         self._qos_warnings[topic] = warning
         self.get_logger().error(warning)
 
-    def _tell_rejection(self, transition: str) -> None:
+    def _report_rejection(self, transition: str) -> None:
         """Report a transition that the state does not allow."""
         self.get_logger().warning(f"transition {transition} is not possible from state {self.state}")
         self.publish_diagnostics()
