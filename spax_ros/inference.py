@@ -189,7 +189,11 @@ class EngineInference:
         return min((size for size in ready if bucket_size < size <= max_size), default=bucket_size)
 
     def run_bucket(self, bucket_size: int, inputs: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
-        """Run the graph of a bucket; return None if its engine is missing or fails.
+        """Run the graph of a bucket, and return its outputs; None if its engine is missing or fails.
+
+        Args:
+            bucket_size: number of tiles of the bucket.
+            inputs: inputs of the graph, in its order.
 
         Raises:
             EngineError: the engine was requested by name and failed.

@@ -160,7 +160,11 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
         return tracker
 
     def decode(self, image: NDArray[Any], encoding: str) -> NDArray[Any]:
-        """Return a cube, or the image with one channel, or with blue, green, red and perhaps a fourth."""
+        """Return a cube, or the image with one channel, or with blue, green, red and perhaps a fourth.
+
+        Raises:
+            FrameRefusedError: the number of channels does not fit.
+        """
         if image.ndim == 3 and image.shape[2] not in (3, 4) and not is_cube(image):
             raise FrameRefusedError(
                 f"images must have 1, 3, 4 or at least {MIN_BANDS} channels: got encoding {encoding}"
@@ -168,7 +172,7 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
         return image[..., ::-1] if encoding == "rgb8" else image
 
     def check_frame(self, frame: NDArray[Any], image_format: ImageFormat) -> None:
-        """Refuse an image that is too small for the network."""
+        """Raise FrameRefusedError if a side of the image has fewer than `MIN_SIDE_PX` pixels."""
         if min(frame.shape[:2]) < MIN_SIDE_PX:
             raise FrameRefusedError(
                 f"both sides of the image must be at least {MIN_SIDE_PX} pixels: "

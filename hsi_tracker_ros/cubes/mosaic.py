@@ -41,7 +41,15 @@ def convert_mosaic_to_cube(raw: NDArray[Any], camera: SpectralInfo) -> NDArray[A
 
 
 def convert_cube_to_mosaic(cube: NDArray[Any], camera: SpectralInfo) -> NDArray[Any]:
-    """Convert a cube to a raw mosaic, the inverse of `convert_mosaic_to_cube`. Omitted filters are 0."""
+    """Convert a cube to a raw mosaic, the inverse of `convert_mosaic_to_cube`.
+
+    Args:
+        cube: cube (H, W, bands).
+        camera: bands of the camera with a mosaic of `p` rows and `q` columns of filters.
+
+    Returns:
+        raw image (p H, q W) of the type of the cube. Pixels of filters without a band are 0.
+    """
     p, q = _get_mosaic_size(camera)
     rows, columns, _ = cube.shape
     filters = np.zeros((rows, columns, p * q), dtype=cube.dtype)

@@ -82,8 +82,14 @@ class SquareCrop:
         return np.asarray((np.abs(points - (self.x, self.y)) < half).all(axis=1), bool)
 
     def compute_crop_corners(self, box: NDArray[np.float64], size: int) -> NDArray[np.float64]:
-        """Return left, top, right, bottom of a box x, y, width, height of the image, in pixels of
-        the crop.
+        """Return the corners of a box of the image in pixels of the crop.
+
+        Args:
+            box: x, y, width, height in pixels of the image, (4,).
+            size: side of the crop in pixels.
+
+        Returns:
+            left, top, right, bottom, (4,); outside of 0..size where the box leaves the crop.
         """
         x, y, width, height = box
         corners = np.array([x, y, x + width, y + height])

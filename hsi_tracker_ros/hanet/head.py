@@ -154,5 +154,10 @@ class BoxHead(ClassificationHead):
 
 
 def compute_weighted_sum(weights: Tensor, maps: Sequence[Tensor]) -> Tensor:
-    """Return the weighted sum of maps."""
+    """Return the weighted sum of maps of one shape, in this shape.
+
+    Args:
+        weights: weight of each map, (maps,).
+        maps: maps of any number of axes.
+    """
     return torch.stack([weight * item for weight, item in zip(weights, maps, strict=True)]).sum(dim=0)

@@ -192,7 +192,7 @@ class HANet(SiameseNetwork):
         return [torch.matmul(torch.matmul(rows, each), rows.T) for each in maps]
 
     def fuse(self, rgb: Tensor, hsi: Tensor) -> Tensor:
-        """Return `alpha R_cls + beta R_HSI`, equation 3 on logits."""
+        """Return `alpha R_cls + beta R_HSI`, equation 3 on logits (batch, 2, size, size)."""
         return self.alpha * rgb + self.beta * hsi
 
     def forward(
@@ -213,7 +213,17 @@ class HANet(SiameseNetwork):
     def search(
         self, crops: Sequence[Tensor], template: Sequence[Tensor], online: Sequence[Tensor]
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return fused target logits and box distances. The second crop is the cube's."""
+        """Search for the target in crops of both branches.
+
+        Args:
+            crops: search crops of the image and of the cube.
+            template: features of the first template.
+            online: features of the online template.
+
+        Returns:
+            fused logits of the target by the first and by the online template, and distances from each point
+            to the sides of the box in pixels of the search crop.
+        """
         image, cube = crops
         x, spectral_x = self.rgb.features(image), self.spectral.features(cube)
         rgb = self.rgb.classify(x, [template[0], online[0]])

@@ -80,7 +80,12 @@ class RgbBranch(nn.Module):
         raise NotImplementedError
 
     def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `cls` logits and `loc` distances of BGR crops of a template and a search region."""
+        """Return the responses of search crops to templates, both BGR (batch, 3, side, side).
+
+        Returns:
+            `cls` logits of background and target, (batch, 2, size, size), and `loc` distances to the sides of
+            the box in pixels of the search crop, (batch, 4, size, size).
+        """
         z, x = self.features(template), self.features(search)
         (cls,) = self.classify(x, [self.classification_kernels(z)])
         return cls, self.regress(x, self.regression_kernels(z))

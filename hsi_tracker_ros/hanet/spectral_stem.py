@@ -33,7 +33,13 @@ def compute_spectral_basis(wavelengths_nm: Tensor) -> Tensor:
 
 
 def compute_log_reflectance(cube: Tensor) -> Tensor:
-    """Return the logarithm of bands relative to their frame's mean. Illumination becomes additive."""
+    """Return the logarithm of bands relative to their frame's mean, in the same shape.
+
+    A change of the illumination becomes a sum.
+
+    Args:
+        cube: bands divided by their mean over the frame, (batch, bands, H, W); clipped to 0..20.
+    """
     return torch.log(cube.clamp(0.0, 20.0) + LOG_OFFSET)
 
 
@@ -50,6 +56,10 @@ class ConditionedStem(nn.Module):
         return self.convolution(torch.einsum("brn,bnhw->brhw", compute_spectral_basis(wavelengths_nm), cube))
 
     def bake_weight(self, wavelengths_nm: Sequence[float]) -> Tensor:
-        """Return the weight of the equivalent plain convolution over these bands."""
+        """Return the weight of the equivalent plain convolution, (channels, bands, kernel, kernel).
+
+        Args:
+            wavelengths_nm: center of each band in nanometers.
+        """
         basis = compute_spectral_basis(torch.tensor(wavelengths_nm, dtype=torch.float32))
         return torch.einsum("orhw,rn->onhw", self.convolution.weight.detach(), basis)

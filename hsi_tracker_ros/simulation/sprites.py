@@ -250,7 +250,7 @@ def _make_pattern(rng: np.random.Generator, size: int, materials: int) -> NDArra
 
 
 def fill_outline(outline: Outline, size: int) -> NDArray[np.float32]:
-    """Return the coverage 0..1 of each pixel of a `size` x `size` sprite by an outline."""
+    """Return the coverage of each pixel of a sprite by an outline, 0..1, (size, size)."""
     fine = size * 4
     points = np.round((outline + MARGIN) / (2 * MARGIN) * fine).astype(np.int32)
     mask = np.zeros((fine, fine), dtype=np.uint8)
@@ -412,7 +412,7 @@ def choose_half_size(rng: np.random.Generator, long_side: float) -> tuple[float,
 
 
 def find_bounding_box(mask: NDArray[Any]) -> NDArray[np.float64] | None:
-    """Return the bounding box x, y, width, height of a mask's pixels; None for an empty mask."""
+    """Return the bounding box x, y, width, height of a mask's pixels, (4,); None for an empty mask."""
     columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
     if not len(columns):
         return None

@@ -60,7 +60,10 @@ def make_smooth_walk(
 
 
 def compute_fractions(logits: NDArray[np.float32], sharpness: float) -> NDArray[np.float32]:
-    """Return fractions of materials at each pixel: the softmax over the last axis of `sharpness * logits`."""
+    """Return fractions of materials at each pixel, in the shape of the logits.
+
+    The fractions are the softmax over the last axis of `sharpness * logits`.
+    """
     scaled = np.exp(sharpness * (logits - logits.max(axis=-1, keepdims=True)))
     scaled /= scaled.sum(axis=-1, keepdims=True)
     return scaled
@@ -69,7 +72,14 @@ def compute_fractions(logits: NDArray[np.float32], sharpness: float) -> NDArray[
 def warp_field(
     field: NDArray[np.float32], rng: np.random.Generator, period: float, distance: float
 ) -> NDArray[np.float32]:
-    """Displace a field by smooth noise of `distance` pixels, for organic borders."""
+    """Displace a field by smooth noise, for organic borders, and return it in the same shape.
+
+    Args:
+        field: field (H, W) or (H, W, channels).
+        rng: random number generator.
+        period: longest period of the noise in pixels.
+        distance: displacement in pixels where the noise is 1.
+    """
     height, width = field.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)
     x += distance * make_fractal_noise(rng, height, width, period, 3)

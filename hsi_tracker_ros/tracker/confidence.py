@@ -132,7 +132,10 @@ class TargetConfidence:
         self.value = 0.0
 
     def reject_candidate(self) -> None:
-        """Reject the re-detection candidate: another object than the target."""
+        """Drop the re-detection candidate, which is another object, and set the confidence to 0.
+
+        A lost target stays lost.
+        """
         self.candidate = None
         self.value = 0.0
 

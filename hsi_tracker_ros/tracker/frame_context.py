@@ -103,7 +103,12 @@ class FrameContext:
     def compute_distances(
         self, signature: SpectralSignature, boxes: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return the Mahalanobis distance of each box's core to a target, from 36 sampled pixels per box."""
+        """Return the Mahalanobis distance of each box's core to a target, (n,).
+
+        Args:
+            signature: spectral signature of the target.
+            boxes: x, y, width, height in pixels, (n, 4). 36 pixels of each box are sampled.
+        """
         spectra = compute_sampled_spectra(self.cube, boxes, self.statistics)
         return signature.compute_distances(spectra, self.statistics)
 

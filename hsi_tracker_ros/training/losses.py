@@ -122,7 +122,15 @@ def _take_lowest(points: Tensor, ranks: Tensor, count: int) -> Tensor:
 
 
 def compute_classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Return half the mean cross-entropy of the positive points plus half that of the negative points."""
+    """Return half the mean cross-entropy of the positive points plus half that of the negative points.
+
+    Args:
+        logits: logits of background and target, (batch, 2, size, size).
+        labels: POSITIVE, NEGATIVE or ignored (below 0), (batch, size, size).
+
+    Returns:
+        loss without axes.
+    """
     loss = functional.cross_entropy(logits, labels.clamp(min=0), reduction="none")
     class_means = [loss[labels == label].mean() for label in (POSITIVE, NEGATIVE) if (labels == label).any()]
     return torch.stack(class_means).sum() / 2

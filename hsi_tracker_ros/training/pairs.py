@@ -313,7 +313,13 @@ def draw_square_beside(
 
 
 def vary_colors(rng: np.random.Generator, image: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
-    """Change brightness, contrast and color balance of an image at random, by at most `strength`."""
+    """Return an image with another brightness, contrast and color balance, in 0..255.
+
+    Args:
+        rng: random number generator.
+        image: image (H, W, 3), 0..255.
+        strength: largest change as a fraction; 0 changes nothing.
+    """
     gain = np.float32(1 + rng.uniform(-strength, strength)) * (1 + rng.uniform(-strength, strength, 3) / 3)
     offset = 255 * rng.uniform(-strength, strength) / 4
     return np.clip(image * gain.astype(np.float32) + np.float32(offset), 0, 255)

@@ -78,7 +78,7 @@ def compute_distance_cost(
 
 
 def find_near_pairs(tracks: Boxes, detections: Boxes) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the indices of all pairs whose GTA cost can be below 0.9.
+    """Return the indices of all pairs whose GTA cost can be below 0.9: rows and columns, both (pairs,).
 
     The grown boxes of such a pair touch, or its divergence is below `MAX_KL`. Thousands of detections then
     need no full matrix. A track is paired with its `MAX_NEIGHBORS` nearest detections only, so that time and

@@ -66,7 +66,7 @@ class _FalseAlarmRegion:
 def simulate_detections(
     truth: Sequence[GroundTruth], errors: DetectionErrors
 ) -> Iterator[tuple[Detections, NDArray[np.bool_]]]:
-    """Yield the detections of each frame, and which of them show an object.
+    """Yield the detections of each frame, and which of them show an object, (detections,).
 
     False alarms lie in the rectangle around all objects of the video, and have the sizes of objects. Their
     scores are lower than those of objects on average, but the distributions overlap.

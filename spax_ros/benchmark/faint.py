@@ -126,7 +126,7 @@ class DetectionLog:
             self.is_right.append(is_right)
 
     def compute_curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return false alarms a frame, ascending, and recall for every threshold."""
+        """Return false alarms a frame, ascending, and recall, both (detections + 1,), for every threshold."""
         order = np.argsort(-np.array(self.scores), kind="stable")
         is_right = np.array(self.is_right, bool)[order]
         false_alarms = np.concatenate([[0], np.cumsum(~is_right)]) / max(self.num_frames, 1)
@@ -188,7 +188,10 @@ def _run_scene(
 def find_movers(
     scene: SatelliteScene,
 ) -> Iterator[tuple[Frame, NDArray[np.float64], NDArray[np.float64]]]:
-    """Yield each frame, the centers of objects that move over the ground, and those of all other objects."""
+    """Yield each frame with the centers of moving and of other objects, x, y in pixels, both (n, 2).
+
+    An object moves if it moves over the ground. Objects near the border count as others.
+    """
     history: list[dict[int, NDArray[np.float64]]] = []
     for index, frame in enumerate(scene):
         motion = scene.compute_camera_motion(index)

@@ -41,7 +41,11 @@ def compose_transforms(second: Transform, first: Transform) -> Transform:
 
 
 def compute_median_of_seven(images: list[GrayImage]) -> GrayImage:
-    """Return the median of seven images in each pixel."""
+    """Return the median of seven images in each pixel, as a new image (H, W).
+
+    Args:
+        images: seven images (H, W) of one size, which are not changed.
+    """
     median = np.empty_like(images[0])
     for top in range(0, len(median), _STRIP_ROWS):
         values = [image[top : top + _STRIP_ROWS] for image in images]
@@ -113,7 +117,11 @@ class Background:
         self._median = self._median and self._median.advance(transform)
 
     def estimate(self, gray: GrayImage) -> GrayImage:
-        """Return the background of the newest frame, and the frame itself where no sample reaches."""
+        """Return the background of the newest frame, (H, W), and the frame itself where no sample reaches.
+
+        Args:
+            gray: newest frame (H, W). Samples are registered to it.
+        """
         if not self._samples:
             return gray
         if self._median is None:

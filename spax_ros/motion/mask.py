@@ -159,7 +159,7 @@ def compute_cell_maxima(values: NDArray[Any], side: int) -> NDArray[Any]:
 
 
 def dilate_cells(cells: GrayImage) -> GrayImage:
-    """Return the largest value of each cell and the eight around it."""
+    """Return the largest value of each cell and the eight around it, in the same shape."""
     return cv2.dilate(cells, np.ones((3, 3), np.uint8))
 
 

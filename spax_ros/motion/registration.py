@@ -77,18 +77,25 @@ def find_similarity(previous: GrayImage, current: GrayImage) -> Transform | None
 
 
 def find_registration_factor(gray: GrayImage) -> int:
-    """Return the factor by which an image is reduced before it is registered."""
+    """Return the smallest whole factor that brings both sides to `MAX_REGISTRATION_SIDE_PX` or less."""
     return -(-max(gray.shape) // MAX_REGISTRATION_SIDE_PX)
 
 
 def downsample_for_registration(gray: GrayImage) -> tuple[GrayImage, int]:
-    """Return the image at the size at which it is registered, and the factor of the reduction."""
+    """Return the image as registration uses it, and the whole factor of its reduction.
+
+    Both sides of the result have at most `MAX_REGISTRATION_SIDE_PX` pixels. A small image is returned
+    unchanged with factor 1.
+
+    Args:
+        gray: image (H, W).
+    """
     factor = find_registration_factor(gray)
     return downsample(gray, factor), factor
 
 
 def downsample(gray: GrayImage, factor: int) -> GrayImage:
-    """Return the image reduced by a factor; a pixel is the mean of ``factor * factor`` pixels.
+    """Return the image (H, W) reduced by a whole factor. A pixel is the mean of ``factor * factor`` pixels.
 
     Rows and columns that do not fill a pixel are dropped.
     """

@@ -86,7 +86,7 @@ class Clip:
 
     @classmethod
     def load(cls, path: Path) -> Clip:
-        """Read a clip that was written by `save`."""
+        """Read a clip that was written by `save`. A damaged file raises the errors of `numpy.load`."""
         with np.load(path) as file:
             arrays = dict(file)
         pixel_limits = np.cumsum(arrays["pixel_counts"])[:-1]

@@ -117,7 +117,7 @@ def prepare_videos(
 
 
 def map_class_ids(video: VideoSequence, classes: Sequence[str]) -> NDArray[np.uint8]:
-    """Return the network's class id for each class id of a video.
+    """Return the network's class id for each class id of a video, (classes of the video,).
 
     A video without class names has objects of the first class.
 

@@ -133,7 +133,7 @@ class FieldReader:
         return self._position < len(self._data)
 
     def read_bytes(self, size: int) -> bytes:
-        """Read a number of bytes."""
+        """Read a number of bytes. Raise DamagedBlockError if the record is shorter."""
         end = self._position + size
         if end > len(self._data):
             raise DamagedBlockError("record is too short")
@@ -150,7 +150,7 @@ class FieldReader:
         return self.read_bytes(self.read_int(4))
 
     def read_text(self) -> str:
-        """Read a text after its length."""
+        """Read a text after its length. Raise DamagedBlockError if it is too long or no UTF-8."""
         try:
             return self.read_block().decode()
         except UnicodeDecodeError as error:

@@ -94,7 +94,14 @@ class Engine(Protocol):
         ...
 
     def run(self, *arrays: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-        """Return the graph's outputs for these inputs, as new arrays."""
+        """Return the graph's outputs for these inputs, as new arrays.
+
+        Args:
+            arrays: inputs of the graph, of its shapes and types. A batched graph takes fewer items, too.
+
+        Raises:
+            EngineError: the engine failed.
+        """
         ...
 
 

@@ -14,7 +14,12 @@ from tracking_runtime.engines.base import Engine, EngineError, Graph
 
 
 def make_input_buffers(graph: Graph, device: str) -> list[Tensor]:
-    """Copy a graph's examples to a device, each row-major and in memory of its own."""
+    """Return copies of a graph's examples on a device, each row-major and in memory of its own.
+
+    Args:
+        graph: graph whose examples have the shapes of its inputs.
+        device: device of PyTorch ("cuda").
+    """
     row_major = torch.contiguous_format
     return [example.detach().clone(memory_format=row_major).to(device) for example in graph.examples]
 
@@ -34,12 +39,12 @@ def copy_to_buffers(buffers: Iterable[Tensor], tensors: Iterable[Tensor]) -> Non
 
 
 def split_batch(arrays: Iterable[NDArray[Any]]) -> Iterator[tuple[NDArray[Any], ...]]:
-    """Yield each item of batched arrays, with a batch axis of size 1."""
+    """Yield each item of batched arrays (batch, ...), as arrays (1, ...)."""
     return zip(*(np.split(array, len(array)) for array in arrays), strict=True)
 
 
 def concat_batch(outputs: Iterable[Iterable[NDArray[Any]]]) -> tuple[NDArray[Any], ...]:
-    """Concatenate the outputs of single items to one array per output."""
+    """Concatenate the outputs (1, ...) of single items to one array (batch, ...) per output."""
     return tuple(np.concatenate(parts) for parts in zip(*outputs, strict=True))
 
 

@@ -453,7 +453,10 @@ def check_scored(runs: Sequence[EvaluationRun]) -> None:
 
 
 def find_run_folder(folder: Path) -> Path:
-    """Return the folder of the only run in an output folder. Return the folder itself if it is a run."""
+    """Return the folder of the only run in an output folder.
+
+    Return the folder itself if it is a run, or if it has no run or several; `read_run` then names the error.
+    """
     runs = [path.parent for path in folder.glob("*/scores.json")]
     return runs[0] if len(runs) == 1 and not (folder / "scores.json").is_file() else folder
 

@@ -63,7 +63,7 @@ class TrackingData:
     def iterate_frames(
         self,
     ) -> Iterable[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]]:
-        """Iterate over the ids of objects and tracks and their similarities."""
+        """Iterate over the frames: ids (objects,) and (tracks,), and their similarities (objects, tracks)."""
         return zip(self.true_ids, self.predicted_ids, self.similarities, strict=True)
 
 
@@ -152,7 +152,7 @@ def compute_identity(data: TrackingData, threshold: float) -> dict[str, Any]:
 
 
 def combine_identity(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Combine the identity metrics of sequences, whose identities differ."""
+    """Combine the identity metrics of sequences, whose identities differ: counts are added."""
     return _finish_identity(_add_counts(results, _IDENTITY_COUNTS))
 
 

@@ -46,10 +46,13 @@ class VelocityEstimator:
         self._first_ns = None
 
     def update(self, stamp_ns: int, ids: ArrayLike, positions: ArrayLike) -> Velocities:
-        """Add the positions of a frame and return the velocities. Stamps that go back forget all tracks.
+        """Add the positions of a frame and return the velocities in m/s, in the order of the ids.
+
+        A track that was not seen for 5 s begins anew.
 
         Args:
-            stamp_ns: time of the frame in nanoseconds.
+            stamp_ns: time of the frame in nanoseconds. A stamp that is not after the last one forgets all
+                tracks.
             ids: identity of each track, (n,).
             positions: x, y of each track in meters, (n, 2).
         """

@@ -40,7 +40,7 @@ def check_geographic(coordinates: ArrayLike, subject: str) -> FloatArray:
 
 
 def wrap_longitude(longitudes: ArrayLike) -> FloatArray:
-    """Return longitudes in degrees within -180 to 180."""
+    """Return longitudes in degrees within -180 to 180, in the same shape."""
     degrees = np.asarray(longitudes, np.float64)
     return np.where(np.abs(degrees) <= 180, degrees, (degrees + 180) % 360 - 180)
 

@@ -56,7 +56,12 @@ def estimate_ground_motion(
 
 
 def compute_heading(east: ArrayLike, north: ArrayLike) -> FloatArray:
-    """Return the direction of velocities in degrees, 0..360 clockwise from north."""
+    """Return the direction of velocities in degrees, 0 <= heading < 360 clockwise from north.
+
+    Args:
+        east: velocities to the east, of any shape and unit.
+        north: velocities to the north, of the same shape and unit.
+    """
     headings = np.degrees(np.arctan2(np.asarray(east, np.float64), np.asarray(north, np.float64))) % 360
     return np.where(headings >= 360, 0.0, headings)  # -1e-20 % 360 is 360
 

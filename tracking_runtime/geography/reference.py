@@ -80,7 +80,7 @@ class MapReference:
         return _normalize(self.to_geographic(self.georeference.to_map(points)))
 
     def find_extrapolated(self, pixels: ArrayLike, frame_index: int = 0) -> NDArray[np.bool_]:
-        """Return False for each pixel, because the whole image is a map."""
+        """Return False for each pixel, (n,), because the whole image is a map."""
         return np.zeros(len(np.asarray(pixels).reshape(-1, 2)), bool)
 
 
@@ -217,7 +217,7 @@ class HomographyReference:
         return _normalize(self.to_geographic(self.to_map.apply(pixels, frame_index)))
 
     def find_extrapolated(self, pixels: ArrayLike, frame_index: int = 0) -> NDArray[np.bool_]:
-        """Return False for each pixel, because the control points are unknown."""
+        """Return False for each pixel, (n,), because the control points are unknown."""
         return np.zeros(len(np.asarray(pixels).reshape(-1, 2)), bool)
 
 
@@ -250,7 +250,7 @@ class FrameMapReference:
         return np.full(points.shape, np.nan) if reference is None else reference.locate(points)
 
     def find_extrapolated(self, pixels: ArrayLike, frame_index: int = 0) -> NDArray[np.bool_]:
-        """Return False for each pixel, because the whole image is a map."""
+        """Return False for each pixel, (n,), because the whole image is a map."""
         return np.zeros(len(np.asarray(pixels).reshape(-1, 2)), bool)
 
     def _make_reference(self, frame_index: int) -> MapReference | None:

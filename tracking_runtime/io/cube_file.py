@@ -106,7 +106,7 @@ class CubeFile:
 
 
 def convert_samples(samples: NDArray[Any], name: object, no_data: float | None = None) -> NDArray[Any]:
-    """Return samples as uint8, uint16 or float32 of this machine's byte order, contiguous.
+    """Return samples as uint8, uint16 or float32 of this machine's byte order, contiguous, in their shape.
 
     Args:
         samples: numbers of any type.

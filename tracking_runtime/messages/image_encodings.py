@@ -63,7 +63,7 @@ def parse_encoding(encoding: str) -> tuple[np.dtype[Any], int]:
 
 
 def decode_image(message: Any) -> tuple[NDArray[Any], str]:
-    """Return the pixels of an image and their encoding.
+    """Return the pixels of an image, (H, W) or (H, W, channels), and their encoding.
 
     Bayer patterns, alpha, YUV 4:2:2 and color of 16 bits become bgr8 or 16UC3. cv_bridge, if installed,
     converts all other encodings to bgr8.

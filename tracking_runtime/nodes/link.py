@@ -76,7 +76,7 @@ class Link(ManagedNode[LinkParameters]):
         self._reset_state()
 
     def load(self) -> None:
-        """Check that the two domains differ."""
+        """Raise ParameterError if the domain on the ground is also the domain on board."""
         if self.context.get_domain_id() == self.parameters.domain:
             raise ParameterError(
                 f"parameter domain must differ from the domain on board: got {self.parameters.domain}"

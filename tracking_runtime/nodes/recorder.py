@@ -78,7 +78,7 @@ class Recorder(ManagedNode[RecorderParameters]):
         self._last_told: tuple[str | None, int] = (None, 0)
 
     def load(self) -> None:
-        """Check that the folder of the bag does not exist."""
+        """Raise SourceError if the folder of the bag exists already."""
         self._raw_subscriptions = None
         self._writer = None
         self._black_box = None

@@ -32,7 +32,7 @@ class RequestRefusedError(TrackingError, RuntimeError):
 
 
 def set_parameters(session: RosSession, node: str, **values: Any) -> None:
-    """Set parameters of a node, all or none.
+    """Set parameters of a node, all or none, and wait until the node has answered.
 
     Args:
         session: session of this program.
@@ -41,6 +41,7 @@ def set_parameters(session: RosSession, node: str, **values: Any) -> None:
 
     Raises:
         RequestRefusedError: the node refused the values; the message has its reason.
+        ServiceError: the node does not run, or does not answer within 10 s.
     """
     request = SetParametersAtomically.Request(
         parameters=[Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]
@@ -55,7 +56,8 @@ class LifecycleClient:
 
     A transition returns when the node is in the new state. If the response is lost, the diagnostics of the
     node decide. DDS loses a response to a client that the server has not discovered within 100 ms, which
-    happens while processes start (ros2/rmw_fastrtps#390).
+    happens while processes start (ros2/rmw_fastrtps#390). All methods raise ServiceError if the node does not
+    run, or does not answer in time.
     """
 
     def __init__(
@@ -153,7 +155,10 @@ class LifecycleClient:
 
 
 class TrackerClient:
-    """Client of the services that both trackers have."""
+    """Client of the services that both trackers have.
+
+    All methods raise ServiceError if the node does not run, or does not answer in time.
+    """
 
     def __init__(self, session: RosSession, node: str, timeout_s: float = 30.0) -> None:
         """Create the client.

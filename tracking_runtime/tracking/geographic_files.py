@@ -53,7 +53,8 @@ def write_geographic_files(
 ) -> None:
     """Write `tracks.geojson` and `tracks.kml`, and add the geographic columns to `tracks.csv`.
 
-    The notes of the run get the accuracy of the reference and what could not be located.
+    The notes of the run get the accuracy of the reference and what could not be located. If the reference
+    does not fit the images or frames, a note gives the reason, and no file is written or changed.
 
     Args:
         folder: folder of the run, with its `tracks.csv`.

@@ -49,7 +49,7 @@ class ConstantScale:
     meters_per_pixel: float
 
     def to_meters(self, pixels: FloatArray, frame_index: int) -> FloatArray:
-        """Return the pixels times their size."""
+        """Return positions in meters from pixel 0, 0, (n, 2): the pixels times their size."""
         return pixels * self.meters_per_pixel
 
     def check_image_size(self, image_size: tuple[int, int]) -> None:

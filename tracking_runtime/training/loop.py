@@ -76,7 +76,7 @@ class Trainer(ABC, Generic[Batch]):
 
     @abstractmethod
     def compute_loss(self, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss of a batch, and its parts by the names that the history uses."""
+        """Return the loss of a batch without axes, and its parts by the names that the history uses."""
 
     @abstractmethod
     def update_average(self) -> None:
