@@ -162,7 +162,11 @@ def find_brightness_range(image: NDArray[Any]) -> BrightnessRange:
 
 
 def find_white_level(image: NDArray[Any]) -> float:
-    """Find the white level of an image: the highest value of the bits in use, by all but a few pixels."""
+    """Return the white level of an image: 255, or of 16 bits the highest value of the bits in use.
+
+    A bit is in use if more than a few pixels have a value that needs the bit: 10-bit images in 16 bits have
+    1023.
+    """
     if image.dtype != np.uint16 or not image.size:
         return 255.0
     num_bits = max(8, int(image.max()).bit_length())

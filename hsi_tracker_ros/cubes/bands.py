@@ -73,8 +73,9 @@ class BandMatcher:
 def _make_interpolation_matrix(
     camera_nm: NDArray[np.float64], model_nm: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Return weights of a linear interpolation, constant beyond the ends. Bands of equal wavelength are
-    averaged.
+    """Return weights (camera bands, model bands) of a linear interpolation, constant beyond the ends.
+
+    Bands of equal wavelength are averaged.
     """
     knots, knot_of_band, count = np.unique(np.round(camera_nm, 1), return_inverse=True, return_counts=True)
     at_knots = np.stack([np.interp(model_nm, knots, row) for row in np.eye(len(knots))])

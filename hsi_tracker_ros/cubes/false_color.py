@@ -83,8 +83,14 @@ def _make_gamma_table() -> NDArray[np.uint8]:
 
 
 def find_white_level(cube: NDArray[Any], black: float = 0.0) -> float:
-    """Return the digital number above black for white: the 99.5th percentile of the pixels'
-    brightest bands.
+    """Return the white level of a cube: the 99.5th percentile of the pixels' brightest bands.
+
+    Args:
+        cube: cube (H, W, bands) in digital numbers.
+        black: black level in digital numbers.
+
+    Returns:
+        digital number above black, at least 1e-6.
     """
     step = max(1, int(np.sqrt(cube.shape[0] * cube.shape[1] / 4096)))
     sample = cube[::step, ::step].max(axis=2).astype(np.float32)

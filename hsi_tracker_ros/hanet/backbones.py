@@ -130,8 +130,9 @@ class _CroppedConvolution(nn.Conv2d):
 
 
 class StridedResNet50(DilatedResNet50):
-    """ResNet-50 with a strided stage 4 as by its authors: output stride 16, a quarter of the operations
-    there.
+    """ResNet-50 with a strided stage 4 as by its authors: output stride 16.
+
+    Stage 4 has a quarter of the operations of `DilatedResNet50`.
 
     Raises:
         ValueError: no level is finer than stage 4.
@@ -155,8 +156,10 @@ class SiamBANResNet50(DilatedResNet50):
 
 
 class InvertedResidual(nn.Module):
-    """EfficientNet-Lite's block: expand to `width` channels, depth-wise, project; with ReLU6, without squeeze
-    and excitation. A block that does not expand has no residual connection.
+    """EfficientNet-Lite's block: expand to `width` channels, depth-wise convolution, project.
+
+    The block has ReLU6, and no squeeze and excitation. A block that does not expand has no residual
+    connection.
     """
 
     def __init__(
@@ -252,10 +255,9 @@ class DilatedEfficientNetLite0(_EfficientNetLite0):
 
 
 class LightEfficientNetLite0(_EfficientNetLite0):
-    """EfficientNet-Lite0 up to stage 4 with fewer channels inside its blocks, and stage 4 strided: a third of
-    the operations.
+    """EfficientNet-Lite0 up to stage 4 with fewer channels inside its blocks, and stage 4 strided.
 
-    Its weights are fitted to those of `DilatedEfficientNetLite0`. A training changes all stages, as none has
+    It has a third of the operations. Its weights are fitted to those of `DilatedEfficientNetLite0`. A training changes all stages, as none has
     ImageNet weights.
 
     Raises:

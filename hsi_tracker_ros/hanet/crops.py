@@ -68,8 +68,14 @@ class SquareCrop:
         return SquareCrop(x, y, math.sqrt(width * height), width / height)
 
     def compute_window(self, height: int, width: int) -> tuple[slice, slice]:
-        """Return the rows and columns of an image under the region and one pixel around it; empty
-        if outside.
+        """Return the rows and columns of an image under the region and one pixel around it.
+
+        Args:
+            height: height of the image in pixels.
+            width: width of the image in pixels.
+
+        Returns:
+            rows and columns; empty if the region is outside of the image.
         """
         half_width, half_height = self.width / 2 + 1, self.height / 2 + 1
         rows = _make_slice(self.y - half_height, self.y + half_height, height)

@@ -62,9 +62,7 @@ def _to_channels_first(network: nn.Module, crops: Sequence[Tensor]) -> list[Tens
 
 
 def select_online_kernels(kernels: Sequence[Any]) -> tuple[Any, ...]:
-    """Return the kernels that an online template contributes: all but the box kernels of the first
-    template.
-    """
+    """Return the kernels of an online template: all but the box kernels, which stay the first template's."""
     return tuple(kernel for index, kernel in enumerate(kernels) if index != _LOC)
 
 

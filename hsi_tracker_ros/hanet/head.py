@@ -143,8 +143,9 @@ class BoxHead(ClassificationHead):
         return self._compute_kernels("loc", template)
 
     def regress(self, search: Sequence[Tensor], kernels: Tensor) -> Tensor:
-        """Return the left, top, right, bottom distances `(batch, 4, 25, 25)` of each point in
-        search pixels.
+        """Return the distances of each point to the sides of the box, `(batch, 4, 25, 25)`.
+
+        The sides are left, top, right and bottom, in pixels of the search crop.
         """
         maps = []
         for index, (level, x) in enumerate(zip(self._list_branches("loc"), search, strict=True)):

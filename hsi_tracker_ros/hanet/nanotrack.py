@@ -166,9 +166,7 @@ class SmoothedPixelCorrelation(AdaptedPixelCorrelation):
 
 
 class DepthwiseCorrelation(nn.Module):
-    """Channel-wise correlation of the template's central 4 x 4 features with the search features
-    (version 3).
-    """
+    """Channel-wise correlation of version 3: the template's central 4 x 4 features, the search features."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -12,9 +12,7 @@ TEMPLATE_FEATURES = 7
 
 
 class AdjustLayer(nn.Module):
-    """A 1x1 convolution on the grid of the finest level. Template features are cropped to the
-    central 7 x 7.
-    """
+    """A 1x1 convolution on the grid of the finest level. Templates are cropped to the central 7 x 7."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -176,8 +176,11 @@ class HANet(SiameseNetwork):
         return alone.train(self.training)
 
     def encode_template(self, *crops: Tensor) -> tuple[Tensor, ...]:
-        """Return the kernels of templates, from BGR crops `(batch, 3, 127, 127)`, cube crops and
-        wavelengths.
+        """Return the kernels of templates.
+
+        Args:
+            crops: BGR crops `(batch, 3, 127, 127)`, cube crops, and the wavelengths of a network for any
+                camera.
         """
         image, *cube = crops
         spectral_z = self.spectral.features(*cube)

@@ -23,14 +23,13 @@ class ResponseGrid:
     stride: int
 
     def compute_offsets(self) -> Tensor:
-        """Return the distances of the points from the center of the crop in pixels, along one axis,
-        `(size,)`.
-        """
+        """Return the offsets of the points from the center of the crop in pixels, along an axis, `(size,)`."""
         return (torch.arange(self.size) - self.size // 2) * float(self.stride)
 
     def compute_interpolation(self, other: ResponseGrid) -> Tensor:
-        """Return the matrix `(size, other.size)` that interpolates values of another grid; constant beyond
-        it.
+        """Return the matrix `(size, other.size)` that interpolates values of another grid.
+
+        Beyond the other grid, the values are constant.
         """
         position = (self.compute_offsets() / other.stride + other.size // 2).clamp(0, other.size - 1)
         lower = position.floor().clamp(max=other.size - 2).long()
@@ -74,8 +73,9 @@ class RgbBranch(nn.Module):
         raise NotImplementedError
 
     def regress(self, search: Sequence[Tensor], kernels: Tensor) -> Tensor:
-        """Return the left, top, right, bottom distances `(batch, 4, size, size)` of each point in search
-        pixels.
+        """Return the distances of each point to the sides of the box, `(batch, 4, size, size)`.
+
+        The sides are left, top, right and bottom, in pixels of the search crop.
         """
         raise NotImplementedError
 

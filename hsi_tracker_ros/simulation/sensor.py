@@ -29,9 +29,7 @@ def _make_noise_bank() -> NDArray[np.float32]:
 
 
 def _draw_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return normal noise, cut at random positions from one large bank. This is ten times as fast
-    as drawing.
-    """
+    """Return normal noise, cut at random positions from one large bank: ten times as fast as drawing."""
     bank = _make_noise_bank()
     flat = np.empty(int(np.prod(shape)), dtype=np.float32)
     piece = _NOISE_BANK // 4

@@ -144,8 +144,13 @@ def make_wandering_trajectory(
 
 
 def make_excursion(start: int, hold: int, travel: int, length: int) -> Series:
-    """Return 0, a smooth rise to 1 over `travel` frames from `start`, 1 for `hold` frames, and the
-    way back.
+    """Return a series that rises smoothly from 0 to 1, stays there, and falls back to 0, `(length,)`.
+
+    Args:
+        start: frame at which the rise begins.
+        hold: number of frames at 1.
+        travel: number of frames of the rise, and of the fall.
+        length: number of frames.
     """
     frames = np.arange(length)
     rise = np.clip((frames - start) / travel, 0, 1)

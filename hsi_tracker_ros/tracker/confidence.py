@@ -112,7 +112,14 @@ class TargetConfidence:
         self.is_trusted |= self.value >= _TRUSTED_CONFIDENCE
 
     def confirm(self, log_odds: float, log_spectral_distance: float) -> None:
-        """Confirm a detection of the target. Update its reference values."""
+        """Confirm a detection of the target: the target is not lost, and has no re-detection candidate.
+
+        The reference values take the first detections into account, later only the distance of good ones.
+
+        Args:
+            log_odds: log odds of the detection.
+            log_spectral_distance: log spectral distance of the detection.
+        """
         self.is_lost = False
         self.candidate = None
         if self.num_reference_frames < _NUM_REFERENCE_FRAMES:
@@ -126,7 +133,7 @@ class TargetConfidence:
             )
 
     def mark_lost(self) -> None:
-        """Mark the target lost."""
+        """Mark the target lost and not trusted, with a confidence of 0."""
         self.is_lost = True
         self.is_trusted = False
         self.value = 0.0

@@ -39,7 +39,7 @@ class Distractors:
         return is_distractor
 
     def add(self, boxes: Boxes) -> None:
-        """Add distractors at boxes ``(n, 4)``."""
+        """Add distractors at boxes ``(n, 4)``, seen in this frame."""
         self._boxes = np.concatenate([self._boxes, boxes])
         self._frames_unseen = np.pad(self._frames_unseen, (0, len(boxes)))
         self._misses = np.pad(self._misses, (0, len(boxes)))

@@ -71,8 +71,7 @@ class Background:
 
 
 def estimate_shrunk_covariance(spectra: NDArray[Any]) -> Floats:
-    """Return the covariance `(bands, bands)` of finite spectra `(n, bands)`, shrunk to a multiple of the unit
-    matrix.
+    """Return the covariance `(bands, bands)` of finite spectra `(n, bands)`, shrunk to a scaled unit matrix.
 
     The weight of the unit matrix minimizes the expected squared error. One spectrum has a covariance of zero.
     """

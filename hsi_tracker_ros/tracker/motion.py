@@ -27,7 +27,13 @@ class ConstantVelocity:
     frames_missed: int = 0
 
     def update(self, center: NDArray[np.float64]) -> None:
-        """Set the position ``(2,)`` from a frame that shows the target."""
+        """Set the position from a frame that shows the target, and update the velocity.
+
+        The velocity stays if the target was not in the frame before.
+
+        Args:
+            center: center of the target in pixels, ``(2,)``.
+        """
         if self.center is not None and not self.frames_missed:
             self.velocity = self.velocity + _VELOCITY_SMOOTHING * (center - self.center - self.velocity)
         self.center = center

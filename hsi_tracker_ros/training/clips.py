@@ -66,7 +66,10 @@ def make_clip(
 
 
 def write_clip(folder: Path, name: str, clip: CubeClip) -> None:
-    """Write a clip. The description is written last, so that a clip with a description is complete."""
+    """Write `NAME.npy` and `NAME.json` of a clip into a folder, which is created.
+
+    The description is written last, so that a clip with a description is complete.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / f"{name}.npy", clip.square_roots)
     description = {

@@ -150,7 +150,7 @@ class ClutterMap:
         return (self._num_proven + 1) / (self._num_proven + 1 + self._num_lost)
 
     def advance(self) -> None:
-        """Begin a frame: the counts decay."""
+        """Begin a frame: all counts decay, and cells without recent tracks are forgotten."""
         factor = float(np.exp(-1 / _MEMORY_FRAMES))
         self._num_proven *= factor
         self._num_lost *= factor

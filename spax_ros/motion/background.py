@@ -36,7 +36,7 @@ _MEDIAN_OF_7 = (
 
 
 def compose_transforms(second: Transform, first: Transform) -> Transform:
-    """Return the transform that applies `first`, then `second`."""
+    """Return the transform (2, 3) that applies `first`, then `second`, both affine, (2, 3)."""
     return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
 
 

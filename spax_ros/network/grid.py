@@ -77,7 +77,7 @@ class Grid(Protocol):
         """Return the means of 3x3 pixels; pixels outside count as zero."""
 
     def mean(self, x: Tensor, level: int) -> Tensor:
-        """Return the mean over the whole image, broadcastable to `x`."""
+        """Return the mean of each channel over the whole image, broadcastable to `x`."""
 
     def downsample(self, x: Tensor, factor_log2: int) -> Tensor:
         """Sample level 0 at a coarser level, bilinearly and without antialiasing."""

@@ -36,8 +36,12 @@ def simulate_oscillation(rng: np.random.Generator, frames: int, rate: float, max
 
 
 def simulate_camera_motion(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> CameraMotion:
-    """Return a camera motion as of video satellites: most stare at the ground, some drift by pixels per
-    frame.
+    """Return a camera motion as of video satellites: most stare at the ground, some drift.
+
+    Args:
+        rng: random generator.
+        frames: number of frames.
+        size: width and height of the images in pixels.
     """
     width, height = size
     drift = rng.choice(

@@ -297,9 +297,7 @@ def _in_block(block: Points, s: float, t: float) -> Points:
 
 
 def _add_building(site: _Site, foot: Points, height: float) -> None:
-    """Draw a building's shadow, and the building unless it is tall. Tall buildings are drawn in
-    each frame.
-    """
+    """Draw a building's shadow, and the building unless it is tall: tall ones are drawn in each frame."""
     rng, ground, shade = site.rng, site.ground, site.shade
     fill_polygon(
         shade, compute_convex_hull(np.concatenate([foot, foot + height * site.sun])), (rng.uniform(105, 155),)

@@ -16,8 +16,9 @@ _SUBPIXEL_BITS = 4
 def make_noise_field(
     rng: np.random.Generator, shape: tuple[int, int], coarsest: float, octaves: int
 ) -> NDArray[np.float32]:
-    """Return smooth noise of about zero mean and unit spread. Octaves halve in size, with 0.6 of the
-    amplitude.
+    """Return smooth noise of about zero mean and unit spread, in the given shape.
+
+    Octaves halve in size, with 0.6 of the amplitude.
 
     Args:
         rng: random generator.

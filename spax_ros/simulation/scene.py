@@ -161,8 +161,10 @@ class SatelliteScene:
         return Frame(stamp, image, "bgr8", "satellite", truth)
 
     def compute_camera_motion(self, index: int) -> NDArray[np.float64]:
-        """Return the true affine transform of the ground from frame `index - 1` to `index` in pixels, `(2,
-        3)`.
+        """Return the true affine transform of the ground from the frame before to a frame, `(2, 3)`.
+
+        Args:
+            index: number of the frame, from 0. Frame 0 has the identity.
         """
         before, after = (
             np.vstack([self._platform.to_image[k], [0, 0, 1]]) for k in (max(index - 1, 0), index)

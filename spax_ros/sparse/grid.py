@@ -77,12 +77,12 @@ class SparseGrid(TableGrid):
 
     @property
     def active_rows(self) -> NDArray[np.int64]:
-        """Rows of the active pixels of level 0, in the order of `positions`."""
+        """Rows of the active pixels of level 0, (n,), in the order of `positions`."""
         return self.levels[0].active_rows
 
     @property
     def positions(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Positions y and x of the active pixels of level 0."""
+        """Positions y and x of the active pixels of level 0, both (n,)."""
         return self.levels[0].y, self.levels[0].x
 
     def pack(self, images: Tensor) -> Tensor:

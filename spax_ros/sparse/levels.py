@@ -117,7 +117,7 @@ class SparseLevel:
         return rows if self._inactive_rows is None else self._row_of_index.take(rows)
 
     def find_positions(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return y and x of the pixels of some rows."""
+        """Return y and x of the pixels of some rows, both in the shape of the rows."""
         tile, offset = np.divmod(rows, self.side**2)
         y, x = np.divmod(offset, self.side)
         return self.tiles.row[tile] * self.side + y, self.tiles.column[tile] * self.side + x
@@ -143,7 +143,10 @@ class SparseLevel:
         return self.pad_to_capacity(rows, target).reshape(-1)
 
     def pad_to_capacity(self, rows: RowIndices, target: SparseLevel) -> Tensor:
-        """Pad the rows of each tile of `target` with those of inactive pixels, up to its capacity."""
+        """Return the rows of each tile of `target`, (capacity of `target`, ...).
+
+        Tiles beyond the active ones get `num_rows`, the row of an inactive pixel.
+        """
         num_missing = target.capacity - len(rows)
         if num_missing:
             padding = np.full((num_missing, *rows.shape[1:]), self.num_rows, np.int32)
@@ -151,7 +154,7 @@ class SparseLevel:
         return self.to_tensor(rows)
 
     def to_tensor(self, values: NDArray[Any]) -> Tensor:
-        """Return values as a tensor on this level's device."""
+        """Return values as a tensor of the same shape on this level's device."""
         return torch.from_numpy(values).to(self.device)
 
     @cached_property

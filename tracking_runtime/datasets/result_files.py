@@ -145,13 +145,13 @@ def write_tracks(
     first_frame_number: int = 1,
     submission: Submission = "scored",
 ) -> None:
-    """Write objects as rows `frame, id, x, y, width, height` with the columns of a benchmark after them.
+    """Write objects as rows `frame, id, x, y, width, height`, then the columns of a benchmark.
 
     Args:
         path: result file.
         frames: objects of each frame in order. Frames and classes count from 1 in the file.
         first_frame_number: number of the first frame in the file.
-        submission: format of the rows.
+        submission: format of the rows: `scored` keeps score and class, the others are what benchmarks accept.
     """
     with path.open("w", encoding="utf-8") as file:
         for number, frame in enumerate(frames, start=first_frame_number):

@@ -48,7 +48,7 @@ def make_file_stem(job_name: str) -> str:
 
 
 def write_result(folder: Path, result: VideoResult) -> None:
-    """Write the result of a job into the folder of its run."""
+    """Write the result of a job atomically into the folder of its run, which is created."""
     content = {
         "name": result.name,
         "fingerprint": result.fingerprint,

@@ -358,7 +358,7 @@ def sort_results(results: Sequence[VideoResult]) -> tuple[VideoResult, ...]:
 
 
 def write_run(run: EvaluationRun, machine: Machine, created: str, command: str) -> None:
-    """Write `scores.json`, `run.json` and `scores.csv` of a run into its folder.
+    """Write `scores.json`, `run.json` and `scores.csv` of a run into its folder, which is created.
 
     Args:
         run: run.

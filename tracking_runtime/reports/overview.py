@@ -22,7 +22,7 @@ _ASPECT_RATIO = 2  # width / height of each overlay
 
 
 def write_overview(report: DemoReport, path: Path) -> None:
-    """Write the picture.
+    """Write one picture of all scenarios: an overlay of each above its plots.
 
     Args:
         report: data of all scenarios. Paths of overlays are relative to the folder of the picture.
