@@ -257,8 +257,8 @@ class DilatedEfficientNetLite0(_EfficientNetLite0):
 class LightEfficientNetLite0(_EfficientNetLite0):
     """EfficientNet-Lite0 up to stage 4 with fewer channels inside its blocks, and stage 4 strided.
 
-    It has a third of the operations. Its weights are fitted to those of `DilatedEfficientNetLite0`. A training changes all stages, as none has
-    ImageNet weights.
+    It has a third of the operations. Its weights are fitted to those of `DilatedEfficientNetLite0`. A
+    training changes all stages, as none has ImageNet weights.
 
     Raises:
         ValueError: no level is finer than stage 4, or a level is deeper.

@@ -1,8 +1,9 @@
 """FEAR-XS as an RGB branch.
 
-V. Borsuk et al.: "FEAR: Fast, Efficient, Accurate and Robust Visual Tracker", ECCV 2022. An FBNet-C of stride 16 up to its fourth stage. Each of the 64 template features is correlated with the search
-features, and the responses are processed beside the search features themselves. Batch normalization is part
-of the convolutions, as in the published Core ML model.
+V. Borsuk et al.: "FEAR: Fast, Efficient, Accurate and Robust Visual Tracker", ECCV 2022. An FBNet-C of stride
+16 up to its fourth stage. Each of the 64 template features is correlated with the search features, and the
+responses are processed beside the search features themselves. Batch normalization is part of the
+convolutions, as in the published Core ML model.
 """
 
 from __future__ import annotations

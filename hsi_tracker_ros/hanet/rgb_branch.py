@@ -23,7 +23,7 @@ class ResponseGrid:
     stride: int
 
     def compute_offsets(self) -> Tensor:
-        """Return the offsets of the points from the center of the crop in pixels, along an axis, `(size,)`."""
+        """Return the offsets of the points from the crop's center in pixels, along an axis, `(size,)`."""
         return (torch.arange(self.size) - self.size // 2) * float(self.stride)
 
     def compute_interpolation(self, other: ResponseGrid) -> Tensor:

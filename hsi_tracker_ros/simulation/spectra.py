@@ -115,7 +115,8 @@ def make_ground_spectra(rng: np.random.Generator, count: int) -> Spectra:
 def make_illuminants() -> Spectra:
     """Return the spectra of illuminants with a mean of 1, `(n, len(GRID_NM))`.
 
-    They are daylight of 4200 to 12000 K and incandescent light of 2700 to 3400 K. Daylight is the CIE D series, beyond 780 nm the black body of the same temperature.
+    They are daylight of 4200 to 12000 K and incandescent light of 2700 to 3400 K. Daylight is the CIE D
+    series, beyond 780 nm the black body of the same temperature.
     """
     color_science = _import_color_science()
     shape = color_science.SpectralShape(400, 1000, 5)
