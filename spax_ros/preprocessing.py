@@ -229,7 +229,7 @@ class PixelEncoder:
 
     @property
     def needs_accumulation(self) -> bool:
-        """Whether the channels include the accumulated motion."""
+        """True if the channels include the accumulated motion."""
         return self.kind == "gray_residual_velocity"
 
     def encode_pixels(

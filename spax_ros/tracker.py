@@ -113,7 +113,7 @@ class TrackingResult:
         motion_mask: active pixels, ``(height, width)`` bool.
         heat_map: probability of an object in each pixel, ``(height, width)`` float32.
         active_fraction: fraction of the pixels that the network computed.
-        is_saturated: whether more moved than may be active.
+        is_saturated: True if more moved than may be active.
         camera_motion: transform ``(2, 3)`` from the previous frame's pixels to this frame's.
         operations: multiply-accumulate operations of the network; 0 if an engine ran it.
         warning: fault of the image, for users; empty if none was found.
@@ -159,7 +159,7 @@ class _FrameObjects:
         mask: active pixels that the network computed.
         network_detections: detections before non-maximum suppression.
         detections: detections after it.
-        is_saturated: whether more moved than may be active.
+        is_saturated: True if more moved than may be active.
     """
 
     gray: NDArray[np.uint8]
@@ -473,7 +473,7 @@ def find_image_warning(
     Args:
         gray: image in gray levels.
         previous: previous image; None: there was no previous image.
-        is_saturated: whether more moved than may be active.
+        is_saturated: True if more moved than may be active.
     """
     if int(gray.max()) - int(gray.min()) < MIN_BRIGHTNESS_RANGE:
         return "the image has one brightness: is the lens covered, or the sensor over- or underexposed?"

@@ -59,7 +59,7 @@ class TargetPrediction:
 
     Attributes:
         box: box of the target in pixels, (4,): x, y, width, height.
-        is_lost: whether the tracker reports the target as lost.
+        is_lost: True if the tracker reports the target as lost.
         score: probability that the box contains the target, 0 to 1; None if the tracker has no score.
     """
 

@@ -67,7 +67,7 @@ class BenchmarkOptions:
         cubes: real cubes, or folders of them, to make videos from.
         num_cube_videos: number of videos of each cube and kind of target.
         num_processes: number of processes.
-        measures_speed: whether to measure the speed of HA-Net's tracker as well.
+        measures_speed: True to measure the speed of HA-Net's tracker as well.
     """
 
     output: Path
@@ -288,7 +288,7 @@ class _EntryRun:
         entry: the tracker.
         job: the video.
         predicted_boxes: predicted boxes from the frame of the initialization on.
-        lost_flags: whether the tracker reported the target as lost, per frame.
+        lost_flags: True for each frame in which the tracker reported the target as lost.
         scores: probability of each box after the first; None if the tracker has no score.
         tracking_s: total time of tracking in seconds.
         error: message of the first failure; empty if none.

@@ -56,7 +56,7 @@ class TrackerSuite:
         rgb_models: names or paths of the models of further trackers on false color.
         engine: engine that runs the models.
         only: names of the trackers to run; empty: all.
-        has_control: whether HA-Net and its RGB branch also run with three broad channels in place of the
+        has_control: True if HA-Net and its RGB branch also run with three broad channels in place of the
             camera's bands.
     """
 

@@ -185,7 +185,7 @@ def find_attributes(
         boxes: boxes of the target, (frames, 4); NaN where the target is absent.
         covered_fractions: occluded fraction of the target's part in the image, (frames,), 0..1.
         outside_fractions: fraction of the target outside the image, (frames,), 0..1.
-        touches_distractor: whether a distractor touches the target, (frames,).
+        touches_distractor: True for frames in which a distractor touches the target, (frames,).
 
     Returns:
         Names of the attributes that hold in at least one frame:

@@ -32,7 +32,7 @@ class BandMatcher:
 
     Attributes:
         matrix: weights, `(camera bands, model bands)`. Each column sums to 1.
-        is_identity: whether cubes pass unchanged.
+        is_identity: True if cubes pass unchanged.
 
     Raises:
         CameraMismatchError: a wavelength is too far from all bands.

@@ -32,7 +32,7 @@ class Sensor:
         filter_area: part of the sensor with filters, from the first filter of a period.
         region: part of the sensor that the camera reads out (region of interest). None: all of it, or the
             filter area.
-        accepts_crops: whether images of other sizes are taken as whole periods from the first filter.
+        accepts_crops: True if images of other sizes are taken as whole periods from the first filter.
 
     Raises:
         ValueError: an area is not inside the sensor.

@@ -55,7 +55,7 @@ class HANetConfig:
         tracking: settings of the tracker (`TrackerSettings`) for this network, by name.
         color_model: name of a model that tracks color images instead of the RGB branch, which is trained
             for false color; empty: the RGB branch tracks them.
-        separable_search: whether the search side of SiamBAN's heads has a 1x1 and a depth-wise 3x3
+        separable_search: True if the search side of SiamBAN's heads has a 1x1 and a depth-wise 3x3
             convolution in place of each 3x3 convolution, for an eighth of its operations. The template side,
             which runs once per target, keeps its 3x3 convolutions.
     """

@@ -42,7 +42,7 @@ class DepthwiseCorrelation(nn.Module):
     Args:
         channels: number of channels of the features.
         outputs: number of channels of the output map.
-        separable_search: whether the search side is adapted by a 1x1 and a depth-wise 3x3 convolution in
+        separable_search: True if the search side is adapted by a 1x1 and a depth-wise 3x3 convolution in
             place of a 3x3 convolution.
     """
 

@@ -20,10 +20,10 @@ class Palette:
 
     Args:
         rng: random generator.
-        cluttered: whether ground and objects are similar to the target.
+        cluttered: True if ground and objects are similar to the target.
 
     Attributes:
-        is_natural: whether the ground is soil and plants, not man-made.
+        is_natural: True if the ground is soil and plants, not man-made.
         ground: materials of the ground.
         target: materials of the target, the main material first.
     """

@@ -63,7 +63,7 @@ def make_illumination(
         camera: camera whose bands receive the light.
         length: number of frames.
         size: width and height of the image in pixels.
-        varies: whether level and color change strongly and clouds move.
+        varies: True if level and color change strongly and clouds move.
     """
     lights = spectra.make_illuminants()
     outdoors = rng.random() < 0.75

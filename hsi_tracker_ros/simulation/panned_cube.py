@@ -82,7 +82,7 @@ class PannedCube:
         mosaic: rows and columns of the filters of a raw image, for example `3x3`; empty: found in the image.
         view: fraction of the image's width and height in the window.
         target: kind of the target: `distinct`, `camouflage` or `look-alikes`.
-        assume_bands: whether the bands of an unknown camera are in even steps from 400 to 1000 nm.
+        assume_bands: True if the bands of an unknown camera are in even steps from 400 to 1000 nm.
         axes: axes of an array, as in `CubeSource`, if its shape leaves them open.
 
     Raises:

@@ -47,7 +47,7 @@ class Rendering:
         silhouette: silhouette of the target without occluders, `(height, width)` bool.
         visible: visible part of the silhouette, `(height, width)` bool.
         full_area: number of pixels of the silhouette without the border of the image.
-        is_touched: whether a look-alike may touch the target.
+        is_touched: True if a look-alike may touch the target.
     """
 
     light: NDArray[np.float32]

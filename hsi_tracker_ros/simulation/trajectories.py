@@ -116,7 +116,7 @@ def make_wandering_trajectory(
         size: width and height of the image in pixels.
         half: half width and height of the object in pixels.
         speed: typical speed in pixels per frame.
-        bursts: whether the object is several times as fast now and then.
+        bursts: True if the object is several times as fast now and then.
         scale_change: standard deviation of the logarithm of its size.
         turn: standard deviation of its angle in radians.
     """

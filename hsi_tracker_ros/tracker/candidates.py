@@ -25,7 +25,7 @@ class Candidate:
         response: logits ``(25, 25)`` of the search region.
         log_spectral_distance: logarithm of the distance between the spectra of the box and of the target.
         logit: response of the network at the peak.
-        is_distractor: whether the box matches a distractor.
+        is_distractor: True if the box matches a distractor.
     """
 
     log_odds: float

@@ -35,8 +35,8 @@ class ExistenceFilter:
         Args:
             log_odds: log odds that the candidate is the target.
             model: transitions and weight of the evidence.
-            is_at_border: whether the target may leave the image.
-            is_restarted: whether the candidate of a lost target is another object than in the last frame, so
+            is_at_border: True if the target may leave the image.
+            is_restarted: True if the candidate of a lost target is another object than in the last frame, so
                 that it starts without evidence.
         """
         if is_restarted:

@@ -44,7 +44,7 @@ class FrameContext:
         to_color: function from the cube, or a part of the cube, to a BGR image.
         band_matcher: conversion from the camera's bands to the model's; None: the model takes images only.
         mean_color: mean ``(3,)`` of the frame in BGR.
-        is_cube: whether the frame is a cube, not a BGR image.
+        is_cube: True if the frame is a cube, not a BGR image.
     """
 
     cube: NDArray[Any]

@@ -46,7 +46,7 @@ class Reference:
         Args:
             response: response of the network, in logits.
             log_distance: log spectral distance to the target.
-            is_distractor: whether the candidate matches a distractor.
+            is_distractor: True if the candidate matches a distractor.
         """
         change = response - self.response, log_distance - self.log_distance
         if not self.num_frames:
@@ -84,7 +84,7 @@ class CandidateWeights:
 
 @dataclass(frozen=True)
 class ExistenceModel:
-    """How targets disappear and return, per frame, and how much a frame tells about it.
+    """Probabilities by which targets disappear and return, per frame, and the information of a frame.
 
     Attributes:
         occlude: probability that a visible target is occluded in the next frame.

@@ -43,8 +43,8 @@ class SearchResult:
         features: their features ``(candidates, 5)``, in the order of `CandidateWeights`.
         best: the best candidate, whose box may have been refined.
         best_features: its features ``(5,)``.
-        is_lost: whether the target was lost before the frame.
-        is_at_border: whether the target was nearer to the border of the image than the size of its box.
+        is_lost: True if the target was lost before the frame.
+        is_at_border: True if the target was nearer to the border of the image than the size of its box.
     """
 
     boxes: NDArray[np.float64]

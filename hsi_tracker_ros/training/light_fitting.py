@@ -327,7 +327,7 @@ def _fit_branch(
         light_branch: branch to fit.
         maps: features of templates and search crops of the trained network.
         light_maps: the same of the light network.
-        is_compared: whether the responses of a point are compared, (points,).
+        is_compared: True for points whose responses are compared, (points,).
         generator: random number generator.
     """
     channels = SIAMBAN_EDGE.channels

@@ -68,7 +68,7 @@ def label_points(
 
     Args:
         boxes: box of the object in each search crop, (batch, 4).
-        is_paired: whether template and search crop show the same object, (batch,) bool.
+        is_paired: True if template and search crop show the same object, (batch,) bool.
         search_size: side of the search crop in pixels.
         unpaired_outside: `IGNORED` as in SiamBAN, or `NEGATIVE`.
         grid: positions of the responses.
@@ -185,7 +185,7 @@ def compute_loss(
     Args:
         responses: responses of the network to the batch.
         boxes: box of the object in each search crop, (batch, 4).
-        is_paired: whether template and search crop show the same object, (batch,) bool.
+        is_paired: True if template and search crop show the same object, (batch,) bool.
         search_size: side of the search crop in pixels.
         settings: numbers of points.
         generator: random number generator.

@@ -57,7 +57,7 @@ class TrainRgbOptions(TrainingOptions):
             Photographs without such a file are used with random boxes.
         teacher: name or path of a model whose responses and boxes are learned beside the labels; None: labels
             only.
-        light: whether the base model is first made lighter: a network with a quarter of its operations is
+        light: True if the base model is first made lighter: a network with a quarter of its operations is
             fitted to it. The base model is then a teacher as well.
         workers: number of processes that prepare batches; 0 prepares them in the training process.
     """

@@ -70,7 +70,7 @@ class Pair:
         search_cube: cube of the search crop relative to the frame's mean, (bands, size, size).
         wavelengths_nm: center of each band in nm, (bands,); 0 for the padded bands of a batch.
         box: left, top, right, bottom of the object in pixels of the search crop, (4,).
-        is_paired: whether template and search crop show the same object, () bool.
+        is_paired: True if template and search crop show the same object, () bool.
     """
 
     template_image: Tensor
@@ -104,8 +104,8 @@ class _PairFrames:
         template_frame: number of the template's frame in that clip.
         search_clip: number of the search crop's clip.
         search_frame: number of the search crop's frame in that clip.
-        is_paired: whether both clips are the same.
-        is_search_elsewhere: whether the search crop must not show the target.
+        is_paired: True if both clips are the same.
+        is_search_elsewhere: True if the search crop must not show the target.
     """
 
     template_clip: int

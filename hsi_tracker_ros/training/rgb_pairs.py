@@ -72,7 +72,7 @@ class RgbPair:
         template: template, (3, 127, 127), blue, green, red, 0 to 255.
         search: search crop, (3, 255, 255).
         box: left, top, right, bottom of the object in pixels of the search crop, (4,).
-        is_paired: whether template and search crop show the same object, () bool.
+        is_paired: True if template and search crop show the same object, () bool.
     """
 
     template: Tensor

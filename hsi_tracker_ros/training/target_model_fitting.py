@@ -42,9 +42,9 @@ class LabeledFrame:
             target is absent.
         best_features: features of the best candidate, whose box may have been refined, (5,).
         best_overlap: its intersection over union with the ground truth.
-        is_lost: whether the tracker searched for a lost target.
-        continues: whether the best candidate is near that of the last frame.
-        is_at_border: whether the target was near the border of the image.
+        is_lost: True if the tracker searched for a lost target.
+        continues: True if the best candidate is near that of the last frame.
+        is_at_border: True if the target was near the border of the image.
     """
 
     features: Floats
@@ -164,10 +164,10 @@ class _Sequences:
 
     Attributes:
         log_odds: log odds of the best candidates.
-        is_correct: whether their boxes are correct.
-        is_restarted: whether the frame shows another candidate of a lost target than the frame before.
-        is_at_border: whether the target may leave the image.
-        is_frame: whether the video has this frame.
+        is_correct: True if their boxes are correct.
+        is_restarted: True if the frame shows another candidate of a lost target than the frame before.
+        is_at_border: True if the target may leave the image.
+        is_frame: True if the video has this frame.
     """
 
     log_odds: Floats

@@ -64,7 +64,7 @@ class AssociationSettings:
             few frames.
         min_speed: speed over the ground, in pixels a frame, below which a track is not confirmed. 0 disables
             it.
-        is_class_aware: whether tracks and detections of different classes are never matched. If false, a
+        is_class_aware: True if tracks and detections of different classes are never matched. If false, a
             track has the class of the highest total score.
         evidence: motion that confirms a track, beside its second detection. None: none.
         spectral_weight: weight of the spectra in the cost, 0 to 1, if detections have spectra. Higher keeps
@@ -103,8 +103,8 @@ class _TrackTable:
         last_frames: number ``(n,)`` of the frame with the last detection.
         history: ground positions.
         window: detected ground positions.
-        is_proven: whether the track had the evidence of a moving object, ``(n,)``.
-        is_trusted: whether the track is confirmed while its evidence is awaited, ``(n,)``.
+        is_proven: True for tracks that had the evidence of a moving object, ``(n,)``.
+        is_trusted: True for tracks that are confirmed while their evidence is awaited, ``(n,)``.
     """
 
     mean: NDArray[np.float64]

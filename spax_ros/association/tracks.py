@@ -50,7 +50,7 @@ class Tracks:
 
     @property
     def is_confirmed(self) -> NDArray[np.bool_]:
-        """Whether each track was detected in this frame and moves, ``(n,)``."""
+        """True for each track that was detected in this frame and moves, ``(n,)``."""
         return self.states == TrackState.CONFIRMED
 
     def clip_to_image(self, width: int, height: int) -> Tracks:

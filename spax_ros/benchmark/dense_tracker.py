@@ -23,7 +23,7 @@ class DenseTracker(SpaxTracker):
 
     Args:
         model: model of SPAX.
-        is_masked: whether inactive pixels count as zero, so that the results equal those on active pixels.
+        is_masked: True if inactive pixels count as zero, so that the results equal those on active pixels.
     """
 
     def __init__(self, model: LoadedModel, *, is_masked: bool) -> None:

@@ -45,7 +45,7 @@ class DetectionErrors:
 
 @dataclass(frozen=True)
 class _FalseAlarmRegion:
-    """Where false alarms lie, and their sizes.
+    """Area and sizes of false alarms.
 
     Attributes:
         low: left and top of all objects.

@@ -84,7 +84,7 @@ class DetectionLog:
 
     Attributes:
         scores: score of each detection.
-        is_right: whether each detection has an object of its own.
+        is_right: True for each detection that has an object of its own.
         num_frames: number of frames.
         num_objects: number of objects in all frames.
     """

@@ -69,7 +69,7 @@ class MotionSettings:
         min_halved_side_px: longer side from which motion is detected at half the image's size.
         registration: ``similarity`` for a drifting camera, ``affine`` for one that turns, zooms and moves
             fast, in up to five times the time, ``none`` for one that stands still.
-        accumulates: whether differences of several frames are accumulated along a bank of velocities, which
+        accumulates: True if differences of several frames are accumulated along a bank of velocities, which
             finds movers fainter than the noise. Models with such input channels need it.
         min_strength: accumulated difference from which a cell is active, in units of its noise. Higher
             activates fewer pixels and misses fainter movers.
@@ -100,7 +100,7 @@ class MotionResult:
             is detected at half the size, inactive cells are 0.
         transform: camera motion ``(2, 3)`` from the previous frame's pixels to this frame's.
         active_fraction: fraction of the pixels that are active.
-        is_saturated: whether the budget left out motion, or nearly the whole frame changed.
+        is_saturated: True if the budget left out motion, or nearly the whole frame changed.
         accumulated: motion accumulated over the last frames; None: the settings do not ask for it.
     """
 

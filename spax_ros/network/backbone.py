@@ -36,7 +36,7 @@ class Tree(nn.Module):
         outputs: channels of the output.
         stride: 2 for an output one level coarser, else 1.
         root: input channels of the root, without the tree's own input; 0: those of the two blocks.
-        has_input_child: whether the downsampled input is a child too.
+        has_input_child: True if the downsampled input is a child too.
     """
 
     def __init__(

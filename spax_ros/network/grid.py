@@ -99,7 +99,7 @@ class Grid(Protocol):
         """Apply a function to the selected windows; the others are zero.
 
         Args:
-            is_selected: which windows are selected, ``(windows,)``.
+            is_selected: True for the selected windows, ``(windows,)``.
             function: function of windows of `a` and `b`.
             a: first argument, ``(windows, C, pixels)``.
             b: second argument, ``(windows, C, pixels)``.

@@ -109,7 +109,7 @@ def make_landscape(
         rng: random generator.
         extent: width and height in pixels.
         pixels_per_meter: scale of the map.
-        is_port: whether half of the map is water, and the rest a city with high-rises.
+        is_port: True if half of the map is water, and the rest a city with high-rises.
     """
     shape = (extent[1], extent[0])
     roads = RoadNetwork(rng, extent, pixels_per_meter)

@@ -22,7 +22,7 @@ class Road:
     Attributes:
         path: center line from the junction of lower index to that of higher index, `(n, 2)`.
         width: width of the carriageway in pixels.
-        is_arterial: whether the road has two lanes and faster traffic, else one lane each way.
+        is_arterial: True if the road has two lanes and faster traffic, else one lane each way.
     """
 
     path: Points

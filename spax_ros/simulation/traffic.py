@@ -46,7 +46,7 @@ class Mover:
             parts.
         headings: heading in radians, x towards y, `(frames, parts)`.
         speeds: speed over the ground in pixels per frame, `(frames,)`.
-        is_present: whether the object is on the map, `(frames,)`.
+        is_present: True for frames in which the object is on the map, `(frames,)`.
         length: length of a part in pixels.
         width: width of a part in pixels.
         color: blue, green, red in 0..255.
@@ -131,9 +131,9 @@ def make_road_vehicles(
         per_megapixel: number of vehicles per megapixel.
         extent: width and height of the map.
         pixels_per_meter: scale of the map.
-        level: what can hide the vehicles.
-        is_measured: whether speeds, sizes and stops follow `measured_traffic`.
-        is_flow: whether gaps, turns and contrasts do so as well.
+        level: objects and weather that can hide the vehicles.
+        is_measured: True if speeds, sizes and stops follow `measured_traffic`.
+        is_flow: True if gaps, turns and contrasts do so as well.
     """
     junctions = roads.junctions
     if not junctions:

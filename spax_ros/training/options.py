@@ -30,7 +30,7 @@ class TrainSpaxOptions(TrainingOptions):
         simulated: number of simulated clips.
         scenes: kind of the simulated scenes: `land`, or `mixed` with measured traffic, ports and faint
             vehicles.
-        accumulate: whether the network gets the motion accumulated over the last frames as input, which finds
+        accumulate: True if the network gets the motion accumulated over the last frames as input, which finds
             faint movers. A base model without it is extended.
         unlabelled: addresses of video without ground truth, on which a model trains itself; see
             `spax_ros.training.self_training`.

@@ -47,10 +47,10 @@ class McapFile:
         path: file.
         expected_topics: topics of the recording by its metadata. They replace definitions in a damaged chunk
             of a file that this package wrote.
-        has_packed_messages: whether rosbag2 compressed each message.
+        has_packed_messages: True if rosbag2 compressed each message.
 
     Attributes:
-        is_complete: whether the writer finished the file.
+        is_complete: True if the writer finished the file.
         statistics: number and times of the messages.
         damages: damaged parts that were found so far.
 

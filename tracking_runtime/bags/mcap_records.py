@@ -129,7 +129,7 @@ class FieldReader:
 
     @property
     def has_more(self) -> bool:
-        """Whether bytes are left."""
+        """True if bytes are left."""
         return self._position < len(self._data)
 
     def read_bytes(self, size: int) -> bytes:

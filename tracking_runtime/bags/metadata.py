@@ -81,7 +81,7 @@ class BagMetadata:
     Attributes:
         files: storage files, inside the folder of the recording.
         topics: topics without definitions of their types.
-        compression_mode: what rosbag2 compressed: `file`, `message` or empty.
+        compression_mode: unit that rosbag2 compressed: `file`, `message` or empty.
         gaps: times in which nothing could be recorded, as text for users.
     """
 

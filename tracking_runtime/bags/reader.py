@@ -34,7 +34,7 @@ class BagReader:
 
     Args:
         path: folder or storage file.
-        ignore_metadata: whether the storage files of a folder are read without its metadata.yaml.
+        ignore_metadata: True if the storage files of a folder are read without its metadata.yaml.
 
     Raises:
         SourceError: `path` is not a bag, or its files cannot be read.
@@ -54,7 +54,7 @@ class BagReader:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the recorder finished the bag. `repair_bag` finishes it."""
+        """True if the recorder finished the bag. `repair_bag` finishes it."""
         return all(storage.is_complete for storage in self._storages)
 
     @property

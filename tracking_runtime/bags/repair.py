@@ -20,7 +20,7 @@ _REPAIRED = ".repaired"
 
 @dataclass(frozen=True)
 class RepairResult:
-    """What a repair found and wrote.
+    """Result of a repair: the messages that it wrote and the damage that it found.
 
     Attributes:
         message_count: number of messages in the repaired recording.

@@ -27,7 +27,7 @@ class SqliteFile:
 
     Args:
         path: file.
-        has_packed_messages: whether rosbag2 compressed each message.
+        has_packed_messages: True if rosbag2 compressed each message.
 
     Attributes:
         is_complete: always true: SQLite leaves no unfinished files.

@@ -168,7 +168,7 @@ def _find_truth(folder: Path, root: Path, *, is_alone: bool) -> Path | None:
     Args:
         folder: image folder.
         root: folder of all videos.
-        is_alone: whether no other image folder is beside it, so that a file beside it must belong to it.
+        is_alone: True if no other image folder is beside it, so that a file beside it must belong to it.
     """
     video_folder = find_video_folder(folder) or (folder.parent if is_alone and folder != root else None)
     folders = [folder] if video_folder is None else [folder, video_folder]

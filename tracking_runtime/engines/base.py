@@ -56,7 +56,7 @@ class EngineSettings:
         precision: precision of the arithmetic, one of `PRECISIONS`; `auto` is the backend's first. Inputs and
             outputs are float32 in any precision.
         threads: number of CPU threads; 0 uses all cores of this process, but at most `OMP_NUM_THREADS`.
-        permits_bfloat16: whether `auto` is bfloat16 in OpenVINO on a CPU that multiplies in it, which is
+        permits_bfloat16: True if `auto` is bfloat16 in OpenVINO on a CPU that multiplies in it, which is
             faster and less accurate.
     """
 

@@ -69,7 +69,7 @@ class ExportManifest:
         format: format of the files, one of `FORMATS`.
         precision: precision of the arithmetic.
         made_with: version of each program that made the files.
-        accuracy: in int8, the calibration video and the tracker's metrics before and after, on OpenVINO.
+        accuracy: with int8, the calibration video and the tracker's metrics before and after, on OpenVINO.
         graphs: all exported graphs.
     """
 
@@ -98,7 +98,7 @@ class ExportFormat:
         write: function that writes a graph's files in a precision. Their names begin with a path without
             suffix. The function returns the paths, the main file first.
         read_version: function that returns the version of the program that writes the files.
-        is_runnable: whether OpenVINO can run the main file.
+        is_runnable: True if OpenVINO can run the main file.
         precisions: precisions of the format, the default first.
         read_port_names: function that returns the names of the inputs and outputs in a graph's main file, in
             the graph's order.

@@ -37,7 +37,7 @@ def open_model_graphs(
         batch_sizes: sizes of the graphs: number of targets (HA-Net), or of tiles of active pixels (SPAX).
             Empty: the usual sizes.
         camera: name of a known camera, for a model that fits any camera.
-        use_all_sizes: whether empty `batch_sizes` mean all sizes that the tracker uses.
+        use_all_sizes: True if empty `batch_sizes` mean all sizes that the tracker uses.
 
     Raises:
         ModelError: the model does not exist, or no installed package knows its architecture.

@@ -89,7 +89,7 @@ class TensorRTRTXEngine(SerializedEngine):
     """A compiled file whose kernels for the GPU of this machine are compiled at its first run.
 
     Attributes:
-        has_cached_kernels: whether the kernels of an earlier start were loaded.
+        has_cached_kernels: True if the kernels of an earlier start were loaded.
     """
 
     def serialize_kernels(self) -> bytes:

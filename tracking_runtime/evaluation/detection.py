@@ -84,7 +84,7 @@ def _average_precisions(ranked: Iterable[bool], num_objects: int) -> float:
     """Average, over 101 recalls, the best precision at that recall or a larger one.
 
     Args:
-        ranked: whether each detection is correct, in order of decreasing score.
+        ranked: True for each correct detection, in order of decreasing score.
         num_objects: number of objects.
     """
     recalls = _RECALLS.tolist()

@@ -85,7 +85,7 @@ def count_lost_and_found(
 
     Args:
         predicted: boxes in pixels, (frames, 4): x, y, width, height.
-        is_lost: whether the tracker reports the target as LOST, (frames,).
+        is_lost: True for frames in which the tracker reports LOST, (frames,).
         truth: boxes, (frames, 4); NaN or without a size if the target is absent.
         width: width of the image in pixels.
         height: height of the image in pixels.

@@ -37,8 +37,8 @@ class SuccessProtocol:
     Attributes:
         name: name of the protocol.
         thresholds: overlaps over which the success is averaged.
-        is_overlap_inclusive: whether an overlap equal to the threshold is a success.
-        is_distance_inclusive: whether a distance equal to the threshold is precise.
+        is_overlap_inclusive: True if an overlap equal to the threshold is a success.
+        is_distance_inclusive: True if a distance equal to the threshold is precise.
     """
 
     name: str
@@ -206,7 +206,7 @@ def score_absence(is_lost: ArrayLike, truth: ArrayLike) -> AbsenceScores:
     """Compare the tracker's reports of LOST with the ground truth.
 
     Args:
-        is_lost: whether the tracker reports the target as LOST, (frames,).
+        is_lost: True for frames in which the tracker reports LOST, (frames,).
         truth: boxes, (frames, 4); NaN or without a size if the target is absent.
 
     Raises:

@@ -17,7 +17,7 @@ class Summary:
 
     Attributes:
         num_videos: number of videos that count.
-        metrics: for a single target the means over videos, for many objects the metrics of all boxes
+        metrics: means over videos for a single target; for many objects the metrics of all boxes
             together.
         metrics_by_attribute: metrics of the videos with each attribute.
         metrics_by_class: metrics of the objects of each class; empty for a single target.

@@ -57,7 +57,7 @@ class TrackingData:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there are no objects or no tracks."""
+        """True if there are no objects or no tracks."""
         return not self.num_true_boxes or not self.num_predicted_boxes
 
     def iterate_frames(

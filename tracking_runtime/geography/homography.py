@@ -34,7 +34,7 @@ class HomographyFit:
 
     @property
     def is_overdetermined(self) -> bool:
-        """Whether the residuals measure accuracy: four points are always met exactly."""
+        """True if the residuals measure accuracy: four points are always met exactly."""
         return len(self.residuals_px) > MIN_POINTS
 
     @property

@@ -52,7 +52,7 @@ class _StoredArray:
         shape: lengths of its axes.
         dtype: type of its numbers; None: unknown before it is read.
         view: function that returns the array, or maps it into memory.
-        is_in_memory: whether `view` reads all of it.
+        is_in_memory: True if `view` reads all of it.
     """
 
     shape: tuple[int, ...]

@@ -32,11 +32,11 @@ class CubeFile:
             number. Samples on disk may be mapped into memory. Raises SourceError.
         spectral_info: bands, of the file's number of bands; None if unknown.
         georeference: position on the Earth; None if unknown.
-        is_good: whether each band is good, by the file's list of bad bands; empty: all are.
+        is_good: True for each good band, by the file's list of bad bands; empty: all are.
         gain: factor of each band, after which the offset is added; None: 1.
         offset: number added to each band; None: 0.
         no_data: value of pixels without data; None: no such value.
-        is_color: whether the channels are blue, green, red.
+        is_color: True if the channels are blue, green, red.
         remarks: statements about assumptions and oddities of the file, for users.
     """
 

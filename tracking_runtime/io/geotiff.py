@@ -1,4 +1,4 @@
-"""What a TIFF states beside its pixels: georeference, wavelengths of bands, value of missing pixels."""
+"""Data of a TIFF beside its pixels: georeference, wavelengths of bands, value of missing pixels."""
 
 from __future__ import annotations
 

@@ -141,8 +141,8 @@ class _PageLayout:
         pages_per_frame: number of successive pages whose samples are the bands of a frame.
         inner_axes: axes of a page: YX, YXS or SYX.
         inner_shape: lengths of these axes.
-        are_rows: whether these pages are the rows of the frame instead.
-        is_color: whether the samples of a page are red, green, blue, and perhaps alpha.
+        are_rows: True if these pages are the rows of the frame instead.
+        is_color: True if the samples of a page are red, green, blue, and perhaps alpha.
     """
 
     num_pages: int

@@ -55,7 +55,7 @@ class SourceDescription:
         mosaic: rows and columns of a raw mosaic; None for other images.
         truth: ground truth; None if the source has none.
         geography: position on the Earth as text; empty if unknown.
-        remarks: what is odd about the source.
+        remarks: peculiarities of the source, for people.
     """
 
     address: str

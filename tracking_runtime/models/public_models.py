@@ -34,7 +34,7 @@ class PublicModel:
 
     Attributes:
         name: name of the model after the download.
-        description: what the model does, in a few words.
+        description: purpose of the model, in a few words.
         url: address of the checkpoint.
         sha256: SHA-256 checksum of the checkpoint, in hexadecimal digits.
         size: size of the checkpoint in bytes.

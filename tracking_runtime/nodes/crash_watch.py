@@ -16,7 +16,7 @@ class Incident:
 
     Attributes:
         node: name of the node with its namespace.
-        reason: what happened, for people.
+        reason: description of the event, for people.
     """
 
     node: str

@@ -98,7 +98,7 @@ class OpenedJob:
         job: the job.
         source: the opened source.
         num_frames: number of frames of the source; None for a live stream.
-        notes: what is odd about the source.
+        notes: peculiarities of the source, for people.
     """
 
     job: TrackJob

@@ -75,7 +75,7 @@ class TrackRun:
         video_seconds: time from the first to the last frame by their stamps.
         exit_status: status with which the process should end: 0, or that of the signal that ended the run.
         statistics: statistics of the tracks.
-        notes: what users should know about the input and the frames, each once.
+        notes: facts about the input and the frames that users should know, each once.
         pictures: caption and JPEG of some overlays.
         tracks: tracks of each frame, without lost targets, if `keeps_tracks`.
         stamps_ns: stamp of each of these frames in nanoseconds.

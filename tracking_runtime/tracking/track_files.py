@@ -41,7 +41,7 @@ class TrackFiles:
     Args:
         folder: folder of the files, which exists.
         class_names: name of each class id.
-        has_measures: whether the table has `GROUND_COLUMNS`.
+        has_measures: True if the table has `GROUND_COLUMNS`.
         is_offline: True marks each row of CSV and each line of JSON as non-causal.
     """
 

@@ -81,7 +81,7 @@ class _Unpacked:
 
     @property
     def is_at_end(self) -> bool:
-        """Whether no byte is left."""
+        """True if no byte is left."""
         if not self._buffer:
             self._fill()
         return not self._buffer
