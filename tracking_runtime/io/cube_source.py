@@ -23,6 +23,7 @@ from tracking_runtime.io.band_list import (
 )
 from tracking_runtime.io.cube_file import CubeFile
 from tracking_runtime.io.envi import open_envi
+from tracking_runtime.io.esri_raster import open_esri
 from tracking_runtime.io.frame_numbers import read_image_numbers
 from tracking_runtime.io.georeference import GeoReference
 from tracking_runtime.io.ground_truth import (
@@ -58,7 +59,7 @@ class CubeOptions:
 
 
 def open_cube_file(path: Path, options: CubeOptions | None = None) -> CubeFile:
-    """Open a file of cubes of any format: ENVI, NumPy, MATLAB, HDF5, TIFF, other rasters and images.
+    """Open a file of cubes of any format: ENVI, ESRI, NumPy, MATLAB, HDF5, TIFF, other rasters and images.
 
     Raises:
         SourceError: the file is not a cube, is damaged, or is larger than a limit.
@@ -67,6 +68,8 @@ def open_cube_file(path: Path, options: CubeOptions | None = None) -> CubeFile:
     cube_format = find_cube_format(path)
     if cube_format is CubeFormat.ENVI:
         return open_envi(path)
+    if cube_format is CubeFormat.ESRI:
+        return open_esri(path)
     if cube_format is CubeFormat.ARRAY:
         return open_array_file(path, variable=options.variable, axes=options.axes)
     return open_raster(path, pages=options.pages, num_known_bands=options.num_known_bands)
@@ -267,7 +270,7 @@ def _list_images(folder: Path) -> list[Path]:
 
 
 def _list_cubes(folder: Path) -> list[Path]:
-    """Return the cubes of a folder in natural order: those of ENVI, else arrays, else images."""
+    """Return the cubes of a folder in natural order: those of ENVI and ESRI, else arrays, else images."""
     files = [path for path in list_visible(folder) if path.is_file()]
     headers = [path for path in files if path.suffix.lower() == ".hdr"]
     arrays = [path for path in files if path.suffix.lower() in _ARRAY_SUFFIXES]
@@ -275,7 +278,9 @@ def _list_cubes(folder: Path) -> list[Path]:
     cubes = headers or arrays or images
     cubes = [path for path in cubes if not path.name.lower().startswith(_REFERENCE_PREFIXES)]
     if not cubes:
-        raise SourceError(f"{folder} holds no cubes (ENVI, .mat, .npy, .npz or images); give another folder")
+        raise SourceError(
+            f"{folder} holds no cubes (ENVI, ESRI, .mat, .npy, .npz or images); give another folder"
+        )
     return sorted(cubes, key=make_natural_sort_key)
 
 

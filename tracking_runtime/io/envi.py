@@ -22,7 +22,7 @@ from tracking_runtime.io.envi_header import (
     read_gain_and_offset,
     read_georeference,
 )
-from tracking_runtime.io.source_kinds import NO_ENVI_DATA_SUFFIXES, find_envi_header
+from tracking_runtime.io.source_kinds import NO_ENVI_DATA_SUFFIXES, find_raster_header
 
 _SHAPES = {"bsq": "bands lines samples", "bil": "lines bands samples", "bip": "lines samples bands"}
 _TO_PIXELS_FIRST = {"bsq": (1, 2, 0), "bil": (0, 2, 1), "bip": (0, 1, 2)}
@@ -34,7 +34,7 @@ def open_envi(path: Path) -> CubeFile:
     Raises:
         SourceError: header or data is missing, malformed, or they contradict each other.
     """
-    header_path = path if _is_header(path) else find_envi_header(path)
+    header_path = path if _is_header(path) else find_raster_header(path)
     if header_path is None:
         raise SourceError(f"{path} needs an ENVI header beside it: {path.name}.hdr; add it")
     header = read_envi_header(header_path)

@@ -67,8 +67,17 @@ def find_georeference(image: Path) -> GeoReference | None:
     path = _find_sibling(image, names)
     if path is None:
         return None
+    return read_world_file(path, crs=read_projection(image))
+
+
+def read_projection(image: Path) -> str:
+    """Read the coordinate reference system from the file `.prj` beside an image; empty without one.
+
+    Raises:
+        SourceError: the file cannot be read.
+    """
     projection = _find_sibling(image, ["prj"])
-    return read_world_file(path, crs=_read_text(projection).strip() if projection else "")
+    return _read_text(projection).strip() if projection else ""
 
 
 def read_world_file(path: Path, *, crs: str = "") -> GeoReference:

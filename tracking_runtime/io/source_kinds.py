@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tracking_runtime.errors import SourceError
 from tracking_runtime.files import is_hidden
+from tracking_runtime.io.esri_header import is_esri_header
 from tracking_runtime.io.image_file import IMAGE_SUFFIXES, find_image_folder
 
 FOLDER = "folder"
@@ -29,6 +30,7 @@ _VIDEO_SUFFIXES = {
 }  # fmt: skip
 _CUBE_SUFFIXES = {".hdr", ".mat", ".npy", ".npz"}
 ENVI_DATA_SUFFIXES = {".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cue", ""}
+_ESRI_DATA_SUFFIXES = (".bil", ".bip", ".bsq")
 _TEXT_SUFFIXES = {".txt", ".csv", ".json", ".yaml", ".yml", ".xml", ".md", ".log", ".kml", ".pdf", ".html"}
 NO_ENVI_DATA_SUFFIXES = {*IMAGE_SUFFIXES, *_VIDEO_SUFFIXES, *_CUBE_SUFFIXES, *_TEXT_SUFFIXES}
 """Suffixes of files that may stand beside an ENVI header without being its data."""
@@ -60,6 +62,7 @@ class CubeFormat(Enum):
     """Format of a file of cubes."""
 
     ENVI = "ENVI"
+    ESRI = "ESRI"
     ARRAY = "array"
     IMAGE = "image"
 
@@ -75,19 +78,47 @@ def find_cube_format(path: Path) -> CubeFormat:
         return CubeFormat.ARRAY
     if _is_image_head(head):
         return CubeFormat.IMAGE
-    if head.startswith(_ENVI_MAGIC) or path.suffix.lower() == ".hdr":
+    if head.startswith(_ENVI_MAGIC):
         return CubeFormat.ENVI
-    return CubeFormat.ENVI if _has_envi_header(path) else CubeFormat.IMAGE
+    header = path if path.suffix.lower() == ".hdr" else _find_header_of_data(path)
+    if header is None:
+        return CubeFormat.IMAGE
+    if _is_envi_header(header) or not is_esri_header(header):
+        return CubeFormat.ENVI
+    return CubeFormat.ESRI
 
 
-def find_envi_header(path: Path) -> Path | None:
-    """Return the ENVI header of a data file, `NAME.SUFFIX.hdr` or `NAME.hdr`; None if no header exists."""
+def find_raster_header(path: Path) -> Path | None:
+    """Return the header of a file of raw samples, `NAME.SUFFIX.hdr` or `NAME.hdr`; None without a header."""
     candidates = [
         candidate.with_name(candidate.name + suffix)
         for candidate in (path, path.with_suffix(""))
         for suffix in (".hdr", ".HDR")
     ]
     return next((header for header in candidates if header != path and header.is_file()), None)
+
+
+def find_esri_data(header: Path) -> Path:
+    """Return the data file of an ESRI header: of the same name, with the suffix `.bil`, `.bip` or `.bsq`.
+
+    Raises:
+        SourceError: no file, or several, are named like the header.
+    """
+    found = _list_esri_data(header)
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise SourceError(
+            f"{header} needs one data file beside it, as {header.stem}.bil, .bip or .bsq: got {names}; give "
+            "the path of the data file"
+        )
+    return found[0]
+
+
+def _list_esri_data(header: Path) -> list[Path]:
+    candidates = (
+        header.with_suffix(case) for suffix in _ESRI_DATA_SUFFIXES for case in (suffix, suffix.upper())
+    )
+    return [path for path in candidates if path.is_file()]
 
 
 def _read_head(path: Path) -> bytes:
@@ -102,10 +133,13 @@ def _read_head(path: Path) -> bytes:
     return head
 
 
-def _has_envi_header(path: Path) -> bool:
-    """Return whether an ENVI header is beside a file that can be its data, by the suffix."""
-    header = None if path.suffix.lower() in NO_ENVI_DATA_SUFFIXES else find_envi_header(path)
-    return header is not None and _is_envi_header(header)
+def _find_header_of_data(path: Path) -> Path | None:
+    """Return the ENVI header of a file that can be its data, by the suffix, or its ESRI header, else None."""
+    suffix = path.suffix.lower()
+    header = None if suffix in NO_ENVI_DATA_SUFFIXES else find_raster_header(path)
+    if header is None or _is_envi_header(header):
+        return header
+    return header if suffix in ENVI_DATA_SUFFIXES and is_esri_header(header) else None
 
 
 def _find_kind_of_file(path: Path) -> str:
@@ -116,12 +150,13 @@ def _find_kind_of_file(path: Path) -> str:
     suffix = path.suffix.lower()
     if zipfile.is_zipfile(path) and suffix != ".npz":
         raise SourceError(f"{path} is an archive: unpack it, and give the folder or file in it")
-    if _has_envi_header(path):
+    if _find_header_of_data(path) is not None:
         return CUBE
-    if suffix in ENVI_DATA_SUFFIXES and (header := find_envi_header(path)) is not None:
+    if suffix in ENVI_DATA_SUFFIXES and (header := find_raster_header(path)) is not None:
         raise SourceError(
-            f"{header} must be an ENVI header to describe {path.name}: its first line must be ENVI; convert "
-            "the raster to GeoTIFF, for example with gdal_translate"
+            f"{header} must be a header of ENVI or ESRI to describe {path.name}: its first line must be "
+            "ENVI, or it must state NROWS and NCOLS; convert the raster to GeoTIFF, for example with "
+            "gdal_translate"
         )
     for suffixes, kind in (
         (_BAG_SUFFIXES, BAG),
@@ -183,11 +218,11 @@ def list_video_files(folder: Path) -> list[Path]:
 
 
 def list_cube_files(folder: Path) -> list[Path]:
-    """Return the ENVI headers and array files in a folder. Hidden files are left out."""
+    """Return the headers of ENVI and ESRI and the array files in a folder. Hidden files are left out."""
     return [
         path
         for path in _list_visible_files(folder)
-        if path.suffix.lower() in _CUBE_SUFFIXES and (path.suffix.lower() != ".hdr" or _is_envi_header(path))
+        if path.suffix.lower() in _CUBE_SUFFIXES and (path.suffix.lower() != ".hdr" or _is_cube_header(path))
     ]
 
 
@@ -197,6 +232,10 @@ def _list_visible_files(folder: Path) -> Iterator[Path]:
             return
         if not is_hidden(path) and path.is_file():
             yield path
+
+
+def _is_cube_header(path: Path) -> bool:
+    return _is_envi_header(path) or (bool(_list_esri_data(path)) and is_esri_header(path))
 
 
 def _is_envi_header(path: Path) -> bool:

@@ -95,11 +95,13 @@ def test_find_source_kind_of_other_folder_tells_what_to_give(tmp_path, files, re
         find_source_kind(tmp_path)
 
 
-def test_find_source_kind_of_esri_raster_names_its_header(tmp_path):
+def test_find_source_kind_of_other_header_tells_the_cure(tmp_path):
     (tmp_path / "dem.bil").write_bytes(bytes(8))
     (tmp_path / "dem.hdr").write_text("BYTEORDER I\nLAYOUT BIL\n")
 
-    with pytest.raises(SourceError, match=r"dem\.hdr must be an ENVI header to describe dem\.bil: .*GeoTIFF"):
+    with pytest.raises(
+        SourceError, match=r"dem\.hdr must be a header of ENVI or ESRI .* dem\.bil: .*GeoTIFF"
+    ):
         find_source_kind(tmp_path / "dem.bil")
 
 
