@@ -40,10 +40,12 @@ class PreparedFrame:
     Attributes:
         size: height and width of the image.
         frame: active pixels and ground truth.
+        has_truth: False if the objects of the frame are unknown.
     """
 
     size: tuple[int, int]
     frame: ClipFrame
+    has_truth: bool = True
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from tracking_runtime.datasets.result_files import normalize_name
 from tracking_runtime.datasets.sequences import VideoSequence
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
+from tracking_runtime.io.notes import add_note
 from tracking_runtime.io.sources import open_source
 
 MAX_CLIP_FRAMES = 40
@@ -78,7 +78,7 @@ def prepare_frames(
             shift=compute_center_shift(motion.transform, height, width),
             truth=truth,
         )
-        yield PreparedFrame((height, width), clip_frame)
+        yield PreparedFrame((height, width), clip_frame, has_truth=frame.truth is not None)
         is_active = [bool(motion.mask[find_box_slices(box, height, width)].any()) for box in truth.boxes]
         is_detected = np.array(is_active, bool) & (rng.random(len(is_active)) < recall)
         detected_boxes = truth.boxes[is_detected]
@@ -107,13 +107,45 @@ def prepare_videos(
         if not done_file.exists():
             class_ids = map_class_ids(video, classes)
             frames = prepare_frames(_change_class_ids(video, class_ids), encoder, MotionSettings())
-            for number in count():
-                clip_frames = list(islice(frames, MAX_CLIP_FRAMES))
-                if len(clip_frames) < _MIN_CLIP_FRAMES:
-                    break
-                Clip.from_frames(clip_frames).save(folder / f"{name}-{number:04d}.npz")
+            for number, clip in enumerate(cut_clips(frames, video.name)):
+                clip.save(folder / f"{name}-{number:04d}.npz")
             done_file.touch()
         yield index + 1
+
+
+def cut_clips(
+    frames: Iterable[PreparedFrame], name: str, max_frames: int | None = MAX_CLIP_FRAMES
+) -> Iterator[Clip]:
+    """Yield the clips of a video: runs of successive frames with known ground truth.
+
+    A frame without known ground truth would teach that it shows no objects. A note counts the frames that are
+    left out.
+
+    Args:
+        frames: prepared frames in the order of time.
+        name: name of the video, for the note.
+        max_frames: maximum number of frames of a clip; None: no limit.
+    """
+    num_frames = num_unknown = num_used = 0
+    clip: list[PreparedFrame] = []
+    for prepared in frames:
+        num_frames += 1
+        num_unknown += not prepared.has_truth
+        if not prepared.has_truth or len(clip) == max_frames:
+            if len(clip) >= _MIN_CLIP_FRAMES:
+                num_used += len(clip)
+                yield Clip.from_frames(clip)
+            clip = []
+        if prepared.has_truth:
+            clip.append(prepared)
+    if len(clip) >= _MIN_CLIP_FRAMES:
+        num_used += len(clip)
+        yield Clip.from_frames(clip)
+    if num_unknown:
+        add_note(
+            f"{name}: {num_frames - num_used} of {num_frames} frames are left out, because they or their "
+            "neighbors have no known ground truth"
+        )
 
 
 def map_class_ids(video: VideoSequence, classes: Sequence[str]) -> NDArray[np.uint8]:
@@ -165,7 +197,7 @@ def prepare_clips(
         folder: folder of the clips; it is created if needed.
         encoder: encoder of the network's input.
         sources: addresses of sequences with ground truth, as `tracking_runtime.io.sources.open_source` takes
-            them. Each sequence becomes one clip.
+            them. Each sequence becomes one clip, or several around frames without known ground truth.
         num_scenes: number of simulated scenes.
         num_frames: number of frames of a simulated scene.
         scenes: kind of the scenes; see `choose_scene`.
@@ -184,7 +216,14 @@ def prepare_clips(
                     f"{address} has no ground truth, which training needs; add it, or state ?truth=FILE"
                 )
             frames = prepare_frames(source, encoder, MotionSettings())
-            Clip.from_frames([*frames]).save(path)
+            clips = [*cut_clips(frames, address, max_frames=None)]
+            if not clips:
+                raise SourceError(
+                    f"{address} has no successive frames with known ground truth, which training needs; "
+                    "add it"
+                )
+            for number, clip in reversed([*enumerate(clips)]):  # the file without a number is the last
+                clip.save(path.with_stem(f"{path.stem}-{number:04d}") if number else path)
         yield index + 1
     for seed in range(num_scenes):
         label = "scene" if scenes == "land" else scenes

@@ -14,6 +14,7 @@ from spax_ros.training.preparation import prepare_clips, prepare_frames, prepare
 from tracking_runtime.datasets.factory import open_dataset
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
+from tracking_runtime.io.notes import collect_notes
 
 
 def write_satvideodt(root: Path, num_frames: int, class_number: int) -> Path:
@@ -98,6 +99,37 @@ def test_source_without_ground_truth_is_refused(tmp_path: Path) -> None:
         list(prepare_clips(tmp_path / "clips", PixelEncoder("bgr"), sources=[str(folder)]))
 
     assert not list((tmp_path / "clips").iterdir())
+
+
+def test_frames_of_unknown_truth_are_left_out_and_told(tmp_path: Path) -> None:
+    """A frame without ground truth is not a frame without objects. Its neighbors are separate clips."""
+    folder = write_satvideodt(tmp_path, 12, 1) / "001"
+    rows = (folder / "gt.txt").read_text().splitlines()
+    for number in (5, 9, 11):
+        rows[number - 1] = f"{number},7,{20 + number},40,8,5,x,1,1"
+    encoder = PixelEncoder("gray_residual")
+    (folder / "gt.txt").write_text("\n".join(rows) + "\n")
+
+    with collect_notes() as notes:
+        list(prepare_clips(tmp_path / "a", encoder, sources=[f"{folder}?malformed=skip"]))
+        videos = open_dataset(folder.parent, on_invalid_row="skip", class_names=("car",))
+        list(prepare_videos(tmp_path / "b", encoder, ("car",), videos))
+
+    for clips in (tmp_path / "a", tmp_path / "b"):
+        sizes = sorted(len(Clip.load(path).frames) for path in clips.glob("*.npz"))
+        assert sizes == [3, 4]
+        assert all(len(frame.truth.ids) for path in clips.glob("*.npz") for frame in Clip.load(path).frames)
+    told = [note for note in notes if "left out, because" in note]
+    assert len(told) == 2
+    assert all("5 of 12 frames are left out, because they or their neighbors" in note for note in told)
+
+
+def test_source_without_successive_known_frames_is_refused(tmp_path: Path) -> None:
+    folder = write_satvideodt(tmp_path, 2, 1) / "001"
+    (folder / "gt.txt").write_text("1,7,20,40,8,5,1,1\n2,7,21,40,8,5,x,1\n")
+
+    with pytest.raises(SourceError, match="no successive frames with known ground truth"):
+        list(prepare_clips(tmp_path / "c", PixelEncoder("bgr"), sources=[f"{folder}?malformed=skip"]))
 
 
 def test_classes_unknown_to_the_network_are_named(tmp_path: Path) -> None:
