@@ -15,11 +15,13 @@ from hsi_tracker_ros.training.clips import SUBSAMPLING, CubeClip, make_clip, wri
 from tracking_runtime.datasets.sequences import VideoSequence, find_source_path
 from tracking_runtime.errors import FrameRefusedError, SourceError
 from tracking_runtime.frames import Frame
+from tracking_runtime.io.notes import add_note
 
 CLIP_FRAMES = 6
 """Maximum number of frames of a clip."""
 
 _MIN_VISIBLE_FRAMES = 2  # clips in which the target is visible less often give no pairs of different frames
+_MAX_NAMED = 5  # videos that a note names
 _WHITE_PERCENTILE = 99.9  # of a video's first cube, if the camera's saturation level is unknown
 _MIN_WHITE_LEVEL = 1e-6
 
@@ -43,7 +45,7 @@ def cut_recorded_clips(folder: Path, videos: Sequence[VideoSequence], *, stride:
     """Cut videos into clips in a folder. Yield the name of each finished video.
 
     The name of a clip depends on the path of its video, so that an interrupted call can be repeated. Videos
-    that were cut before are skipped.
+    that were cut before are skipped. A note names the videos that give no clip.
 
     Args:
         folder: folder of the clips; it is created if needed.
@@ -51,18 +53,44 @@ def cut_recorded_clips(folder: Path, videos: Sequence[VideoSequence], *, stride:
         stride: frames from one frame of a clip to the next. Higher makes pairs differ more.
 
     Raises:
-        SourceError: a video has no bands or cannot be read. The message names the video.
+        SourceError: a video has no bands or cannot be read, or no video gives a clip. The message names the
+            video.
     """
+    useless: list[str] = []
     for video in videos:
         identity = f"{video.name} {find_source_path(video)} {len(video)} {stride}"
         key = hashlib.sha256(identity.encode()).hexdigest()[:12]
         done_file = folder / f"recorded_{key}.done"
         if not done_file.exists():
-            for number, clip in enumerate(_cut_clips(video, stride)):
-                write_clip(folder, f"recorded_{key}_{number:04d}", clip)
-            folder.mkdir(parents=True, exist_ok=True)
-            done_file.touch()
+            num_clips = 0
+            for clip in _cut_clips(video, stride):
+                write_clip(folder, f"recorded_{key}_{num_clips:04d}", clip)
+                num_clips += 1
+            if num_clips:
+                done_file.touch()
+            else:
+                useless.append(_explain_useless(video, stride))
         yield video.name
+    if useless:
+        named = "; ".join(useless[:_MAX_NAMED]) + ("; …" if len(useless) > _MAX_NAMED else "")
+        text = f"{len(useless)} of {len(videos)} videos give no clips to train on: {named}"
+        if len(useless) == len(videos):
+            raise SourceError(f"{text}; give videos with the ground truth of their target")
+        add_note(text)
+
+
+def _explain_useless(video: VideoSequence, stride: int) -> str:
+    """Return the name of a video that gives no clip, and the reason."""
+    if not _has_target(video):
+        return f"{_describe_video(video)} has no ground truth"
+    return (
+        f"{_describe_video(video)}: the target is visible in fewer than {_MIN_VISIBLE_FRAMES} of the "
+        f"{-(-len(video) // stride)} frames that are used"
+    )
+
+
+def _has_target(video: VideoSequence) -> bool:
+    return any(truth is not None and len(truth.boxes) for truth in video.truth)
 
 
 def _cut_clips(video: VideoSequence, stride: int) -> Iterator[CubeClip]:
@@ -71,6 +99,8 @@ def _cut_clips(video: VideoSequence, stride: int) -> Iterator[CubeClip]:
         raise SourceError(
             f"{_describe_video(video)} has no description of its camera's bands; add spectral_info.yaml"
         )
+    if not _has_target(video):
+        return
     decoder = Decoder(camera)
     info = decoder.cube_camera
     assert info is not None
