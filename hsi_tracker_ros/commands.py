@@ -201,7 +201,7 @@ def train_tracker(
 
     A box is correct if its overlap with the ground truth is at least 0.5. Fitted are the weights of response,
     spectral distance and distractors, and the probabilities with which targets are occluded, leave and
-    return: a filter over the frames. The weights of the network, and what the tracker follows, stay as they
+    return: a filter over the frames. The weights of the network and the tracked boxes stay as they
     are. Prints the expected calibration error before, and after on videos that the fit has not seen.
     """
     from hsi_tracker_ros.training.tracker_fitting import FitTrackerOptions, fit_tracker
@@ -385,9 +385,9 @@ def bench_hsi(
     """Compare HA-Net with its parts and with OpenCV's trackers on the same videos.
 
     The videos are simulated from seeds that training never uses, and read from each PLACE: a folder of the
-    HOT challenge, or anything else that `rstrack evaluate` takes. Only HA-Net reads all bands; the other
-    trackers read false color. In videos without band information all trackers read the images, and HA-Net
-    uses only its RGB branch.
+    HOT challenge, or any other PLACE of `rstrack evaluate`. Only HA-Net reads all bands; the other trackers
+    read false color. In videos without band information all trackers read the images, and HA-Net uses only
+    its RGB branch.
 
     With --cubes a window pans over each cube, while a patch moves as the target: a distinct one, a
     camouflaged one, and one among look-alikes. Camouflage and look-alikes have the colors of the scene in
@@ -440,8 +440,8 @@ def bench_rgb(
 ) -> None:
     """Compare trackers on color videos with one target: models, and OpenCV's CSRT, KCF and MIL.
 
-    Each PLACE is anything that `rstrack evaluate` takes, for example a folder of sequences in the layout of
-    OTB. Of a HA-Net, the network for color images runs. Each frame goes to all trackers in turn, so that the
+    Each PLACE is the same as of `rstrack evaluate`, for example a folder of sequences in the layout of
+    OTB. A HA-Net runs its network for color images. Each frame goes to all trackers in turn, so that the
     speeds of one run can be compared.
 
     Prints tables, and writes them with charts to report.html and rgb.png, and all metrics to rgb.json.

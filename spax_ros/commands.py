@@ -335,12 +335,12 @@ def bench_faint(names: tuple[str, ...], output: Path, **scenes: Any) -> None:
 def bench_sparsity(
     variants: tuple[str, ...], size_px: int, active_fraction: float, measures_growth: bool, output: Path
 ) -> None:
-    """Measure what active pixels save in the published networks, with random weights.
+    """Measure the operations and time that active pixels save in the published networks.
 
-    Each network runs over whole images and over active pixels on the same engine. The table shows operations
-    and time of a frame beside the published values. Then the first network's time is measured by the number
-    of active pixels, in an image and in one of twice its area. Whole images of 1024 x 1024 pixels need about
-    5 GB of memory.
+    Each network has random weights, and runs over whole images and active pixels on the same engine. The
+    table shows operations and time of a frame beside the published values. Then the first network's time is
+    measured by the number of active pixels, in an image and in one of twice its area. Whole images of 1024 x
+    1024 pixels need about 5 GB of memory.
     """
     from spax_ros.benchmark.sparsity import (
         ACTIVE_FRACTIONS,

@@ -104,7 +104,7 @@ def _count_detection_regions(target: Target, settings: TrackerSettings) -> int:
 
 
 def _make_spiral_region(region: SquareCrop, step: int, image_size: tuple[int, int]) -> SquareCrop:
-    """Return the region of a step, from 0, of a search from one region outwards, again and again."""
+    """Return the region of a step, from 0, of a search from one region outward, again and again."""
     width, height = image_size
     stride = _SPIRAL_STRIDE * region.side
     margin = stride / 4

@@ -245,7 +245,7 @@ class HsiTracker:
 
         Args:
             cube: cube ``(height, width, bands)`` of the camera, uint8, uint16 or float32. The tracker keeps
-                the array; do not write to it afterwards.
+                the array; do not write to it afterward.
             stamp_ns: stamp of the frame.
             target_ids: ids of the targets to track, if others have seen this frame already; None: all.
 

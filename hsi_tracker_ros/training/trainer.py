@@ -143,7 +143,7 @@ def load_network_to_refine(model: str) -> HANet:
     if network.config.spectral.wavelengths_nm is not None:
         raise ModelError(
             f"the bands of {model} are fixed to a camera's; refine the model for any camera that {model} was "
-            "made from, and fix its bands afterwards: --from hanet_edge_any --camera NAME"
+            "made from, and fix its bands afterward: --from hanet_edge_any --camera NAME"
         )
     return network
 

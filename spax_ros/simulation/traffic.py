@@ -44,7 +44,7 @@ class Mover:
     Attributes:
         positions: center of each rigid part on the ground map, `(frames, parts, 2)`. Trains have several
             parts.
-        headings: heading in radians, x towards y, `(frames, parts)`.
+        headings: heading in radians, x toward y, `(frames, parts)`.
         speeds: speed over the ground in pixels per frame, `(frames,)`.
         is_present: True for frames in which the object is on the map, `(frames,)`.
         length: length of a part in pixels.

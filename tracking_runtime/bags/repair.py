@@ -13,7 +13,7 @@ from tracking_runtime.bags.writer import BagWriter
 from tracking_runtime.errors import SourceError
 
 ORIGINAL = "original"
-"""Folder in a repaired recording with the files of before."""
+"""Folder in a repaired recording with the original files."""
 
 _REPAIRED = ".repaired"
 
@@ -25,7 +25,7 @@ class RepairResult:
     Attributes:
         message_count: number of messages in the repaired recording.
         damages: damaged parts that were skipped.
-        original: folder with the files of before; None if the bag needed no repair.
+        original: folder with the original files; None if the bag needed no repair.
     """
 
     message_count: int
@@ -42,9 +42,9 @@ def repair_bag(folder: str | Path) -> int:
 
 
 def restore_bag(folder: str | Path) -> RepairResult:
-    """Write the intact messages of a bag to a finished bag, and put it in place of the files of before.
+    """Write the intact messages of a bag to a finished bag, and put it in place of the original files.
 
-    The files of before are moved to the folder `original` in the bag. Damaged chunks are skipped. If the
+    The original files are moved to the folder `original` in the bag. Damaged chunks are skipped. If the
     repair fails (full disk), the bag is as before.
 
     Raises:
@@ -88,7 +88,7 @@ def _copy_messages(reader: BagReader, folder: Path) -> int:
 
 
 def _exchange(folder: Path, repaired: Path) -> Path:
-    """Put the files of a repaired bag in place. At every moment, the files of before exist under one name."""
+    """Put the files of a repaired bag in place. At every moment, the original files exist under one name."""
     previous = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
     original = _make_original_folder(folder)
     try:

@@ -53,7 +53,7 @@ def simulate(source: str, output: Path, topic: str, namespace: str, compression:
 def repair(bag: Path) -> None:
     """Finish the recording BAG of a recorder that was killed, so that every tool opens it.
 
-    Damaged chunks are skipped and reported. The files of before stay in the folder BAG/original.
+    Damaged chunks are skipped and reported. The original files stay in the folder BAG/original.
     """
     from rich.console import Console
 
@@ -67,4 +67,4 @@ def repair(bag: Path) -> None:
     if result.original is None:
         console.print("The recording is finished and intact: nothing to repair.")
     else:
-        console.print(f"The files of before are in {result.original}", markup=False)
+        console.print(f"The original files are in {result.original}", markup=False)

@@ -28,7 +28,9 @@ _MAX_DROP_PERCENT = 1.0
 @click.option(
     "--seconds", default=10.0, show_default=True, type=click.FloatRange(1.0), help="Time at each rate."
 )
-@click.option("--kept", default=60, show_default=True, type=click.IntRange(3), help="Different frames.")
+@click.option(
+    "--kept", default=60, show_default=True, type=click.IntRange(3), help="Number of different frames."
+)
 @set_option
 @click.option(
     "--output",

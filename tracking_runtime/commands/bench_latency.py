@@ -69,7 +69,7 @@ def latency(
 ) -> None:
     """Measure the latency of the tracker NODE, from a camera's publish to the arrival of the tracks.
 
-    The camera sends frames at a steady rate, forwards and backwards. A node that takes targets gets the first
+    The camera sends frames at a steady rate, forward and backward. A node that takes targets gets the first
     target of the ground truth. The command also measures the time from the start of the node to its first
     tracks. It fails if a frame is not counted. Writes latency.json and latency.png.
     """

@@ -52,7 +52,9 @@ _PAGE_PERIOD_S = 60.0  # time between two pages: drawing takes as long as some f
     metavar="NODE=ADDRESS",
     help="Frames of a tracker, as for the player. Default: a simulated scene for each tracker.",
 )
-@click.option("--kept", default=60, show_default=True, type=click.IntRange(3), help="Different frames.")
+@click.option(
+    "--kept", default=60, show_default=True, type=click.IntRange(3), help="Number of different frames."
+)
 @click.option(
     "--max-memory-growth", default=0.01, show_default=True, help="Growth of the memory that fails the run."
 )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("places", nargs=-1, required=True, metavar="PLACE...", type=click.Path(path_type=Path))
 @click.option("--tracker", default="", help="Tracker to run over the videos: hanet or spax.")
-@click.option("--model", default="", help="Name or path of the tracker's model. Default: its own.")
+@click.option("--model", default="", help="Name or path of the model. Default: the tracker's.")
 @click.option("--engine", default="auto", show_default=True, help="Engine that runs the model.")
 @click.option(
     "--results",
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Definitions of the CLEAR and identity metrics. SPAX and MP2Net publish those of py-motmetrics, "
     "which the extra evaluation installs. They differ in MT (py-motmetrics: from 80 % of an object's frames, "
-    "TrackEval: above 80 %), and seldom in IDs, FP and FN. HOTA is always TrackEval's.",
+    "TrackEval: above 80 %), and rarely in IDs, FP and FN. HOTA is always TrackEval's.",
 )
 @click.option("--live", is_flag=True, help="Drop the frames that arrive while the tracker is busy.")
 @click.option(

@@ -33,7 +33,7 @@ _MAX_NAMED_BANDS = 6
     help="Read all messages of a recording and verify their checksums. Default: only below 1 GB.",
 )
 def info(sources: tuple[str, ...], as_json: bool, topic: str, check: bool | None) -> None:
-    """Tell what each SOURCE contains, and what is odd about it.
+    """Print the properties of each SOURCE, and warnings about it.
 
     A SOURCE is a video file, a folder of images or cubes, a cube, a recording, a simulated scene, a live
     stream or the index of a camera. Printed are size, rate, bits, bands, ground truth and position on the

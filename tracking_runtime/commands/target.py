@@ -15,7 +15,7 @@ def target(box: str | None, truth: str, node: str, label: str, timeout: float) -
     """Set a target of a running hsi_tracker: a box, or the first object of the ground truth.
 
     The ground truth of the player names its frame. The target is set in this frame, also if the object moves
-    fast. The answer says if the box holds nothing distinct from its surroundings.
+    fast. The response warns of a box that contains nothing distinct from its surroundings.
     """
     numbers = _parse_box(box) if box else None
     try:

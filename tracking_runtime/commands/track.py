@@ -67,7 +67,7 @@ class BoxType(click.ParamType):
     default="",
     help="Tracker: spax (all moving objects) or hanet (chosen targets). Default: by source and boxes.",
 )
-@click.option("--model", default="", help="Name or path of the tracker's model. Default: its own.")
+@click.option("--model", default="", help="Name or path of the model. Default: the tracker's.")
 @click.option("--engine", default="auto", show_default=True, help="Engine that runs the model.")
 @click.option(
     "--start",
@@ -146,8 +146,8 @@ def track(
 
     The folder gets tracks.txt (MOT), tracks.csv, tracks.jsonl, overlay.mp4, summary.json and report.html. For
     a source with a position on the Earth, it also gets tracks.geojson and tracks.kml. With a map or
-    --ground-sample-distance, the files have speeds in m/s and sizes in meters. An interrupted run keeps what
-    it has.
+    --ground-sample-distance, the files have speeds in m/s and sizes in meters. The files of an interrupted
+    run are complete up to its last frame.
     """
     from rich.console import Console
 

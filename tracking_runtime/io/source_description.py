@@ -1,4 +1,4 @@
-"""Description of a source for users: what it contains, and what is odd about it."""
+"""Description of a source for users: its content and its peculiarities."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _find_image_remarks(frame: Frame) -> list[str]:
 
 
 def _describe_truth(source: FrameSource, frame: Frame) -> tuple[TruthDescription | None, list[str]]:
-    """Return the ground truth and what is odd about it; None if no frame has any."""
+    """Return the ground truth and its peculiarities; None if no frame has any."""
     truths: Sequence[GroundTruth | None] | None = getattr(source, "truth", None)
     if truths is None:
         truths = [] if frame.truth is None else [each.truth for each in source]

@@ -57,7 +57,7 @@ def test_lost_target_is_searched_in_whole_image_outwards(center, size):
     region_centers = np.array([(region.x, region.y) for region in regions])
     assert (region_centers[::2] == last_center).all()
 
-    # Otherwise outwards, and from the beginning again.
+    # Otherwise outward, and from the beginning again.
     spiral = region_centers[1::2]
     distances = np.hypot(*(spiral - last_center).T)
     restart = np.flatnonzero(distances == 0)[0]

@@ -93,7 +93,7 @@ def test_info_and_repair_tell_a_flipped_bit(image_folder, tmp_path):
     result = run_rstrack("repair", bag)
     assert result.exit_code == 0
     assert "skipped:" in result.output
-    assert f"The files of before are in {bag / 'original'}" in result.output
+    assert f"The original files are in {bag / 'original'}" in result.output
     assert (bag / "original" / "bag_0.mcap").read_bytes() == content
     assert "nothing to repair" in run_rstrack("repair", bag).output
 

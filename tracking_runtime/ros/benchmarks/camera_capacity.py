@@ -75,7 +75,7 @@ def measure_capacity(
         name: name of the node.
         folder: folder of the logs.
         parameters: parameters of the nodes.
-        images: serialized images, sent forwards and backwards by each camera.
+        images: serialized images, sent forward and backward by each camera.
         num_cameras: number of cameras.
         seconds: time at each rate in seconds.
         max_drop_fraction: fraction of the frames that may be dropped at the highest rate.

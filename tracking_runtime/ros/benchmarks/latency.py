@@ -89,7 +89,7 @@ def run_latency_benchmark(
         name: name of the node.
         folder: folder of the node's log.
         parameters: parameters of the node.
-        images: serialized images, sent forwards and backwards.
+        images: serialized images, sent forward and backward.
         num_frames: number of frames to send.
         rate_hz: frames per second.
         idle_s: time without frames at the end, in seconds.
@@ -118,7 +118,7 @@ def measure_latency(
     Args:
         session: session in the domain of the process.
         process: process of the tracker whose node is unconfigured.
-        images: serialized images, sent forwards and backwards.
+        images: serialized images, sent forward and backward.
         num_frames: number of frames to send.
         rate_hz: frames per second.
         idle_s: time without frames at the end, in seconds.
@@ -156,7 +156,7 @@ def measure_latency(
 
 
 def iterate_ping_pong(images: Sequence[bytes]) -> Iterator[bytes]:
-    """Iterate over images forwards and backwards without end, so that no object jumps."""
+    """Iterate over images forward and backward without end, so that no object jumps."""
     return cycle([*images, *reversed(images[1:-1])])
 
 

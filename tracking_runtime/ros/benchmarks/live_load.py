@@ -40,7 +40,7 @@ class Arrivals:
 
 
 class LiveTracker:
-    """Tracker node with a camera. The camera sends images forwards and backwards.
+    """Tracker node with a camera. The camera sends images forward and backward.
 
     Args:
         session: session in the domain of the process.

@@ -30,7 +30,7 @@ class SoakPlan:
         module: Python module of the node.
         name: name of the node.
         parameters: parameters of the node.
-        images: serialized images, sent forwards and backwards.
+        images: serialized images, sent forward and backward.
     """
 
     module: str
