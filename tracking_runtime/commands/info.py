@@ -131,7 +131,7 @@ def _print_description(description: SourceDescription, console: Console) -> None
         table.add_row(name, escape(value))
     console.print(table)
     for remark in description.remarks:
-        console.print(f"odd: {remark}", style="yellow", markup=False)
+        console.print(f"warning: {remark}", style="yellow", markup=False)
 
 
 def _list_facts(description: SourceDescription) -> dict[str, str]:
