@@ -97,7 +97,8 @@ def build(
         find_backend(settings)
     model_graphs = open_model_graphs(model, batch_sizes, camera, use_all_sizes=True)
     if precision == "int8" and calibration:
-        _calibrate(model_graphs, model, CalibrationVideos(calibration, validation or calibration, num_frames))
+        videos = CalibrationVideos(calibration, validation or calibration, num_frames, camera)
+        _calibrate(model_graphs, model, videos)
     Console().print(_build_engines(model_graphs, settings))
 
 

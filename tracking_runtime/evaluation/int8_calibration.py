@@ -18,10 +18,11 @@ from tracking_runtime.engines.base import EngineError, Graph
 from tracking_runtime.engines.input_capture import EngineInputs, capture_inputs
 from tracking_runtime.engines.model_graphs import ModelGraphs
 from tracking_runtime.engines.verification import make_realistic_inputs
+from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.replay import find_tracker, replay
 from tracking_runtime.evaluation.video_scores import score_video
-from tracking_runtime.frames import Frame
-from tracking_runtime.io.sources import open_source
+from tracking_runtime.frames import Frame, FrameSource
+from tracking_runtime.io.sources import calibrate_source, open_source
 from tracking_runtime.spectral_info import SpectralInfo
 
 MAX_SAMPLES = 64
@@ -32,6 +33,8 @@ NUM_TRACKING_STEPS = 3
 
 _NOISE_FACTS = {"calibration": "noise"}
 _NUM_NOISE_SAMPLES = 6
+_COLOR_CAMERA = "rgb"
+_MAX_WAVELENGTH_DIFFERENCE_NM = 1.0  # of the same band in two descriptions of one camera
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,13 @@ class CalibrationVideos:
             `scene:hyperspectral?seed=1`, a folder or a bag.
         validation: address of the frames on which the accuracy is measured.
         num_frames: largest number of frames of each.
+        camera: known camera, or `rgb`, that the graphs are made for; empty: that of the model.
     """
 
     calibration: str
     validation: str
     num_frames: int
+    camera: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,10 +115,10 @@ def calibrate(
         raise EngineError(f"{model} cannot be calibrated: {reason}")
     graphs = select_calibration_graphs(model_graphs.graphs)
     report("tracking to calibrate")
-    calibration_video = read_excerpt(videos.calibration, videos.num_frames)
+    calibration_video = read_excerpt(videos.calibration, videos.num_frames, videos.camera)
     captured = capture_calibration_inputs(model_graphs, model, calibration_video)
     report("tracking in float32")
-    validation_video = read_excerpt(videos.validation, videos.num_frames)
+    validation_video = read_excerpt(videos.validation, videos.num_frames, videos.camera)
     float32_metrics = track_and_score(model_graphs, model, validation_video, "openvino:float32")
     samples = [select_samples(graph, captured) for graph in graphs]
     for graph, inputs in zip(graphs, samples, strict=True):
@@ -144,19 +149,58 @@ def calibrate_on_noise(graphs: Sequence[Graph]) -> None:
             openvino_int8.write_quantization_facts(graph, _NOISE_FACTS)
 
 
-def read_excerpt(address: str, num_frames: int) -> VideoExcerpt:
+def read_excerpt(address: str, num_frames: int, camera: str = "") -> VideoExcerpt:
     """Read the first frames of a source.
 
     Args:
         address: address as the player takes it: `scene:hyperspectral?seed=1`, a folder or a bag.
         num_frames: largest number of frames.
+        camera: known camera, or `rgb`, whose frames are expected; empty: any.
 
     Raises:
-        SourceError: the source cannot be opened.
+        SourceError: the source cannot be opened, or its bands are not those of the camera.
     """
     source = open_source(address)
+    if camera:
+        source = _open_as_camera(source, address, camera)
     frames = tuple(islice(source, num_frames))
     return VideoExcerpt(source.name, source.rate_hz, source.class_names, source.spectral_info, frames)
+
+
+def _open_as_camera(source: FrameSource, address: str, camera: str) -> FrameSource:
+    """Return the source with the bands of a camera, for which a network is made.
+
+    Raises:
+        SourceError: the source has other bands.
+    """
+    bands = source.spectral_info
+    if camera == _COLOR_CAMERA:
+        if bands is not None:
+            raise SourceError(
+                f"{address} must have color images for --camera {camera}: got {_describe_bands(bands)}; give "
+                "color video, or the --camera of these frames"
+            )
+        return source
+    decoded = calibrate_source(source, camera=camera)
+    expected = decoded.spectral_info
+    assert expected is not None, "the frames of a camera have bands"
+    if bands is not None:
+        differences = (
+            np.subtract(bands.wavelengths_nm, expected.wavelengths_nm)
+            if len(bands.wavelengths_nm) == len(expected.wavelengths_nm)
+            else np.array([np.inf])
+        )
+        if np.abs(differences).max() > _MAX_WAVELENGTH_DIFFERENCE_NM:
+            raise SourceError(
+                f"{address} must have the bands of --camera {camera}: got {_describe_bands(bands)}, expected "
+                f"{_describe_bands(expected)}; give frames of this camera, or the --camera of these frames"
+            )
+    return decoded
+
+
+def _describe_bands(bands: SpectralInfo) -> str:
+    first, last = min(bands.wavelengths_nm), max(bands.wavelengths_nm)
+    return f"{len(bands.wavelengths_nm)} bands of {first:g} to {last:g} nm"
 
 
 def track_and_score(

@@ -15,6 +15,7 @@ import torch
 from click.testing import Result
 from torch import nn
 
+from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
 from tracking_runtime.engines import EngineError, EngineSettings, Graph, load_engine
 from tracking_runtime.engines.cache import EngineCache
 from tracking_runtime.engines.export import export_graphs
@@ -26,7 +27,8 @@ from tracking_runtime.engines.openvino_int8 import (
     write_quantization_facts,
 )
 from tracking_runtime.engines.tensorrt_rtx import GPU_FAMILIES
-from tracking_runtime.evaluation.int8_calibration import calibrate_on_noise
+from tracking_runtime.errors import SourceError
+from tracking_runtime.evaluation.int8_calibration import calibrate_on_noise, read_excerpt
 
 INT8 = EngineSettings("openvino", "int8", threads=1)
 
@@ -212,6 +214,54 @@ def test_unwritable_cache_refuses_a_calibration(
     assert "hanet_edge_vis16 cannot be calibrated" in result.output
     assert f"{cache.folder} cannot be written" in result.output
     assert "set RSTRACK_ENGINE_CACHE" in result.output
+
+
+@pytest.mark.usefixtures("cache")
+def test_calibration_on_frames_of_other_bands_is_refused(run_rstrack: Callable[..., Result]) -> None:
+    require_nncf()
+    options = ["--engine", "openvino", "--precision", "int8", "--camera", "vis16", "--frames", 2]
+
+    result = run_rstrack(
+        "engine", "build", "hanet_edge_any", *options, "--calibration", "scene:hyperspectral?bands=nir25"
+    )
+
+    assert result.exit_code == 1
+    assert "must have the bands of --camera vis16: got 25 bands of 688.6 to 952.7 nm" in result.output
+    assert "expected 16 bands of 480.8 to 635.9 nm; give frames of this camera" in result.output
+
+
+@pytest.mark.parametrize(
+    ("options", "camera", "reason"),
+    [
+        ("bands=hot16", "vis16", r"got 16 bands of 470 to 620 nm, expected 16 bands of 480\.8 to 635\.9 nm"),
+        ("bands=vis16&kind=mosaic", "hot16", "must have the bands of --camera hot16"),
+        ("bands=vis16", "rgb", "must have color images for --camera rgb: got 16 bands"),
+    ],
+)
+def test_excerpt_of_another_camera_is_refused(options: str, camera: str, reason: str) -> None:
+    with pytest.raises(SourceError, match=reason):
+        read_excerpt(f"scene:hyperspectral?frames=1&{options}", 1, camera)
+
+
+@pytest.mark.parametrize("kind", ["cube", "mosaic"])
+def test_excerpt_of_the_camera_has_its_bands(kind: str) -> None:
+    excerpt = read_excerpt(f"scene:hyperspectral?frames=2&kind={kind}", 2, "vis16")
+
+    assert len(excerpt) == 2
+    assert excerpt.spectral_info is not None
+    assert excerpt.spectral_info.wavelengths_nm == find_camera_preset("vis16").wavelengths_nm
+    assert excerpt.frames[0].image.shape[2] == 16
+
+
+def test_excerpt_without_described_bands_gets_those_of_the_camera(tmp_path: Path) -> None:
+    np.save(tmp_path / "cube.npy", np.ones((40, 60, 25), np.uint16))
+
+    excerpt = read_excerpt(str(tmp_path / "cube.npy"), 1, "nir25")
+
+    assert excerpt.spectral_info is not None
+    assert len(excerpt.spectral_info.wavelengths_nm) == 25
+    with pytest.raises(SourceError, match=r"cube\.npy: .*25"):
+        read_excerpt(str(tmp_path / "cube.npy"), 1, "vis16")
 
 
 def test_calibration_on_noise_runs_once(cache: EngineCache) -> None:
