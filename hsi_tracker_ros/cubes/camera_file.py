@@ -7,9 +7,9 @@ and YAML with the attributes of `SpectralInfo` by name, for any other camera. Th
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dacite
 import numpy as np
@@ -18,7 +18,10 @@ from numpy.typing import NDArray
 from hsi_tracker_ros.cubes.sensor import Sensor, SensorArea
 from tracking_runtime.errors import SourceError
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
-from tracking_runtime.untrusted.documents import read_yaml_file
+from tracking_runtime.untrusted.documents import parse_xml, read_yaml_file
+
+if TYPE_CHECKING:
+    import xml.etree.ElementTree as ElementTree
 
 
 @dataclass(frozen=True)
@@ -64,8 +67,6 @@ def read_camera_file(path: str | Path) -> CameraFile:
         return _read_yaml(path)
     except OSError as error:
         raise SourceError(f"cannot read the camera file {path}: {error.strerror}") from error
-    except ElementTree.ParseError as error:
-        raise SourceError(f"{path} is not XML: {error}") from error
     except SourceError:
         raise
     except (dacite.DaciteError, ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
@@ -93,7 +94,7 @@ def _read_integers(name: str, values: object, count: int) -> list[int]:
 
 
 def _read_xml(path: Path) -> CameraFile:
-    root = ElementTree.parse(path).getroot()
+    root = parse_xml(path.read_bytes())
     if root.tag != "sensor_calibration":
         raise ValueError(f"the root must be <sensor_calibration>: got <{root.tag}>")
     zone = root.find("filter_info/filter_zones/filter_zone")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,11 @@ from tracking_runtime.errors import SourceError
 from tracking_runtime.io.band_list import find_wavelengths_in_names, make_spectral_info
 from tracking_runtime.io.georeference import GeoReference
 from tracking_runtime.spectral_info import SpectralInfo
+from tracking_runtime.untrusted.documents import DocumentError, parse_xml
 
 if TYPE_CHECKING:
+    import xml.etree.ElementTree as ElementTree
+
     from tifffile import TiffPage
 
 _Transform = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -71,8 +73,8 @@ def read_gdal_bands(page: TiffPage, path: Path) -> SpectralInfo | None:
     if tag is None:
         return None
     try:
-        root = ElementTree.fromstring(str(tag.value).strip("\0"))
-    except ElementTree.ParseError as error:
+        root = parse_xml(str(tag.value).strip("\0"))
+    except DocumentError as error:
         raise SourceError(f"{path} has malformed GDAL metadata: {error}; write the file again") from error
     num_bands = page.samplesperpixel
     for names, widths in zip(_WAVELENGTH_ITEMS, _FWHM_ITEMS, strict=True):

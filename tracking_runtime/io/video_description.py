@@ -21,12 +21,14 @@ from tracking_runtime.io.ground_truth import read_ground_truth
 from tracking_runtime.io.image_file import find_video_folder
 from tracking_runtime.messages.image_encodings import parse_encoding
 from tracking_runtime.untrusted.documents import DocumentError, parse_yaml
+from tracking_runtime.untrusted.limits import DOCUMENT_BYTES
 
 VIDEO_FILE = "video.yaml"
 TRUTH_FILE = "gt.txt"
 
 _SEQUENCE_FILE = "seqinfo.ini"
 _MAX_RATE_HZ = 1e9  # a nanosecond a frame
+_BYTES_PER_IMAGE = 50  # most bytes of an image in the lists of `video.yaml`
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def find_video_description(image_folder: Path, num_images: int) -> VideoDescript
         return None
     try:
         rules = dacite.Config(strict=True, cast=[tuple, float])
+        DOCUMENT_BYTES.check(path.stat().st_size - num_images * _BYTES_PER_IMAGE, path)
         description = dacite.from_dict(VideoDescription, parse_yaml(path.read_bytes()), rules)
         parse_encoding(description.encoding)
         if not 0 < description.rate_hz <= _MAX_RATE_HZ:

@@ -19,6 +19,8 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from tracking_runtime.untrusted.documents import DocumentError, parse_yaml
+
 QOS_OVERRIDES = "qos_overrides."
 """Beginning of the names of parameters that override QoS policies."""
 _RCLPY_PARAMETERS = ("use_sim_time", QOS_OVERRIDES, "start_type_description_service")
@@ -269,8 +271,8 @@ def _convert_list(value: Any, default: tuple[Any, ...]) -> Any:
     values = value
     if isinstance(value, str):
         try:
-            values = yaml.safe_load(value)
-        except yaml.YAMLError:
+            values = parse_yaml(value)
+        except DocumentError:
             values = value
         if isinstance(values, str) and kind is float:
             values = values.replace(",", " ").split()
@@ -280,7 +282,7 @@ def _convert_list(value: Any, default: tuple[Any, ...]) -> Any:
         values = [value]
     try:
         return [kind(each) for each in values]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
