@@ -427,9 +427,14 @@ def read_run(folder: Path) -> EvaluationRun:
         if content["schema"] != SCHEMA:
             raise ValueError("another version of rstrack has written it; run rstrack evaluate again")
         names = [entry["name"] for entry in (*content["videos"], *content["failed"])]
-        return EvaluationRun(content["name"], folder, tuple(read_result(folder, name) for name in names))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        run = EvaluationRun(content["name"], folder, tuple(read_result(folder, name) for name in names))
+        _ = run.summary  # the scores of all videos fit together
+    except OSError as error:
         raise SourceError(f"{folder} is not the folder of an evaluation run: {error}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise SourceError(f"{folder} is damaged, or not the folder of an evaluation run: {reason}") from error
+    return run
 
 
 def check_scored(runs: Sequence[EvaluationRun]) -> None:
