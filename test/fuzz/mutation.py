@@ -28,6 +28,8 @@ _TOKENS = (
     b"", b"-1", b"0", b"1e308", b"-1e400", b"nan", b"inf", b"99999999999999999999", b"null", b"true",
     b"[]", b"{}", b"[[", b"'", b'"', b"\\", b"..", b"/etc/passwd", b"\0", b"\xff\xfe", b"\xc3(", b"1_0",
     "²٣".encode(), b"1,5", b";", b"&a *a", b"!!python/name:os.system", b"<!ENTITY a 'b'>", b"\r", b"%s",
+    b"[" * 3000, b'{"a":' * 1500, b"<a>" * 1500, b"9" * 5000, b"0x" + b"f" * 5000, b"1" + b":59" * 2000,
+    b"\xed\xa0\x80", b"\\ud800", b"<!DOCTYPE a [<!ENTITY b 'c'>]>",
 )  # fmt: skip
 _WORD = re.compile(rb"[A-Za-z_]+|-?[0-9.]+")
 _MAX_EDITS = 5

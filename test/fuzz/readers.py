@@ -11,9 +11,7 @@ import io
 import json
 import shutil
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -78,45 +76,10 @@ from tracking_runtime.models.checkpoints import read_state_dict
 from tracking_runtime.models.manifest import load_model, read_manifest, save_model
 from tracking_runtime.spectral_info import SpectralInfo
 
-_MAX_ITEMS = 50  # frames or records that are read of one file
-
+from . import media_readers, message_readers
+from .reader import MAX_ITEMS, Reader, consume
 
 BANDS = SpectralInfo((500.0, 550.0, 600.0, 650.0), (10.0,) * 4, mosaic=(2, 2), bit_depth=10)
-
-
-@dataclass(frozen=True)
-class Reader:
-    """A reader and its seeds.
-
-    Attributes:
-        name: name for the command line and the folder of regression files.
-        file_name: name of the file that is read.
-        make_seeds: function that returns valid files.
-        read: function that reads a file as a user's program would.
-        errors: types of the documented errors.
-    """
-
-    name: str
-    file_name: str
-    make_seeds: Callable[[], list[bytes]]
-    read: Callable[[Path], object]
-    errors: tuple[type[Exception], ...] = (SourceError,)
-
-
-def run_reader(reader: Reader, content: bytes, folder: Path) -> None:
-    """Write a content to a file, and read it. Errors that are not documented are raised."""
-    path = folder / reader.file_name
-    path.write_bytes(content)
-    try:
-        reader.read(path)
-    except reader.errors as error:
-        if not str(error):
-            raise AssertionError(f"{type(error).__name__} without a message") from error
-
-
-def _consume(items: Iterable[object]) -> None:
-    for _ in islice(items, _MAX_ITEMS):
-        pass
 
 
 # Seeds
@@ -371,13 +334,13 @@ def _make_checkpoint_seeds() -> list[bytes]:
 def _read_bag(path: Path) -> None:
     reader = BagReader(path)
     reader.check()
-    _consume(reader.read_messages())
+    consume(reader.read_messages())
 
 
 def _read_bag_source(path: Path) -> None:
     source = BagSource(path, topic="/image")
-    _consume([source.rate_hz, source.class_names, source.spectral_info, len(source)])
-    _consume(source)
+    consume([source.rate_hz, source.class_names, source.spectral_info, len(source)])
+    consume(source)
 
 
 def _read_metadata(path: Path) -> None:
@@ -385,7 +348,7 @@ def _read_metadata(path: Path) -> None:
     if not storage.exists():
         storage.write_bytes(_make_bags()["noneTrue"])
     reader = BagReader(path.parent)
-    _consume([reader.topics, reader.gaps, reader.counts])
+    consume([reader.topics, reader.gaps, reader.counts])
 
 
 def _read_message(path: Path) -> None:
@@ -414,8 +377,8 @@ def _make_definition_seeds() -> list[bytes]:
 
 
 def _read_coco(path: Path) -> None:
-    for video in islice(open_coco(path), _MAX_ITEMS):
-        _consume(video.truth)
+    for video in islice(open_coco(path), MAX_ITEMS):
+        consume(video.truth)
 
 
 def _read_array(path: Path) -> None:
@@ -423,12 +386,12 @@ def _read_array(path: Path) -> None:
     renamed = path.with_suffix(suffixes.get(path.read_bytes()[:4], ".mat"))
     shutil.move(path, renamed)
     file = open_array_file(renamed)
-    _consume(file.read_frame(index) for index in range(min(file.num_frames, 3)))
+    consume(file.read_frame(index) for index in range(min(file.num_frames, 3)))
 
 
 def _read_envi(path: Path) -> None:
     header = read_envi_header(path)
-    _consume([read_bands(header), read_gain_and_offset(header), read_georeference(header)])
+    consume([read_bands(header), read_gain_and_offset(header), read_georeference(header)])
 
 
 def _read_camera(path: Path) -> None:
@@ -439,7 +402,7 @@ def _read_camera(path: Path) -> None:
 
 
 def _read_results(path: Path) -> None:
-    _consume(read_tracks(path))
+    consume(read_tracks(path))
 
 
 def _read_weights(path: Path) -> None:
@@ -456,6 +419,8 @@ def _read_signature(path: Path) -> None:
 
 
 READERS: tuple[Reader, ...] = (
+    *media_readers.READERS,
+    *message_readers.READERS,
     Reader("mcap", "bag.mcap", _make_mcap_seeds, _read_bag, (SourceError, UnknownTypeError)),
     Reader("bag_source", "bag.mcap", _make_mcap_seeds, _read_bag_source, (SourceError, UnknownTypeError)),
     Reader("db3", "bag.db3", lambda: [_make_db3()], _read_bag, (SourceError, UnknownTypeError)),
@@ -481,7 +446,7 @@ READERS: tuple[Reader, ...] = (
     Reader("cvat", "annotations.xml", _make_cvat_seeds, read_cvat),
     Reader("array", "cube.bin", _make_array_seeds, _read_array),
     Reader("envi_header", "cube.hdr", lambda: [_ENVI], _read_envi),
-    Reader("ground_truth", "gt.txt", lambda: _TRUTHS, lambda path: _consume(read_ground_truth(path, 3))),
+    Reader("ground_truth", "gt.txt", lambda: _TRUTHS, lambda path: consume(read_ground_truth(path, 3))),
     Reader("boxes", "boxes.txt", lambda: _TRUTHS, lambda path: read_boxes(path, 3)),
     Reader("results", "tracks.txt", lambda: _TRUTHS, _read_results),
     Reader("seqinfo", "seqinfo.ini", lambda: [_SEQINFO], lambda path: read_sequence_rate(path.parent)),
@@ -504,8 +469,3 @@ READERS: tuple[Reader, ...] = (
     Reader("checkpoint", "net.pth", _make_checkpoint_seeds, read_state_dict, (ModelError,)),
     Reader("signature", "tiny.sig", lambda: [_make_model()[2]], _read_signature, (ModelError,)),
 )
-
-
-def iterate_regressions(reader: Reader) -> Iterator[Path]:
-    """Yield the files that once gave another error."""
-    yield from sorted((Path(__file__).parent / "regressions" / reader.name).glob("*"))

@@ -36,8 +36,8 @@ from types import FrameType
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-if str(HERE) not in sys.path:
-    sys.path.insert(0, str(HERE))
+if str(HERE.parent) not in sys.path:
+    sys.path.insert(0, str(HERE.parent))  # the modules import each other as the package `fuzz`
 
 _MAX_SECONDS = 2  # longest time of the CPU for one reading
 _MAX_HANG_SECONDS = (
@@ -168,7 +168,8 @@ class Target:
     """
 
     def __init__(self, name: str, findings: Findings, folder: Path) -> None:
-        from readers import READERS, run_reader
+        from fuzz.reader import run_reader
+        from fuzz.readers import READERS
 
         self.reader = next(reader for reader in READERS if reader.name == name)
         self.num_inputs = 0
@@ -244,7 +245,7 @@ def _find_place(trace: object) -> str:
 
 
 def _fuzz_by_mutation(target: Target, seconds: float, seed: int) -> None:
-    from mutation import mutate
+    from fuzz.mutation import mutate
 
     random_ = random.Random(seed)
     seeds = target.reader.make_seeds()
@@ -287,13 +288,14 @@ def _work(options: argparse.Namespace) -> None:
     """Fuzz one reader in this process, and print the result as a JSON line."""
     warnings.simplefilter("ignore")
     logging.disable()
+    sys.unraisablehook = lambda _: None  # libraries print errors in their callbacks
     _silence_libraries()
     resource.setrlimit(resource.RLIMIT_AS, (_MAX_ADDRESS_SPACE, _MAX_ADDRESS_SPACE))
     if options.engine == "atheris":
         import atheris
 
         with atheris.instrument_imports(include=["tracking_runtime", "hsi_tracker_ros"]):
-            import readers  # noqa: F401
+            import fuzz.readers  # noqa: F401
     findings = Findings(options.output, options.worker)
     folder = Path(options.folder)
     target = Target(options.worker, findings, folder)
@@ -384,7 +386,7 @@ def main() -> int:
     options.seed = options.seed or time.time_ns() % 2**31
     options.engine = _choose_engine(options.engine)
     options.output = options.output / f"seed_{options.seed}"
-    from readers import READERS
+    from fuzz.readers import READERS
 
     names = options.readers or [reader.name for reader in READERS]
     print(f"seed {options.seed}, engine {options.engine}", flush=True)

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from .mutation import mutate
-from .readers import READERS, Reader, iterate_regressions, run_reader
+from .reader import Reader, iterate_regressions, run_reader
+from .readers import READERS
 
 
 @pytest.mark.parametrize("reader", READERS, ids=lambda reader: reader.name)
