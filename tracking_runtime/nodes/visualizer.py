@@ -29,6 +29,7 @@ from tracking_runtime.messages.conversion import (
     serialize_image,
 )
 from tracking_runtime.messages.track_drawings import make_target_drawing, make_track_drawing
+from tracking_runtime.nodes.pairing_watch import PairingWatch
 from tracking_runtime.nodes.stamp_synchronizer import StampSynchronizer
 from tracking_runtime.nodes.track_markers import TrackMarkers, make_image_marker
 from tracking_runtime.overlay import TrackDrawing, Trails, draw_overlay, limit_size, to_bgr
@@ -44,6 +45,7 @@ from tracking_runtime.timing import StageTimes
 _TRACKERS = {"hsi": (TargetTrackArray, make_target_drawing), "satellite": (TrackArray, make_track_drawing)}
 _SUBSCRIBER_CHECK_PERIOD_S = 0.1
 _MAX_WAITING_FRAMES = 30
+_RECENTLY_S = 5.0  # time that a refusal stays in the diagnosis
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class Visualizer(ManagedNode[VisualizerParameters]):
         self._num_drawn = 0
         self._num_refused = 0
         self._last_refusal = ""
+        self._refused_s = -float("inf")
+        self._pairing_watch = PairingWatch()
 
     def load(self) -> None:
         """Create the publishers."""
@@ -109,6 +113,7 @@ class Visualizer(ManagedNode[VisualizerParameters]):
         self._epoch: int | None = None
         self._preview_due_s = 0.0
         self._synchronizer.clear()
+        self._pairing_watch.clear()
         self._image_subscription = None
         self.subscribe(message_type, "tracks", self._handle_tracks, qos.make_track_profile())
         self.subscribe(TrackArray, "ground_truth", self._handle_truth, qos.make_track_profile())
@@ -123,9 +128,20 @@ class Visualizer(ManagedNode[VisualizerParameters]):
             "last_refusal": self._last_refusal,
             **make_stage_values(self._times.summarize()),
         }
-        if self._num_refused:
+        now_s = time.monotonic()
+        if now_s - self._refused_s < _RECENTLY_S:
             return Diagnosis(DiagnosticLevel.WARN, f"cannot be shown: {self._last_refusal}", values)
+        if waiting := self._pairing_watch.find_waiting(now_s):
+            return Diagnosis(DiagnosticLevel.WARN, self._describe_waiting(waiting), values)
         return Diagnosis(DiagnosticLevel.OK, "showing", values)
+
+    def _describe_waiting(self, streams: set[str]) -> str:
+        """Return why no overlay is drawn although messages arrive on these topics."""
+        if len(streams) == 2:
+            return "no overlay: images and tracks have different stamps; publish tracks of these images"
+        (arriving,) = streams
+        missing = "tracks" if arriving == "image" else "image"
+        return f"no overlay: messages arrive on {arriving}, but none of their stamp on {missing}"
 
     @property
     def on_demand_topics(self) -> tuple[str, ...]:
@@ -144,6 +160,7 @@ class Visualizer(ManagedNode[VisualizerParameters]):
             self.destroy_subscription(self._image_subscription)
             self._image_subscription = None
             self._synchronizer.clear()
+            self._pairing_watch.clear()
 
     def _handle_image(self, message: Image) -> None:
         try:
@@ -151,6 +168,7 @@ class Visualizer(ManagedNode[VisualizerParameters]):
         except FrameRefusedError as refusal:
             self._record_refusal("image", refusal)
             return
+        self._pairing_watch.add("image", time.monotonic())
         self._draw(self._synchronizer.add_first(frame.stamp_ns, frame))
 
     def _handle_truth(self, message: TrackArray) -> None:
@@ -161,6 +179,7 @@ class Visualizer(ManagedNode[VisualizerParameters]):
 
     def _record_refusal(self, topic: str, refusal: FrameRefusedError) -> None:
         self._num_refused += 1
+        self._refused_s = time.monotonic()
         self._last_refusal = f"{topic}: {refusal}"
         self.get_logger().warning(f"{topic} refused: {refusal}", throttle_duration_sec=5.0)
 
@@ -182,12 +201,14 @@ class Visualizer(ManagedNode[VisualizerParameters]):
             self._annotations.publish(make_image_marker(marks, message.header))
         if self._image_subscription is not None:
             latency_ms = duration_to_ms(message.latency)
+            self._pairing_watch.add("tracks", time.monotonic())
             self._draw(self._synchronizer.add_second(read_stamp_ns(message), _FrameTracks(marks, latency_ms)))
 
     def _draw(self, pair: tuple[Frame, _FrameTracks] | None) -> None:
         """Draw and publish the overlay of a frame, if a publisher has subscribers."""
         if pair is None:
             return
+        self._pairing_watch.clear()
         due = [publish for publish, is_due in self._list_outputs() if is_due]
         if not due:
             return

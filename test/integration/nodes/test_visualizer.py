@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from tracking_runtime.overlay import compute_track_color
 from tracking_runtime.ros.clients import LifecycleClient
 from tracking_runtime.ros.conversions.image_messages import decompress
 from tracking_runtime.ros.node import qos
+from tracking_runtime.ros.node.diagnostics import DiagnosticLevel
 
 BOXES = np.array([[10, 12, 30, 20], [60, 40, 8, 8], [90, 70, 40, 25]], float)
 
@@ -229,3 +232,40 @@ def test_visualizer_counts_frames_without_tracks(stage, ros, wait_for):
     wait_for(lambda: len(overlays) == 2, description="next overlay")
     wait_for(lambda: scene.client.diagnosis and scene.client.diagnosis.values["drawn"] == "2")
     assert scene.client.diagnosis.values["unpaired"] == "2"
+
+
+def test_visualizer_warns_of_images_without_tracks_until_they_come(stage, ros, wait_for):
+    scene = stage("satellite")
+    overlays = ros.listen(Image, "/visualizer/overlay", 10)
+    wait_for(scene.images.get_subscription_count, description="wish for images")
+    frames = count()
+
+    def is_warned() -> bool:
+        scene.images.publish(image(next(frames) % 20))
+        return (
+            "none of their stamp on tracks" in scene.client.diagnosis.message
+            if scene.client.diagnosis
+            else False
+        )
+
+    wait_for(is_warned, 30, "the warning")
+    assert scene.client.diagnosis.level == DiagnosticLevel.WARN
+
+    scene.images.publish(image(24))
+    scene.tracks.publish(tracks(24))
+    wait_for(lambda: overlays, description="an overlay")
+    wait_for(lambda: scene.client.diagnosis.message == "showing", description="a diagnosis without warning")
+
+
+def test_visualizer_forgets_a_refusal(stage, ros, wait_for):
+    scene = stage("satellite")
+    ros.listen(Image, "/visualizer/overlay", 10)
+    wait_for(scene.images.get_subscription_count, description="wish for images")
+    scene.images.publish(image(0, encoding="yuv"))
+    wait_for(
+        lambda: scene.client.diagnosis and "'yuv'" in scene.client.diagnosis.message, description="reason"
+    )
+
+    wait_for(lambda: scene.client.diagnosis.message == "showing", 20, "a diagnosis without warning")
+
+    assert "'yuv'" in scene.client.diagnosis.values["last_refusal"]
