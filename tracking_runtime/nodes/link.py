@@ -6,9 +6,11 @@ import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rclpy.clock import Clock, ClockType
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.serialization import serialize_message
@@ -21,12 +23,18 @@ from tracking_runtime.ros.node import diagnostics, qos
 from tracking_runtime.ros.node.diagnostics import Diagnosis, DiagnosticLevel, Value
 from tracking_runtime.ros.node.managed_node import ManagedNode
 from tracking_runtime.ros.node.parameters import NodeParameters, parameter
+from tracking_runtime.ros.node.process_watchdog import end_process
 from tracking_runtime.ros.node.run import run_node
 from tracking_runtime.ros.processes import set_environment
 from tracking_runtime.ros.session import RosSession
 
 _DISCOVERY_PERIOD_S = 0.2  # period of the search for new topics
 _WINDOW_S = 10.0  # time over which the data rate is averaged
+_BEAT_PERIOD_S = 1.0  # period of the sign of life of the ground's thread
+_MAX_MISSED_BEATS = 4  # periods without it after which the link reports an error
+_MAX_BEATS_TO_END = 60  # periods without it after which the process ends
+_MAX_STATUSES = 1000  # nodes whose diagnosis is kept; a hostile peer can report under any name
+_MAX_STATUS_CHARACTERS = 20_000  # characters of one diagnosis; longer ones are left out
 _IMAGE_TYPES = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
 _NEWEST_ONLY = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
 _EVERY_MESSAGE = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
@@ -89,8 +97,13 @@ class Link(ManagedNode[LinkParameters]):
         if self.parameters.discovery_server:
             discovery["ROS_DISCOVERY_SERVER"] = self.parameters.discovery_server
         with set_environment(discovery):
-            ground = self.scope.enter_context(RosSession("link_to_ground", self.parameters.domain))
+            ground = RosSession("link_to_ground", self.parameters.domain)
+        self.scope.callback(self._close_ground, ground)
         self._ground = ground
+        ground.node.create_timer(
+            _BEAT_PERIOD_S, self._beat_on_ground, clock=Clock(clock_type=ClockType.STEADY_TIME)
+        )
+        self.add_timer(_BEAT_PERIOD_S, self._check_ground)
         self._status_publisher = ground.node.create_publisher(
             DiagnosticArray, diagnostics.TOPIC, _EVERY_MESSAGE
         )
@@ -107,7 +120,7 @@ class Link(ManagedNode[LinkParameters]):
             add=lambda topic: self._relay_topic(topic, self._to_board, self.advertise),
         )
         self.scope.callback(down_subscriptions.close)
-        self.scope.callback(ground.run, up_subscriptions.close)
+        self.scope.callback(self._close_subscriptions, ground, up_subscriptions)
         for subscriptions in (down_subscriptions, up_subscriptions):
             self.add_timer(_DISCOVERY_PERIOD_S, subscriptions.subscribe_to_published)
         self.subscribe(DiagnosticArray, diagnostics.TOPIC, self._update_statuses, qos.make_track_profile())
@@ -123,11 +136,34 @@ class Link(ManagedNode[LinkParameters]):
         }
         if self._ground is not None and not self._ground.is_alive:
             return Diagnosis(DiagnosticLevel.ERROR, "the thread of the ground's domain has ended", values)
+        if self._ground is not None and self._missed_beats > _MAX_MISSED_BEATS:
+            silence = (
+                f"the thread of the ground's domain hangs for {self._missed_beats * _BEAT_PERIOD_S:.0f} s"
+            )
+            return Diagnosis(DiagnosticLevel.ERROR, silence, values)
+        if self._unsent_since_sent and time.monotonic() - self._unsent_s < _WINDOW_S:
+            unheard = (
+                f"no receiver in domain {self.parameters.domain}: {self._unsent_since_sent} messages unsent"
+            )
+            return Diagnosis(DiagnosticLevel.WARN, unheard, values)
         return Diagnosis(DiagnosticLevel.OK, f"sending {self._compute_bytes_per_s() / 1e3:.1f} kB/s", values)
 
     def stop(self) -> None:
         """Forget the session on the ground, which ends now."""
         self._ground = None
+
+    def _close_subscriptions(self, ground: RosSession, subscriptions: RawSubscriptions) -> None:
+        """Unsubscribe on the ground. If its thread hangs, the subscriptions end with it."""
+        if self._missed_beats > _MAX_MISSED_BEATS:
+            return
+        with suppress(TimeoutError):
+            ground.run(subscriptions.close)
+
+    def _close_ground(self, ground: RosSession) -> None:
+        """End the session on the ground. A thread that hangs is left behind."""
+        ground.close()
+        if ground.is_alive:
+            self.record_stuck_thread("the thread of the ground's domain")
 
     def _reset_state(self) -> None:
         self._ground = None
@@ -138,6 +174,11 @@ class Link(ManagedNode[LinkParameters]):
         self._sent = Counter[str]()
         self._sent_bytes = Counter[str]()
         self._recent: deque[tuple[float, int]] = deque()
+        self._unsent_since_sent = 0
+        self._unsent_s = -_WINDOW_S
+        self._ground_beats = 0
+        self._seen_beats = 0
+        self._missed_beats = 0
 
     def _relay_topic(
         self, topic: Topic, publishers: dict[str, Publisher], advertise: Callable[..., Publisher]
@@ -154,7 +195,21 @@ class Link(ManagedNode[LinkParameters]):
         self._publish(record.topic, self._to_ground[record.topic], record.data)
 
     def _update_statuses(self, message: DiagnosticArray) -> None:
-        self._statuses.update({status.name: status for status in message.status})
+        for status in message.status:
+            is_known = status.name in self._statuses or len(self._statuses) < _MAX_STATUSES
+            if is_known and diagnostics.count_characters(status) <= _MAX_STATUS_CHARACTERS:
+                self._statuses[status.name] = status
+
+    def _beat_on_ground(self) -> None:
+        """Record that the ground's thread runs callbacks."""
+        self._ground_beats += 1
+
+    def _check_ground(self) -> None:
+        """Count the periods without a sign of life of the ground's thread; end the process after many."""
+        self._missed_beats = 0 if self._ground_beats != self._seen_beats else self._missed_beats + 1
+        self._seen_beats = self._ground_beats
+        if self._missed_beats > _MAX_BEATS_TO_END:
+            end_process("the thread of the ground's domain hangs")
 
     def _send_statuses(self) -> None:
         message = DiagnosticArray(status=list(self._statuses.values()))
@@ -163,8 +218,13 @@ class Link(ManagedNode[LinkParameters]):
 
     def _publish(self, topic: str, publisher: Publisher, data: bytes) -> None:
         """Publish a message if it has a subscriber on the ground, and count its bytes."""
-        if publisher.get_subscription_count():
+        if not publisher.get_subscription_count():
+            if topic != diagnostics.TOPIC:
+                self._unsent_since_sent += 1
+                self._unsent_s = time.monotonic()
+        else:
             publisher.publish(data)
+            self._unsent_since_sent = 0
             self._sent[topic] += 1
             self._sent_bytes[topic] += len(data)
             self._recent.append((time.monotonic(), len(data)))

@@ -21,6 +21,7 @@ from tracking_runtime.ros.node.executor import TolerantExecutor
 from tracking_runtime.ros.waiting import wait_for
 
 T = TypeVar("T")
+_MAX_END_S = 5.0  # time that the end of a session waits for a callback
 
 
 class ServiceError(TrackingError, RuntimeError):
@@ -97,10 +98,12 @@ class RosSession:
         return task.result()
 
     def close(self) -> None:
-        """End thread, node and context."""
+        """End thread, node and context. A thread whose callback hangs is left behind with them."""
         self._is_closing = True
-        self._executor.shutdown()
-        self._thread.join()
+        self._executor.shutdown(_MAX_END_S)
+        self._thread.join(_MAX_END_S)
+        if self.is_alive:
+            return
         self.node.destroy_node()
         self._context.try_shutdown()
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from pathlib import Path
 from shutil import which
 from typing import Any
 
@@ -22,6 +23,7 @@ from sensor_msgs.msg import CompressedImage
 
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefusedError, set_parameters
 from tracking_runtime.ros.node import qos
+from tracking_runtime.ros.node.diagnostics import DiagnosticLevel
 from tracking_runtime.ros.processes import reserve_domain
 from tracking_runtime.ros.session import RosSession
 
@@ -96,6 +98,52 @@ def test_link_limits_rate_down_and_relays_clicks_up(
     finger.publish(PointStamped(point=Point(x=3.0)))
     wait_for(lambda: clicks, 30, "the click on board")
     assert clicks[0].point.x == 3.0
+
+
+def test_link_without_receiver_on_the_ground_warns(
+    ros: RosSession, ground_domain: int, node_process: Any, wait_for: Callable[..., Any]
+) -> None:
+    start(node_process, ground_domain, rate=0.0)
+    board = LifecycleClient(ros, "/link")
+    tracks = ros.node.create_publisher(TrackArray, "/tracks", qos.make_track_profile())
+    wait_for(tracks.get_subscription_count, 30, "the link on board")
+
+    def is_warned() -> bool:
+        tracks.publish(TrackArray())
+        diagnosis = board.diagnosis
+        return diagnosis is not None and f"no receiver in domain {ground_domain}" in diagnosis.message
+
+    wait_for(is_warned, 30, "the warning")
+    assert board.diagnosis.level == DiagnosticLevel.WARN
+    with RosSession("late_ground", ground_domain) as late_ground:
+        late_ground.listen(TrackArray, "/tracks", qos.make_track_profile())
+
+        def is_sending() -> bool:
+            tracks.publish(TrackArray())
+            return board.diagnosis.message.startswith("sending")
+
+        wait_for(is_sending, 30, "a diagnosis without warning")
+
+
+def test_hanging_ground_thread_is_an_error_and_link_still_ends(
+    ros: RosSession, ground: RosSession, ground_domain: int, node_process: Any, wait_for: Callable[..., Any]
+) -> None:
+    folder = str(Path(__file__).resolve().parent)
+    link = {"domain": ground_domain, "discovery_range": "localhost", "autostart": True}
+    path = os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])
+    process = node_process("hanging_link", "link", parameters=link, environment={"PYTHONPATH": path})
+    board = LifecycleClient(ros, "/link")
+    finger = ground.node.create_publisher(PointStamped, "/clicked_point", 10)
+    wait_for(finger.get_subscription_count, 30, "the link on the ground")
+
+    finger.publish(PointStamped())
+    wait_for(lambda: board.diagnosis and "domain hangs for" in board.diagnosis.message, 30, "the error")
+
+    assert board.diagnosis.level == DiagnosticLevel.ERROR
+    board.deactivate()
+    assert board.state() == "inactive"
+    assert "the thread of the ground's domain hangs and is left behind" in process.log
+    assert process.stop() == 0
 
 
 def test_link_refuses_own_domain_and_topics_both_ways(

@@ -106,6 +106,16 @@ def from_message(message: DiagnosticArray, name: str) -> Diagnosis | None:
     return None
 
 
+def count_characters(status: DiagnosticStatus) -> int:
+    """Return the number of characters of a diagnosis."""
+    texts = [
+        status.name,
+        status.message,
+        *(text for pair in status.values for text in (pair.key, pair.value)),
+    ]
+    return sum(map(len, texts))
+
+
 def to_entries(message: DiagnosticArray) -> list[dict[str, Any]]:
     """Return the diagnoses of a message for a file: stamp, node, level, message and values."""
     return [
