@@ -40,6 +40,7 @@ _SOURCE_RATE = -1.0
 _POLL_S = 0.05  # period of the checks for subscribers
 _SETTLED_S = 0.3  # time without new subscribers before the first frame
 _MAX_STALL_S = 4.0  # time for one frame of the source after which the player reports an error
+_MAX_END_S = 5.0  # time that a deactivation waits for the source
 _DELIVERY_S = 2.0  # longest wait for the acknowledgment of the last frame
 _OUTPUTS = {
     IMAGE: (Image, QoSProfile(depth=5)),
@@ -110,14 +111,14 @@ class Player(ManagedNode[PlayerParameters]):
         self._num_published = 0
         self._finished = False
         self._reading_since_s = None
-        self._stopping = threading.Event()
         self._track_subscriptions: RawSubscriptions | None = None
-        self._playback_clock = self._make_clock()
-        thread = threading.Thread(target=self._play, name="player", daemon=True)
+        stopping = threading.Event()
+        clock = self._playback_clock = self._make_clock()
+        thread = threading.Thread(target=self._play, args=(clock, stopping), name="player", daemon=True)
         thread.start()
-        self.scope.callback(thread.join)
-        self.scope.callback(self._playback_clock.stop)
-        self.scope.callback(self._stopping.set)
+        self.scope.callback(self._end_thread, thread)
+        self.scope.callback(clock.stop)
+        self.scope.callback(stopping.set)
 
     def diagnose(self) -> Diagnosis:
         """Return the number of published frames and of frames without tracks."""
@@ -158,34 +159,44 @@ class Player(ManagedNode[PlayerParameters]):
         self._track_subscriptions = subscriptions
         return clock
 
-    def _play(self) -> None:
-        """Play the source in the player's thread."""
+    def _end_thread(self, thread: threading.Thread) -> None:
+        """Wait for the end of the player's thread. A thread whose source hangs is left behind."""
+        thread.join(_MAX_END_S)
+        if thread.is_alive():
+            self.record_stuck_thread("the source")
+
+    def _play(self, clock: PlaybackClock, stopping: threading.Event) -> None:
+        """Play the source in the player's thread, until the event is set."""
         try:
             for _ in repeat(None) if self.parameters.loop else range(1):
                 with closing(prefetch(self._recording, self.parameters.read_ahead)) as frames:
-                    self._play_frames(frames)
-                if self._stopping.is_set():
+                    self._play_frames(frames, clock, stopping)
+                if stopping.is_set():
                     return
-            self._playback_clock.wait_for_last_frame()
+            clock.wait_for_last_frame()
             for output in self._outputs.values():
                 output.wait_for_all_acked(Duration(seconds=_DELIVERY_S))
             self._finished = True
             self.get_logger().info(f"finished: {self._num_published} frames published")
         except BaseException as error:  # a player whose thread has ended must not look as if it played
+            if stopping.is_set():
+                return
             self.record_error("cannot continue to play", error)
         self.publish_diagnostics()
         if self.parameters.exit_when_done:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def _play_frames(self, frames: Iterator[FrameMessages]) -> None:
-        while (frame := self._read_next(frames)) is not None:
+    def _play_frames(
+        self, frames: Iterator[FrameMessages], clock: PlaybackClock, stopping: threading.Event
+    ) -> None:
+        while (frame := self._read_next(frames)) is not None and not stopping.is_set():
             for record in frame.first_records:
                 self._outputs[record.topic].publish(record.data)
             if self._num_published == 0:
-                self._wait_for_subscribers()
-            if not self._playback_clock.wait_for_next_frame():
+                self._wait_for_subscribers(stopping)
+            if not clock.wait_for_next_frame():
                 return
-            self._publish(frame)
+            self._publish(frame, clock)
 
     def _read_next(self, frames: Iterator[FrameMessages]) -> FrameMessages | None:
         """Return the next frame of the source, None at the end. The diagnosis watches its duration."""
@@ -195,16 +206,16 @@ class Player(ManagedNode[PlayerParameters]):
         finally:
             self._reading_since_s = None
 
-    def _publish(self, frame: FrameMessages) -> None:
+    def _publish(self, frame: FrameMessages, clock: PlaybackClock) -> None:
         is_now = self.parameters.stamps == "now"
         stamp_ns = self.get_clock().now().nanoseconds if is_now else frame.stamp_ns
-        self._playback_clock.start_frame(stamp_ns)
+        clock.start_frame(stamp_ns)
         for record in frame.records:
             data = replace_serialized_stamp(record.data, stamp_ns) if is_now else record.data
             self._outputs[record.topic].publish(data)
         self._num_published += 1
 
-    def _wait_for_subscribers(self) -> None:
+    def _wait_for_subscribers(self, stopping: threading.Event) -> None:
         """Wait until all subscribers are ready for the first frame, or until the player is stopped.
 
         The images must have enough subscribers, the awaited nodes must subscribe to the tracks, and lock step
@@ -212,7 +223,7 @@ class Player(ManagedNode[PlayerParameters]):
         to one topic after the other.
         """
         num_subscribers, since_s = -1, 0.0
-        while not self._stopping.wait(_POLL_S):
+        while not stopping.wait(_POLL_S):
             counts = {name: output.get_subscription_count() for name, output in self._outputs.items()}
             is_complete = (
                 counts["/image"] >= self.parameters.wait_for_subscribers and self._have_all_nodes_subscribed()

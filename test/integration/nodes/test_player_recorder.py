@@ -28,6 +28,7 @@ from tracking_runtime.io.bag_source import BagSource
 from tracking_runtime.io.image_folder import ImageFolderSource
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefusedError
 from tracking_runtime.ros.node import qos
+from tracking_runtime.ros.node.diagnostics import DiagnosticLevel
 from tracking_runtime.ros.session import RosSession
 
 from .conftest import FRAMES
@@ -41,6 +42,27 @@ def stamp(message) -> int:
 
 def diagnosed(client: LifecycleClient, key: str, value: str) -> bool:
     return bool(client.diagnosis and client.diagnosis.values.get(key) == value)
+
+
+def install_hanging_scene(folder: Path, sequence: Path) -> str:
+    """Install a package with a scene that never gives its fourth frame, and return a path with it."""
+    package = folder / "hanging-1.0.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: hanging\nVersion: 1.0\n")
+    entry = "[remote_sensing_tracking.scenes]\nhanging = hanging_scene:HangingSource\n"
+    (package / "entry_points.txt").write_text(entry)
+    (folder / "hanging_scene.py").write_text(
+        "import time\n"
+        "from itertools import islice\n"
+        "from tracking_runtime.io.image_folder import ImageFolderSource\n"
+        "class HangingSource(ImageFolderSource):\n"
+        "    def __init__(self):\n"
+        f"        super().__init__({str(sequence)!r})\n"
+        "    def __iter__(self):\n"
+        "        yield from islice(super().__iter__(), 3)\n"
+        "        time.sleep(1000)\n"
+    )
+    return os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
 
 
 class TestTogether:
@@ -211,6 +233,28 @@ class TestPlayer:
         wait_for(lambda: client.diagnosis and "4.png" in client.diagnosis.message, description="the reason")
         wait_for(lambda: len(images) == 4, description="the frames before")
         assert process.is_running
+
+    def test_player_of_a_hanging_source_reports_it_and_ends(
+        self, ros, node_process, sequence, tmp_path, wait_for
+    ):
+        path = install_hanging_scene(tmp_path / "packages", sequence)
+        images = ros.listen(Image, "image", qos.make_sensor_profile())
+        client = LifecycleClient(ros, "/player")
+        process = node_process(
+            PLAYER,
+            "player",
+            parameters={"autostart": True, "source": "scene:hanging", "rate": 50.0, "read_ahead": 1},
+            environment={"PYTHONPATH": path},
+        )
+        wait_for(lambda: len(images) == 3, description="the frames before")
+
+        wait_for(lambda: client.diagnosis and "given no frame" in client.diagnosis.message, 20, "the error")
+        assert client.diagnosis.level == DiagnosticLevel.ERROR
+        client.deactivate()
+
+        assert client.state() == "inactive"
+        assert "the source hangs and is left behind" in process.log
+        assert process.stop() == 0
 
     def test_autostarted_player_waits_for_a_late_folder(
         self, ros, node_process, tmp_path, sequence, wait_for
