@@ -146,8 +146,13 @@ class SiameseNetwork(nn.Module):
 
 
 class HANet(SiameseNetwork):
-    """HA-Net (paper, figure 1): an RGB branch on false color, the hyperspectral classifier, and
-    their fusion.
+    """HA-Net (paper, figure 1): an RGB branch on false color, a spectral branch, and their fusion.
+
+    Args:
+        config: configuration with a spectral branch.
+
+    Raises:
+        ValueError: the configuration has no spectral branch.
     """
 
     crop_names = ("image", "cube")

@@ -138,6 +138,9 @@ class PairDataset(Dataset[Pair]):
         augmentation: random variation of the crops.
         seed: seed of all draws.
         length: number of pairs.
+
+    Raises:
+        ValueError: the network has no spectral branch.
     """
 
     def __init__(

@@ -98,12 +98,15 @@ class RgbPairDataset(Dataset[RgbPair]):
     """Random pairs. A pair depends on the seed and its index alone.
 
     Args:
-        sequences: tracking sequences; may be empty.
-        photographs: photographs; may be empty. Not both.
+        sequences: tracking sequences; may be empty if there are photographs.
+        photographs: photographs; may be empty if there are sequences.
         config: configuration of the network, which has the sizes of the crops.
         augmentation: random variation of the pairs.
         seed: seed of all draws.
         length: number of pairs.
+
+    Raises:
+        ValueError: there are neither sequences nor photographs.
     """
 
     def __init__(

@@ -79,6 +79,9 @@ class SatelliteScene:
         snr: contrast of the vehicles, brighter or darker than what is under them, in standard deviations of a
             pixel's noise. The images are noisy then, without clouds, compression and other objects. None:
             vehicles have colors.
+
+    Raises:
+        ValueError: an argument is not one of its choices, or there are less than 1 frame or 64 x 64 pixels.
     """
 
     spectral_info = None
