@@ -24,6 +24,7 @@ from tracking_runtime.io.ground_truth import (
     read_source_truth,
 )
 from tracking_runtime.io.image_folder import SPECTRAL_INFO_FILE, read_spectral_info_file
+from tracking_runtime.io.raw_video_end import is_last_frame_cut
 from tracking_runtime.io.video_integrity import find_expected_bytes
 from tracking_runtime.io.video_pixels import UPRIGHT, Orientation, count_bits, read_orientation, to_image
 from tracking_runtime.spectral_info import SpectralInfo
@@ -46,7 +47,10 @@ _FORMATS = (
     "dv,m4v,mjpeg,rm,vc1,dirac"
 )
 # Containers and codecs in which each packet is one frame. Frames of all others are counted by decoding.
-_COUNTABLE_FORMATS = {"mov", "matroska", "avi", "mxf", "ivf", "yuv4mpegpipe", "nut", "gif", "apng"}
+_COUNTABLE_FORMATS = {
+    "mov", "matroska", "avi", "mxf", "ivf", "yuv4mpegpipe", "nut", "gif", "apng", "h264", "hevc",
+}  # fmt: skip
+_RAW_FORMATS = {"h264", "hevc"}  # streams that do not state whether their last frame is complete
 _COUNTABLE_CODECS = {
     "h264", "hevc", "av1", "libdav1d", "vp9", "mjpeg", "ffv1", "prores", "rawvideo", "wrapped_avframe", "png",
     "jpeg2000", "dnxhd", "huffyuv", "ffvhuff", "utvideo", "v210", "gif", "apng", "cfhd", "magicyuv",
@@ -220,7 +224,8 @@ class VideoFileSource:
         expected = self.facts.num_packets
         if expected is not None and num_frames < expected and not self._keeps_damaged:
             raise SourceError(
-                f"{self.path}: only {num_frames} of {expected} frames can be decoded; {self._damage_advice}"
+                f"{self.path}: only {num_frames} of {expected} frames can be decoded, because the file was cut "
+                f"off or is damaged; {self._damage_advice}"
             )
 
     def has_variable_rate(self) -> bool:
@@ -309,7 +314,19 @@ class VideoFileSource:
             )
         if self._keeps_damaged or not _is_countable(facts):
             return facts
-        return replace(facts, num_packets=self._count_packets())
+        facts = replace(facts, num_packets=self._count_packets())
+        if facts.container in _RAW_FORMATS:
+            self._check_last_frame(facts)
+        return facts
+
+    def _check_last_frame(self, facts: VideoFacts) -> None:
+        """Raise SourceError if a stream without a size was cut off within its last frame."""
+        with self._open() as (container, stream):
+            if is_last_frame_cut(container, stream):
+                raise SourceError(
+                    f"{self.path} was cut off within frame {facts.num_packets}, its last one; "
+                    f"{self._damage_advice}"
+                )
 
     def _count_packets(self) -> int:
         """Count the packets with frames, by the index if it is complete, else by reading all packets."""

@@ -268,6 +268,34 @@ def test_cut_off_video_without_a_size_is_refused(
     assert 3 <= len(list(open_source(f"{path}?damaged=keep"))) < 10
 
 
+@pytest.mark.parametrize(("name", "codec"), [("a.h264", "libx264"), ("a.hevc", "libx265")])
+def test_cut_off_raw_stream_is_refused(make_video: MakeVideo, name: str, codec: str) -> None:
+    """A raw stream states no size. Where it ends within a frame, the frame is named."""
+    path = make_video(name, make_noise(10), codec=codec)
+    source = open_source(path)
+    assert len(source) == len(list(source)) == 10
+    data = path.read_bytes()
+    last_unit = data.rindex(b"\0\0\1")
+
+    for num_bytes in (len(data) // 3, last_unit + 30, len(data) - 6):
+        path.write_bytes(data[:num_bytes])
+
+        with pytest.raises(SourceError, match=rf"{path} was cut off within frame \d+, .*damaged=keep"):
+            open_source(path)
+        kept = open_source(f"{path}?damaged=keep")
+        assert 1 <= len(kept) == len(list(kept)) <= 10
+
+
+def test_raw_stream_that_is_cut_between_frames_is_read(make_video: MakeVideo) -> None:
+    path = make_video("a.hevc", make_noise(10), codec="libx265")
+    data = path.read_bytes()
+    path.write_bytes(data[: data.rindex(b"\0\0\1")].rstrip(b"\0"))
+
+    source = open_source(path)
+
+    assert len(source) == len(list(source)) == 9
+
+
 def test_pointer_of_git_lfs_is_told(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n")
