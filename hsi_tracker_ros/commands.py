@@ -25,6 +25,7 @@ from tracking_runtime.commands.training import run_training
 
 if TYPE_CHECKING:
     from hsi_tracker_ros.benchmark.run import BenchmarkResult
+    from hsi_tracker_ros.benchmark.videos import SceneKind
     from hsi_tracker_ros.training.fitted_models import FitResult
 
 _LOG_WIDTH = 130  # of tables that go into a file
@@ -332,6 +333,20 @@ def _add_bench_options(default_output: str) -> Callable[[Command], Command]:
     help="Seed of the first simulated video.",
 )
 @click.option(
+    "--scenes",
+    type=click.Choice(("natural", "procedural")),
+    default="natural",
+    show_default=True,
+    help="Simulated scenes: photographs or dead leaves in spectra, with the shake, light and noise of real "
+    "cameras; or measured materials in random textures.",
+)
+@click.option(
+    "--photographs",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder of photographs for natural scenes. NAME.txt beside NAME.jpg contains its objects in the "
+    "format of YOLO. Default: images of the dead leaves model.",
+)
+@click.option(
     "--frames",
     "num_frames",
     type=click.IntRange(2),
@@ -374,6 +389,8 @@ def bench_hsi(
     only: tuple[str, ...],
     num_simulated: int,
     first_seed: int,
+    scenes: SceneKind,
+    photographs: Path | None,
     num_frames: int,
     cubes: tuple[Path, ...],
     num_cube_videos: int,
@@ -411,6 +428,8 @@ def bench_hsi(
         num_cube_videos=num_cube_videos,
         num_simulated=num_simulated,
         first_seed=first_seed,
+        scenes=scenes,
+        photographs=photographs,
         num_frames=num_frames,
         num_processes=num_processes,
         measures_speed=measures_speed,

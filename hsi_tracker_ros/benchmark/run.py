@@ -22,6 +22,7 @@ from hsi_tracker_ros.benchmark.rgb_trackers import RgbTrackerSuite
 from hsi_tracker_ros.benchmark.speed import TrackerSpeed, measure_speed
 from hsi_tracker_ros.benchmark.trackers import TrackerSuite
 from hsi_tracker_ros.benchmark.videos import (
+    SceneKind,
     add_found_attributes,
     add_recorded_videos,
     make_simulated_videos,
@@ -62,6 +63,8 @@ class BenchmarkOptions:
         paths: data sets, sequences or bags to run over.
         num_simulated: number of simulated videos.
         first_seed: seed of the first simulated video.
+        scenes: kind of the simulated scenes.
+        photographs: folder of photographs of natural scenes; None: images of the dead leaves model.
         num_frames: number of frames of each simulated video and each video of a cube, and of the speed
             measurement.
         cubes: real cubes, or folders of them, to make videos from.
@@ -75,6 +78,8 @@ class BenchmarkOptions:
     paths: tuple[Path, ...] = ()
     num_simulated: int = 36
     first_seed: int = BENCHMARK_SEEDS.start
+    scenes: SceneKind = "natural"
+    photographs: Path | None = None
     num_frames: int = 150
     cubes: tuple[Path, ...] = ()
     num_cube_videos: int = 2
@@ -144,15 +149,19 @@ def benchmark(options: BenchmarkOptions, on_progress: Callable[[int, int], None]
         on_progress: called with the numbers of finished videos and of all videos.
 
     Raises:
-        BenchmarkSettingsError: a seed is reserved for training, a tracker is unknown, or two cubes have the
-            same name.
-        SourceError: a path contains no video, or no cube.
+        BenchmarkSettingsError: a seed is reserved for training, a tracker is unknown, two cubes have the same
+            name, or photographs are given for procedural scenes.
+        SourceError: a path contains no video, no cube, or no photograph.
         ModelError: a model does not exist or is of another kind.
         EngineError: no engine can run the model.
     """
     suite = options.suite
     simulated = make_simulated_videos(
-        options.num_simulated, options.num_frames, first_seed=options.first_seed
+        options.num_simulated,
+        options.num_frames,
+        first_seed=options.first_seed,
+        scenes=options.scenes,
+        photographs=options.photographs,
     )
     cube_videos = make_cube_videos(options.cubes, options.num_cube_videos, options.num_frames)
     videos = add_recorded_videos([*simulated, *cube_videos], options.paths)

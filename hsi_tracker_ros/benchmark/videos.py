@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hsi_tracker_ros.benchmark.base import BenchmarkSettingsError
+from hsi_tracker_ros.photographs import find_photograph_paths
+from hsi_tracker_ros.simulation.natural import NaturalScene
 from hsi_tracker_ros.simulation.scene import ATTRIBUTES, BENCHMARK_SEEDS, HyperspectralScene
 from tracking_runtime.boxes import as_boxes, compute_centers
 from tracking_runtime.datasets.factory import open_dataset
@@ -19,6 +23,9 @@ from tracking_runtime.evaluation.job_planning import NamedVideo, assign_unique_n
 from tracking_runtime.evaluation.video_scores import find_target_boxes
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.spectral_info import SpectralInfo
+
+SceneKind = Literal["natural", "procedural"]
+"""Simulated scenes: of photographs or dead leaves with real noise, or of measured materials in textures."""
 
 DESIGNED_ATTRIBUTES = ("BC", "DEF", "FM", "IV")
 """Attributes that a scene has by design in all its frames. The others are found in the ground truth."""
@@ -44,21 +51,29 @@ class SimulatedVideo:
         seed: random seed of the scene.
         frames: number of frames.
         size: width and height of the cubes in pixels.
+        scenes: kind of the scene.
+        photographs: folder of photographs of a natural scene; None: dead leaves.
+        photographs_sha256: digest of the names and sizes of the photographs. Results with others are invalid.
     """
 
     seed: int
     frames: int = 150
     size: tuple[int, int] = (512, 256)
+    scenes: SceneKind = "procedural"
+    photographs: Path | None = None
+    photographs_sha256: str = ""
 
     @cached_property
     def scene(self) -> HyperspectralScene:
         """Simulated scene. Raises SourceError if colour-science is not installed."""
+        if self.scenes == "natural":
+            return NaturalScene(self.seed, self.frames, size=self.size, photographs=self.photographs)
         return HyperspectralScene(self.seed, self.frames, size=self.size)
 
     @property
     def name(self) -> str:
         """Name of the video, which contains the seed."""
-        return f"hyperspectral-{self.seed}"
+        return f"{'natural' if self.scenes == 'natural' else 'hyperspectral'}-{self.seed}"
 
     @property
     def rate_hz(self) -> float:
@@ -116,6 +131,8 @@ def make_simulated_videos(
     *,
     first_seed: int = BENCHMARK_SEEDS.start,
     size: tuple[int, int] = (512, 256),
+    scenes: SceneKind = "natural",
+    photographs: Path | None = None,
 ) -> list[SimulatedVideo]:
     """Return simulated videos of consecutive seeds.
 
@@ -124,9 +141,13 @@ def make_simulated_videos(
         num_frames: number of frames of each video.
         first_seed: seed of the first video.
         size: width and height of the cubes in pixels.
+        scenes: kind of the scenes.
+        photographs: folder of photographs of natural scenes; None: dead leaves.
 
     Raises:
-        BenchmarkSettingsError: a seed is reserved for training.
+        BenchmarkSettingsError: a seed is reserved for training, or photographs are given for procedural
+            scenes.
+        SourceError: the folder contains no photographs.
     """
     seeds = range(first_seed, first_seed + num_videos)
     if num_videos and (seeds[0] not in BENCHMARK_SEEDS or seeds[-1] not in BENCHMARK_SEEDS):
@@ -134,7 +155,19 @@ def make_simulated_videos(
             f"benchmark seeds must be {BENCHMARK_SEEDS.start} to {BENCHMARK_SEEDS.stop - 1}: "
             f"got {seeds[0]} to {seeds[-1]}; a model may have been trained on other seeds"
         )
-    return [SimulatedVideo(seed, num_frames, size) for seed in seeds]
+    if photographs is not None and scenes != "natural":
+        raise BenchmarkSettingsError(
+            f"photographs (--photographs) must be given for natural scenes only: got {scenes} ones; choose "
+            "--scenes natural"
+        )
+    digest = _compute_listing_sha256(photographs) if photographs is not None else ""
+    return [SimulatedVideo(seed, num_frames, size, scenes, photographs, digest) for seed in seeds]
+
+
+def _compute_listing_sha256(folder: Path) -> str:
+    """Return the SHA-256 of the names and sizes of the photographs in a folder."""
+    lines = [f"{path.relative_to(folder)} {path.stat().st_size}" for path in find_photograph_paths(folder)]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def add_recorded_videos(simulated: Sequence[VideoSequence], paths: Iterable[Path]) -> list[NamedVideo]:

@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 
 from hsi_tracker_ros.simulation import spectra
 from hsi_tracker_ros.simulation.spectra import Spectra
-from hsi_tracker_ros.simulation.sprites import Pose, Sprite, choose_half_size, draw_sprite, make_solid_sprite
+from hsi_tracker_ros.simulation.sprites import (
+    MaterialPainter,
+    Pose,
+    Sprite,
+    choose_half_size,
+    draw_sprite,
+    make_solid_sprite,
+)
 from hsi_tracker_ros.simulation.textures import compute_fractions, make_fractal_noise, warp_field
 
 MATERIALS = 4
@@ -102,9 +109,8 @@ def make_ground(
             long_side = target_px * np.exp(rng.uniform(-0.4, 0.4))
         else:
             long_side = np.exp(rng.uniform(np.log(6), np.log(rows / 3)))
-        thing = make_solid_sprite(
-            palette.choose_scenery() @ responses.T, rng, int(np.clip(long_side, 12, 128))
-        )
+        painter = MaterialPainter(palette.choose_scenery() @ responses.T)
+        thing = make_solid_sprite(painter, rng, int(np.clip(long_side, 12, 128)))
         half = choose_half_size(rng, float(long_side))
         pose = Pose(rng.uniform(0, columns), rng.uniform(0, rows), *half, rng.uniform(-np.pi, np.pi))
         _place_sprite(field, thing, pose, sun)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,6 +17,20 @@ _CLOUD_VIEW = 64
 """Number of columns of the cloud field over an image."""
 _CLOUD_SPEED = 0.7
 """Number of columns that the cloud field moves per frame."""
+
+
+class SceneIllumination(Protocol):
+    """The light of a scene in a sensor's bands."""
+
+    @property
+    def full(self) -> NDArray[np.float32]:
+        """Full light, `(bands,)`, under which spectral look-alikes have equal false colors."""
+
+    def compute_bands(self, time: int) -> NDArray[np.float32]:
+        """Return the digital value of a white surface in full light in a frame, `(bands,)`."""
+
+    def illuminate(self, reflectance: NDArray[np.float32], time: int) -> None:
+        """Convert a cube `(height, width, bands)` of reflectances to light, in place."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +50,11 @@ class Illumination:
     level: NDArray[np.float64]
     vignette: NDArray[np.float32]
     clouds: NDArray[np.float32] | None
+
+    @property
+    def full(self) -> NDArray[np.float32]:
+        """Light of the first illuminant, `(bands,)`."""
+        return self.pair[0]
 
     def compute_bands(self, time: int) -> NDArray[np.float32]:
         """Return the digital value of a white surface in full light, without vignetting, `(bands,)`."""
@@ -68,10 +88,7 @@ def make_illumination(
     lights = spectra.make_illuminants()
     outdoors = rng.random() < 0.75
     chosen = rng.integers(0, spectra.NUM_DAYLIGHTS if outdoors else len(lights), 2)
-    nm = np.array(camera.wavelengths_nm)
-    ripple = 1 + 0.15 * np.sin(nm / rng.uniform(4, 12) + rng.uniform(0, 6))
-    sensitivity = np.exp(-0.5 * ((nm - rng.uniform(560, 680)) / 220) ** 2) * ripple
-    pair = lights[chosen] @ spectra.compute_band_responses(camera).T * sensitivity
+    pair = lights[chosen] @ spectra.compute_band_responses(camera).T * make_sensitivity(rng, camera)
     swing, period = (0.5, 25) if varies else (0.08, 60)
     level = np.exp(swing * np.clip(make_smooth_walk(rng, length, period)[:, 0], -2, 1.2))
     drift = 0.5 + 0.5 * np.tanh(make_smooth_walk(rng, length, 40)[:, 0])
@@ -89,3 +106,11 @@ def make_illumination(
         vignette.astype(np.float32),
         clouds,
     )
+
+
+def make_sensitivity(rng: np.random.Generator, camera: SpectralInfo) -> NDArray[np.float64]:
+    """Return the relative sensitivity of a random silicon sensor in each band, `(bands,)`."""
+    nm = np.array(camera.wavelengths_nm)
+    ripple = 1 + 0.15 * np.sin(nm / rng.uniform(4, 12) + rng.uniform(0, 6))
+    sensitivity: NDArray[np.float64] = np.exp(-0.5 * ((nm - rng.uniform(560, 680)) / 220) ** 2) * ripple
+    return sensitivity

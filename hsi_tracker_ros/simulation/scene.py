@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
 from hsi_tracker_ros.simulation import spectra
 from hsi_tracker_ros.simulation.background import Palette, make_ground
-from hsi_tracker_ros.simulation.illumination import make_illumination
-from hsi_tracker_ros.simulation.scene_objects import SceneObjectsBuilder
+from hsi_tracker_ros.simulation.illumination import SceneIllumination, make_illumination
+from hsi_tracker_ros.simulation.procedural_sprites import ProceduralSprites
+from hsi_tracker_ros.simulation.scene_objects import SceneObjectsBuilder, SpriteFactory
 from hsi_tracker_ros.simulation.sensor import Kind, Sample, SpectralSensor
 from hsi_tracker_ros.simulation.sprites import MARGIN, Pose, draw_sprite, find_bounding_box
-from hsi_tracker_ros.simulation.trajectories import make_camera_path
+from hsi_tracker_ros.simulation.trajectories import CameraPath, make_camera_path
 from tracking_runtime.errors import SourceError
 from tracking_runtime.frames import Frame, GroundTruth
 from tracking_runtime.spectral_info import SpectralInfo
@@ -118,8 +119,8 @@ class HyperspectralScene:
                 f"frames={frames}, stride={stride}, rate_hz={rate_hz}, size={size}"
             )
         default: Sample = "uint8" if 0 < camera.bit_depth <= 8 else "uint16"
-        self._sensor = SpectralSensor(camera, kind, sample or default)
         self._seed, self._frames, self._rate, self._size, self._stride = seed, frames, rate_hz, size, stride
+        self._sensor = self._make_sensor(camera, kind, sample or default)
         self.attributes = _choose_attributes(attributes, self._make_random_generator(0))
         self._build(camera, target_px)
 
@@ -135,29 +136,48 @@ class HyperspectralScene:
         shake = float(rng.uniform(0, 1.2))
         self._blur = float(rng.uniform(0.0, 0.9))
         exposure = float(rng.uniform(0.55, 0.95))
-        self._camera_path = make_camera_path(rng, length, self._size, (reach * width, reach * height), shake)
-        self._light = make_illumination(
-            self._make_random_generator(2), camera, length, self._size, varies="IV" in attributes
-        )
-        palette = Palette(self._make_random_generator(3), cluttered="BC" in attributes)
+        self._camera_path = self._make_camera_path(rng, length, (reach * width, reach * height), shake)
+        self._light = self._make_illumination(camera, length)
         margin = int(_GROUND_MARGIN * width) + 8, int(_GROUND_MARGIN * height) + 8
         ground_size = width + 2 * margin[0], height + 2 * margin[1]
-        responses = spectra.compute_band_responses(camera)
-        self._ground = make_ground(self._make_random_generator(4), ground_size, palette, responses, target)
+        self._ground, sprites = self._make_materials(camera, ground_size, target)
         self._ground_to_world = np.array([[1.0, 0.0, -margin[0]], [0.0, 1.0, -margin[1]], [0.0, 0.0, 1.0]])
         casting = SceneObjectsBuilder(
-            self._make_random_generator(5),
-            camera,
-            self._light.pair[0],
-            self._camera_path,
-            self._size,
-            palette,
-            attributes,
-            target,
+            self._make_random_generator(5), sprites, self._camera_path, self._size, attributes, target
         )
         self._cast = casting.build()
         lit = (self._ground[::7, ::7] * self._light.compute_bands(0)).max(axis=2)
         self._gain = np.float32(exposure / max(float(np.percentile(lit, 98)), 1e-3))
+
+    def _make_sensor(self, camera: SpectralInfo, kind: Kind, sample: Sample) -> SpectralSensor:
+        """Return the electronics of the camera."""
+        return SpectralSensor(camera, kind, sample)
+
+    def _make_camera_path(
+        self, rng: np.random.Generator, length: int, max_shift: tuple[float, float], shake: float
+    ) -> CameraPath:
+        """Return the motion of the camera, see `make_camera_path`."""
+        return make_camera_path(rng, length, self._size, max_shift, shake)
+
+    def _make_illumination(self, camera: SpectralInfo, length: int) -> SceneIllumination:
+        """Return the light of `length` frames in the bands of a camera."""
+        rng = self._make_random_generator(2)
+        return make_illumination(rng, camera, length, self._size, varies="IV" in self.attributes)
+
+    def _make_materials(
+        self, camera: SpectralInfo, ground_size: tuple[int, int], target_px: float
+    ) -> tuple[NDArray[np.float32], SpriteFactory]:
+        """Return the ground as reflectances `(rows, columns, bands)`, and the factory of the sprites.
+
+        Args:
+            camera: camera of the bands.
+            ground_size: number of columns and rows of the ground.
+            target_px: length of the target's longer side in pixels.
+        """
+        palette = Palette(self._make_random_generator(3), cluttered="BC" in self.attributes)
+        responses = spectra.compute_band_responses(camera)
+        ground = make_ground(self._make_random_generator(4), ground_size, palette, responses, target_px)
+        return ground, ProceduralSprites(camera, self._light.full, palette)
 
     def _make_random_generator(self, *stream: int) -> np.random.Generator:
         """Return the random generator of a stream. Streams are independent of each other."""

@@ -4,24 +4,66 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hsi_tracker_ros.simulation import spectra
-from hsi_tracker_ros.simulation.background import Palette
-from hsi_tracker_ros.simulation.spectra import Spectra
-from hsi_tracker_ros.simulation.sprites import Sprite, choose_half_size, make_solid_sprite, make_sprite
+from hsi_tracker_ros.simulation.sprites import Sprite, choose_half_size
 from hsi_tracker_ros.simulation.trajectories import (
     CameraPath,
     Trajectory,
     make_excursion,
     make_wandering_trajectory,
 )
-from tracking_runtime.spectral_info import SpectralInfo
 
 _UNDISTURBED_FRAMES = 10
 """Number of first frames in which the target is neither occluded nor out of view."""
+
+
+@dataclass(frozen=True)
+class SpriteShape:
+    """Shape, size and deformation of a target, which its look-alikes have too.
+
+    Attributes:
+        seed: seed of shape, texture and motion.
+        texture_px: side of the texture in pixels.
+        deformation: 0 for stiff to 1 for strong bending and swinging.
+    """
+
+    seed: int
+    texture_px: int
+    deformation: float
+
+    def make_random_generator(self) -> np.random.Generator:
+        """Return a new random generator of shape, texture and motion."""
+        return np.random.default_rng(self.seed)
+
+
+class SpriteFactory(Protocol):
+    """Factory of the sprites of a scene."""
+
+    def make_target(self, shape: SpriteShape) -> Sprite:
+        """Return the target."""
+
+    def make_look_alike(self, shape: SpriteShape, rng: np.random.Generator) -> Sprite:
+        """Return a sprite that differs from the target only in its spectra.
+
+        Args:
+            shape: shape of the target.
+            rng: random generator of the spectra.
+        """
+
+    def make_distractor(self, shape: SpriteShape, rng: np.random.Generator) -> Sprite:
+        """Return another moving object, which may have the shape of the target.
+
+        Args:
+            shape: shape of the target.
+            rng: random generator of the scene's objects.
+        """
+
+    def make_occluder(self, rng: np.random.Generator) -> Sprite:
+        """Return a sprite of one part that can cover the target."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +98,9 @@ class SceneObjectsBuilder:
 
     Args:
         rng: random generator. The camera does not change the draws.
-        camera: camera for whose bands reflectances are computed.
-        light: light `(bands,)` under which spectral look-alikes have the false color of the target.
+        sprites: factory of the sprites.
         camera_path: motion of the image through the world.
         size: width and height of the image in pixels.
-        palette: materials of the scene.
         attributes: attributes of the scene.
         target_px: length of the target's longer side in pixels.
     """
@@ -68,23 +108,19 @@ class SceneObjectsBuilder:
     def __init__(
         self,
         rng: np.random.Generator,
-        camera: SpectralInfo,
-        light: NDArray[np.float32],
+        sprites: SpriteFactory,
         camera_path: CameraPath,
         size: tuple[int, int],
-        palette: Palette,
         attributes: tuple[str, ...],
         target_px: float,
     ) -> None:
-        self._rng, self._camera, self._light, self._palette = rng, camera, light, palette
+        self._rng, self._sprites = rng, sprites
         self._camera_path, self._size, self._attributes = camera_path, size, attributes
-        self._responses = spectra.compute_band_responses(camera)
         self._length = len(camera_path.zoom)
-        self._target_px = target_px
         self._half = choose_half_size(rng, target_px)
-        self._texture_px = int(np.clip(1.6 * target_px, 16, 160))
-        self._deformation = float(rng.uniform(0.6, 1.0) if "DEF" in attributes else rng.uniform(0, 0.3))
-        self._geometry_seed = int(rng.integers(1 << 31))
+        deformation = float(rng.uniform(0.6, 1.0) if "DEF" in attributes else rng.uniform(0, 0.3))
+        texture_px = int(np.clip(1.6 * target_px, 16, 160))
+        self._shape = SpriteShape(int(rng.integers(1 << 31)), texture_px, deformation)
 
     def build(self) -> SceneObjects:
         """Build the objects. Each call gives other objects."""
@@ -92,7 +128,7 @@ class SceneObjectsBuilder:
         usual = self._make_target_trajectory()
         path = _make_leaving_trajectory(usual, rng, self._size) if "OV" in self._attributes else usual
         path, usual = self._to_world(path), self._to_world(usual)
-        target = SceneObject(self._make_look_alike_sprite(self._palette.target), path)
+        target = SceneObject(self._sprites.make_target(self._shape), path)
         look_alikes = self._make_look_alikes(usual)
         passers_by = self._make_moving_distractors(path)
         behind: list[SceneObject] = []
@@ -104,11 +140,6 @@ class SceneObjectsBuilder:
         if "OCC" in self._attributes:
             front += self._make_occluders(target.path)
         return SceneObjects((*behind, target, *front), target, tuple(look_alikes))
-
-    def _make_look_alike_sprite(self, reflectances: Spectra) -> Sprite:
-        """Return a sprite with the target's shape, texture and motion in other materials."""
-        geometry = np.random.default_rng(self._geometry_seed)
-        return make_sprite(reflectances @ self._responses.T, geometry, self._texture_px, self._deformation)
 
     def _make_target_trajectory(self) -> Trajectory:
         """Return the trajectory of the target in the image."""
@@ -136,24 +167,15 @@ class SceneObjectsBuilder:
         result = []
         for _ in range(int(self._rng.integers(2, 4))):
             chance = np.random.default_rng(self._rng.integers(1 << 31))
-            twins = [spectra.make_metamer(r, self._light, self._camera, chance) for r in self._palette.target]
-            result.append(
-                SceneObject(
-                    self._make_look_alike_sprite(np.stack(twins)), self._make_crossing_trajectory(path)
-                )
-            )
+            twin = self._sprites.make_look_alike(self._shape, chance)
+            result.append(SceneObject(twin, self._make_crossing_trajectory(path)))
         return result
 
     def _make_moving_distractors(self, path: Trajectory) -> list[SceneObject]:
         rng = self._rng
         result = []
         for _ in range(int(rng.integers(4, 9) if "BC" in self._attributes else rng.integers(2, 6))):
-            materials = self._palette.choose_similar()
-            if rng.random() < 0.4:
-                actor = self._make_look_alike_sprite(materials)
-            else:
-                colors = materials @ self._responses.T
-                actor = make_sprite(colors, rng, self._texture_px, float(rng.uniform(0, 0.8)))
+            actor = self._sprites.make_distractor(self._shape, rng)
             result.append(
                 SceneObject(actor, self._make_companion_trajectory(path, meets=bool(rng.random() < 0.5)))
             )
@@ -236,7 +258,7 @@ class SceneObjectsBuilder:
             rng.uniform(-0.3, 0.3) * still,
         )
         direction = rng.uniform(0, 2 * np.pi)
-        thing = make_solid_sprite(self._palette.choose_scenery() @ self._responses.T, rng, 64)
+        thing = self._sprites.make_occluder(rng)
         if not place.is_clear_of(path, 0):
             reach = np.hypot(*half) + 2 * np.hypot(path.half_width[0], path.half_height[0])
             way = 1.5 * reach * (np.arange(self._length) / event - 1)

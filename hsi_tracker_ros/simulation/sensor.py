@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -16,8 +16,6 @@ from tracking_runtime.spectral_info import SpectralInfo
 Kind = Literal["cube", "mosaic"]
 Sample = Literal["uint8", "uint16", "float32"]
 
-_FULL_WELL_ELECTRONS = 11_000.0
-_READ_NOISE_ELECTRONS = 13.0
 _NOISE_BANK = 1 << 22
 
 
@@ -41,6 +39,69 @@ def _draw_noise(rng: np.random.Generator, shape: tuple[int, ...]) -> NDArray[np.
 
 
 @dataclass(frozen=True)
+class FixedPattern:
+    """The differences between the pixels of a sensor, which are the same in all frames.
+
+    Attributes:
+        gain: factor of the light of each sample, `(height, width, bands)`.
+        offset: signal without light of each sample, in fractions of saturation.
+    """
+
+    gain: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SensorNoise:
+    """Noise of a sensor.
+
+    Attributes:
+        full_well: electrons at saturation.
+        read_noise: standard deviation of the read noise in electrons.
+        gain_spread: standard deviation of the pixels' gains, relative to their mean (PRNU).
+        offset_spread: standard deviation of the pixels' signals without light in electrons (DSNU).
+    """
+
+    full_well: float
+    read_noise: float
+    gain_spread: float = 0.0
+    offset_spread: float = 0.0
+
+    def draw_fixed_pattern(self, shape: tuple[int, ...], rng: np.random.Generator) -> FixedPattern:
+        """Return the fixed pattern of a random sensor, for cubes `(height, width, bands)`."""
+        gain = 1 + np.float32(self.gain_spread) * _draw_noise(rng, shape)
+        offset = np.float32(self.offset_spread / self.full_well) * _draw_noise(rng, shape)
+        return FixedPattern(gain, offset)
+
+
+PROCEDURAL_NOISE = SensorNoise(full_well=11_000.0, read_noise=13.0)
+"""Noise of the procedural scenes, near the data sheet of the CMV2000."""
+
+LOW_NOISE = SensorNoise(full_well=11_000.0, read_noise=13.0, gain_spread=0.01, offset_spread=10.0)
+"""Noise of cubes of the CMV2000 with 16 and 25 bands.
+
+The variance of their smoothest blocks of 8x8 pixels is 0.6 squared digital numbers at 18 and at 21 of 255, as
+that of this full well and read noise.
+"""
+
+HIGH_NOISE = SensorNoise(full_well=2_200.0, read_noise=8.0, gain_spread=0.02, offset_spread=8.0)
+"""Noise of raw images of SILIOS CMS-V.
+
+The variance of the smoothest blocks of four scenes rises by 0.11 squared digital numbers per digital number,
+which is 9 electrons per digital number of 255. The flat field at 114 has a variance of 30, the dark field of
+14. The rest above the shot noise is a spread of the gains of 2 %. Blocks near black limit read noise and
+offsets together to 1.2 digital numbers.
+"""
+
+
+def draw_measured_noise(rng: np.random.Generator) -> SensorNoise:
+    """Return the noise of a random sensor between the two that were measured."""
+    weight = float(rng.random())
+    low, high = np.array(astuple(LOW_NOISE)), np.array(astuple(HIGH_NOISE))
+    return SensorNoise(*np.exp((1 - weight) * np.log(low) + weight * np.log(high)).tolist())
+
+
+@dataclass(frozen=True)
 class SpectralSensor:
     """The electronics of a camera.
 
@@ -48,11 +109,15 @@ class SpectralSensor:
         camera: bands of the camera.
         kind: `cube` or `mosaic`.
         sample: type of a sample.
+        noise: noise of the sensor.
+        pattern: differences between its pixels; None: all are equal.
     """
 
     camera: SpectralInfo
     kind: Kind
     sample: Sample
+    noise: SensorNoise = PROCEDURAL_NOISE
+    pattern: FixedPattern | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in ("cube", "mosaic"):
@@ -96,11 +161,16 @@ class SpectralSensor:
         Returns:
             The image, a cube or a raw mosaic.
         """
-        read = _READ_NOISE_ELECTRONS / _FULL_WELL_ELECTRONS
+        full_well = self.noise.full_well
+        read = self.noise.read_noise / full_well
         noise = _draw_noise(rng, light.shape)
         np.maximum(light, 0, out=light)
-        noise *= np.sqrt(light / np.float32(_FULL_WELL_ELECTRONS) + np.float32(read * read))
+        if self.pattern is not None:
+            light *= self.pattern.gain
+        noise *= np.sqrt(light / np.float32(full_well) + np.float32(read * read))
         light += noise
+        if self.pattern is not None:
+            light += self.pattern.offset
         black = self.camera.black_level
         light *= np.float32(self.white - black)
         light += np.float32(black + (0.0 if self.sample == "float32" else 0.5))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -24,6 +24,7 @@ _EXPOSURE_FRACTION = 0.4
 """Exposure time as a fraction of the time between two frames; determines motion blur."""
 
 Outline = NDArray[np.float64]
+TextureLevels = tuple[NDArray[np.float32], ...]
 
 
 @dataclass(frozen=True)
@@ -194,18 +195,58 @@ def _draw_part(
     return np.asarray(apply_channelwise(texture, sample), np.float32)
 
 
-def make_texture_levels(
-    outline: Outline, reflectances: NDArray[np.float32], rng: np.random.Generator, size: int
-) -> tuple[NDArray[np.float32], ...]:
-    """Return the levels of a part: an outline filled with a shaded texture of several materials.
+class TexturePainter(Protocol):
+    """Painter of the parts of an object.
 
-    Args:
-        outline: polygon within -1..1, `(n, 2)`.
-        reflectances: reflectances `(materials, bands)`. The first covers most.
-        rng: random generator of the texture.
-        size: side in pixels, rounded up to a multiple of 16.
+    Attributes:
+        num_materials: number of materials of the object.
     """
-    size = -(-size // _MIN_LEVEL_SIZE) * _MIN_LEVEL_SIZE
+
+    @property
+    def num_materials(self) -> int: ...
+
+    def paint(self, outline: Outline, material: int, rng: np.random.Generator, size: int) -> TextureLevels:
+        """Return the levels of a part.
+
+        Args:
+            outline: polygon within -1..1, `(n, 2)`.
+            material: number of the material that covers most.
+            rng: random generator of the texture.
+            size: side in pixels, rounded up to a multiple of 16.
+        """
+
+
+@dataclass(frozen=True)
+class MaterialPainter:
+    """Painter of shaded textures of several materials.
+
+    Attributes:
+        reflectances: reflectances `(materials, bands)`.
+    """
+
+    reflectances: NDArray[np.float32]
+
+    @property
+    def num_materials(self) -> int:
+        """Number of materials."""
+        return len(self.reflectances)
+
+    def paint(self, outline: Outline, material: int, rng: np.random.Generator, size: int) -> TextureLevels:
+        """Return the levels of a part, see `TexturePainter`."""
+        size = round_up_size(size)
+        color = _make_material_texture(np.roll(self.reflectances, -material, axis=0), rng, size)
+        return make_texture_levels(color, outline)
+
+
+def round_up_size(size: int) -> int:
+    """Return the side of a texture in pixels: a multiple of the side of the smallest level."""
+    return -(-size // _MIN_LEVEL_SIZE) * _MIN_LEVEL_SIZE
+
+
+def _make_material_texture(
+    reflectances: NDArray[np.float32], rng: np.random.Generator, size: int
+) -> NDArray[np.floating[Any]]:
+    """Return a shaded texture `(size, size, bands)` of materials. The first covers most."""
     materials = len(reflectances)
     period = size * rng.uniform(0.12, 0.5)
     logits = np.stack([make_fractal_noise(rng, size, size, period, 4) for _ in range(materials)], axis=-1)
@@ -217,8 +258,14 @@ def make_texture_levels(
     dome = np.float32(rng.uniform(0.0, 0.35)) * (x * x + y * y)
     grain = np.float32(rng.uniform(0.04, 0.16)) * make_fractal_noise(rng, size, size, size * 0.25, 5, 0.7)
     shading = np.clip(0.9 + light[0] * x + light[1] * y - dome + grain, 0.2, 1.3)
-    coverage = fill_outline(outline, size)
-    color = (shares.reshape(-1, materials) @ reflectances).reshape(size, size, -1) * shading[..., None]
+    flat = (shares.reshape(-1, materials) @ reflectances).reshape(size, size, -1)
+    texture: NDArray[np.floating[Any]] = flat * shading[..., None]
+    return texture
+
+
+def make_texture_levels(color: NDArray[np.floating[Any]], outline: Outline) -> TextureLevels:
+    """Return the levels of a part from its reflectances `(size, size, bands)` and its outline."""
+    coverage = fill_outline(outline, len(color))
     full = np.concatenate([color * coverage[..., None], coverage[..., None]], axis=-1).astype(np.float32)
     levels = [full]
     while levels[-1].shape[0] >= 2 * _MIN_LEVEL_SIZE:
@@ -316,19 +363,19 @@ def make_random_outline(rng: np.random.Generator) -> Outline:
     return _OUTLINES[int(rng.integers(len(_OUTLINES)))](rng)
 
 
-def make_solid_sprite(reflectances: NDArray[np.float32], geometry: np.random.Generator, size: int) -> Sprite:
+def make_solid_sprite(painter: TexturePainter, geometry: np.random.Generator, size: int) -> Sprite:
     """Return a sprite of one part. Equal `geometry` gives equal shape and texture in all materials."""
     outline = make_random_outline(geometry)
-    return Sprite((SpritePart(make_texture_levels(outline, reflectances, geometry, size)),))
+    return Sprite((SpritePart(painter.paint(outline, 0, geometry, size)),))
 
 
 def make_sprite(
-    reflectances: NDArray[np.float32], geometry: np.random.Generator, size: int, deformation: float
+    painter: TexturePainter, geometry: np.random.Generator, size: int, deformation: float
 ) -> Sprite:
     """Return a solid, compound or articulated sprite.
 
     Args:
-        reflectances: reflectances `(materials, bands)` of at least three materials.
+        painter: painter of the parts, with at least three materials.
         geometry: random generator of shape, texture and motion.
         size: side of the texture in pixels.
         deformation: 0 for stiff to 1 for strong bending and swinging.
@@ -345,30 +392,30 @@ def make_sprite(
         "compound": _make_compound_parts,
         "figure": _make_figure_parts,
     }
-    return Sprite(builders[str(kind)](reflectances, geometry, size, deformation), bend)
+    return Sprite(builders[str(kind)](painter, geometry, size, deformation), bend)
 
 
 def _make_solid_parts(
-    reflectances: NDArray[np.float32], rng: np.random.Generator, size: int, _: float
+    painter: TexturePainter, rng: np.random.Generator, size: int, _: float
 ) -> tuple[SpritePart, ...]:
-    return make_solid_sprite(reflectances, rng, size).parts
+    return make_solid_sprite(painter, rng, size).parts
 
 
 def _make_compound_parts(
-    reflectances: NDArray[np.float32], rng: np.random.Generator, size: int, deformation: float
+    painter: TexturePainter, rng: np.random.Generator, size: int, deformation: float
 ) -> tuple[SpritePart, ...]:
     """Return a body with two or three smaller shapes hinged to it."""
-    body = SpritePart(make_texture_levels(_make_box(rng), reflectances, rng, size), extent=(0.75, 0.75))
+    body = SpritePart(painter.paint(_make_box(rng), 0, rng, size), extent=(0.75, 0.75))
     parts = [body]
     for _ in range(int(rng.integers(2, 4))):
         angle = rng.uniform(0, 2 * np.pi)
         outline = make_random_outline(rng)
-        turned = np.roll(reflectances, int(rng.integers(1, len(reflectances))), axis=0)
+        material = painter.num_materials - int(rng.integers(1, painter.num_materials))
         extent = tuple(rng.uniform(0.2, 0.45, 2))
         hinge = (0.5 * np.cos(angle), 0.5 * np.sin(angle))
         parts.append(
             SpritePart(
-                make_texture_levels(outline, turned, rng, max(size // 2, _MIN_LEVEL_SIZE)),
+                painter.paint(outline, material, rng, max(size // 2, _MIN_LEVEL_SIZE)),
                 offset=(0.15 * np.cos(angle), 0.15 * np.sin(angle)),
                 extent=(extent[0], extent[1]),
                 hinge=hinge,
@@ -381,26 +428,24 @@ def _make_compound_parts(
 
 
 def _make_figure_parts(
-    reflectances: NDArray[np.float32], rng: np.random.Generator, size: int, deformation: float
+    painter: TexturePainter, rng: np.random.Generator, size: int, deformation: float
 ) -> tuple[SpritePart, ...]:
     """Return a walker: two legs, a trunk, two arms, a head."""
     swing, rate, phase = 0.15 + 0.5 * deformation, rng.uniform(0.15, 0.5), rng.uniform(0, 6)
-    trousers, shirt, skin = (np.roll(reflectances, shift, axis=0) for shift in (1, 0, 2))
+    trousers, shirt, skin = (-shift % painter.num_materials for shift in (1, 0, 2))
     half = max(size // 2, _MIN_LEVEL_SIZE)
 
-    def make_limb(
-        colors: NDArray[np.float32], x: float, y: float, length: float, width: float, turn: float
-    ) -> SpritePart:
-        levels = make_texture_levels(_make_box(rng), colors, rng, half)
+    def make_limb(material: int, x: float, y: float, length: float, width: float, turn: float) -> SpritePart:
+        levels = painter.paint(_make_box(rng), material, rng, half)
         return SpritePart(levels, (0.0, length), (width, length), (x, y), swing, rate, phase + turn)
 
     return (
         make_limb(trousers, -0.15, 0.1, 0.44, 0.16, 0.0),
         make_limb(trousers, 0.15, 0.1, 0.44, 0.16, np.pi),
         make_limb(shirt, -0.38, -0.45, 0.3, 0.11, np.pi),
-        SpritePart(make_texture_levels(_make_box(rng), shirt, rng, size), (0.0, -0.22), (0.42, 0.42)),
+        SpritePart(painter.paint(_make_box(rng), shirt, rng, size), (0.0, -0.22), (0.42, 0.42)),
         make_limb(shirt, 0.38, -0.45, 0.3, 0.11, 0.0),
-        SpritePart(make_texture_levels(_make_ellipse(rng), skin, rng, half), (0.0, -0.8), (0.24, 0.19)),
+        SpritePart(painter.paint(_make_ellipse(rng), skin, rng, half), (0.0, -0.8), (0.24, 0.19)),
     )
 
 

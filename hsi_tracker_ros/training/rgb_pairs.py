@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 
 from hsi_tracker_ros.hanet.config import HANetConfig
 from hsi_tracker_ros.hanet.crops import compute_search_side, compute_template_side, cut_crop
-from hsi_tracker_ros.training.object_images import ObjectSequence, Photograph, read_color_image
+from hsi_tracker_ros.photographs import Photograph
+from hsi_tracker_ros.training.object_images import ObjectSequence, read_color_image
 from hsi_tracker_ros.training.pairs import draw_square, draw_square_beside, to_tensor, vary_colors
 
 _MIN_OBJECT_SIDE_PX = 12  # objects of photographs with a shorter side show too little

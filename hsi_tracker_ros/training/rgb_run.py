@@ -13,13 +13,9 @@ from hsi_tracker_ros.hanet.checkpoint_import import load_imagenet_backbone
 from hsi_tracker_ros.hanet.config import HANET_EDGE
 from hsi_tracker_ros.hanet.network import SiameseNetwork
 from hsi_tracker_ros.hanet.weights import load_color_network, save_network
+from hsi_tracker_ros.photographs import Photograph, find_photographs
 from hsi_tracker_ros.training.light_fitting import fit_light_network
-from hsi_tracker_ros.training.object_images import (
-    ObjectSequence,
-    Photograph,
-    find_photographs,
-    select_object_sequences,
-)
+from hsi_tracker_ros.training.object_images import ObjectSequence, select_object_sequences
 from hsi_tracker_ros.training.options import RUNS_FOLDER, TrainRgbOptions
 from hsi_tracker_ros.training.rgb_pairs import RgbAugmentationSettings, RgbPairDataset
 from hsi_tracker_ros.training.rgb_trainer import RGB_RECIPE, RgbTrainer

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from hsi_tracker_ros.hanet.crops import SIAMBAN_GEOMETRY
 from hsi_tracker_ros.hanet.network import SiameseNetwork
 from hsi_tracker_ros.hanet.rgb_branch import RgbBranch
+from hsi_tracker_ros.photographs import Photograph
 from hsi_tracker_ros.training.distillation import compute_teacher_loss, interpolate_responses
 from hsi_tracker_ros.training.losses import (
     compute_box_loss,
@@ -20,7 +21,7 @@ from hsi_tracker_ros.training.losses import (
     label_points,
     sample_points,
 )
-from hsi_tracker_ros.training.object_images import ObjectSequence, Photograph
+from hsi_tracker_ros.training.object_images import ObjectSequence
 from hsi_tracker_ros.training.pairs import stack_pairs
 from hsi_tracker_ros.training.rgb_pairs import (
     RgbAugmentationSettings,

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hsi_tracker_ros.cubes.camera_presets import find_camera_preset
+from hsi_tracker_ros.photographs import find_photograph_paths
 from hsi_tracker_ros.simulation import ATTRIBUTES, TRAINING_SEEDS, HyperspectralScene, make_random_camera
 from hsi_tracker_ros.training.clips import CubeClip, make_clip, write_clip
-from hsi_tracker_ros.training.object_images import find_photograph_paths, read_color_image
+from hsi_tracker_ros.training.object_images import read_color_image
 from tracking_runtime.spectral_info import SpectralInfo
 
 _RANDOM_CAMERA_FRACTION = 1 / 3  # of the clips; the others have the bands of the camera vis16

@@ -126,7 +126,7 @@ def test_bench_scores_all_trackers_on_all_videos(benchmark: Benchmark) -> None:
     for result in results:
         assert result["failed"] == []
         assert result["videos"] == 2
-        assert set(result["by_video"]) == {"hyperspectral-1000000", "car"}
+        assert set(result["by_video"]) == {"natural-1000000", "car"}
         assert {"BC", "IPR", "DEF"} <= set(result["by_attribute"])
         assert 0 < result["figures"]["success"] <= 1
         assert result["frames_per_second"] > 0
@@ -234,7 +234,7 @@ def test_refused_frame_does_not_stop_other_videos(tmp_path: Path) -> None:
 
     assert result.exit_code == 1
     (tracker,) = read_json(tmp_path / "out")["results"]
-    assert set(tracker["by_video"]) == {"hyperspectral-1000000"}
+    assert set(tracker["by_video"]) == {"natural-1000000"}
     (failure,) = tracker["failed"]
     assert failure.startswith("car: SourceError: frame 2: ")
     assert "4 x 4" in failure
@@ -246,7 +246,7 @@ def test_refused_frame_does_not_stop_other_videos(tmp_path: Path) -> None:
 def test_recordings_with_equal_names_get_own_results(tmp_path: Path) -> None:
     # Two bags named as the demo names them, and one named like a simulated video.
     bags = [tmp_path / demo / "hyperspectral" / "bag" for demo in ("first", "second")]
-    bags.append(tmp_path / "hyperspectral-1000000")
+    bags.append(tmp_path / "natural-1000000")
     for seed, bag in enumerate(bags, start=1_000_003):
         bag.parent.mkdir(parents=True, exist_ok=True)
         scene = HyperspectralScene(seed, 4, size=(192, 128))
@@ -257,8 +257,8 @@ def test_recordings_with_equal_names_get_own_results(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     (tracker,) = read_json(tmp_path / "out")["results"]
     assert set(tracker["by_video"]) == {
-        "simulated/hyperspectral-1000000",
-        "hyperspectral-1000000/hyperspectral-1000000",
+        "simulated/natural-1000000",
+        "natural-1000000/natural-1000000",
         "first/hyperspectral/bag",
         "second/hyperspectral/bag",
     }

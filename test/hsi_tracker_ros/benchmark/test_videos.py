@@ -17,6 +17,7 @@ from hsi_tracker_ros.benchmark.videos import (
     find_attributes,
     make_simulated_videos,
 )
+from hsi_tracker_ros.simulation.natural import NaturalScene
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.video_scores import find_target_boxes
 
@@ -85,6 +86,26 @@ def test_training_seeds_are_refused() -> None:
             make_simulated_videos(2, 9, first_seed=first_seed)
 
 
+def test_scenes_are_natural_or_procedural(tmp_path: Path) -> None:
+    (natural,) = make_simulated_videos(1, 9)
+    (procedural,) = make_simulated_videos(1, 9, scenes="procedural")
+
+    assert (natural.name, procedural.name) == ("natural-1000000", "hyperspectral-1000000")
+    assert isinstance(natural.scene, NaturalScene)
+    assert not isinstance(procedural.scene, NaturalScene)
+    with pytest.raises(BenchmarkSettingsError, match="--scenes natural"):
+        make_simulated_videos(1, 9, scenes="procedural", photographs=tmp_path)
+
+
+def test_other_photographs_make_other_videos(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((80, 80, 3), np.uint8))
+    before = make_simulated_videos(1, 9, photographs=tmp_path)
+
+    cv2.imwrite(str(tmp_path / "b.png"), np.zeros((80, 80, 3), np.uint8))
+
+    assert repr(make_simulated_videos(1, 9, photographs=tmp_path)) != repr(before)
+
+
 def test_videos_with_equal_names_get_unique_names(tmp_path: Path) -> None:
     own, train, test, other = (
         write_hot_video(tmp_path / path)
@@ -94,11 +115,11 @@ def test_videos_with_equal_names_get_unique_names(tmp_path: Path) -> None:
     def list_names(*paths: Path) -> list[str]:
         return [video.name for video in add_recorded_videos(make_simulated_videos(1, 2), paths)]
 
-    assert list_names(own, train) == ["hyperspectral-1000000", "bus", "car"]
-    assert list_names(train, test) == ["hyperspectral-1000000", "train/car", "test/car"]
+    assert list_names(own, train) == ["natural-1000000", "bus", "car"]
+    assert list_names(train, test) == ["natural-1000000", "train/car", "test/car"]
     assert list_names(test, other)[1:] == ["2020/test/car/HSI", "2023/test/car/HSI"]
     assert list_names(tmp_path / "2020")[1:] == ["bus", "test/car/HSI", "train/car/HSI"]
-    assert list_names(test, test / ".." / "test") == ["hyperspectral-1000000", "car"]
+    assert list_names(test, test / ".." / "test") == ["natural-1000000", "car"]
 
 
 def test_names_with_equal_file_names_get_unique_names(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from click.testing import CliRunner
 from hsi_tracker_ros.hanet.config import HANET_EDGE, HANetConfig
 from hsi_tracker_ros.hanet.network import SiameseNetwork
 from hsi_tracker_ros.hanet.weights import load_color_network, save_network
+from hsi_tracker_ros.photographs import Photograph, find_photographs
 from hsi_tracker_ros.tracker import load_rgb_tracker
-from hsi_tracker_ros.training.object_images import Photograph, find_photographs, read_color_image
+from hsi_tracker_ros.training.object_images import read_color_image
 from hsi_tracker_ros.training.options import TrainRgbOptions
 from hsi_tracker_ros.training.rgb_trainer import RGB_RECIPE, RgbTrainer
 from tracking_runtime.cli import rstrack
