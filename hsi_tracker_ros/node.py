@@ -35,6 +35,7 @@ from tracking_runtime.ros.node.diagnostics import Value
 from tracking_runtime.ros.node.parameters import Change, parameter
 from tracking_runtime.ros.node.process_memory import free_unused_memory
 from tracking_runtime.ros.node.run import run_node
+from tracking_runtime.ros.node.service_response import fill_response
 from tracking_runtime.ros.tracker_node.image_stream import ImageFormat
 from tracking_runtime.ros.tracker_node.node import TrackerNode
 from tracking_runtime.ros.tracker_node.parameters import TrackerNodeParameters
@@ -263,7 +264,7 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
         try:
             camera = self._camera.with_spectral_info(_read_camera(message))
             if camera == self._camera:
-                self.clear_error(action)
+                self.diagnostics.clear_error(action)
                 return
 
             def load() -> Sequence[AnyTracker]:
@@ -273,11 +274,11 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
                 self._camera = camera
                 self.use_trackers(trackers, self.model)
 
-            await self.load_before_next_frame(load, install)
+            await self.jobs.load_before_next_frame(load, install)
         except Exception as error:
-            self.record_error(action, error)
+            self.diagnostics.record_error(action, error)
         else:
-            self.clear_error(action)
+            self.diagnostics.clear_error(action)
 
     # Targets
 
@@ -286,15 +287,15 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
         try:
             self._set_target_on_trackers(CachedFrame(stamp_ns, cube), self.parameters.start_box)
         except TargetRefusedError as error:
-            self.record_error(action, error)
+            self.diagnostics.record_error(action, error)
         else:
-            self.clear_error(action)
+            self.diagnostics.clear_error(action)
 
     async def _answer_set_target(
         self, request: SetTarget.Request, response: SetTarget.Response
     ) -> SetTarget.Response:
-        with self.service_response("set the target", response):
-            response.id, remark = await self.run_in_worker(lambda: self._set_target(request))
+        with fill_response(self, "set the target", response):
+            response.id, remark = await self.jobs.run_in_worker(lambda: self._set_target(request))
             response.message = f"target {response.id}{remark}"
         return response
 
@@ -352,14 +353,16 @@ class HsiTrackerNode(TrackerNode[HsiTrackerParameters, AnyTracker, list[TargetSt
             if tracker is not self.tracker:
                 tracker.set_target(frame.cube, box, stamp_ns=frame.stamp_ns, label=label, target_id=target_id)
         for tracker in self._initialized_trackers:
-            self.submit_background("build the engine that searches for all targets", tracker.prepare_batch)
+            self.jobs.submit_background(
+                "build the engine that searches for all targets", tracker.prepare_batch
+            )
         return target_id
 
     async def _answer_clear_target(
         self, request: ClearTarget.Request, response: ClearTarget.Response
     ) -> ClearTarget.Response:
-        with self.service_response("clear the target", response):
-            num_cleared = await self.run_in_worker(lambda: self._clear_target(request.id or None))
+        with fill_response(self, "clear the target", response):
+            num_cleared = await self.jobs.run_in_worker(lambda: self._clear_target(request.id or None))
             if request.id and not num_cleared:
                 raise TargetRefusedError(f"no target {request.id}")
             response.message = f"{num_cleared} cleared"

@@ -120,22 +120,14 @@ class SpaxTrackerNode(TrackerNode[SpaxTrackerParameters, SpaxTracker, TrackingRe
         """Load the model, create the publishers and offer the services."""
         self._result: TrackingResult | None = None
         self._engine_executor = SingleThreadExecutor(f"{self.get_name()}_engines")
-        self.scope.callback(self._close_engine_executor)
+        self.scope.callback(self.close_thread, "the thread that builds engines", self._engine_executor.close)
         self._look_ahead = _LookAhead(f"{self.get_name()}_look_ahead")
-        self.scope.callback(self._close_look_ahead)
+        self.scope.callback(self.close_thread, "the thread that prepares images", self._look_ahead.close)
         super().load()
         self._tracks = self.advertise(msg.TrackArray, "~/tracks", qos.make_track_profile())
         self._detections_2d = Detections2DPublisher(self)
         self._detections = self.advertise(msg.DetectionArray, "~/detections", qos.make_track_profile())
         self._motion_mask = self.advertise(Image, "~/motion_mask", qos.make_sensor_profile())
-
-    def _close_engine_executor(self) -> None:
-        if not self._engine_executor.close():
-            self.record_stuck_thread("the thread that builds engines")
-
-    def _close_look_ahead(self) -> None:
-        if not self._look_ahead.close():
-            self.record_stuck_thread("the thread that prepares images")
 
     def open_tracker(self, model: str) -> SpaxTracker:
         """Load a model and return its tracker, warmed up; with `build_only`, build all its engines."""

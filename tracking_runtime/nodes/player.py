@@ -181,8 +181,8 @@ class Player(ManagedNode[PlayerParameters]):
         except BaseException as error:  # a player whose thread has ended must not look as if it played
             if stopping.is_set():
                 return
-            self.record_error("cannot continue to play", error)
-        self.publish_diagnostics()
+            self.diagnostics.record_error("cannot continue to play", error)
+        self.diagnostics.publish()
         if self.parameters.exit_when_done:
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -25,12 +25,12 @@ class ProcessWatchdog:
     Python code runs for 180 s, because native code keeps Python's lock, the process ends as well.
     """
 
-    def __init__(self, report: Callable[[float], None]) -> None:
+    def __init__(self, report: Callable[[str, float], None]) -> None:
         """Create the watchdog. `start` starts its thread.
 
         Args:
-            report: function that is called each second while no callback runs, with the time since the last
-                one in seconds.
+            report: function that is called each second while no callback runs, with the name of the
+                transition (empty outside of transitions), and the time since the last callback in seconds.
         """
         self._report = report
         self._is_ended = threading.Event()
@@ -51,11 +51,6 @@ class ProcessWatchdog:
     def beat(self) -> None:
         """Record that the executor runs a callback."""
         self._num_beats += 1
-
-    @property
-    def transition(self) -> str:
-        """Name of the transition that the executor runs; empty outside of transitions."""
-        return self._transition
 
     def begin_transition(self, name: str) -> None:
         """Record a transition, which may take any time. Its end is an empty name."""
@@ -78,7 +73,7 @@ class ProcessWatchdog:
                 num_beats, silence_s = self._num_beats, 0.0
             if silence_s < _MAX_SILENCE_S:
                 continue
-            self._report(silence_s)
+            self._report(self._transition, silence_s)
             if silence_s > _MAX_BLOCKED_S and not self._transition:
                 end_process(f"no callback has run for {silence_s:.0f} s")
 

@@ -97,13 +97,13 @@ def _spin(node: ManagedNode[Any], is_signaled: Future) -> int:
         except InvalidHandle:
             node.get_logger().warning("a request stays without answer: its service has ended")
         except MemoryError as error:
-            node.record_error("memory has run out", error)
+            node.diagnostics.record_error("memory has run out", error)
             status = EXIT_UNHEALTHY
             break
         except Exception as error:
-            node.record_error("callback failed", error, _ERROR_SHOWN_S)
+            node.diagnostics.record_error("callback failed", error, _ERROR_SHOWN_S)
         except BaseException as error:
-            node.record_error("callback ended the process", error)
+            node.diagnostics.record_error("callback ended the process", error)
             status = EXIT_UNHEALTHY
             break
     _limit_shutdown()

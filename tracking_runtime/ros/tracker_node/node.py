@@ -5,12 +5,8 @@ from __future__ import annotations
 import gc
 import time
 from abc import abstractmethod
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future as ConcurrentFuture
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,101 +22,32 @@ from tracking_runtime.models.signatures import set_required
 from tracking_runtime.ros.conversions import image_messages
 from tracking_runtime.ros.conversions.track_messages import FrameMetadata, to_nanoseconds
 from tracking_runtime.ros.node import qos
-from tracking_runtime.ros.node.diagnostics import (
-    BESIDES_ENGINE,
-    Diagnosis,
-    DiagnosticLevel,
-    Value,
-    make_stage_values,
-)
+from tracking_runtime.ros.node.diagnostics import BESIDES_ENGINE, Diagnosis, DiagnosticLevel, Value
+from tracking_runtime.ros.node.diagnostics_updater import log_exception
 from tracking_runtime.ros.node.managed_node import ManagedNode
 from tracking_runtime.ros.node.parameters import expand_path
 from tracking_runtime.ros.node.process_memory import free_unused_memory
-from tracking_runtime.ros.tracker_node.background_loader import CLEANED_UP, BackgroundLoader, PendingResults
+from tracking_runtime.ros.node.service_response import fill_response
+from tracking_runtime.ros.tracker_node.background_loader import BackgroundLoader
+from tracking_runtime.ros.tracker_node.configuration import Configuration, ReceivedImage
 from tracking_runtime.ros.tracker_node.frame_counters import FrameCounters
-from tracking_runtime.ros.tracker_node.health import describe_overload, describe_slow_frames, find_warning
-from tracking_runtime.ros.tracker_node.image_stream import ImageFormat, ImageStream
-from tracking_runtime.ros.tracker_node.load_shedding import LoadShedder
+from tracking_runtime.ros.tracker_node.health import find_warning
+from tracking_runtime.ros.tracker_node.image_stream import ImageFormat
+from tracking_runtime.ros.tracker_node.jobs import NodeJobs
+from tracking_runtime.ros.tracker_node.load_control import LoadController, NodeTracker
 from tracking_runtime.ros.tracker_node.parameters import TrackerNodeParameters
-from tracking_runtime.ros.tracker_node.supervision import PERIOD_S, FrameLimits, compute_frame_limits
-from tracking_runtime.ros.tracker_node.worker import (
-    NO_LIMIT,
-    WorkerBusyError,
-    find_current,
-    require_current,
-)
+from tracking_runtime.ros.tracker_node.supervision import PERIOD_S, compute_frame_limits
+from tracking_runtime.ros.tracker_node.worker import WorkerBusyError, require_current, settle
 from tracking_runtime.ros.tracker_node.worker_supervisor import WorkerSupervisor
 from tracking_runtime.timing import StageTimes
 
-_JOB_TIMEOUT_S = 10.0  # time that a service waits for the worker
 _RECENTLY_S = 5.0  # time that a fault stays in the diagnostics; shortest time between two equal log lines
 _REMINDER_S = 30.0  # time between two log lines of a warning that persists
 _ENGINE_STAGE = "engine"  # stage in which the trackers run their network
-_RECENT_FRAMES = 3  # frames from which an overload is known at once
-
-
-class NodeTracker(Protocol):
-    """Interface of a tracker that a node runs.
-
-    Attributes:
-        max_load_level: highest load level; 0 if the tracker cannot shed load.
-        size_tolerance_px: rows and columns by which frames of one stream may differ.
-    """
-
-    max_load_level: int
-    size_tolerance_px: int
-
-    def reset(self) -> None:
-        """Delete all targets or tracks."""
-
-    def set_load_level(self, level: int) -> None:
-        """Set the load level, from 0 (full work) to `max_load_level`."""
-
-    def copy_state_from(self, other: Any) -> None:
-        """Continue with the targets or tracks of another tracker of this kind."""
-
 
 P = TypeVar("P", bound=TrackerNodeParameters)
 T = TypeVar("T", bound=NodeTracker)
 R = TypeVar("R")
-J = TypeVar("J")
-
-
-@dataclass(frozen=True)
-class _ReceivedImage:
-    """Image with the monotonic time at which the callback received it."""
-
-    message: Image | CompressedImage
-    received_ns: int
-
-
-@dataclass
-class _Configuration:
-    """State of a node from one configuration to the next. Diagnostics show it also after a clean-up.
-
-    Attributes:
-        loader: thread that loads models.
-        supervisor: supervisor of the thread that tracks.
-        counters: counts of the frames.
-        model: name or path of the current model.
-        tracker_index: index of the tracker at work: 0 for the model, 1 for the light model.
-        stream: stamps, format and epoch of the images.
-        shedder: load level.
-        num_known_drops: dropped frames that the load level already takes into account.
-        times: durations of each stage.
-        recent_busy_ms: times that the newest frames took, in milliseconds.
-    """
-
-    loader: BackgroundLoader
-    supervisor: WorkerSupervisor[_ReceivedImage]
-    counters: FrameCounters
-    model: str = ""
-    tracker_index: int = 0
-    stream: ImageStream = field(default_factory=ImageStream)
-    shedder: LoadShedder = field(default_factory=lambda: LoadShedder(0))
-    num_known_drops: int = 0
-    times: StageTimes = field(default_factory=StageTimes)
-    recent_busy_ms: deque[float] = field(default_factory=lambda: deque(maxlen=_RECENT_FRAMES))
 
 
 class TrackerNode(ManagedNode[P], Generic[P, T, R]):
@@ -135,21 +62,19 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
     tracker again and continues with a new worker. The process ends with status 70 if that does not help.
 
     Attributes:
-        trackers: tracker of the model, and of the light model with `overload: light`; empty while
-            unconfigured. Only the worker, or a job for `run_in_worker`, may use them.
-        loading_group: callback group of callbacks that await `load_in_background`: one at a time, beside
+        jobs: jobs on the threads of the node, for callbacks.
+        loading_group: callback group of callbacks that await `jobs.load_in_background`: one at a time, beside
             callbacks of other groups.
-        request_group: callback group of services that await `run_in_worker`: any number at a time.
+        request_group: callback group of services that await `jobs.run_in_worker`: any number at a time.
     """
 
     def __init__(self, name: str, specification: type[P], **options: Any) -> None:
         super().__init__(name, specification, **options)
         self.loading_group = MutuallyExclusiveCallbackGroup()
         self.request_group = ReentrantCallbackGroup()
-        self.trackers: Sequence[T] = ()
         self._configuration = self._make_configuration()
+        self.jobs = NodeJobs[T](self, lambda: self._configuration)
         self._subscription: Subscription | None = None
-        self._pending_results = PendingResults()
         self._is_reloading = False
 
     # Methods that subclasses implement
@@ -201,13 +126,14 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         """Load the model and offer the services."""
         set_required(self.parameters.require_signed_models)
         self._configuration = self._make_configuration()
-        self.scope.callback(self._close_loader, self._configuration.loader)
+        self.scope.callback(self.close_thread, "the loader", self._configuration.loader.close)
         begin_s = time.monotonic()
         self.use_trackers(self.open_trackers(self.parameters.model), self.parameters.model)
         self._supervisor.load_s = time.monotonic() - begin_s
         self.offer_service(Trigger, "~/reset", self._answer_reset, self.request_group)
         self.offer_service(ReloadModel, "~/reload_model", self._answer_reload, self.request_group)
-        self.add_timer(PERIOD_S, self._supervise)
+        self.add_timer(PERIOD_S, self.jobs.expire)
+        self.add_timer(PERIOD_S, self._supervisor.check)
 
     def start(self) -> None:
         """Start the worker and subscribe to the images."""
@@ -221,14 +147,15 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
 
     def unload(self) -> None:
         """Free the model."""
-        self.trackers = ()
+        self._configuration.load.trackers = ()
         gc.collect()
         free_unused_memory()
 
     def diagnose(self) -> Diagnosis:
         """Return the state of the frames: recent failure, refusal or warning, and all values."""
         counters = self._configuration.counters
-        values = self._collect_values()
+        tracker_values = self.describe_tracker() if self.trackers else {}
+        values = self._configuration.to_values(self.parameters, tracker_values)
         now_s = time.monotonic()
         if fault := self._supervisor.describe_fault():
             return Diagnosis(DiagnosticLevel.ERROR, fault, values)
@@ -236,50 +163,13 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             return Diagnosis(DiagnosticLevel.ERROR, counters.last_failure, values)
         if now_s - counters.last_refusal_s < _RECENTLY_S:
             return Diagnosis(DiagnosticLevel.WARN, f"frame refused: {counters.last_refusal}", values)
-        if self._supervisor.worker is None or self._subscription is None:
+        subscription = self._subscription
+        if self._supervisor.worker is None or subscription is None:
             return Diagnosis(DiagnosticLevel.OK, self.state, values)
-        if warning := self._find_warning(self._subscription):
+        if warning := find_warning(subscription, self._configuration, self.describe_work()):
             self.get_logger().warning(warning, throttle_duration_sec=_REMINDER_S)
             return Diagnosis(DiagnosticLevel.WARN, warning, values)
         return Diagnosis(DiagnosticLevel.OK, "tracking", values)
-
-    def _collect_values(self) -> dict[str, Value]:
-        parameters = self.parameters
-        configuration = self._configuration
-        shedder = configuration.shedder
-        supervisor = configuration.supervisor
-        is_light = parameters.overload == "light" and shedder.level > 0
-        values: dict[str, Value] = {
-            **configuration.counters.to_values(),
-            "frames_dropped": self._num_dropped,
-            "epoch": self.epoch,
-            "overload": parameters.overload,
-            "eased": shedder.level,
-            "load": round(shedder.load, 3),
-            "model": parameters.light_model if is_light else self.model,
-            "age_ms": round(configuration.counters.age_ms, 3),
-            "busy_s": round(supervisor.busy_s, 1) if supervisor.worker else 0.0,
-            "restarts": supervisor.num_restarts,
-        }
-        if self.trackers:
-            values |= self.describe_tracker()
-        if configuration.loader.progress:
-            values["building"] = configuration.loader.progress
-        return values | make_stage_values(self.times.summarize())
-
-    def _find_warning(self, subscription: Subscription) -> str:
-        return find_warning(
-            subscription.topic_name,
-            subscription.get_publisher_count(),
-            self._configuration.counters,
-            self._configuration.shedder,
-            self.parameters.overload,
-            describe_slow_frames(
-                list(self._configuration.recent_busy_ms),
-                self._configuration.counters.rate_hz,
-                self.describe_work(),
-            ),
-        )
 
     # Methods that subclasses use
 
@@ -289,9 +179,17 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         return "image" if self.parameters.image_transport == "raw" else "image/compressed"
 
     @property
+    def trackers(self) -> Sequence[T]:
+        """Tracker of the model, and of the light model with `overload: light`; empty while unconfigured.
+
+        Only the worker, or a job for `jobs.run_in_worker`, may use them.
+        """
+        return self._configuration.load.trackers
+
+    @property
     def tracker(self) -> T:
         """Tracker at work: of the model, or of the light model during overload."""
-        return self.trackers[self._configuration.tracker_index]
+        return self._configuration.load.tracker
 
     @property
     def model(self) -> str:
@@ -332,78 +230,6 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             trackers.append(light_tracker)
         return trackers
 
-    async def run_in_worker(self, job: Callable[[], J]) -> J:
-        """Run a job that may use the tracker between two frames, and return its result.
-
-        For callbacks of `request_group` and `loading_group`.
-
-        Raises:
-            WorkerBusyError: the worker was too busy to run the job.
-            ValueError: the node was deactivated before the job was done.
-        """
-        worker = self._supervisor.worker
-        if worker is None:
-            return job()
-        future = worker.submit_job(job)
-        return await self._pending_results.wait_for(future, self.executor, _JOB_TIMEOUT_S)
-
-    async def load_in_background(self, load: Callable[[], J]) -> J:
-        """Run a long job on the loader thread and return its result. Frames and requests are not held back.
-
-        For callbacks of `loading_group`.
-
-        Raises:
-            ValueError: the node was cleaned up, or its tracker replaced, before the job was done.
-        """
-        configuration = self._configuration
-        trackers = self.trackers
-        loaded = await self._pending_results.wait_for(
-            configuration.loader.submit(load), self.executor, NO_LIMIT
-        )
-        if configuration is not self._configuration or not self.trackers:
-            raise ValueError(CLEANED_UP)
-        if trackers is not self.trackers:
-            raise ValueError("the tracker was replaced meanwhile; try again")
-        return loaded
-
-    def submit_background(self, action: str, job: Callable[[], None]) -> None:
-        """Run a job on the loader thread. A failure is logged and shown in the diagnostics.
-
-        Args:
-            action: description of the job for messages ("build the engine for 4 targets").
-            job: function without arguments.
-        """
-
-        def report(done: ConcurrentFuture[None]) -> None:
-            if done.cancelled():
-                return
-            if (error := done.exception()) is not None:
-                self.record_error(f"cannot {action}", error)
-            else:
-                self.clear_error(f"cannot {action}")
-
-        self._configuration.loader.submit(job).add_done_callback(report)
-
-    async def load_before_next_frame(self, load: Callable[[], J], install: Callable[[J], None]) -> None:
-        """Load something that the next frame needs, then install it. Frames wait, services still answer.
-
-        For callbacks of `loading_group`.
-
-        Args:
-            load: long job that returns the loaded thing. Its exception is raised here.
-            install: function that makes the tracker use the loaded thing.
-
-        Raises:
-            ValueError: the node was cleaned up before the job was done.
-        """
-        worker = self._supervisor.worker
-        if worker is None:
-            loaded = await self.load_in_background(load)
-            await self.run_in_worker(lambda: install(loaded))
-        else:
-            job = worker.submit_job(lambda: install(load()), NO_LIMIT)
-            await self._pending_results.wait_for(job, self.executor, NO_LIMIT)
-
     def begin_epoch(self) -> None:
         """Reset the trackers and begin a new epoch."""
         try:
@@ -423,12 +249,8 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             model: name or path of the model.
         """
         is_replacement = bool(self.trackers)
-        configuration = self._configuration
-        configuration.tracker_index = 0
-        self.trackers = trackers
-        configuration.model = model
-        max_levels = {"skip": 0, "shrink": self.tracker.max_load_level, "light": 1}
-        configuration.shedder = LoadShedder(max_levels[self.parameters.overload])
+        self._configuration.load.install(trackers)
+        self._configuration.model = model
         if is_replacement:
             self.begin_epoch()
 
@@ -443,11 +265,11 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         is_single = self._subscription.get_publisher_count() == 1
         sequence_number = information["publication_sequence_number"] if is_single else None
         self._configuration.counters.count_received(sequence_number)
-        worker.put(_ReceivedImage(message, received_ns))
+        worker.put(ReceivedImage(message, received_ns))
         if worker.activity is not None:
             self.look_ahead(message)
 
-    def _process(self, received: _ReceivedImage) -> None:
+    def _process(self, received: ReceivedImage) -> None:
         begin_ns = time.monotonic_ns()
         engine_begin_ms = self.times.get_total_ms(_ENGINE_STAGE)
         self.times.add_duration("wait", (begin_ns - received.received_ns) / 1e6)
@@ -465,13 +287,13 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             self.times.add_duration("total", (end_ns - received.received_ns) / 1e6)
             self._configuration.counters.age_ms = (self.get_clock().now().nanoseconds - stamp_ns) / 1e6
             self._supervisor.record_success()
-            self._configuration.recent_busy_ms.append(busy_ms)
-            self._update_load_level(busy_ms)
+            load, rate_hz = self._configuration.load, self._configuration.counters.rate_hz
+            if change := load.update(busy_ms, rate_hz, self._supervisor.num_dropped):
+                self.get_logger().info(change)
 
-    def _track_and_publish(self, received: _ReceivedImage) -> int:
+    def _track_and_publish(self, received: ReceivedImage) -> int:
         """Process an image up to its published result, and return its stamp in nanoseconds."""
         message = received.message
-        counters = self._configuration.counters
         stamp_ns = to_nanoseconds(message.header.stamp)
         now_ns = self.get_clock().now().nanoseconds
         self._configuration.stream.check_stamp(stamp_ns, now_ns, self.parameters.max_age)
@@ -486,16 +308,8 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         require_current()
         with self.times.measure("publish"):
             self.publish(self._make_metadata(received, frame), frame, result)
-        self._settle(counters.count_processed)
+        settle(self._configuration.counters.count_processed)
         return stamp_ns
-
-    def _settle(self, count: Callable[[], None]) -> None:
-        """Count the frame in hand, unless the node has given up this thread and counted the frame itself."""
-        worker = find_current()
-        if worker is None:
-            count()
-        else:
-            worker.settle(count)
 
     def _continue_stream(self, image_format: ImageFormat, stamp_ns: int) -> None:
         """Add a frame to the stream. A frame that does not continue the epoch begins a new one."""
@@ -515,29 +329,7 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
             self.begin_epoch()
         stream.append(image_format, stamp_ns)
 
-    def _update_load_level(self, busy_ms: float) -> None:
-        """Raise or lower the load level by the time that the newest frame took."""
-        configuration = self._configuration
-        shedder = configuration.shedder
-        num_dropped = self._num_dropped
-        num_new_drops = num_dropped - configuration.num_known_drops
-        configuration.num_known_drops = num_dropped
-        rate_hz = configuration.counters.rate_hz
-        previous_level = shedder.level
-        if rate_hz and (level := shedder.update(busy_ms, 1e3 / rate_hz, num_new_drops)) != previous_level:
-            self._set_load_level(level)
-            reason = describe_overload(shedder, self.parameters.overload) or "full work"
-            self.get_logger().info(f"load level {level}, was {previous_level}: {reason}")
-
-    def _set_load_level(self, level: int) -> None:
-        if self.parameters.overload == "light":
-            previous_tracker = self.tracker
-            self._configuration.tracker_index = level
-            self.tracker.copy_state_from(previous_tracker)
-        else:
-            self.tracker.set_load_level(level)
-
-    def _make_metadata(self, received: _ReceivedImage, frame: NDArray[Any]) -> FrameMetadata:
+    def _make_metadata(self, received: ReceivedImage, frame: NDArray[Any]) -> FrameMetadata:
         height, width = frame.shape[:2]
         latency_ns = time.monotonic_ns() - received.received_ns
         return FrameMetadata(received.message.header, width, height, self.epoch, latency_ns)
@@ -545,31 +337,22 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
     def _refuse(self, reason: str) -> None:
         counters = self._configuration.counters
         is_new = counters.is_new_refusal(reason, _RECENTLY_S)
-        self._settle(lambda: counters.count_refused(reason))
+        settle(lambda: counters.count_refused(reason))
         if is_new:
             topic = self.resolve_topic_name(self.image_topic)
             self.get_logger().warning(f"frame on {topic} refused: {reason}")
 
     def _fail(self, error: Exception) -> None:
         message = f"cannot track: {error or type(error).__name__}"
-        self._settle(lambda: self._configuration.counters.count_failed(message))
-        self.log_exception(message, error)
+        settle(lambda: self._configuration.counters.count_failed(message))
+        log_exception(self.get_logger(), message, error)
         self.begin_epoch()
 
     # Supervision of the worker
 
     @property
-    def _supervisor(self) -> WorkerSupervisor[_ReceivedImage]:
+    def _supervisor(self) -> WorkerSupervisor[ReceivedImage]:
         return self._configuration.supervisor
-
-    @property
-    def _num_dropped(self) -> int:
-        """Frames that the workers have dropped since the node was configured."""
-        return self._configuration.counters.dropped + self._supervisor.num_dropped
-
-    def _supervise(self) -> None:
-        self._pending_results.expire()
-        self._supervisor.check()
 
     def _reload_trackers(self) -> None:
         """Load the trackers again. For the worker's thread."""
@@ -579,45 +362,23 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         self.use_trackers(trackers, model)
         self.get_logger().info(f"the tracker is restarted with {model}")
 
-    def _compute_frame_limits(self) -> FrameLimits:
-        return compute_frame_limits(self.parameters.max_frame_time, self.times)
-
-    def _close_loader(self, loader: BackgroundLoader) -> None:
-        if not loader.close():
-            self.record_stuck_thread("the loader")
-
-    def _make_configuration(self) -> _Configuration:
+    def _make_configuration(self) -> Configuration[T]:
         counters = FrameCounters()
         supervisor = WorkerSupervisor(
-            self, counters, self._process, self._reload_trackers, self._compute_frame_limits
+            self,
+            counters,
+            self._process,
+            self._reload_trackers,
+            lambda: compute_frame_limits(self.parameters.max_frame_time, self.times),
         )
-        return _Configuration(BackgroundLoader(f"{self.get_name()}_loader"), supervisor, counters)
+        loader = BackgroundLoader(f"{self.get_name()}_loader")
+        return Configuration(loader, supervisor, counters, LoadController(self.parameters.overload))
 
     # Services
 
-    @contextmanager
-    def service_response(self, action: str, response: Any) -> Iterator[None]:
-        """Fill in `success` and `message` of a service response. Exceptions in the block make it a failure.
-
-        Args:
-            action: description of the service's job for messages ("set the target").
-            response: response of the service.
-        """
-        response.success = False
-        try:
-            yield
-        except (ValueError, TimeoutError) as error:
-            response.message = str(error)
-            self.get_logger().warning(f"cannot {action}: {error}", throttle_duration_sec=1.0)
-        except Exception as error:
-            response.message = str(error) or type(error).__name__
-            self.log_exception(f"cannot {action}: {response.message}", error)
-        else:
-            response.success = True
-
     async def _answer_reset(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        with self.service_response("reset", response):
-            await self.run_in_worker(self.begin_epoch)
+        with fill_response(self, "reset", response):
+            await self.jobs.run_in_worker(self.begin_epoch)
             response.message = f"epoch {self.epoch}"
         return response
 
@@ -625,13 +386,13 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         self, request: ReloadModel.Request, response: ReloadModel.Response
     ) -> ReloadModel.Response:
         model = expand_path(request.model) or self.model
-        with self.service_response(f"load {model}, {self.model} stays", response):
+        with fill_response(self, f"load {model}, {self.model} stays", response):
             if self._is_reloading:
                 raise WorkerBusyError("another model is being loaded; try again")
             self._is_reloading = True
             try:
-                trackers = await self.load_in_background(lambda: self.open_trackers(model))
-                await self.run_in_worker(lambda: self.use_trackers(trackers, model))
+                trackers = await self.jobs.load_in_background(lambda: self.open_trackers(model))
+                await self.jobs.run_in_worker(lambda: self.use_trackers(trackers, model))
             finally:
                 self._is_reloading = False
             response.message = f"model {model}"

@@ -229,9 +229,20 @@ class _Local(threading.local):
 _local = _Local()
 
 
-def find_current() -> Worker[Any] | None:
-    """Return the worker whose thread calls this function; None in another thread."""
-    return _local.worker
+def settle(count: Callable[[], None]) -> None:
+    """Count the item in hand, unless the node has given up this thread and counted the item itself.
+
+    Args:
+        count: function that counts the item. In the thread of no worker, it is called in any case.
+
+    Raises:
+        WorkerAbandonedError: the thread was given up.
+    """
+    worker = _local.worker
+    if worker is None:
+        count()
+    else:
+        worker.settle(count)
 
 
 def require_current() -> None:

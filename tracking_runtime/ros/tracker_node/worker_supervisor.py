@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from tracking_runtime.ros.node.diagnostics_updater import log_exception
 from tracking_runtime.ros.node.managed_node import ManagedNode
 from tracking_runtime.ros.node.process_watchdog import end_process
 from tracking_runtime.ros.tracker_node.frame_counters import FrameCounters
@@ -72,8 +73,8 @@ class WorkerSupervisor(Generic[T]):
 
     @property
     def num_dropped(self) -> int:
-        """Number of frames that the current worker dropped; 0 while the node is not active."""
-        return 0 if self.worker is None else self.worker.num_dropped
+        """Number of frames that the workers have dropped since the node was configured."""
+        return self._counters.dropped + (0 if self.worker is None else self.worker.num_dropped)
 
     def start(self) -> None:
         """Start a new worker. If the tracker has a fault, the worker loads the tracker again first."""
@@ -138,7 +139,7 @@ class WorkerSupervisor(Generic[T]):
         if self.busy_s > max_s:
             self._restart(worker, f"the tracker hangs: {self._describe_activity(activity)}")
         elif self.busy_s > limits.stall_s:
-            self._node.publish_diagnostics()
+            self._node.diagnostics.publish()
 
     def _describe_activity(self, activity: Activity) -> str:
         return f"busy with {'one frame' if activity.is_item else 'a request'} for {self.busy_s:.0f} s"
@@ -149,16 +150,16 @@ class WorkerSupervisor(Generic[T]):
         if error is None:
             node.get_logger().error(f"{reason}; the tracker is restarted")
         else:
-            node.log_exception(f"{reason}; the tracker is restarted", error)
+            log_exception(node.get_logger(), f"{reason}; the tracker is restarted", error)
         self.fault = reason
         self._abandon(worker, reason)
         if self._num_vain_restarts >= _MAX_RESTARTS:
-            node.publish_diagnostics()
-            node.wait_for_diagnostics(_ACKNOWLEDGMENT_S)
+            node.diagnostics.publish()
+            node.diagnostics.wait_until_acknowledged(_ACKNOWLEDGMENT_S)
             end_process(f"{reason}, also after {self._num_vain_restarts} restarts of the tracker")
         self.num_restarts += 1
         self._num_vain_restarts += 1
-        node.publish_diagnostics()
+        node.diagnostics.publish()
         self.start()
 
     def _abandon(self, worker: Worker[T], reason: str) -> None:
@@ -180,7 +181,7 @@ class WorkerSupervisor(Generic[T]):
         except Exception as error:
             require_current()
             self.fault = f"cannot load the tracker again: {error or type(error).__name__}"
-            self._node.log_exception(self.fault, error)
+            log_exception(self._node.get_logger(), self.fault, error)
         else:
             require_current()
             self.fault = ""
