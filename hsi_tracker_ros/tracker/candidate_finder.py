@@ -172,7 +172,12 @@ class _ResponseBoxes:
 
 
 def compute_log_spectral_distance(search: TargetSearch, box: NDArray[np.float64]) -> float:
-    """Return the logarithm of the distance between the spectra of a box and of the target."""
+    """Return the natural logarithm of the spectral distance between a box and the target.
+
+    Args:
+        search: search for the target, with the frame.
+        box: x, y, width, height in pixels, (4,).
+    """
     distance = search.context.compute_distance(search.target.signature, box)
     return float(np.log(distance + _DISTANCE_FLOOR))
 

@@ -118,9 +118,15 @@ class SpectralSignature:
     def compute_angular_distances(
         self, spectra: NDArray[Any], statistics: FrameStatistics
     ) -> NDArray[np.float64]:
-        """Return the distances ``(n,)`` of relative spectra ``(n, bands)`` to the whole core by their angles.
+        """Return the distances ``(n,)`` of spectra to the whole core by their angles, in radians.
 
-        Without a background they are Mahalanobis distances.
+        The distance is the weighted geometric mean of the angle between the spectra, and of the angle after
+        the background's covariance is made white. Without a background, the distances are Mahalanobis
+        distances.
+
+        Args:
+            spectra: relative spectra ``(n, bands)``.
+            statistics: statistics of the frame.
         """
         if self._background is None:
             return self.compute_distances(spectra, statistics)

@@ -113,7 +113,12 @@ class BagReader:
             yield from storage.read_records(topic_names)
 
     def read_messages(self, topics: Iterable[str] | None = None) -> Iterator[tuple[Record, Any]]:
-        """Yield each record with its message. Arrays of the message are NumPy arrays.
+        """Yield each record with its message, in the order of the recording.
+
+        Arrays of the message are NumPy arrays.
+
+        Args:
+            topics: names of the topics; None: all topics.
 
         Raises:
             SourceError: a message does not have its type's fields.

@@ -30,7 +30,7 @@ class WorkerSupervisor(Generic[T]):
 
     If the worker ends by an error or hangs, a new worker first loads the tracker again. The process ends with
     status 70 if that does not help. A node without a tracker that works is never silent: `describe_fault`
-    tells what happens.
+    returns the reason.
 
     Attributes:
         worker: worker of the current activation; None while the node is not active.
@@ -99,11 +99,11 @@ class WorkerSupervisor(Generic[T]):
         self._abandon(self.worker, self.fault)
 
     def record_success(self) -> None:
-        """Note that a frame was processed: restarts before it were not in vain."""
+        """Record that a frame was processed, so that earlier restarts count as successful."""
         self._num_vain_restarts = 0
 
     def check(self) -> None:
-        """Restart worker and tracker if one of them has ended or hangs. End the process if that is vain."""
+        """Restart worker and tracker if one of them has ended or hangs, or end the process."""
         worker = self.worker
         if worker is None:
             return
