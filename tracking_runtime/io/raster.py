@@ -327,10 +327,12 @@ def _read_georeference(path: Path, page: TiffPage) -> GeoReference | None:
     """Return the georeference by rasterio if it is installed, else by the tags; None without both."""
     rasterio = _import_rasterio()
     if rasterio is None:
-        found = read_geotiff_georeference(page)
-    else:
+        return read_geotiff_georeference(page) or find_georeference(path)
+    try:
         with _open_rasterio_file(rasterio, path, "GTiff") as dataset:
             found = _convert_georeference(dataset)
+    except SourceError:  # GDAL refuses files with compressions that it was built without
+        found = read_geotiff_georeference(page)
     return found or find_georeference(path)
 
 

@@ -60,6 +60,21 @@ def test_geotiff_gives_samples_and_position(tmp_path, planar):
 
 
 @pytest.mark.usefixtures("_library")
+@pytest.mark.parametrize("compression", ["jpeg2000", "png", "jpegxl"])
+def test_geotiff_of_a_rare_compression_has_its_position(tmp_path, compression):
+    """GDAL is often built without these compressions."""
+    tags = [PIXEL_SCALE, TIE_POINT, make_keys()]
+    options = {"photometric": "minisblack", "compression": compression, "extratags": tags}
+    tifffile.imwrite(tmp_path / "1.tif", CUBE[..., 0], **options)
+
+    for address in (tmp_path / "1.tif", tmp_path):
+        source = open_source(address)
+
+        assert source.georeference == GeoReference(NORTH_UP, "EPSG:32633")
+        np.testing.assert_array_equal(next(iter(source)).image, CUBE[..., 0])
+
+
+@pytest.mark.usefixtures("_library")
 def test_geotiff_of_points_is_shifted_by_half_a_pixel(tmp_path):
     tags = [PIXEL_SCALE, TIE_POINT, make_keys(is_point=True)]
     tifffile.imwrite(tmp_path / "a.tif", CUBE[..., 0], extratags=tags)
