@@ -45,7 +45,10 @@ _CONTENT_KINDS: tuple[tuple[bytes, str], ...] = (
 
 _CONTENT_BYTES = 1024  # first bytes that tell what a file is
 
-_SYSTEM_FILES = {"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir"}
+_SYSTEM_FILES = {
+    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir", "#recycle", "lost+found",
+    "system volume information",
+}  # fmt: skip
 """Names, in lower case, of files and folders that operating systems put beside a user's files."""
 
 

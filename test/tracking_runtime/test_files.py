@@ -73,7 +73,8 @@ def test_resolve_inside_link_within_the_folder_is_followed(tmp_path: Path) -> No
 def test_list_visible_leaves_out_hidden_and_system_files(tmp_path: Path) -> None:
     for name in ("2.png", "1.png", "._1.png", ".DS_Store", "Thumbs.db", "desktop.ini"):
         (tmp_path / name).touch()
-    (tmp_path / "__MACOSX").mkdir()
+    for name in ("__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "lost+found", "System Volume Information"):
+        (tmp_path / name).mkdir()
 
     assert [path.name for path in list_visible(tmp_path)] == ["1.png", "2.png"]
     assert is_hidden(tmp_path / "__MACOSX")
