@@ -42,9 +42,7 @@ def _hash_pictures(codec: Any, packets: Iterable[bytes]) -> list[bytes]:
     """Decode packets, and return a hash of each of the last pictures."""
     context = av.CodecContext.create(codec.codec.name, "r")
     context.extradata = codec.extradata
-    context.thread_type = (
-        "SLICE"  # threads that decode several frames at once lose frames beside a damaged one
-    )
+    context.thread_type = "SLICE"  # threads for several frames lose frames beside a damaged one
     hashes: deque[bytes] = deque(maxlen=_MAX_REORDERED)
     for packet in [*map(av.Packet, packets), None]:
         try:

@@ -224,8 +224,8 @@ class VideoFileSource:
         expected = self.facts.num_packets
         if expected is not None and num_frames < expected and not self._keeps_damaged:
             raise SourceError(
-                f"{self.path}: only {num_frames} of {expected} frames can be decoded, because the file was cut "
-                f"off or is damaged; {self._damage_advice}"
+                f"{self.path}: only {num_frames} of {expected} frames can be decoded, because the file was "
+                f"cut off or is damaged; {self._damage_advice}"
             )
 
     def has_variable_rate(self) -> bool:
