@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Mapping
@@ -105,7 +106,11 @@ def bench() -> None:
 
 
 def main() -> None:
-    """Run `rstrack`. SIGTERM exits like an exception, so that child processes are ended in order."""
+    """Run `rstrack`. SIGTERM exits like an exception, so that child processes are ended in order.
+
+    OpenCV prints nothing, unless OPENCV_LOG_LEVEL is set: errors of damaged images are told in one line.
+    """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     rstrack()
 
