@@ -37,7 +37,7 @@ from tracking_runtime.ros.tracker_node.jobs import NodeJobs
 from tracking_runtime.ros.tracker_node.load_control import LoadController, NodeTracker
 from tracking_runtime.ros.tracker_node.parameters import TrackerNodeParameters
 from tracking_runtime.ros.tracker_node.supervision import PERIOD_S, compute_frame_limits
-from tracking_runtime.ros.tracker_node.worker import WorkerBusyError, require_current, settle
+from tracking_runtime.ros.tracker_node.worker import WorkerBusyError, count_item, require_current
 from tracking_runtime.ros.tracker_node.worker_supervisor import WorkerSupervisor
 from tracking_runtime.timing import StageTimes
 
@@ -308,7 +308,7 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
         require_current()
         with self.times.measure("publish"):
             self.publish(self._make_metadata(received, frame), frame, result)
-        settle(self._configuration.counters.count_processed)
+        count_item(self._configuration.counters.count_processed)
         return stamp_ns
 
     def _continue_stream(self, image_format: ImageFormat, stamp_ns: int) -> None:
@@ -337,14 +337,14 @@ class TrackerNode(ManagedNode[P], Generic[P, T, R]):
     def _refuse(self, reason: str) -> None:
         counters = self._configuration.counters
         is_new = counters.is_new_refusal(reason, _RECENTLY_S)
-        settle(lambda: counters.count_refused(reason))
+        count_item(lambda: counters.count_refused(reason))
         if is_new:
             topic = self.resolve_topic_name(self.image_topic)
             self.get_logger().warning(f"frame on {topic} refused: {reason}")
 
     def _fail(self, error: Exception) -> None:
         message = f"cannot track: {error or type(error).__name__}"
-        settle(lambda: self._configuration.counters.count_failed(message))
+        count_item(lambda: self._configuration.counters.count_failed(message))
         log_exception(self.get_logger(), message, error)
         self.begin_epoch()
 

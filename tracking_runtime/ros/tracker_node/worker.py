@@ -49,7 +49,7 @@ class Worker(Generic[T]):
 
     Jobs run in the same thread between two items, so that their data needs no locks. An exception that
     `handle` lets through ends the thread; `error` keeps the exception. A thread that hangs cannot be ended,
-    but abandoned: its results are refused by `settle` and `require_current`.
+    but abandoned: its results are refused by `count_item` and `require_current`.
 
     Attributes:
         error: exception that ended the thread; None while there is none.
@@ -70,7 +70,7 @@ class Worker(Generic[T]):
         self._lock = threading.Lock()
         self._activity: Activity | None = None
         self._num_begun = 0
-        self._is_unsettled = False
+        self._is_uncounted = False
         self._is_abandoned = False
 
     @property
@@ -149,9 +149,9 @@ class Worker(Generic[T]):
             self._is_abandoned = True
         self._mailbox.close()  # from now on, the thread takes no item
         self._cancel_jobs()
-        return self._is_unsettled
+        return self._is_uncounted
 
-    def settle(self, count: Callable[[], None]) -> None:
+    def count_item(self, count: Callable[[], None]) -> None:
         """Count the item in hand. For the worker's thread.
 
         Args:
@@ -163,7 +163,7 @@ class Worker(Generic[T]):
         with self._lock:
             if self._is_abandoned:
                 raise WorkerAbandonedError
-            self._is_unsettled = False
+            self._is_uncounted = False
             count()
 
     def _run(self) -> None:
@@ -179,7 +179,7 @@ class Worker(Generic[T]):
 
     def _handle_items(self) -> None:
         while not self._mailbox.is_closed:
-            item = self._mailbox.take(on_take=self._mark_unsettled)
+            item = self._mailbox.take(on_take=self._mark_uncounted)
             self._run_jobs()
             if item is not None:
                 self._begin(is_item=True)
@@ -188,8 +188,8 @@ class Worker(Generic[T]):
         while self._jobs:
             self._run_jobs()
 
-    def _mark_unsettled(self) -> None:
-        self._is_unsettled = True
+    def _mark_uncounted(self) -> None:
+        self._is_uncounted = True
 
     def _begin(self, *, is_item: bool, max_s: float | None = None) -> None:
         require_current()
@@ -229,7 +229,7 @@ class _Local(threading.local):
 _local = _Local()
 
 
-def settle(count: Callable[[], None]) -> None:
+def count_item(count: Callable[[], None]) -> None:
     """Count the item in hand, unless the node has given up this thread and counted the item itself.
 
     Args:
@@ -242,7 +242,7 @@ def settle(count: Callable[[], None]) -> None:
     if worker is None:
         count()
     else:
-        worker.settle(count)
+        worker.count_item(count)
 
 
 def require_current() -> None:

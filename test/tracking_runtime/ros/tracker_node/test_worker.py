@@ -124,7 +124,7 @@ def test_abandoned_worker_counts_and_publishes_nothing(
     handler = BlockedHandler()
     counted: list[int] = []
     worker = start_blocked_worker(handler)
-    blocked = worker.submit_job(lambda: worker.settle(lambda: counted.append(1)))
+    blocked = worker.submit_job(lambda: worker.count_item(lambda: counted.append(1)))
 
     assert not worker.stop(0.05)
     assert worker.abandon()
@@ -148,9 +148,9 @@ def test_item_that_waits_for_a_job_is_counted(wait_for: Callable[..., object]) -
     worker.start()
     begun.wait(TIMEOUT_S)
 
-    is_unsettled = worker.abandon()
+    is_uncounted = worker.abandon()
 
-    assert is_unsettled + worker.num_dropped == 1
+    assert is_uncounted + worker.num_dropped == 1
     resume.set()
     wait_for(lambda: not worker.is_alive)
 
@@ -158,11 +158,11 @@ def test_item_that_waits_for_a_job_is_counted(wait_for: Callable[..., object]) -
 @given(st.integers(1, 20), st.sampled_from([0.0, 0.0001, 0.001]), st.booleans())
 @settings(max_examples=60, deadline=None)
 def test_every_item_is_counted_at_any_abandonment(num_items: int, pause_s: float, has_job: bool) -> None:
-    settled: list[int] = []
+    counted: list[int] = []
 
     def handle(item: int) -> None:
         time.sleep(pause_s)
-        worker.settle(lambda: settled.append(item))
+        worker.count_item(lambda: counted.append(item))
 
     worker: Worker[int] = Worker(handle, "worker")
     worker.start()
@@ -172,10 +172,10 @@ def test_every_item_is_counted_at_any_abandonment(num_items: int, pause_s: float
         worker.put(item)
         time.sleep(pause_s / 2)
 
-    is_unsettled = worker.abandon()
+    is_uncounted = worker.abandon()
     assert worker.stop(TIMEOUT_S)
 
-    assert len(settled) + worker.num_dropped + is_unsettled == num_items
+    assert len(counted) + worker.num_dropped + is_uncounted == num_items
 
 
 def test_worker_refuses_jobs_beyond_its_queue(
