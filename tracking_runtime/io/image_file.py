@@ -222,11 +222,11 @@ def _read_tiff(path: Path) -> tuple[NDArray[Any], str]:
             page = file.pages.first
             _check_tiff(file, path)
             bands_last = page.samplesperpixel > 1 and page.planarconfig == tifffile.PLANARCONFIG.CONTIG
-            image = file.asarray() if bands_last else np.squeeze(file.asarray())
+            image = file.asarray() if bands_last else _squeeze(file.asarray(), file.series[0].axes)
             if image.ndim == 3 and not bands_last:
                 image = np.moveaxis(image, int(np.argmin(image.shape)), 2)
             no_data = _find_no_data(page)
-            image, is_color = _convert_tiff_colors(image, page)
+            image, is_color = _convert_tiff_colors(image, page, path)
     except SourceError:
         raise
     except Exception as error:  # damaged files raise errors of many types
@@ -300,29 +300,41 @@ def _is_sparse(page: TiffPage | TiffFrame) -> bool:
     return all(bool(size) == bool(at) for at, size in zip(page.dataoffsets, page.databytecounts, strict=True))
 
 
-def _convert_tiff_colors(image: NDArray[Any], page: TiffPage) -> tuple[NDArray[Any], bool]:
+def _squeeze(image: NDArray[Any], axes: str) -> NDArray[Any]:
+    """Return an image without axes of length 1, but with its rows and columns: a line is an image, too."""
+    if len(axes) != image.ndim:
+        return np.squeeze(image)
+    single = (axis for axis, length in enumerate(image.shape) if length == 1 and axes[axis] not in "YX")
+    return np.squeeze(image, tuple(single))
+
+
+def _convert_tiff_colors(image: NDArray[Any], page: TiffPage, path: Path) -> tuple[NDArray[Any], bool]:
     """Return a TIFF's pixels as gray, BGR or bands, and whether they are color.
 
     Raises:
-        ValueError: the color space is neither gray, palette nor RGB.
+        SourceError: the color space is neither gray, palette nor RGB.
     """
     from tifffile import EXTRASAMPLE, PHOTOMETRIC
 
     photometric = page.photometric
     if photometric == PHOTOMETRIC.MINISWHITE and image.dtype.kind in ("b", "u"):
-        return ~image if image.dtype == bool else np.iinfo(image.dtype).max - image, False
+        return ~image if image.dtype == bool else (1 << page.bitspersample) - 1 - image, False
     if photometric == PHOTOMETRIC.PALETTE and page.colormap is not None and image.ndim == 2:
         colors = page.colormap[::-1] >> 8 if page.colormap.max() > 255 else page.colormap[::-1]
-        return np.moveaxis(colors.astype(np.uint8)[:, image], 0, 2), True
+        indices = image.astype(np.uint8) if image.dtype == bool else image
+        return np.moveaxis(colors.astype(np.uint8)[:, indices], 0, 2), True
     if photometric in (PHOTOMETRIC.SEPARATED, PHOTOMETRIC.CIELAB, PHOTOMETRIC.ICCLAB, PHOTOMETRIC.ITULAB):
         name = PHOTOMETRIC(photometric).name
-        raise ValueError(f"colors must be gray, a palette or RGB: got {name}; convert the file to RGB")
+        raise SourceError(
+            f"colors of {path} must be gray, a palette or RGB: got {name}; convert the file to RGB"
+        )
+    has_alpha_type = bool({EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA} & {*page.extrasamples})
+    if photometric == PHOTOMETRIC.MINISBLACK and has_alpha_type and image.shape[2:] == (2,):
+        return image[..., 0], False
     is_rgb = photometric in (PHOTOMETRIC.RGB, PHOTOMETRIC.YCBCR) and image.ndim == 3 and image.shape[2] >= 3
     if not is_rgb:
         return image, False
-    has_alpha = image.shape[2] == 4 and (
-        image.dtype == np.uint8 or {EXTRASAMPLE.ASSOCALPHA, EXTRASAMPLE.UNASSALPHA} & {*page.extrasamples}
-    )
+    has_alpha = image.shape[2] == 4 and (image.dtype == np.uint8 or has_alpha_type)
     bgr, further_bands = image[..., 2::-1], image[..., 3:]
     if image.shape[2] == 3 or has_alpha:
         return bgr, True

@@ -162,6 +162,65 @@ def test_read_tiff_of_one_bit_and_inverted_gray_is_mono8(tmp_path: Path) -> None
     np.testing.assert_array_equal(read_image_file(tmp_path / "inverted.tif")[0], 255 - COLORS[..., 0])
 
 
+@pytest.mark.parametrize(("num_bits", "dtype"), [(4, np.uint8), (12, np.uint16), (32, np.uint32)])
+def test_read_inverted_tiff_of_few_bits_stays_in_their_range(
+    tmp_path: Path, num_bits: int, dtype: type
+) -> None:
+    stored = np.arange(48, dtype=dtype).reshape(6, 8) % 16
+    options = {} if num_bits == 32 else {"bitspersample": num_bits}
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="miniswhite", **options)
+
+    image, _ = read_image_file(tmp_path / "a.tif")
+
+    np.testing.assert_array_equal(image, (2.0**num_bits - 1 - stored).astype(image.dtype))
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (40, 1), (1, 40, 5), (1, 1)])
+def test_read_tiff_of_one_line_keeps_its_rows_and_columns(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """The reference of a line scanner is one line."""
+    stored = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="minisblack", planarconfig="contig")
+
+    image, _ = read_image_file(tmp_path / "a.tif")
+
+    np.testing.assert_array_equal(image, stored)
+
+
+def test_read_tiff_of_gray_with_alpha_is_gray(tmp_path: Path) -> None:
+    stored = np.stack([COLORS[..., 0], COLORS[..., 1]], axis=2)
+    options = {"photometric": "minisblack", "planarconfig": "contig"}
+    tifffile.imwrite(tmp_path / "alpha.tif", stored, extrasamples=["unassalpha"], **options)
+    tifffile.imwrite(tmp_path / "band.tif", stored, extrasamples=["unspecified"], **options)
+
+    image, encoding = read_image_file(tmp_path / "alpha.tif")
+
+    assert encoding == "mono8"
+    np.testing.assert_array_equal(image, stored[..., 0])
+    assert read_image_file(tmp_path / "band.tif")[1] == "8UC2"
+
+
+def test_read_tiff_of_ink_colors_tells_the_cure(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5, 4), np.uint8), photometric="separated")
+
+    with pytest.raises(SourceError, match=r"^colors of .*a\.tif must be gray.*got SEPARATED; convert"):
+        read_image_file(tmp_path / "a.tif")
+
+
+def test_read_tiff_of_one_bit_with_a_palette_is_color(tmp_path: Path) -> None:
+    palette = [value * 257 for value in (255, 0, 0, 255, 10, 20)]
+    is_second = RAMP % 2 == 1
+    tags = [(320, "H", 6, palette, True)]
+    tifffile.imwrite(tmp_path / "a.tif", is_second, photometric="minisblack", extratags=tags)
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+b") as file:
+        file.pages.first.tags["PhotometricInterpretation"].overwrite(tifffile.PHOTOMETRIC.PALETTE)
+
+    image, encoding = read_image_file(tmp_path / "a.tif")
+
+    assert encoding == "bgr8"
+    assert {tuple(pixel) for pixel in image[is_second]} == {(20, 255, 0)}
+    assert {tuple(pixel) for pixel in image[~is_second]} == {(10, 0, 255)}
+
+
 def test_read_tiff_with_a_palette_is_color(tmp_path: Path) -> None:
     indices = (RAMP % 3).astype(np.uint8)
     palette = np.zeros((3, 256), np.uint16)
