@@ -184,9 +184,17 @@ def _list_mat(path: Path) -> dict[str, _StoredArray]:
     from scipy import io
 
     check_mat_file(path)
-    types = {"single": "f4", "double": "f8", "logical": "u1"}
+    types = {"single": "f4", "float32": "f4", "double": "f8", "float64": "f8", "logical": "u1"}
     arrays = {}
-    for name, shape, kind in io.whosmat(str(path), appendmat=False):
+    try:
+        listed = io.whosmat(str(path), appendmat=False)
+    except TypeError:  # scipy cannot list files with objects, as strings and tables, but it can read them
+        listed = [
+            (name, value.shape, value.dtype.name)
+            for name, value in io.loadmat(str(path), appendmat=False).items()
+            if isinstance(value, np.ndarray) and not name.startswith("__")
+        ]
+    for name, shape, kind in listed:
         type_name = types.get(kind, kind)
         if re.fullmatch(r"u?int(8|16|32|64)|f4|f8|u1", type_name):
             arrays[name] = _StoredArray(tuple(shape), np.dtype(type_name), _make_mat_view(path, name))
@@ -197,7 +205,10 @@ def _make_mat_view(path: Path, name: str) -> Callable[[], NDArray[Any]]:
     def view() -> NDArray[Any]:
         from scipy import io
 
-        return np.asarray(io.loadmat(str(path), variable_names=[name], appendmat=False)[name])
+        value = io.loadmat(str(path), variable_names=[name], appendmat=False)[name]
+        if not isinstance(value, np.ndarray):
+            raise SourceError(f"{path}: {name} is a sparse matrix, which is not read; save full({name})")
+        return value
 
     return view
 
@@ -207,7 +218,9 @@ def _list_hdf5(path: Path) -> dict[str, _StoredArray]:
     arrays = {}
     with h5py.File(path, "r") as file:
         for name, item in _walk_datasets(h5py, file, "", set()):
-            if item.dtype.kind in "buif" and not (item.external or item.is_virtual):
+            is_text = item.attrs.get("MATLAB_class") == b"char"
+            is_placeholder = is_text or bool(item.attrs.get("MATLAB_empty", 0))
+            if item.dtype.kind in "buif" and not (item.external or item.is_virtual or is_placeholder):
                 # MATLAB stores its first axis last.
                 is_matlab = "MATLAB_class" in item.attrs
                 shape = item.shape[::-1] if is_matlab else item.shape

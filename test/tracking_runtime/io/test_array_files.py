@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import struct
 import zipfile
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,6 +50,55 @@ def write_matlab_73(path: Path, arrays: dict[str, np.ndarray]) -> Path:
     with path.open("r+b") as file:
         file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\0\2IM")
     return path
+
+
+def make_mat_element(kind: int, content: bytes) -> bytes:
+    return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
+
+
+def make_matlab_object() -> bytes:
+    """Return a variable of level 5 that holds an object, as a string or a table of MATLAB."""
+    flags = make_mat_element(6, struct.pack("<II", 17, 0))
+    names = b"".join(make_mat_element(1, text) for text in (b"label", b"MCOS", b"string"))
+    numbers = make_mat_element(6, struct.pack("<II", 13, 0)) + make_mat_element(5, struct.pack("<ii", 6, 1))
+    numbers += make_mat_element(1, b"") + make_mat_element(6, struct.pack("<6I", 3707764736, 2, 1, 1, 1, 1))
+    return make_mat_element(14, flags + names + make_mat_element(14, numbers))
+
+
+def test_array_file_with_matlab_objects_gives_its_cube(tmp_path):
+    """MATLAB saves strings, tables and times as objects."""
+    for name, arrays in (("cube", {"cube": CUBE.astype(np.float32)}), ("none", {"number": 3.0})):
+        scipy.io.savemat(tmp_path / f"{name}.mat", arrays)
+        with (tmp_path / f"{name}.mat").open("ab") as file:
+            file.write(make_matlab_object())
+
+    frame = open_source(tmp_path / "cube.mat").read_frame(0)
+
+    np.testing.assert_array_equal(frame.image, CUBE)
+    with pytest.raises(SourceError, match=r"none\.mat must hold an array .*save the array by itself"):
+        open_source(tmp_path / "none.mat")
+
+
+def test_array_file_with_a_sparse_matrix_tells_the_cure(tmp_path):
+    sparse = scipy.sparse.csc_array(np.eye(20) > 0)
+    scipy.io.savemat(tmp_path / "a.mat", {"mask": sparse})
+
+    with pytest.raises(
+        SourceError, match=r"a\.mat.*(mask is a sparse matrix.*full\(mask\)|no numeric array)"
+    ):
+        open_source(tmp_path / "a.mat").read_frame(0)
+
+
+def test_array_file_of_matlab_73_text_is_no_image(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    path = write_matlab_73(tmp_path / "a.mat", {"cube": CUBE, "text": CUBE[..., :2], "nothing": CUBE[..., 0]})
+    with h5py.File(path, "r+") as file:
+        file["text"].attrs["MATLAB_class"] = np.bytes_("char")
+        file["nothing"].attrs["MATLAB_empty"] = 1
+
+    frame = open_source(path).read_frame(0)
+
+    np.testing.assert_array_equal(frame.image, CUBE)
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".mat", ".h5"])
