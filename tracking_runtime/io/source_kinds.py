@@ -31,6 +31,7 @@ _VIDEO_SUFFIXES = {
 _CUBE_SUFFIXES = {".hdr", ".mat", ".npy", ".npz"}
 ENVI_DATA_SUFFIXES = {".dat", ".img", ".raw", ".bin", ".bsq", ".bil", ".bip", ".cue", ""}
 _ESRI_DATA_SUFFIXES = (".bil", ".bip", ".bsq")
+_OTHER_RASTER_SUFFIXES = {".vrt", ".nc", ".ntf", ".nitf", ".hgt", ".ecw", ".sid", ".lan", ".pix", ".flt"}
 _TEXT_SUFFIXES = {".txt", ".csv", ".json", ".yaml", ".yml", ".xml", ".md", ".log", ".kml", ".pdf", ".html"}
 NO_ENVI_DATA_SUFFIXES = {*IMAGE_SUFFIXES, *_VIDEO_SUFFIXES, *_CUBE_SUFFIXES, *_TEXT_SUFFIXES}
 """Suffixes of files that may stand beside an ENVI header without being its data."""
@@ -166,11 +167,11 @@ def _find_kind_of_file(path: Path) -> str:
     ):
         if suffix in suffixes:
             return kind
-    hint = (
-        "add its header NAME.hdr"
-        if suffix in ENVI_DATA_SUFFIXES and (suffix or b"\0" in head)
-        else "give a video, cube, image or recording"
-    )
+    hint = "give a video, cube, image or recording"
+    if suffix in _OTHER_RASTER_SUFFIXES:
+        hint = "convert the raster to GeoTIFF, for example with gdal_translate"
+    elif suffix in ENVI_DATA_SUFFIXES and (suffix or b"\0" in head):
+        hint = "add its header NAME.hdr"
     raise SourceError(f"{path} is not a source of frames, by its content and suffix; {hint}")
 
 

@@ -112,6 +112,7 @@ def test_find_source_kind_unusable_path_is_an_error(tmp_path):
     (tmp_path / "a.txt").write_text("words")
     (tmp_path / "a.raw").write_bytes(b"12345")
     (tmp_path / "words").write_text("words")
+    (tmp_path / "sea.nc").write_bytes(b"CDF\x01" + bytes(40))
     (tmp_path / "folder").mkdir()
 
     for name, reason in {
@@ -120,6 +121,7 @@ def test_find_source_kind_unusable_path_is_an_error(tmp_path):
         "a.zip": "archive: unpack",
         "a.txt": "not a source of frames",
         "a.raw": "header NAME.hdr",
+        "sea.nc": "convert the raster to GeoTIFF, for example with gdal_translate",
         "words": "give a video, cube, image or recording",
         "folder": "holds no frames",
     }.items():
