@@ -15,7 +15,7 @@ PROFILES: tuple[Profile, ...] = get_args(Profile)
 
 _MOTION_SETTINGS: dict[str, MotionSettings] = {
     "satellite": MotionSettings(),
-    "drone": MotionSettings(registration="affine"),
+    "drone": MotionSettings(registration="homography"),
     "fixed": MotionSettings(registration="none"),
 }
 

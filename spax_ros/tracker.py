@@ -114,7 +114,7 @@ class TrackingResult:
         heat_map: probability of an object in each pixel, ``(height, width)`` float32.
         active_fraction: fraction of the pixels that the network computed.
         is_saturated: True if more moved than may be active.
-        camera_motion: transform ``(2, 3)`` from the previous frame's pixels to this frame's.
+        camera_motion: homography ``(3, 3)`` from the previous frame's pixels to this frame's.
         operations: multiply-accumulate operations of the network; 0 if an engine ran it.
         warning: fault of the image, for users; empty if none was found.
         brightness: values of the pixels that were taken for black and white.

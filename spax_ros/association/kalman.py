@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spax_ros.transforms import Transform, compute_jacobians, transform_points
 from tracking_runtime.boxes import Boxes
 
 POSITION_NOISE = 1 / 20  # standard deviation of a value, in heights of the box
@@ -72,16 +73,17 @@ def update(states: GaussianStates, boxes: Boxes) -> GaussianStates:
     return GaussianStates(mean, covariance)
 
 
-def apply_camera_motion(states: GaussianStates, transform: NDArray[np.float64]) -> GaussianStates:
+def apply_camera_motion(states: GaussianStates, transform: Transform) -> GaussianStates:
     """Return the states in the pixels of the current frame.
 
     Args:
         states: states in the pixels of the previous frame.
-        transform: camera motion ``(2, 3)`` from the previous frame's pixels to the current frame's.
+        transform: camera motion ``(3, 3)`` from the previous frame's pixels to the current frame's.
     """
     mean = states.mean.copy()
-    mean[:, :2] = np.einsum("ij,njs->nis", transform[:, :2], mean[:, :2])
-    mean[:, :2, 0] += transform[:, 2]
+    centers = states.mean[:, :2, 0]
+    mean[:, :2, 0] = transform_points(centers, transform)
+    mean[:, :2, 1] = np.einsum("nij,nj->ni", compute_jacobians(centers, transform), states.mean[:, :2, 1])
     return GaussianStates(mean, states.covariance)
 
 

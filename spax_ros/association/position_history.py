@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from spax_ros.transforms import Transform, transform_points
+
 PositionHistory = NDArray[np.float64]
 """Centers x, y ``(n, NUM_FRAMES, 2)`` in the newest frame's pixels, newest last; NaN before the track
 began."""
@@ -20,14 +22,14 @@ def start_history(centers: NDArray[np.float64]) -> PositionHistory:
     return history
 
 
-def transform_history(history: PositionHistory, transform: NDArray[np.float64]) -> PositionHistory:
+def transform_history(history: PositionHistory, transform: Transform) -> PositionHistory:
     """Return the histories in the pixels of the current frame.
 
     Args:
         history: histories in the pixels of the previous frame.
-        transform: camera motion ``(2, 3)`` from the previous frame's pixels to the current frame's.
+        transform: camera motion ``(3, 3)`` from the previous frame's pixels to the current frame's.
     """
-    return history @ transform[:, :2].T + transform[:, 2]
+    return transform_points(history, transform)
 
 
 def extend_history(history: PositionHistory, centers: NDArray[np.float64]) -> PositionHistory:

@@ -33,6 +33,7 @@ from spax_ros.association.position_history import (
 )
 from spax_ros.association.spectra import Spectra, SpectralMemory, make_unknown_spectra
 from spax_ros.association.tracks import Tracks, TrackState
+from spax_ros.transforms import Transform, make_transform
 from tracking_runtime.boxes import Boxes, as_boxes, compute_centers
 
 HEIGHT_INDEX = 3  # of the height among the Kalman filter's four quantities
@@ -216,13 +217,15 @@ class GaussianTracker:
             class_ids: class ids ``(n,)``; None: all 0.
             stamp_ns: time stamp of the frame in nanoseconds. Tracks are predicted over frames that are
                 missing by the stamps. None: no frame is missing, and frames are one second apart.
-            camera_motion: transform ``(2, 3)`` from the previous frame's pixels to this frame's; None: none.
+            camera_motion: affine transform ``(2, 3)`` or homography ``(3, 3)`` from the previous frame's
+                pixels to this frame's; None: none.
             spectra: mean spectra of the boxes, ``(n, bands)``; None: unknown. The number of bands must not
                 change until `reset`.
         """
         self._frame += 1
         detections = self._select_valid(boxes, scores, class_ids, spectra)
-        self._predict(self._update_interval(stamp_ns), camera_motion)
+        motion = None if camera_motion is None else make_transform(camera_motion)
+        self._predict(self._update_interval(stamp_ns), motion)
         self._match_detections(detections)
         self._prove_motion()
         self._remove_tracks()
@@ -251,7 +254,7 @@ class GaussianTracker:
         interval_ns = np.median(self._intervals_ns)
         return int(np.clip(round((stamp_ns - previous) / interval_ns), 1, self._settings.max_coasting_frames))
 
-    def _predict(self, num_frames: int, camera_motion: NDArray[np.float64] | None) -> None:
+    def _predict(self, num_frames: int, camera_motion: Transform | None) -> None:
         """Predict the confirmed and coasting tracks, after compensation of the camera's motion."""
         table = self._table
         if camera_motion is not None:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from spax_ros.association import AssociationSettings, GaussianTracker, Tracks
 from spax_ros.decoding import Detections, make_empty_detections
-from spax_ros.motion.background import IDENTITY, GrayImage, compose_transforms
+from spax_ros.motion.background import GrayImage
 from spax_ros.motion.registration import register_frames
 from spax_ros.preprocessing import to_gray, to_uint8
+from spax_ros.transforms import IDENTITY, compose_transforms, invert_transform, warp_image
 
 MIN_AREA_PX = 6  # smallest area of an object
 MAX_AREA_PX = 4000  # largest area of an object
@@ -30,7 +31,7 @@ class MotionDetector(Protocol):
 
         Args:
             gray: the frame, (H, W).
-            camera_motion: transform from pixels of the last frame to pixels of this one, (2, 3).
+            camera_motion: transform from pixels of the last frame to pixels of this one, (3, 3).
         """
 
 
@@ -56,7 +57,7 @@ class FrameDifference:
         differences = [
             cv2.absdiff(
                 gray,
-                cv2.warpAffine(image, transform, size, dst=gray.copy(), borderMode=cv2.BORDER_TRANSPARENT),
+                warp_image(image, transform, size, background=gray),
             )
             for image, transform in compared_frames
         ]
@@ -77,16 +78,16 @@ class MixtureOfGaussians:
 
     def __call__(self, gray: GrayImage, camera_motion: NDArray[np.float64]) -> NDArray[np.uint8]:
         """Return a mask of the moving pixels of the next frame. See `MotionDetector`."""
-        self._to_first = compose_transforms(self._to_first, _invert_transform(camera_motion))
+        self._to_first = compose_transforms(self._to_first, invert_transform(camera_motion))
         size = gray.shape[::-1]
-        is_covered = cv2.warpAffine(np.ones_like(gray), self._to_first, size)
-        registered = cv2.warpAffine(gray, self._to_first, size, borderMode=cv2.BORDER_REPLICATE)
+        is_covered = warp_image(np.ones_like(gray), self._to_first, size)
+        registered = warp_image(gray, self._to_first, size, border_mode=cv2.BORDER_REPLICATE)
         motion_mask = self._model.apply(registered) * is_covered
         self._num_frames += 1
         if self._num_frames <= FRAME_GAP:
             return np.zeros(gray.shape, np.uint8)
-        from_first = _invert_transform(self._to_first)
-        return np.asarray(cv2.warpAffine(motion_mask, from_first, size, flags=cv2.INTER_NEAREST), np.uint8)
+        from_first = invert_transform(self._to_first)
+        return warp_image(motion_mask, from_first, size, interpolation=cv2.INTER_NEAREST)
 
 
 class ClassicalTracker:
@@ -131,7 +132,3 @@ def find_regions(motion_mask: NDArray[np.uint8]) -> Detections:
         return make_empty_detections()
     scores = np.full(len(objects), DETECTION_SCORE, np.float32)
     return Detections(objects[:, :4].astype(np.float64), scores, np.zeros(len(objects), np.uint8))
-
-
-def _invert_transform(transform: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(cv2.invertAffineTransform(transform), np.float64)

@@ -132,7 +132,7 @@ class _FrameDetections:
         stamp_ns: stamp of the frame in nanoseconds.
         image_size: width and height in pixels.
         detections: detections of the reference.
-        camera_motion: transform from pixels of the last frame to pixels of this one, (2, 3).
+        camera_motion: transform from pixels of the last frame to pixels of this one, (3, 3).
         milliseconds: time of the reference from image to tracks.
     """
 

@@ -20,7 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.motion.background import IDENTITY, GrayImage, Transform, compose_transforms
+from spax_ros.motion.background import GrayImage
+from spax_ros.transforms import IDENTITY, Transform, compose_transforms, warp_image
 
 FloatImage = NDArray[np.float32]
 
@@ -135,7 +136,7 @@ class MotionAccumulator:
             background: background of the frame, of the same shape.
             mean_difference: mean difference around each block's center, ``(rows, columns)``.
             noise: noise of the whole image in gray levels.
-            transform: camera motion ``(2, 3)`` from the previous frame's pixels to this frame's, at half the
+            transform: camera motion from the previous frame's pixels to this frame's, at half the
                 size.
         """
         size = gray.shape[::-1]
@@ -149,7 +150,7 @@ class MotionAccumulator:
             maxlen=NUM_FRAMES,
         )
         self._history.append((normalized, IDENTITY))
-        aligned = [cv2.warpAffine(image, to_newest, size) for image, to_newest in self._history]
+        aligned = [warp_image(image, to_newest, size) for image, to_newest in self._history]
         sums, indices = accumulate_along_bank(
             [np.asarray(image, np.float32) for image in aligned], self._velocities / np.float32(REDUCTION)
         )
@@ -167,9 +168,7 @@ class MotionAccumulator:
             self._statistics = np.zeros((*difference.shape, 2), np.float32)
             self._statistics[..., 1] = noise**2
         else:
-            self._statistics = np.asarray(
-                cv2.warpAffine(self._statistics, transform, size, borderMode=cv2.BORDER_REPLICATE), np.float32
-            )
+            self._statistics = warp_image(self._statistics, transform, size, border_mode=cv2.BORDER_REPLICATE)
         mean, variance = self._statistics[..., 0], self._statistics[..., 1]
         deviation = np.sqrt(np.maximum(variance, _MIN_DEVIATION**2))
         smooth = np.sqrt(cv2.blur(deviation**2, (_BODY_PX, _BODY_PX)))

@@ -9,10 +9,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-GrayImage = NDArray[Any]
-Transform = NDArray[np.float64]  # (2, 3) from the pixels of one frame to those of another
+from spax_ros.transforms import (
+    IDENTITY,
+    Transform,
+    compose_transforms,
+    find_source_pixels,
+    warp_image,
+)
 
-IDENTITY: Transform = np.eye(2, 3)
+GrayImage = NDArray[Any]
+
 NUM_SAMPLES = 7  # frames whose median is the background
 _STRIP_ROWS = 64  # rows whose intermediate values fit into the processor's cache
 
@@ -33,11 +39,6 @@ _MEDIAN_OF_7 = (
     (1, 3),
     (3, 4),
 )
-
-
-def compose_transforms(second: Transform, first: Transform) -> Transform:
-    """Return the transform (2, 3) that applies `first`, then `second`, both affine, (2, 3)."""
-    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])
 
 
 def compute_median_of_seven(images: list[GrayImage]) -> GrayImage:
@@ -75,16 +76,13 @@ class _Sample:
     def warp_onto(self, gray: GrayImage) -> GrayImage:
         """Return the sample in the newest frame's pixels, with `gray` where the sample does not reach."""
         height, width = gray.shape
-        return cv2.warpAffine(
-            self.image, self.to_newest, (width, height), dst=gray.copy(),
-            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT,
-        )  # fmt: skip
+        return warp_image(self.image, self.to_newest, (width, height), background=gray)
 
     def sample_at(self, x: NDArray[np.float32], y: NDArray[np.float32], fallback: GrayImage) -> GrayImage:
         """Return the values at positions of the newest frame, `fallback` where the sample does not reach."""
-        (a, b, right), (c, d, down) = cv2.invertAffineTransform(self.to_newest).astype(np.float32)
+        source_x, source_y = find_source_pixels(self.to_newest, x, y)
         return cv2.remap(
-            self.image, a * x + b * y + right, c * x + d * y + down, cv2.INTER_LINEAR,
+            self.image, source_x, source_y, cv2.INTER_LINEAR,
             dst=fallback.copy(), borderMode=cv2.BORDER_TRANSPARENT,
         )  # fmt: skip
 

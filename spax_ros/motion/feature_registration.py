@@ -1,15 +1,16 @@
-"""Registration of frames under fast rotation, zoom and rolling shutter: an affine transform from features."""
+"""Registration of frames under fast rotation, zoom and perspective: a homography from features."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.motion.background import IDENTITY, GrayImage, Transform
+from spax_ros.motion.background import GrayImage
+from spax_ros.transforms import IDENTITY, Transform, compute_jacobians, make_transform, transform_points
 
 _MAX_CORNERS = 600
 _CORNER_QUALITY = 0.005  # lowest quality of a corner, in qualities of the best
@@ -24,16 +25,21 @@ _INLIER_PX = (
 _MIN_INLIERS = 20
 _MIN_INLIER_SHARE = 0.35
 _SCALE_RANGE = 0.67, 1.5  # of both axes between two frames; a larger change is a failure
+_MIN_NOISE_PX = 0.1  # of a match; optical flow is not more exact
+_DEVIATION_OF_MEDIAN = 0.85  # standard deviation along an axis, in medians of the distance in the plane
+_MAX_SQUARED_DISTANCE = 4.0  # in variances, of a match that is an outlier (Torr)
+_MATCH_DIMENSION = 4  # coordinates of a match
 
 
 def register_features(
     previous: GrayImage, current: GrayImage, expected: Transform | None = None
 ) -> Transform | None:
-    """Return the affine transform from the previous frame's pixels to the current frame's; None without one.
+    """Return the homography from the previous frame's pixels to the current frame's; None without one.
 
     Corners are followed by optical flow, from where they are expected. If too few agree, ORB features are
     matched, which finds large rotations and zooms. Moving objects and high buildings are outliers of a robust
-    estimate. The shear holds what a rolling shutter adds to a steady motion.
+    estimate. Where the matches show no perspective, the homography is affine. Its shear holds what a rolling
+    shutter adds to a steady motion.
 
     Args:
         previous: previous frame ``(height, width)``.
@@ -68,7 +74,7 @@ def _follow_corners(
         "maxLevel": _FLOW_LEVELS,
         "flags": cv2.OPTFLOW_USE_INITIAL_FLOW,
     }
-    guess = cv2.transform(corners, expected).astype(np.float32)
+    guess = transform_points(corners, expected).astype(np.float32)
     moved, found, _ = cv2.calcOpticalFlowPyrLK(previous, current, corners, guess, **options)
     back, returned, _ = cv2.calcOpticalFlowPyrLK(current, previous, moved, corners.copy(), **options)
     distance = np.linalg.norm((back - corners).reshape(-1, 2), axis=1)
@@ -91,16 +97,72 @@ def _match_features(previous: GrayImage, current: GrayImage) -> tuple[NDArray[An
 
 
 def _estimate(points: NDArray[Any], moved: NDArray[Any]) -> Transform | None:
-    """Return the transform of most matches; None if too few agree or it is no camera motion."""
+    """Return the transform of most matches; None if too few agree or it is no camera motion.
+
+    A homography fits every view of flat ground. Where few matches show the perspective or the shear, an
+    affine transform or a similarity is more certain. The one of the lowest cost is returned.
+    """
     if len(points) < _MIN_INLIERS:
         return None
-    transform, inliers = cv2.estimateAffine2D(
-        points, moved, method=cv2.USAC_MAGSAC, ransacReprojThreshold=_INLIER_PX
-    )
-    if transform is None or inliers.sum() < max(_MIN_INLIERS, _MIN_INLIER_SHARE * len(points)):
+    candidates = [
+        (make_transform(matrix), num_parameters)
+        for matrix, num_parameters in (
+            (_fit(cv2.estimateAffinePartial2D, cv2.RANSAC, points, moved), 4),
+            (_fit(cv2.estimateAffine2D, cv2.USAC_MAGSAC, points, moved), 6),
+            (_fit(cv2.findHomography, cv2.USAC_MAGSAC, points, moved), 8),
+        )
+        if matrix is not None
+    ]
+    if not candidates:
         return None
-    scales = np.linalg.svd(transform[:, :2], compute_uv=False)
-    is_sane = (
-        _SCALE_RANGE[0] < scales[1] <= scales[0] < _SCALE_RANGE[1] and np.linalg.det(transform[:, :2]) > 0
-    )
-    return np.asarray(transform, np.float64) if is_sane else None
+    distances = [_compute_distances(points, moved, transform) for transform, _ in candidates]
+    noise_px = max(_MIN_NOISE_PX, min(_DEVIATION_OF_MEDIAN * float(np.median(each)) for each in distances))
+    costs = [
+        compute_model_cost(each / noise_px, num_parameters)
+        for each, (_, num_parameters) in zip(distances, candidates, strict=True)
+    ]
+    best = int(np.argmin(costs))
+    num_inliers = np.count_nonzero(distances[best] <= _INLIER_PX)
+    is_found = num_inliers >= max(_MIN_INLIERS, _MIN_INLIER_SHARE * len(points))
+    transform = candidates[best][0]
+    return transform if is_found and _is_camera_motion(transform, moved) else None
+
+
+def _fit(
+    fit: Callable[..., Any], method: int, points: NDArray[Any], moved: NDArray[Any]
+) -> NDArray[Any] | None:
+    """Return the matrix of a model that most matches agree on; None without one."""
+    matrix, _ = fit(points, moved, method=method, ransacReprojThreshold=_INLIER_PX)
+    is_valid = matrix is not None and np.isfinite(matrix).all() and (len(matrix) == 2 or matrix[2, 2] != 0)
+    return matrix if is_valid else None
+
+
+def _compute_distances(
+    points: NDArray[Any], moved: NDArray[Any], transform: Transform
+) -> NDArray[np.float64]:
+    return np.asarray(np.linalg.norm(transform_points(points, transform) - moved, axis=1))
+
+
+def compute_model_cost(distances: NDArray[np.float64], num_parameters: int) -> float:
+    """Return the geometric robust information criterion of a model (Torr, 1998); lower is better.
+
+    It is the part that differs between models of the same dimension.
+
+    Args:
+        distances: distance of each match from the model in standard deviations, ``(n,)``.
+        num_parameters: number of the model's parameters.
+    """
+    residual = np.minimum(distances**2, _MAX_SQUARED_DISTANCE).sum()
+    return float(residual + num_parameters * np.log(_MATCH_DIMENSION * len(distances)))
+
+
+def _is_camera_motion(transform: Transform, points: NDArray[Any]) -> bool:
+    """Return whether a transform neither mirrors nor zooms too much, at the outermost of some points."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    corners = np.array([[x, y] for x in (low[0], high[0]) for y in (low[1], high[1])], np.float64)
+    if (corners @ transform[2, :2] + 1 <= 0).any():
+        return False
+    jacobians = compute_jacobians(corners, transform)
+    scales = np.linalg.svd(jacobians, compute_uv=False)
+    is_in_range = (scales > _SCALE_RANGE[0]) & (scales < _SCALE_RANGE[1])
+    return bool(is_in_range.all() and (np.linalg.det(jacobians) > 0).all())

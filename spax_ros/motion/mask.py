@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.motion.accumulation import REDUCTION, AccumulatedMotion, MotionAccumulator
-from spax_ros.motion.background import IDENTITY, Background, GrayImage, Transform
+from spax_ros.motion.background import Background, GrayImage
 from spax_ros.motion.contrast import (
     FloatImage,
     FullResolutionContrast,
@@ -35,11 +35,16 @@ from spax_ros.motion.feature_registration import register_features
 from spax_ros.motion.registration import (
     downsample,
     downsample_for_registration,
-    downscale_transform,
     find_registration_factor,
-    find_similarity,
     register_frames,
+)
+from spax_ros.transforms import (
+    IDENTITY,
+    Transform,
+    downscale_transform,
+    transform_points,
     upscale_transform,
+    warp_image,
 )
 from tracking_runtime.boxes import Boxes, compute_centers
 
@@ -67,8 +72,8 @@ class MotionSettings:
         min_heat: value of the previous heat map from which a pixel stays active (SPAX: 0.2).
         cell_px: side of the square cells that are active as a whole.
         min_halved_side_px: longer side from which motion is detected at half the image's size.
-        registration: ``similarity`` for a drifting camera, ``affine`` for one that turns, zooms and moves
-            fast, in up to five times the time, ``none`` for one that stands still.
+        registration: ``similarity`` for a drifting camera, ``homography`` for one that turns, zooms and moves
+            fast or looks aslant, in up to five times the time, ``none`` for one that stands still.
         accumulates: True if differences of several frames are accumulated along a bank of velocities, which
             finds movers fainter than the noise. Models with such input channels need it.
         min_strength: accumulated difference from which a cell is active, in units of its noise. Higher
@@ -85,7 +90,7 @@ class MotionSettings:
     min_heat: float = 0.2
     cell_px: int = 8
     min_halved_side_px: int = 256
-    registration: Literal["similarity", "affine", "none"] = "similarity"
+    registration: Literal["similarity", "homography", "none"] = "similarity"
     accumulates: bool = False
     min_strength: float = 4.5
 
@@ -98,7 +103,7 @@ class MotionResult:
         mask: active pixels, ``(height, width)`` bool.
         residual: difference from the background in units of its noise, ``(height, width)`` float32. If motion
             is detected at half the size, inactive cells are 0.
-        transform: camera motion ``(2, 3)`` from the previous frame's pixels to this frame's.
+        transform: camera motion ``(3, 3)`` from the previous frame's pixels to this frame's.
         active_fraction: fraction of the pixels that are active.
         is_saturated: True if the budget left out motion, or nearly the whole frame changed.
         accumulated: motion accumulated over the last frames; None: the settings do not ask for it.
@@ -120,7 +125,7 @@ class Registration:
         previous: image of the frame before, at the size at which it is registered.
         gray: frame ``(height, width)``.
         image: frame at the size at which it is registered.
-        transform: similarity ``(2, 3)`` from the pixels of `previous` to those of `image`.
+        transform: similarity ``(3, 3)`` from the pixels of `previous` to those of `image`.
     """
 
     previous: GrayImage
@@ -170,7 +175,7 @@ def _find_hot_cells(
     points = cv2.findNonZero(hot.view(np.uint8))
     if points is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    moved = points.reshape(-1, 2) @ transform[:, :2].T + transform[:, 2]
+    moved = transform_points(points.reshape(-1, 2), transform)
     columns, rows = np.floor_divide(np.round(moved), side).astype(np.int64).T
     is_inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
     return rows[is_inside], columns[is_inside]
@@ -184,7 +189,7 @@ def _find_core_cells(
     A box narrower than two cells is reduced to its center. The transform moves centers and keeps sizes.
     """
     cells = np.zeros(shape, bool)
-    centers = compute_centers(boxes) @ transform[:, :2].T + transform[:, 2]
+    centers = transform_points(compute_centers(boxes), transform)
     half_size = np.maximum(boxes[:, 2:] / 2 - side, 0)
     first = np.clip(np.floor_divide(centers - half_size, side).astype(int), 0, None)
     last = np.floor_divide(centers + half_size, side).astype(int)
@@ -300,10 +305,8 @@ class MotionMask:
         if previous is None or self._settings.registration == "none":
             return IDENTITY
         transform = None
-        if self._settings.registration == "affine":
-            transform = find_similarity(previous, self._registration_image)
-            if transform is None:
-                transform = register_features(previous, self._registration_image, self._expected_motion)
+        if self._settings.registration == "homography":
+            transform = register_features(previous, self._registration_image, self._expected_motion)
             self._expected_motion = transform
         if transform is None:
             transform = register_frames(previous, self._registration_image)
@@ -398,11 +401,11 @@ class MotionMask:
         is_present = (cells >= settings.min_contrast).astype(np.uint8)
         num_frames = is_present
         if self._num_frames_active is not None:
-            moved = cv2.warpAffine(
+            moved = warp_image(
                 self._num_frames_active,
                 downscale_transform(transform, settings.cell_px),
-                cells.shape[::-1],
-                flags=cv2.INTER_NEAREST,
+                (cells.shape[1], cells.shape[0]),
+                interpolation=cv2.INTER_NEAREST,
             )
             num_before = dilate_cells(np.asarray(moved, np.uint8))
             num_frames = is_present * np.minimum(num_before + 1, MIN_LASTING_FRAMES).astype(np.uint8)

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from spax_ros.motion.background import IDENTITY, GrayImage
+from spax_ros.motion.background import GrayImage
 from spax_ros.motion.mask import MotionResult, check_same_size
+from spax_ros.transforms import IDENTITY
 
 _MIN_DEVIATION = 1e-6  # gray levels, for images without noise
 _SAMPLE_STEP = 3  # the background is the median of every third frame

@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from spax_ros.motion.background import IDENTITY, GrayImage, Transform
+from spax_ros.motion.background import GrayImage
+from spax_ros.transforms import IDENTITY, Transform, make_transform
 
 MIN_RESPONSE = 0.1  # of phase correlation, 0 to 1; a weaker peak is no shift
 MAX_REGISTRATION_SIDE_PX = 1024  # images with a longer side are reduced by an integer factor first
@@ -24,7 +25,7 @@ _MAX_SCALE_CHANGE = 0.02  # between two frames; a larger change is a failure
 
 
 def register_frames(previous: GrayImage, current: GrayImage) -> Transform:
-    """Return the similarity ``(2, 3)`` from the previous frame's pixels to the current frame's.
+    """Return the similarity from the previous frame's pixels to the current frame's.
 
     RANSAC rejects the corners of moving objects. Without enough corners the transform is a shift by phase
     correlation. Without any structure, as in a black frame, the transform is the identity.
@@ -37,7 +38,7 @@ def register_frames(previous: GrayImage, current: GrayImage) -> Transform:
     shift, response = cv2.phaseCorrelate(previous.astype(np.float32), current.astype(np.float32))
     if response < MIN_RESPONSE:
         return IDENTITY
-    return np.array([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
+    return make_transform([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
 
 
 def find_similarity(previous: GrayImage, current: GrayImage) -> Transform | None:
@@ -72,7 +73,7 @@ def find_similarity(previous: GrayImage, current: GrayImage) -> Transform | None
                 ransacReprojThreshold=_MAX_REPROJECTION_ERROR_PX,
             )
             if transform is not None and abs(np.hypot(*transform[:, 0]) - 1) < _MAX_SCALE_CHANGE:
-                return transform
+                return make_transform(transform)
     return None
 
 
@@ -104,19 +105,3 @@ def downsample(gray: GrayImage, factor: int) -> GrayImage:
     height, width = (side // factor for side in gray.shape)
     cropped = gray[: height * factor, : width * factor]
     return cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA)
-
-
-def upscale_transform(transform: Transform, factor: int) -> Transform:
-    """Convert a transform between reduced images to one between the images; pixel centers are integers."""
-    center = (factor - 1) / 2
-    result = transform.copy()
-    result[:, 2] = factor * transform[:, 2] + center - transform[:, :2] @ [center, center]
-    return result
-
-
-def downscale_transform(transform: Transform, factor: int) -> Transform:
-    """Convert a transform between images to one between reduced images."""
-    center = (factor - 1) / 2
-    result = transform.copy()
-    result[:, 2] = (transform[:, 2] + transform[:, :2] @ [center, center] - center) / factor
-    return result

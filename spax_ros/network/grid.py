@@ -32,12 +32,13 @@ def compute_center_shift(transform: NDArray[np.float64], height: int, width: int
     """Return the previous position of the image's center minus its position now: y, x in pixels.
 
     Args:
-        transform: camera motion ``(2, 3)`` from the previous frame's pixels to this frame's.
+        transform: camera motion ``(3, 3)`` from the previous frame's pixels to this frame's.
         height: height of the image.
         width: width of the image.
     """
     center = np.array([width / 2, height / 2])
-    return (np.linalg.solve(transform[:, :2], center - transform[:, 2]) - center)[::-1]
+    before = np.linalg.solve(transform, [*center, 1.0])
+    return (before[:2] / before[2] - center)[::-1]
 
 
 def view_as_rows(x: Tensor, *shape: int) -> Tensor:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from spax_ros.association import TrackState
 from spax_ros.tracker import SpaxTracker
+from spax_ros.transforms import IDENTITY, compose_transforms, invert_transform, transform_points
 from tracking_runtime.boxes import compute_centers, intersection_over_union
 from tracking_runtime.frames import Frame, GroundTruth
 
@@ -69,13 +70,12 @@ class _Sightings:
 def collect_tracks(tracker: SpaxTracker, frames: Iterable[Frame]) -> list[LabelTrack]:
     """Track in a video and return all tracks, confirmed or not, with the frames of their detections."""
     sightings: dict[int, _Sightings] = {}
-    to_first = np.eye(3)
+    to_first = IDENTITY
     for index, frame in enumerate(frames):
         result = tracker.track(frame.image, frame.stamp_ns)
-        motion = np.vstack([result.camera_motion, [0, 0, 1]])
-        to_first = to_first @ np.linalg.inv(motion)
+        to_first = compose_transforms(to_first, invert_transform(result.camera_motion))
         tracks = result.tracks
-        centers = compute_centers(tracks.boxes) @ to_first[:2, :2].T + to_first[:2, 2]
+        centers = transform_points(compute_centers(tracks.boxes), to_first)
         for row in np.flatnonzero(tracks.states != TrackState.COASTING):
             seen = sightings.setdefault(int(tracks.ids[row]), _Sightings([], [], [], []))
             seen.frames.append(index)

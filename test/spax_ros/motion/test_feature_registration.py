@@ -1,4 +1,4 @@
-"""Tests of the registration by features under rotation, zoom and shear."""
+"""Tests of the registration by features under rotation, zoom, shear and perspective."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 from spax_ros.motion import MotionMask, MotionSettings
-from spax_ros.motion.feature_registration import register_features
+from spax_ros.motion.feature_registration import compute_model_cost, register_features
 from spax_ros.motion.registration import register_frames
+from spax_ros.transforms import is_affine, make_transform, transform_points
 
 SIZE = 320
 CORNERS = np.array([[x, y] for x in (20, 300) for y in (20, 300)], float)
@@ -25,26 +26,36 @@ def make_ground(seed: int = 0) -> NDArray[np.uint8]:
 
 
 def make_motion(
-    angle_deg: float, zoom: float, shift: tuple[float, float], shear: float = 0.0
+    angle_deg: float,
+    zoom: float,
+    shift: tuple[float, float],
+    shear: float = 0.0,
+    tilt: tuple[float, float] = (0.0, 0.0),
 ) -> NDArray[np.float64]:
-    """Return the transform that turns and zooms about the center of the frame, shears and shifts."""
+    """Return the transform that turns and zooms about the center of the frame, shears, shifts and tilts.
+
+    A tilt is the change of the depth along the half of the frame.
+    """
     motion = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), angle_deg, zoom)
     motion[0] += shear * motion[1]
     motion[:, 2] += shift
-    return motion
+    to_center = np.array([[1, 0, -SIZE / 2], [0, 1, -SIZE / 2], [0, 0, 1]])
+    perspective = np.eye(3)
+    perspective[2, :2] = np.array(tilt) / (SIZE / 2)
+    return make_transform(np.linalg.inv(to_center) @ perspective @ to_center @ make_transform(motion))
 
 
 def view(ground: NDArray[np.uint8], motion: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return the frame that a camera sees after a motion."""
     margin = (480 - SIZE) / 2
     to_frame = motion @ np.array([[1, 0, -margin], [0, 1, -margin], [0, 0, 1]])
-    return np.asarray(cv2.warpAffine(ground, to_frame, (SIZE, SIZE)), np.uint8)
+    return np.asarray(cv2.warpPerspective(ground, to_frame, (SIZE, SIZE)), np.uint8)
 
 
 def compute_error(found: NDArray[np.float64] | None, motion: NDArray[np.float64]) -> float:
     """Return the largest distance in the corners of the frame."""
     assert found is not None
-    difference = CORNERS @ (found - motion)[:, :2].T + (found - motion)[:, 2]
+    difference = transform_points(CORNERS, found) - transform_points(CORNERS, motion)
     return float(np.linalg.norm(difference, axis=1).max())
 
 
@@ -69,7 +80,39 @@ def test_affine_motion_is_found_to_a_fraction_of_a_pixel(
     assert compute_error(found, motion) < 0.5
 
 
-def test_fast_zoom_fails_as_similarity_and_holds_as_affine() -> None:
+@pytest.mark.parametrize(
+    ("angle_deg", "tilt"), [(0, (0.02, 0.0)), (2, (0.0, -0.03)), (-3, (0.01, 0.02)), (0, (-0.05, 0.03))]
+)
+def test_perspective_is_found_to_a_fraction_of_a_pixel(angle_deg: float, tilt: tuple[float, float]) -> None:
+    ground = make_ground(5)
+    motion = make_motion(angle_deg, 1.01, (2, -1), tilt=tilt)
+    previous, current = view(ground, make_motion(0, 1, (0, 0))), view(ground, motion)
+
+    found = register_features(previous, current)
+
+    assert compute_error(found, motion) < 0.3
+    assert compute_error(register_frames(previous, current), motion) > 1
+
+
+def test_view_without_perspective_is_affine() -> None:
+    ground = make_ground(6)
+    motion = make_motion(2, 1.02, (3, 1), 0.01)
+
+    found = register_features(view(ground, make_motion(0, 1, (0, 0))), view(ground, motion))
+
+    assert found is not None
+    assert is_affine(found)
+
+
+def test_model_cost_prefers_fewer_parameters_of_equal_fit_and_ignores_the_size_of_outliers() -> None:
+    distances = np.array([0.5, 1.0, 0.2, 50.0])
+
+    assert compute_model_cost(distances, 6) < compute_model_cost(distances, 8)
+    assert compute_model_cost(distances, 6) == compute_model_cost(np.minimum(distances, 2.0), 6)
+    assert compute_model_cost(distances / 10, 8) < compute_model_cost(np.full(4, 2.0), 6)
+
+
+def test_fast_zoom_fails_as_similarity_and_holds_as_homography() -> None:
     ground = make_ground(1)
     motion = make_motion(2, 1.04, (3, 2))
     previous, current = view(ground, make_motion(0, 1, (0, 0))), view(ground, motion)
@@ -98,15 +141,17 @@ def test_frames_without_texture_have_no_motion() -> None:
     assert register_features(noise[0], noise[1]) is None
 
 
-@pytest.mark.parametrize("registration", ["similarity", "affine", "none"])
+@pytest.mark.parametrize("registration", ["similarity", "homography", "none"])
 def test_mask_finds_an_object_with_its_registration(registration: str) -> None:
     ground = make_ground(4)
     mask = MotionMask(MotionSettings(registration=registration))  # type: ignore[arg-type]
-    is_turning = registration == "affine"
+    is_turning = registration == "homography"
 
     for frame in range(16):
         motion = (
-            make_motion(2.0 * frame, 1.03 ** (frame % 4), (0, 0)) if is_turning else make_motion(0, 1, (0, 0))
+            make_motion(2.0 * frame, 1.03 ** (frame % 4), (0, 0), tilt=(0.01 * frame, 0))
+            if is_turning
+            else make_motion(0, 1, (0, 0))
         )
         image = view(ground, motion)
         x, y = 100 + 3 * frame, 160
@@ -115,7 +160,7 @@ def test_mask_finds_an_object_with_its_registration(registration: str) -> None:
 
     assert result.mask[y + 3, x + 3]
     assert result.active_fraction < 0.4
-    expected = np.eye(2, 3) if not is_turning else None
+    expected = np.eye(3) if not is_turning else None
     if expected is not None:
         np.testing.assert_allclose(result.transform, expected, atol=0.05)
 
@@ -125,6 +170,6 @@ def test_profiles_choose_their_registration() -> None:
 
     registrations = [make_profile_settings(profile).motion.registration for profile in PROFILES]
 
-    assert registrations == ["similarity", "affine", "none"]
+    assert registrations == ["similarity", "homography", "none"]
     with pytest.raises(ValueError, match="profile must be one of satellite, drone, fixed: got 'plane'"):
         make_profile_settings("plane")

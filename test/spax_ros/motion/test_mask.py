@@ -263,7 +263,7 @@ def test_faint_object_lasts_under_a_fast_camera() -> None:
         if index >= 7:
             view[150:156, x : x + 8] += 40
         motion = mask.update(np.clip(view, 0, 255).astype(np.uint8))
-        np.testing.assert_allclose(motion.transform[:, 2], [-40 if index else 0, 0], atol=0.3)
+        np.testing.assert_allclose(motion.transform[:2, 2], [-40 if index else 0, 0], atol=0.3)
         if index >= 9:
             num_active += int(motion.mask[153, x + 4])
 

@@ -11,6 +11,7 @@ import torch
 from spax_ros.network.config import VARIANTS, SpaxConfig
 from spax_ros.network.grid import DenseGrid, compute_center_shift
 from spax_ros.network.network import SpaxNetwork
+from spax_ros.transforms import make_transform
 from tracking_runtime.errors import ModelError
 
 # Mean and standard deviation of the heads' outputs for weights and frames that follow from names. Recorded
@@ -87,8 +88,8 @@ def test_parameters_of_no_network_are_refused(parameters: dict[str, object]) -> 
 
 
 def test_center_shift_inverts_the_camera_motion() -> None:
-    translation = np.array([[1.0, 0, 3], [0, 1, -2]])
-    quarter_turn = np.array([[0.0, -1, 200], [1, 0, 0]])
+    translation = make_transform([[1.0, 0, 3], [0, 1, -2]])
+    quarter_turn = make_transform([[0.0, -1, 200], [1, 0, 0]])
 
     np.testing.assert_allclose(compute_center_shift(translation, 100, 200), [2, -3])
     np.testing.assert_allclose(compute_center_shift(quarter_turn, 200, 200), [0, 0], atol=1e-9)
