@@ -495,19 +495,16 @@ def bench_association(
         raise click.UsageError("nothing to run over: set --clips above 0, or give a PLACE")
     settings = DetectionErrors(**errors, seed=error_seed)
     console = Console()
+    open_place = partial(
+        open_dataset,
+        layout=layout,  # type: ignore[arg-type]
+        view=view,  # type: ignore[arg-type]
+        class_names=split_class_names(classes),
+        on_invalid_row="skip" if skip_malformed else "raise",
+    )
     groups: list[tuple[str, list[association.TruthVideo]]] = []
     if places:
-        videos = [
-            video
-            for place in places
-            for video in open_dataset(
-                place,
-                layout=layout,  # type: ignore[arg-type]
-                view=view,  # type: ignore[arg-type]
-                class_names=split_class_names(classes),
-                on_invalid_row="skip" if skip_malformed else "raise",
-            )
-        ]
+        videos = [video for place in places for video in open_place(place)]
         groups.append(("given videos", [association.read_truth_video(video) for video in videos]))
     results = []
     with make_progress(console) as progress:

@@ -46,7 +46,7 @@ from tracking_runtime.evaluation.result_store import (
     write_result,
 )
 from tracking_runtime.evaluation.run import EvaluationRun, sort_results
-from tracking_runtime.evaluation.video_scores import SCHEMA, find_target_boxes, score_video
+from tracking_runtime.evaluation.video_scores import SCHEMA, VideoScores, find_target_boxes, score_video
 from tracking_runtime.evaluation.worst_frame import draw_worst_frame
 from tracking_runtime.frames import Frame
 from tracking_runtime.spectral_info import SpectralInfo
@@ -382,16 +382,8 @@ class _EntryRun:
         # Step 2: score the frames from the initialization on.
         first_index = len(truth) - len(boxes)
         scored_truth = truth[first_index:]
-        scores = score_video(result.name, scored_truth, boxes, attributes=attributes)
         height, width = frames[0].image.shape[:2]
-        counts = count_lost_and_found(
-            boxes, self.lost_flags, find_target_boxes(scored_truth), width=width, height=height
-        )
-        details = {
-            "lost_and_found": asdict(counts),
-            "reliability": asdict(self._count_reliability(boxes, scored_truth)),
-        }
-        scores = replace(scores, details={**scores.details, **details})
+        scores = self._score(result.name, boxes, scored_truth, attributes, (width, height))
         speed = {
             "frames": len(boxes) - 1,
             "seconds": self.tracking_s,
@@ -409,6 +401,34 @@ class _EntryRun:
         path = folder / "pictures" / f"{file_stem}.jpg"
         path.write_bytes(worst_frame.jpeg)
         return replace(result, picture=f"pictures/{path.name}", caption=worst_frame.caption)
+
+    def _score(
+        self,
+        name: str,
+        boxes: np.ndarray,
+        truth: Truths,
+        attributes: tuple[str, ...],
+        image_size: tuple[int, int],
+    ) -> VideoScores:
+        """Return the scores of a video, with its lost and found targets and the reliability of the scores.
+
+        Args:
+            name: name of the video.
+            boxes: predicted boxes from the initialization on, (frames, 4).
+            truth: ground truth of the same frames.
+            attributes: attributes of the video.
+            image_size: width and height of its frames in pixels.
+        """
+        scores = score_video(name, truth, boxes, attributes=attributes)
+        width, height = image_size
+        counts = count_lost_and_found(
+            boxes, self.lost_flags, find_target_boxes(truth), width=width, height=height
+        )
+        details = {
+            "lost_and_found": asdict(counts),
+            "reliability": asdict(self._count_reliability(boxes, truth)),
+        }
+        return replace(scores, details={**scores.details, **details})
 
     def _count_reliability(self, boxes: np.ndarray, truth: Truths) -> Reliability:
         """Return the reliability of the scores; empty for a tracker without scores."""

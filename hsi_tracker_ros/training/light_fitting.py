@@ -330,7 +330,6 @@ def _fit_branch(
         is_compared: True for points whose responses are compared, (points,).
         generator: random number generator.
     """
-    channels = SIAMBAN_EDGE.channels
     search, kernels = branch.conv_search[0](maps[1]), branch.conv_kernel[0](maps[0])
     correlated = correlate(branch.conv_search[1:](search), branch.conv_kernel[1:](kernels))
 
@@ -339,19 +338,10 @@ def _fit_branch(
     moments = _compute_moments(
         _list_rows(correlated)[is_compared], responses / responses.std(0).clamp(min=1e-6)
     )
-    kept = select_channels(moments.gram, moments.cross, channels)
+    kept = select_channels(moments.gram, moments.cross, SIAMBAN_EDGE.channels)
 
     # Step 2: solve both sides of the correlation for these channels.
-    parts = zip(light_maps[1].split(_BATCH), search[:, kept].split(_BATCH), strict=True)
-    rows = [_draw_rows([_unfold(inputs), outputs], generator) for inputs, outputs in parts]
-    moments = _compute_moments(*(torch.cat(each) for each in zip(*rows, strict=True)))
-    pointwise, depthwise = factorize_convolution(moments.gram, moments.cross, channels)
-    weight = (pointwise[:, :, None] * depthwise[:, None]).flatten(1)
-    _set_weight(light_branch.conv_search[0], pointwise)
-    _set_weight(light_branch.conv_search[1], depthwise)
-    bias = moments.target_mean - weight @ moments.input_mean
-    _copy_norm(branch.conv_search[1], light_branch.conv_search[2], kept, bias)
-
+    _fit_search_side(branch, light_branch, light_maps[1], search[:, kept], kept, generator)
     weight, bias = _solve(_list_rows(_unfold(light_maps[0])), _list_rows(kernels[:, kept]))
     _set_weight(light_branch.conv_kernel[0], weight)
     _copy_norm(branch.conv_kernel[1], light_branch.conv_kernel[1], kept, bias)
@@ -360,7 +350,49 @@ def _fit_branch(
     light_correlated = correlate(
         light_branch.conv_search(light_maps[1]), light_branch.conv_kernel(light_maps[0])
     )
-    inputs = _list_rows(light_correlated)[is_compared]
+    _fit_outputs(branch, light_branch, _list_rows(light_correlated)[is_compared], responses)
+
+
+def _fit_search_side(
+    branch: DepthwiseCorrelation,
+    light_branch: DepthwiseCorrelation,
+    light_maps: Tensor,
+    outputs: Tensor,
+    kept: Tensor,
+    generator: torch.Generator,
+) -> None:
+    """Fit the convolution of the search crops of one branch, as a pointwise and a depthwise convolution.
+
+    Args:
+        branch: branch of the trained network.
+        light_branch: branch to fit.
+        light_maps: features of search crops of the light network.
+        outputs: output of the trained convolution for the same crops, of the kept channels.
+        kept: indices of the channels of the trained branch that the light branch has.
+        generator: random number generator, which draws the compared positions.
+    """
+    parts = zip(light_maps.split(_BATCH), outputs.split(_BATCH), strict=True)
+    rows = [_draw_rows([_unfold(inputs), part], generator) for inputs, part in parts]
+    moments = _compute_moments(*(torch.cat(each) for each in zip(*rows, strict=True)))
+    pointwise, depthwise = factorize_convolution(moments.gram, moments.cross, len(kept))
+    weight = (pointwise[:, :, None] * depthwise[:, None]).flatten(1)
+    _set_weight(light_branch.conv_search[0], pointwise)
+    _set_weight(light_branch.conv_search[1], depthwise)
+    bias = moments.target_mean - weight @ moments.input_mean
+    _copy_norm(branch.conv_search[1], light_branch.conv_search[2], kept, bias)
+
+
+def _fit_outputs(
+    branch: DepthwiseCorrelation, light_branch: DepthwiseCorrelation, inputs: Tensor, responses: Tensor
+) -> None:
+    """Fit the output layers of one branch.
+
+    Args:
+        branch: branch of the trained network.
+        light_branch: branch to fit.
+        inputs: correlation of the light network at the compared points, (points, channels).
+        responses: output of the first of the trained layers at these points, (points, channels).
+    """
     weight, bias = _solve(inputs, responses)
     norm, output = branch.head[1].double(), branch.head[3].double()
     outputs = _apply_to_rows(nn.Sequential(norm, nn.ReLU(), output), responses)
@@ -368,7 +400,7 @@ def _fit_branch(
     norm.float()
     output.float()
     moments = _compute_moments(hidden, outputs)
-    kept = select_channels(moments.gram, moments.cross, channels)
+    kept = select_channels(moments.gram, moments.cross, SIAMBAN_EDGE.channels)
     _set_weight(light_branch.head[0], weight[kept])
     _copy_norm(norm, light_branch.head[1], kept, bias[kept])
     weight, bias = moments.solve(kept)

@@ -46,23 +46,7 @@ class DenseTracker(SpaxTracker):
         network, settings = self.model.network, self._settings
         height, width = mask.shape
 
-        # Step 1: pad the image to a size that the network accepts.
-        multiple = network.config.size_multiple
-        bottom_padding = -height % multiple
-        right_padding = -width % multiple
-        channels = self.model.pixel_encoder.encode_pixels(
-            image, motion.residual, np.arange(mask.size), motion.accumulated
-        )
-        x = torch.from_numpy(channels.reshape(1, height, width, -1)).permute(0, 3, 1, 2)
-        padding = (0, right_padding, 0, bottom_padding)
-        frame = F.pad(x, padding)
-        active = F.pad(torch.from_numpy(mask)[None], padding)
-        grid = DenseGrid.masked(active, network.config.num_levels)
-        if not self._is_masked:
-            grid = DenseGrid(grid.shape)
-            active = torch.ones_like(active)
-
-        # Step 2: run the network, count its operations and decode the detections.
+        frame, active, grid = self._pad(image, motion, mask)
         with FlopCounterMode(display=False) as counter:
             step = self._memory.step(
                 lambda _, shift: frame.roll((-int(shift[0, 0]), -int(shift[0, 1])), (2, 3)),
@@ -83,6 +67,28 @@ class DenseTracker(SpaxTracker):
             operations=counter.get_total_flops() // 2,
             active_fraction=np.count_nonzero(mask) / mask.size if self._is_masked else 1.0,
         )
+
+    def _pad(
+        self, image: NDArray[np.uint8], motion: MotionResult, mask: NDArray[np.bool_]
+    ) -> tuple[Tensor, Tensor, DenseGrid]:
+        """Return input, active pixels and grid of the network, of a size that the network accepts.
+
+        Returns:
+            channels of the image, (1, C, H, W); active pixels, (1, H, W); and the grid of these.
+        """
+        config = self.model.network.config
+        height, width = mask.shape
+        padding = (0, -width % config.size_multiple, 0, -height % config.size_multiple)
+        channels = self.model.pixel_encoder.encode_pixels(
+            image, motion.residual, np.arange(mask.size), motion.accumulated
+        )
+        frame = F.pad(torch.from_numpy(channels.reshape(1, height, width, -1)).permute(0, 3, 1, 2), padding)
+        active = F.pad(torch.from_numpy(mask)[None], padding)
+        grid = DenseGrid.masked(active, config.num_levels)
+        if not self._is_masked:
+            grid = DenseGrid(grid.shape)
+            active = torch.ones_like(active)
+        return frame, active, grid
 
 
 def decode_dense(

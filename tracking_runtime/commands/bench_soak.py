@@ -186,8 +186,6 @@ def _write(
 ) -> list[str]:
     """Write the results so far, with or without plot and page, and return the problems."""
     from tracking_runtime.files import atomic_write
-    from tracking_runtime.reports.html import render_page
-    from tracking_runtime.system_info import describe_machine, format_now
 
     problems = [
         problem
@@ -204,30 +202,39 @@ def _write(
     }
     with atomic_write(output / "soak.json") as path:
         path.write_text(json.dumps(data, indent=1))
-    if not has_page or not all(result.samples for result in results):
-        return problems
+    if has_page and all(result.samples for result in results):
+        state = "ended" if is_ended else "under way"
+        conditions = f"at {rate_hz:g} Hz, {state}"
+        _write_page(output, results, conditions, warm_up_min, problems)
+    return problems
+
+
+def _write_page(
+    output: Path, results: Sequence[SoakResult], conditions: str, warm_up_min: float, problems: Sequence[str]
+) -> None:
+    """Write soak.png and soak.html. Each result must have a sample."""
+    from tracking_runtime.files import atomic_write
+    from tracking_runtime.reports.html import render_page
+    from tracking_runtime.system_info import describe_machine, format_now
+
     _draw_plot(results, warm_up_min).savefig(output / "soak.png", dpi=110)
     machine = describe_machine()
     minutes = results[0].samples[-1].time_s / 60
-    state = "ended" if is_ended else "under way"
-    headings = ["", "first sample", "last sample"]
     page = render_page(
         "measurement.html.j2",
         output,
         title=f"Soak of {', '.join(result.node for result in results)}",
         facts=[
-            f"{minutes:.1f} min at {rate_hz:g} Hz, {state}, {format_now()}; the first {warm_up_min:g} min do "
-            "not count",
+            f"{minutes:.1f} min {conditions}, {format_now()}; the first {warm_up_min:g} min do not count",
             f"{machine.system}, {machine.processor}, {machine.cores} cores, {machine.memory_gb:.0f} GB",
         ],
         problems=problems,
-        headings=headings,
+        headings=["", "first sample", "last sample"],
         rows=[row for result in results for row in _make_rows(result)],
         plot="soak.png",
     )
     with atomic_write(output / "soak.html") as path:
         path.write_text(page)
-    return problems
 
 
 def _make_rows(result: SoakResult) -> list[list[str]]:

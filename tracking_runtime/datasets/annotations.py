@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -121,32 +121,42 @@ def make_annotations(
         raise SourceError(
             f"{name}: tracks reach frame {len(frames)}, expected at most {min(total, MAX_FRAMES)}"
         )
-    rows = [(index, each) for index, each in enumerate(frames) if len(each.ids)]
-    tracks: list[AnnotatedTrack] = []
     names = list(class_names)
-    if rows:
-        frame_numbers = np.concatenate([np.full(len(each.ids), index, np.int64) for index, each in rows])
-        ids = np.concatenate([np.asarray(each.ids, np.int64) for _, each in rows])
-        boxes = np.concatenate([as_boxes(each.boxes) for _, each in rows])
-        class_ids = np.concatenate([np.asarray(each.class_ids, np.int64) for _, each in rows])
-        occluded = np.concatenate([_find_occluded(each) for _, each in rows])
-        order = np.lexsort((frame_numbers, ids))
-        for selected in np.split(order, np.flatnonzero(np.diff(ids[order])) + 1):
-            label = _find_label(class_ids[selected], names)
-            track = AnnotatedTrack(
-                int(ids[selected[0]]),
-                label,
-                frame_numbers[selected],
-                boxes[selected],
-                occluded[selected],
-                np.ones(len(selected), bool),
-            )
-            check_track(track, name)
-            tracks.append(thin_keyframes(track, keyframe_tolerance_px))
+    tracks = [thin_keyframes(track, keyframe_tolerance_px) for track in _collect_tracks(frames, names, name)]
     known = [*names, *sorted({track.label for track in tracks} - set(names))] or [UNKNOWN_LABEL]
     if len(known) > MAX_CLASSES:
         raise SourceError(f"{name}: at most {MAX_CLASSES} classes are supported: got {len(known)}")
     return Annotations(name, tuple(tracks), tuple(known), total, image_size, tuple(file_names))
+
+
+def _collect_tracks(
+    frames: Sequence[ScoredBoxes], class_names: Sequence[str], name: str
+) -> Iterator[AnnotatedTrack]:
+    """Yield the track of each id, with a keyframe in each of its frames, in the order of the ids.
+
+    Raises:
+        SourceError: a box is invalid, or an object is in a frame twice.
+    """
+    rows = [(index, each) for index, each in enumerate(frames) if len(each.ids)]
+    if not rows:
+        return
+    frame_numbers = np.concatenate([np.full(len(each.ids), index, np.int64) for index, each in rows])
+    ids = np.concatenate([np.asarray(each.ids, np.int64) for _, each in rows])
+    boxes = np.concatenate([as_boxes(each.boxes) for _, each in rows])
+    class_ids = np.concatenate([np.asarray(each.class_ids, np.int64) for _, each in rows])
+    occluded = np.concatenate([_find_occluded(each) for _, each in rows])
+    order = np.lexsort((frame_numbers, ids))
+    for selected in np.split(order, np.flatnonzero(np.diff(ids[order])) + 1):
+        track = AnnotatedTrack(
+            int(ids[selected[0]]),
+            _find_label(class_ids[selected], class_names),
+            frame_numbers[selected],
+            boxes[selected],
+            occluded[selected],
+            np.ones(len(selected), bool),
+        )
+        check_track(track, name)
+        yield track
 
 
 def check_track(track: AnnotatedTrack, subject: object) -> None:

@@ -91,11 +91,8 @@ def compute_clear(data: TrackingData, threshold: float) -> dict[str, Any]:
             result["CLR_FP"] += len(predicted_ids)
             continue
         is_continued = predicted_ids[None] == previous_match[true_ids][:, None]
-        score = _CONTINUITY_BONUS * is_continued + similarity
-        score[similarity < threshold - _EPSILON] = 0
-        rows, columns = linear_sum_assignment(-score)
-        is_match = score[rows, columns] > _EPSILON
-        objects, tracks = true_ids[rows[is_match]], predicted_ids[columns[is_match]]
+        rows, columns = _match(similarity, is_continued, threshold)
+        objects, tracks = true_ids[rows], predicted_ids[columns]
         before = last_match[objects]
         result["IDSW"] += int(((before >= 0) & (before != tracks)).sum())
         was_unmatched = previous_match < 0
@@ -115,6 +112,23 @@ def compute_clear(data: TrackingData, threshold: float) -> dict[str, Any]:
     result["Frag"] = int((num_fragments_of_id[num_fragments_of_id > 0] - 1).sum())
     result["CLR_Frames"] = len(data.true_ids)
     return _finish_clear(result)
+
+
+def _match(
+    similarity: NDArray[np.float64], is_continued: NDArray[np.bool_], threshold: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows and columns of the pairs of objects and tracks that match in a frame.
+
+    Args:
+        similarity: similarity of objects and tracks, (objects, tracks).
+        is_continued: pairs that matched in the previous frame, which come first, (objects, tracks).
+        threshold: minimum similarity of a match.
+    """
+    score = _CONTINUITY_BONUS * is_continued + similarity
+    score[similarity < threshold - _EPSILON] = 0
+    rows, columns = linear_sum_assignment(-score)
+    is_match = score[rows, columns] > _EPSILON
+    return rows[is_match], columns[is_match]
 
 
 def combine_clear(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

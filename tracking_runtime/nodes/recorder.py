@@ -11,7 +11,7 @@ from typing import Literal
 from diagnostic_msgs.msg import DiagnosticArray
 from std_srvs.srv import Trigger
 
-from tracking_runtime.bags import BackgroundWriter, BagWriter
+from tracking_runtime.bags import BackgroundWriter, BagWriter, WriterProgress
 from tracking_runtime.bags.naming import make_recording_name
 from tracking_runtime.errors import SourceError
 from tracking_runtime.nodes.black_box import BlackBox, lock_recording, save_crash_of_recorder
@@ -135,31 +135,10 @@ class Recorder(ManagedNode[RecorderParameters]):
             **_make_topic_values("refused", progress.refused),
             **_make_topic_values("lost_in_transport", self._raw_subscriptions.lost),
         }
-        if progress.error:
-            return Diagnosis(DiagnosticLevel.ERROR, progress.error, values)
-        if progress.stalled_s > _MAX_STALL_S:
-            stall = f"the disk has not answered for {progress.stalled_s:.0f} s: check or replace the disk"
-            return Diagnosis(DiagnosticLevel.ERROR, stall, values)
-        if progress.gaps:
-            return Diagnosis(
-                DiagnosticLevel.WARN, f"recording again after a gap: {progress.gaps[-1]}", values
-            )
-        if values["dropped"]:
-            return Diagnosis(
-                DiagnosticLevel.WARN, f"the disk is too slow: {values['dropped']} messages dropped", values
-            )
-        if self._raw_subscriptions.refused:
-            topic, reason = next(iter(self._raw_subscriptions.refused.items()))
-            return Diagnosis(DiagnosticLevel.WARN, f"{topic} is not recorded: {reason}", values)
-        if values["refused"]:
-            topic = next(iter(progress.refused))
-            refused = f"{values['refused']} messages refused, first on {topic}: invalid time of publication"
-            return Diagnosis(DiagnosticLevel.WARN, f"{refused}: check the clock of the publisher", values)
-        if values["lost_in_transport"]:
-            lost = f"{values['lost_in_transport']} messages lost in transport"
-            return Diagnosis(
-                DiagnosticLevel.WARN, f"{lost}: make the QoS of their publishers reliable", values
-            )
+        if error := _find_error(progress):
+            return Diagnosis(DiagnosticLevel.ERROR, error, values)
+        if warning := _find_warning(progress, self._raw_subscriptions):
+            return Diagnosis(DiagnosticLevel.WARN, warning, values)
         return Diagnosis(DiagnosticLevel.OK, "recording", values)
 
     def _log_changes(self) -> None:
@@ -203,6 +182,33 @@ class Recorder(ManagedNode[RecorderParameters]):
         progress = writer.close()
         written, dropped = sum(progress.written.values()), sum(progress.dropped.values())
         self.get_logger().info(f"{written} messages in {self._folder}, {dropped} dropped")
+
+
+def _find_error(progress: WriterProgress) -> str:
+    """Return why nothing is written now; empty while the disk answers."""
+    if progress.error:
+        return progress.error
+    if progress.stalled_s > _MAX_STALL_S:
+        return f"the disk has not answered for {progress.stalled_s:.0f} s: check or replace the disk"
+    return ""
+
+
+def _find_warning(progress: WriterProgress, subscriptions: RawSubscriptions) -> str:
+    """Return the most urgent reason why the bag is not complete; empty if it is complete."""
+    if progress.gaps:
+        return f"recording again after a gap: {progress.gaps[-1]}"
+    if num_dropped := sum(progress.dropped.values()):
+        return f"the disk is too slow: {num_dropped} messages dropped"
+    if subscriptions.refused:
+        topic, reason = next(iter(subscriptions.refused.items()))
+        return f"{topic} is not recorded: {reason}"
+    if num_refused := sum(progress.refused.values()):
+        topic = next(iter(progress.refused))
+        refused = f"{num_refused} messages refused, first on {topic}: invalid time of publication"
+        return f"{refused}: check the clock of the publisher"
+    if num_lost := sum(subscriptions.lost.values()):
+        return f"{num_lost} messages lost in transport: make the QoS of their publishers reliable"
+    return ""
 
 
 def _make_topic_values(prefix: str, counts: Mapping[str, int]) -> dict[str, Value]:

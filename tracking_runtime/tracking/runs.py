@@ -151,10 +151,7 @@ def run_job(
     """
     job, source = opened.job, opened.source
     name, tracker_class = _choose_tracker(job, source)
-    options = job.options
-    if job.selects:
-        image = draw_frame(_read_frame(source, options.first_frame), source.spectral_info)
-        options = replace(options, boxes=select_boxes(image, job.address, source.name))
+    options = _select_boxes(job, source) if job.selects else job.options
     with collect_notes() as reference_notes:
         reference = find_reference(source, job.geography)
     if job.geography is not None and reference is not None and opened.num_frames is not None:
@@ -169,9 +166,8 @@ def run_job(
         if options.is_offline:
             run = _track_offline(opened, tracker, options, folder, on_frame)
         else:
-            run = track_source(
-                source, tracker, options, folder, is_live=opened.num_frames is None, on_frame=on_frame
-            )
+            is_live = opened.num_frames is None
+            run = track_source(source, tracker, options, folder, is_live=is_live, on_frame=on_frame)
     for note in (*opened.notes, *reference_notes, *notes):
         run.add_note(note)
     class_names = tuple(getattr(tracker, "class_names", ()))
@@ -193,6 +189,12 @@ def run_job(
         write_summary(report, folder.path / SUMMARY_FILE)
         write_track_report(report, folder.path / REPORT_FILE)
     return report
+
+
+def _select_boxes(job: TrackJob, source: FrameSource) -> TrackOptions:
+    """Let the user draw boxes on the first frame, and return the options with these boxes."""
+    image = draw_frame(_read_frame(source, job.options.first_frame), source.spectral_info)
+    return replace(job.options, boxes=select_boxes(image, job.address, source.name))
 
 
 def _check_reference(path: Path, reference: GeographicReference, source: FrameSource) -> None:
