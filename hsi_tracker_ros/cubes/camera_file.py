@@ -19,6 +19,7 @@ from hsi_tracker_ros.cubes.sensor import Sensor, SensorArea
 from tracking_runtime.errors import SourceError
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
 from tracking_runtime.untrusted.documents import parse_xml, read_yaml_file
+from tracking_runtime.untrusted.files import read_file
 
 if TYPE_CHECKING:
     import xml.etree.ElementTree as ElementTree
@@ -94,7 +95,7 @@ def _read_integers(name: str, values: object, count: int) -> list[int]:
 
 
 def _read_xml(path: Path) -> CameraFile:
-    root = parse_xml(path.read_bytes())
+    root = parse_xml(read_file(path))
     if root.tag != "sensor_calibration":
         raise ValueError(f"the root must be <sensor_calibration>: got <{root.tag}>")
     zone = root.find("filter_info/filter_zones/filter_zone")

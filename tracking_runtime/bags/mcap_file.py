@@ -21,6 +21,7 @@ from tracking_runtime.bags.unpacking import (
 )
 from tracking_runtime.errors import SourceError
 from tracking_runtime.messages.definitions import Interface, UnknownTypeError, find_interface
+from tracking_runtime.untrusted.files import open_file
 from tracking_runtime.untrusted.limits import UNPACKED_BYTES
 
 WRITER_LIBRARY = "remote_sensing_tracking"
@@ -124,7 +125,7 @@ class McapFile:
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
         try:
-            with self._path.open("rb") as file:
+            with open_file(self._path) as file:
                 yield file
         except OSError as error:
             raise SourceError(f"{self._path} cannot be read: {error.strerror or error}") from error

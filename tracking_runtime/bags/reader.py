@@ -17,6 +17,7 @@ from tracking_runtime.bags.unpacking import unpack_zstd_file
 from tracking_runtime.errors import SourceError, UnsafePathError
 from tracking_runtime.files import list_visible, resolve_inside
 from tracking_runtime.messages.definitions import MessageError, deserialize, find_interface, make_typestore
+from tracking_runtime.untrusted.files import open_file
 
 _ROS1_MAGIC = b"#ROSBAG V"
 _STORAGE_SUFFIXES = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
@@ -166,7 +167,7 @@ class BagReader:
     def _open_storage(self, path: Path) -> _Storage:
         if path.suffix == ".zstd":
             path = self._unpack(path)
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(len(sqlite_file.MAGIC))
         has_packed_messages = self._metadata.compression_mode == "message"
         if start == sqlite_file.MAGIC:

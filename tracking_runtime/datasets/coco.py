@@ -24,6 +24,7 @@ from tracking_runtime.io.disk_list import DiskDict, LazySequence
 from tracking_runtime.io.image_file import make_natural_sort_key
 from tracking_runtime.io.notes import add_note
 from tracking_runtime.io.table_reader import MAX_WHOLE_NUMBER, InvalidRowError, OnInvalidRow, check_box
+from tracking_runtime.untrusted.files import read_file
 
 CLASS_NAMES = ("car", "airplane", "ship", "train")
 
@@ -65,7 +66,7 @@ class _AnnotationError(ValueError):
 def is_coco(path: Path) -> bool:
     """Return whether a json file has the keys of COCO, without parsing it."""
     try:
-        content = path.read_bytes()
+        content = read_file(path)
     except OSError:
         return False
     return all(f'"{key}"'.encode() in content for key in _KEYS)
@@ -133,7 +134,7 @@ def _make_sequence(
 def _read_json(path: Path) -> dict[str, list[Mapping[str, Any]]]:
     """Read the lists of the file, whose items are mappings."""
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
         if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in _KEYS):
             raise TypeError("images, annotations and categories must be lists")
     except (OSError, ValueError, TypeError, RecursionError) as error:

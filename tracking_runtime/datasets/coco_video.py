@@ -27,6 +27,7 @@ from tracking_runtime.datasets.annotations import (
     check_track,
 )
 from tracking_runtime.errors import SourceError
+from tracking_runtime.untrusted.files import read_file
 
 _IDENTITY_KEYS = ("instance_id", "track_id", "obj_id")
 _ABSENT = ("videos", "images", "annotations", "categories")
@@ -274,7 +275,7 @@ class _Reader:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         ANNOTATION_BYTES.check(path.stat().st_size, path)
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, SourceError):
             raise

@@ -32,6 +32,7 @@ from tracking_runtime.datasets.annotations import (
     interpolate_corners,
 )
 from tracking_runtime.errors import SourceError
+from tracking_runtime.untrusted.files import open_file
 
 ID_ATTRIBUTE = "track_id"
 """Attribute of the boxes with the identity of their object."""
@@ -134,11 +135,12 @@ def read_cvat(path: Path) -> Annotations:
             names the file.
     """
     try:
-        if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive, archive.open(_find_xml(path, archive)) as file:
-                content = _parse(path, file)
-        else:
-            with path.open("rb") as file:
+        with open_file(path) as file:
+            if zipfile.is_zipfile(file):
+                with zipfile.ZipFile(file) as archive, archive.open(_find_xml(path, archive)) as member:
+                    content = _parse(path, member)
+            else:
+                file.seek(0)
                 content = _parse(path, file)
     except _ARCHIVE_ERRORS as error:
         raise SourceError(f"{path} cannot be read: {error}; export the task again") from error

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tracking_runtime.errors import SourceError
 from tracking_runtime.io.band_list import make_spectral_info
 from tracking_runtime.io.cube_file import CubeFile
+from tracking_runtime.untrusted.files import open_file
 from tracking_runtime.untrusted.limits import IMAGE_BYTES
 from tracking_runtime.untrusted.mat_files import check_mat_file
 
@@ -124,7 +125,7 @@ def _report_errors(path: Path) -> Iterator[None]:
 
 def _list_arrays(path: Path) -> Mapping[str, _StoredArray]:
     """Return the numeric arrays of a file by name. The array of an `.npy` file has the name ''."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(16)
     if start.startswith(b"\x93NUMPY"):
         return {"": _open_npy(path)}
@@ -136,7 +137,7 @@ def _list_arrays(path: Path) -> Mapping[str, _StoredArray]:
 
 
 def _open_npy(path: Path) -> _StoredArray:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         _, dtype = _read_npy_header(file)
     if dtype.hasobject:
         raise SourceError(f"{path} holds Python objects, which are not read; save an array of numbers")

@@ -23,6 +23,7 @@ from tracking_runtime.io.envi_header import (
     read_georeference,
 )
 from tracking_runtime.io.source_kinds import NO_ENVI_DATA_SUFFIXES, find_raster_header
+from tracking_runtime.untrusted.files import open_file
 
 _SHAPES = {"bsq": "bands lines samples", "bil": "lines bands samples", "bip": "lines samples bands"}
 _TO_PIXELS_FIRST = {"bsq": (1, 2, 0), "bil": (0, 2, 1), "bip": (0, 1, 2)}
@@ -94,7 +95,7 @@ def _is_header(path: Path) -> bool:
     if path.suffix.lower() == ".hdr":
         return True
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(5) in (b"ENVI\n", b"ENVI\r")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -14,6 +14,7 @@ from tracking_runtime.errors import SourceError
 from tracking_runtime.io.band_list import find_wavelengths_in_names, make_spectral_info
 from tracking_runtime.io.georeference import GeoReference
 from tracking_runtime.spectral_info import Calibration, SpectralInfo
+from tracking_runtime.untrusted.files import read_file
 from tracking_runtime.untrusted.limits import DOCUMENT_BYTES
 
 _DTYPES = {
@@ -95,9 +96,7 @@ def read_envi_header(path: Path) -> EnviHeader:
     """
     try:
         DOCUMENT_BYTES.check(path.stat().st_size, path)
-        text = (
-            path.read_bytes().decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
-        )
+        text = read_file(path).decode("utf-8-sig", errors="replace").replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
     if not text.lstrip().startswith("ENVI"):

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tracking_runtime.errors import SourceError
+from tracking_runtime.untrusted.files import open_file
 
 _DTYPES = {
     ("unsignedint", 8): "u1", ("signedint", 8): "i1", ("unsignedint", 16): "u2", ("signedint", 16): "i2",
@@ -85,7 +86,7 @@ def read_esri_header(path: Path) -> EsriHeader:
 def _read_fields(path: Path) -> dict[str, str]:
     """Return the value of each keyword; the keywords are in lower case."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             text = file.read(_MAX_TEXT_BYTES).decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error

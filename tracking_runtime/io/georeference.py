@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tracking_runtime.errors import SourceError
+from tracking_runtime.untrusted.files import open_file
 
 _NUM_WORLD_FILE_VALUES = 6
 _MAX_TEXT_BYTES = 1 << 16  # bytes; larger files are neither world files nor projections
@@ -110,7 +111,7 @@ def _find_sibling(image: Path, suffixes: list[str]) -> Path | None:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(_MAX_TEXT_BYTES).decode("utf-8-sig", errors="replace")
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}; check its permissions") from error

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from tracking_runtime.errors import SourceError
 from tracking_runtime.files import describe_content, is_hidden, list_visible
+from tracking_runtime.untrusted.files import open_file, read_file
 from tracking_runtime.untrusted.limits import IMAGE_BYTES, IMAGE_PIXELS
 
 if TYPE_CHECKING:
@@ -93,11 +94,11 @@ def read_image_file(path: Path) -> tuple[NDArray[Any], str]:
         SourceError: the file is not an image, is damaged, or unpacks to more than a limit.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(_HEADER_BYTES)
         if start.startswith(_TIFF_MAGIC):
             return _read_tiff(path)
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error
     return decode_image(data, path)
@@ -242,7 +243,7 @@ def _check_tiff_pages(path: Path) -> None:
         SourceError: the chain is broken.
     """
     cut_short = SourceError(f"{path} is damaged or cut short: its list of pages is broken; copy it again")
-    with path.open("rb") as file:
+    with open_file(path) as file:
         header = file.read(16)
         order = "<" if header[:1] == b"I" else ">"
         is_big = header[2:4] in (b"+\0", b"\0+")

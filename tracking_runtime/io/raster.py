@@ -28,6 +28,7 @@ from tracking_runtime.io.georeference import GeoReference, find_georeference
 from tracking_runtime.io.geotiff import read_gdal_bands, read_geotiff_georeference
 from tracking_runtime.io.image_file import read_image_file
 from tracking_runtime.spectral_info import SpectralInfo
+from tracking_runtime.untrusted.files import open_file
 from tracking_runtime.untrusted.limits import IMAGE_BYTES, IMAGE_PIXELS
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def open_raster(path: Path, *, pages: Pages = "", num_known_bands: int = 0) -> C
     if pages not in get_args(Pages):
         raise SourceError(f"pages must be frames, bands, rows or cube: got {pages!r}")
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(16)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}") from error

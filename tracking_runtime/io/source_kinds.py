@@ -12,6 +12,7 @@ from tracking_runtime.errors import SourceError
 from tracking_runtime.files import is_hidden
 from tracking_runtime.io.esri_header import is_esri_header
 from tracking_runtime.io.image_file import IMAGE_SUFFIXES, find_image_folder
+from tracking_runtime.untrusted.files import open_file
 
 FOLDER = "folder"
 BAG = "bag"
@@ -125,7 +126,7 @@ def _list_esri_data(header: Path) -> list[Path]:
 def _read_head(path: Path) -> bytes:
     """Read the first bytes of a file. Raise SourceError if the file is missing, empty or cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise SourceError(f"{path} cannot be read: {error.strerror}; check the path") from error
@@ -240,7 +241,7 @@ def _is_cube_header(path: Path) -> bool:
 
 
 def _is_envi_header(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(4) == b"ENVI"
 
 

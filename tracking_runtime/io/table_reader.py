@@ -19,6 +19,7 @@ from typing import Generic, Literal, TypeVar, get_args
 from tracking_runtime.errors import SourceError, TrackingError
 from tracking_runtime.io.disk_list import sort_on_disk
 from tracking_runtime.io.notes import add_note
+from tracking_runtime.untrusted.files import open_file
 
 OnInvalidRow = Literal["raise", "skip"]
 """Policy for invalid rows: raise an error, or leave them out."""
@@ -289,7 +290,7 @@ def read_frame_rows(path: Path, num_frames: int | None) -> Iterator[Row]:
 
 def _find_text_encoding(path: Path) -> str:
     """Find the encoding of a text file by its byte order mark, or by its null bytes; UTF-8 without both."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         start = file.read(64)
     for mark, encoding in _BYTE_ORDER_MARKS:
         if start.startswith(mark):

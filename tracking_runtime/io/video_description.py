@@ -21,6 +21,7 @@ from tracking_runtime.io.ground_truth import read_ground_truth
 from tracking_runtime.io.image_file import find_video_folder
 from tracking_runtime.messages.image_encodings import parse_encoding
 from tracking_runtime.untrusted.documents import DocumentError, parse_yaml
+from tracking_runtime.untrusted.files import read_file
 from tracking_runtime.untrusted.limits import DOCUMENT_BYTES
 
 VIDEO_FILE = "video.yaml"
@@ -105,7 +106,7 @@ def find_video_description(image_folder: Path, num_images: int) -> VideoDescript
     try:
         rules = dacite.Config(strict=True, cast=[tuple, float])
         DOCUMENT_BYTES.check(path.stat().st_size - num_images * _BYTES_PER_IMAGE, path)
-        description = dacite.from_dict(VideoDescription, parse_yaml(path.read_bytes()), rules)
+        description = dacite.from_dict(VideoDescription, parse_yaml(read_file(path)), rules)
         parse_encoding(description.encoding)
         if not 0 < description.rate_hz <= _MAX_RATE_HZ:
             raise ValueError(f"rate_hz must be above 0: got {description.rate_hz}")

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tracking_runtime.errors import ModelError
 from tracking_runtime.files import atomic_write, describe_content
+from tracking_runtime.untrusted.files import open_file
 
 # Training scripts store NumPy scalars beside the weights, so the safe reader has to accept them.
 _NUMPY_SCALAR = np.float64(0).__reduce__()[0]
@@ -35,7 +36,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ModelError: the file cannot be read, or does not contain a dictionary with strings as keys.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             start = file.read(_NUM_START_BYTES)
     except OSError as error:
         raise ModelError(f"cannot read the checkpoint {path}: {error.strerror}") from error

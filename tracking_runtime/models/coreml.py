@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from tracking_runtime.errors import ModelError
 from tracking_runtime.untrusted.documents import DocumentError
+from tracking_runtime.untrusted.files import read_file
 from tracking_runtime.untrusted.protobuf import ProtobufField, iterate_fields
 
 _MAX_FILE_BYTES = 256 << 20
@@ -84,7 +85,7 @@ def read_coreml_layers(path: Path) -> list[CoremlLayer]:
         size = path.stat().st_size
         if size > _MAX_FILE_BYTES:
             raise ModelError(f"{path} must have at most {_MAX_FILE_BYTES} bytes: got {size}")
-        content = memoryview(path.read_bytes())
+        content = memoryview(read_file(path))
     except OSError as error:
         raise ModelError(f"cannot read the model {path}: {error.strerror}") from error
     try:

@@ -24,6 +24,7 @@ from tracking_runtime.errors import ModelError, SourceError
 from tracking_runtime.files import atomic_write
 from tracking_runtime.models import signatures
 from tracking_runtime.untrusted.documents import DocumentError, parse_yaml
+from tracking_runtime.untrusted.files import read_file
 from tracking_runtime.untrusted.limits import DOCUMENT_BYTES
 
 MODEL_PATH_VARIABLE = "RSTRACK_MODEL_PATH"
@@ -216,7 +217,7 @@ def read_manifest(path: Path) -> Manifest:
 def _read_manifest_file(path: Path) -> bytes:
     try:
         DOCUMENT_BYTES.check(path.stat().st_size, path)
-        return path.read_bytes()
+        return read_file(path)
     except (OSError, SourceError) as error:
         raise ModelError(f"{path} is not a model manifest: {error}") from error
 
@@ -242,7 +243,7 @@ def _read_weights(path: Path, manifest: Manifest) -> tuple[Path, bytes]:
     """Return path and content of the weights of a manifest. Raise ModelError if the checksum differs."""
     weights_path = path.with_suffix(".safetensors")
     try:
-        content = weights_path.read_bytes()
+        content = read_file(weights_path)
     except OSError as error:
         raise ModelError(f"cannot read the weights {weights_path}: {error.strerror}") from error
     checksum = hashlib.sha256(content).hexdigest()

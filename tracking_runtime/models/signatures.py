@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from tracking_runtime.errors import ModelError
 from tracking_runtime.files import atomic_write
+from tracking_runtime.untrusted.files import open_file, read_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -141,7 +142,7 @@ def verify(manifest: Path, content: bytes, keys_folder: Path | None = None) -> P
 
 def _read_signature(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             content = json.loads(file.read(_MAX_SIGNATURE_BYTES))
         if content["algorithm"] != _ALGORITHM:
             raise ValueError(f"algorithm must be {_ALGORITHM}")
@@ -163,7 +164,7 @@ def _read_public_keys(folder: Path) -> dict[Path, Ed25519PublicKey]:
                 f"every user can write the folder of trusted keys {folder}: run chmod o-w {folder}"
             )
         paths = sorted(folder.glob("*.pem"))
-        contents = {path: path.read_bytes() for path in paths}
+        contents = {path: read_file(path) for path in paths}
     except OSError as error:
         raise ModelError(
             f"the folder of trusted keys {folder} cannot be read: {error.strerror}; create it, or set "

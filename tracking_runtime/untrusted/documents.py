@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from tracking_runtime.untrusted.files import read_file
 from tracking_runtime.untrusted.limits import DOCUMENT_BYTES
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -32,7 +33,7 @@ def read_yaml_file(path: Path) -> Any:
         SourceError: the file is larger than `DOCUMENT_BYTES`.
     """
     DOCUMENT_BYTES.check(path.stat().st_size, path)
-    return parse_yaml(path.read_bytes())
+    return parse_yaml(read_file(path))
 
 
 def parse_yaml(content: bytes | str) -> Any:

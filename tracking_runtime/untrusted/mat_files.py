@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from tracking_runtime.untrusted.documents import DocumentError
+from tracking_runtime.untrusted.files import open_file
 from tracking_runtime.untrusted.limits import IMAGE_BYTES
 
 _HEADER_BYTES = 128
@@ -43,7 +44,7 @@ def check_mat_file(path: Path) -> None:
         SourceError: the file unpacks to more than `IMAGE_BYTES`.
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         header = file.read(_HEADER_BYTES)
         order = _BYTE_ORDERS.get(header[126:128])
         if order is None or 0 in header[:4]:
