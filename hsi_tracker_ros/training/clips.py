@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tracking_runtime.boxes import Boxes
 from tracking_runtime.errors import SourceError
+from tracking_runtime.untrusted.files import read_file
 
 SUBSAMPLING = 4
 """Step in pixels between the samples from which a frame's statistics are computed."""
@@ -85,7 +86,7 @@ def read_clips(folder: Path) -> list[CubeClip]:
     """Open every clip of a folder. The cubes stay on disk until they are used.
 
     Raises:
-        SourceError: the folder contains no clips.
+        SourceError: the folder contains no clips, or a file of a clip is damaged.
     """
     clips = [_read_clip(path) for path in sorted(folder.glob("*.json"))]
     if not clips:
@@ -97,11 +98,34 @@ def read_clips(folder: Path) -> list[CubeClip]:
 
 
 def _read_clip(description_path: Path) -> CubeClip:
-    description = json.loads(description_path.read_text())
-    return CubeClip(
-        square_roots=np.load(description_path.with_suffix(".npy"), mmap_mode="r"),
-        boxes=np.array(description["boxes"], dtype=np.float64),
-        wavelengths_nm=tuple(description["wavelengths_nm"]),
-        band_means=np.array(description["band_means"], dtype=np.float32),
-        white_levels=np.array(description["white"], dtype=np.float32),
-    )
+    try:
+        description = json.loads(read_file(description_path))
+        clip = CubeClip(
+            square_roots=np.load(description_path.with_suffix(".npy"), mmap_mode="r"),
+            boxes=np.array(description["boxes"], dtype=np.float64),
+            wavelengths_nm=tuple(float(wavelength) for wavelength in description["wavelengths_nm"]),
+            band_means=np.array(description["band_means"], dtype=np.float32),
+            white_levels=np.array(description["white"], dtype=np.float32),
+        )
+        _check_shapes(clip)
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError, EOFError) as error:
+        reason = f"{type(error).__name__} {error}"
+        raise SourceError(
+            f"{description_path} must be the description of a training clip: got {reason}; render it again"
+        ) from error
+    return clip
+
+
+def _check_shapes(clip: CubeClip) -> None:
+    """Raise ValueError if the arrays of a clip differ in the number of frames or bands."""
+    num_frames, num_bands = len(clip.boxes), len(clip.wavelengths_nm)
+    cubes = clip.square_roots
+    shapes = {
+        "boxes": (clip.boxes.shape, (num_frames, 4)),
+        "band_means": (clip.band_means.shape, (num_frames, num_bands)),
+        "white": (clip.white_levels.shape, (num_frames,)),
+        "cubes": ((cubes.ndim, *cubes.shape[:1], *cubes.shape[-1:]), (4, num_frames, num_bands)),
+    }
+    for name, (shape, expected) in shapes.items():
+        if shape != expected:
+            raise ValueError(f"{name} of shape {shape}, expected {expected}")

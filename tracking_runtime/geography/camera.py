@@ -137,6 +137,11 @@ def read_camera_info(message: Any, *, is_rectified: bool = False) -> CameraModel
     if not np.isfinite(matrix).all() or not (matrix[0, 0] > 0 and matrix[1, 1] > 0):
         name = "p" if is_rectified else "k"
         raise GeographyError(f"camera_info must have the calibration {name}: got zeros; calibrate the camera")
+    if not abs(np.linalg.det(matrix[:2, :2])) > 0:
+        values = matrix[:2, :2].tolist()
+        raise GeographyError(
+            f"camera_info must have an invertible calibration: got {values}; calibrate the camera"
+        )
     distortion = np.zeros(0) if is_rectified else np.array(message.d, np.float64)
     model = str(message.distortion_model) or PINHOLE_MODELS[0]
     if distortion.any() and model not in (*PINHOLE_MODELS, FISHEYE_MODEL):

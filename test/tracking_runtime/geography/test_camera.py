@@ -95,6 +95,7 @@ def test_rectified_images_use_the_projection_matrix() -> None:
     ("fields", "reason"),
     [
         ({"k": np.zeros(9)}, "must have the calibration k"),
+        ({"k": np.array([2.0, 4, 1, 1, 2, 1, 0, 0, 1])}, "must have an invertible calibration"),
         ({"k": np.full(9, np.nan)}, "must have the calibration k"),
         ({"distortion_model": "double_sphere", "d": [0.1] * 4}, "distortion_model of camera_info must be"),
         ({"d": [0.1, 0.2]}, "d of camera_info must be 4 or 5"),
