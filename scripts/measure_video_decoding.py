@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from tracking_runtime.evaluation.replay import find_tracker
+from tracking_runtime.evaluation.replay import find_tracker, make_tracker
 from tracking_runtime.frames import Frame, FrameSource
 from tracking_runtime.io.sources import open_source
 from tracking_runtime.io.video_writer import VideoWriter
@@ -78,8 +78,7 @@ def main() -> None:
             write_video(path, arguments.side, arguments.frames)
         video = open_source(path)
         arrays = ArraySource(video)
-        tracker_class = find_tracker("spax")
-        tracker = tracker_class(arguments.model or tracker_class.default_model, "auto")
+        tracker = make_tracker(find_tracker("spax"), arguments.model)
         measure(ArraySource(open_source(path)), tracker)  # warm-up
         rounds = []
         for _ in range(arguments.rounds):

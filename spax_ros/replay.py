@@ -8,10 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.association.tracks import Tracks, TrackState
+from spax_ros.profiles import PROFILES, Profile, make_profile_settings
 from spax_ros.tracker import load_tracker
 from tracking_runtime.boxes import Boxes, ScoredBoxes
 from tracking_runtime.frames import Frame, FrameSource
+from tracking_runtime.io.notes import add_note
 from tracking_runtime.models.manifest import find_model, read_manifest
+
+_OBSERVED_FRAMES = 30  # first frames of a video after which a camera of another profile is noticed
 
 
 class SpaxReplay:
@@ -20,6 +24,7 @@ class SpaxReplay:
     Args:
         model: name of the model, or path of its manifest.
         engine: name of an engine, or ``auto``.
+        profile: kind of camera.
 
     Raises:
         ModelError: the model cannot be loaded.
@@ -28,19 +33,23 @@ class SpaxReplay:
 
     default_model = "spax_small"
     follows_one_target = False
+    profiles = PROFILES
 
-    def __init__(self, model: str, engine: str) -> None:
+    def __init__(self, model: str, engine: str, *, profile: Profile = "satellite") -> None:
         self._manifest = read_manifest(find_model(model))
-        self._tracker = load_tracker(model, engine)
+        self._profile = profile
+        self._tracker = load_tracker(model, engine, make_profile_settings(profile))
         self._tracker.warm_up()
+        self._num_frames = self._num_saturated = 0
 
     @property
     def description(self) -> Mapping[str, str]:
-        """Model, sha256 of its weights, and engine."""
+        """Model, sha256 of its weights, engine and profile."""
         return {
             "model": self._manifest.name,
             "weights sha256": self._manifest.weights_sha256,
             "engine": self._tracker.engine_description,
+            "profile": self._profile,
         }
 
     @property
@@ -51,6 +60,7 @@ class SpaxReplay:
     def start_video(self, video: FrameSource) -> None:
         """Reset the tracker."""
         self._tracker.reset()
+        self._num_frames = self._num_saturated = 0
 
     def initialize(self, frame: Frame, box: Boxes) -> None:
         """Raise an error: SPAX has no target."""
@@ -68,7 +78,12 @@ class SpaxReplay:
 
     def _track(self, frame: Frame) -> Tracks:
         image = frame.image[..., ::-1] if frame.encoding == "rgb8" else frame.image
-        return self._tracker.track(image, frame.stamp_ns).tracks
+        result = self._tracker.track(image, frame.stamp_ns)
+        self._num_frames += 1
+        self._num_saturated += result.is_saturated
+        if self._num_frames == _OBSERVED_FRAMES and self._num_saturated > _OBSERVED_FRAMES / 2:
+            add_note(_describe_saturation(self._num_saturated, self._profile))
+        return result.tracks
 
 
 def _make_scored_boxes(tracks: Tracks, is_selected: NDArray[np.bool_]) -> ScoredBoxes:
@@ -80,3 +95,13 @@ def _make_scored_boxes(tracks: Tracks, is_selected: NDArray[np.bool_]) -> Scored
         states=tuple(TrackState(state).name.lower() for state in tracks.states[is_selected]),
         velocities=tracks.velocities[is_selected].astype(np.float64),
     )
+
+
+def _describe_saturation(num_saturated: int, profile: Profile) -> str:
+    text = (
+        f"in {num_saturated} of the first {_OBSERVED_FRAMES} frames more moves than may be active, and only "
+        "the strongest motion is tracked"
+    )
+    if profile == "drone":
+        return text
+    return f"{text}; if the camera turns, zooms or looks aslant, use --profile drone"

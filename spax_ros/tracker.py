@@ -481,7 +481,8 @@ def find_image_warning(
         return "the image equals the previous one: is the camera frozen?"
     if is_saturated:
         return (
-            "more moves than may be active, only the strongest is kept: clouds, a flash, a turning platform?"
+            "more moves than may be active, only the strongest is kept: clouds, a flash, or a camera that "
+            "turns, zooms or looks aslant (which needs the profile drone)?"
         )
     return ""
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracking_runtime.commands.dataset_options import add_dataset_options, add_topic_option, split_class_names
-from tracking_runtime.commands.options import add_calibration_options
+from tracking_runtime.commands.options import add_calibration_options, add_profile_option
 from tracking_runtime.commands.progress import make_progress
 from tracking_runtime.system_info import format_command_line
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--tracker", default="", help="Tracker to run over the videos: hanet or spax.")
 @click.option("--model", default="", help="Name or path of the model. Default: the tracker's.")
 @click.option("--engine", default="auto", show_default=True, help="Engine that runs the model.")
+@add_profile_option
 @click.option(
     "--results",
     "result_paths",

@@ -29,6 +29,19 @@ def add_import_options(command: Command) -> Command:
     )
 
 
+def add_profile_option(command: Command) -> Command:
+    """Add --profile, the kind of camera; the command gets the text `profile`, empty without the option."""
+    return add_options(
+        command,
+        click.option(
+            "--profile",
+            default="",
+            help="Kind of camera, for spax: satellite (drifts and jitters), drone (turns, zooms, moves, "
+            "looks aslant) or fixed (stands still).  [default: satellite]",
+        ),
+    )
+
+
 def add_calibration_options(command: Command) -> Command:
     """Add --camera, --white and --dark: the options of `open_source` for cameras and references.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tracking_runtime.commands.dataset_options import add_topic_option
-from tracking_runtime.commands.options import add_calibration_options
+from tracking_runtime.commands.options import add_calibration_options, add_profile_option
 from tracking_runtime.commands.progress import make_frame_progress
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ class BoxType(click.ParamType):
 )
 @click.option("--model", default="", help="Name or path of the model. Default: the tracker's.")
 @click.option("--engine", default="auto", show_default=True, help="Engine that runs the model.")
+@add_profile_option
 @click.option(
     "--start",
     "first_frame",
@@ -124,6 +125,7 @@ def track(
     tracker: str,
     model: str,
     engine: str,
+    profile: str,
     first_frame: int,
     num_frames: int | None,
     every: int,
@@ -174,6 +176,7 @@ def track(
             tracker,
             model,
             engine,
+            profile,
             select,
             geography,
             options,

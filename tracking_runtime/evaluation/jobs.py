@@ -31,7 +31,7 @@ from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.initializations import ONE_PASS, Initialization
 from tracking_runtime.evaluation.offline_replay import OFFLINE_NOTE, replay_offline
 from tracking_runtime.evaluation.recorded_tracks import read_recorded_predictions
-from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker, replay
+from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker, make_tracker, replay
 from tracking_runtime.evaluation.result_store import VideoResult, make_file_stem, write_result
 from tracking_runtime.evaluation.video_scores import (
     DEFAULT_RULES,
@@ -58,6 +58,7 @@ class TrackerSource:
         engine: engine that runs the model.
         live: True drops frames as in real time.
         offline: True uses later frames (non-causal).
+        profile: kind of camera, one of the tracker's profiles; empty: its default.
         weights_sha256: sha256 of the model's weights, so that a resumed run notices another model.
     """
 
@@ -66,6 +67,7 @@ class TrackerSource:
     engine: str = "auto"
     live: bool = False
     offline: bool = False
+    profile: str = ""
     weights_sha256: str = ""
 
     @classmethod
@@ -77,6 +79,7 @@ class TrackerSource:
         *,
         live: bool = False,
         offline: bool = False,
+        profile: str = "",
     ) -> TrackerSource:
         """Make a source, with the tracker's default model if `model` is empty.
 
@@ -86,7 +89,7 @@ class TrackerSource:
         """
         chosen_model = model or find_tracker(tracker).default_model
         weights_sha256 = read_manifest(find_model(chosen_model)).weights_sha256
-        return cls(tracker, chosen_model, engine, live, offline, weights_sha256)
+        return cls(tracker, chosen_model, engine, live, offline, profile, weights_sha256)
 
 
 @dataclass(frozen=True)
@@ -293,13 +296,13 @@ def _read_recorded_tracks(job: Job, source: RecordedTracks) -> _PredictedVideo:
 @lru_cache(maxsize=1)
 def _open_tracker(source: TrackerSource) -> ReplayTracker:
     """Open a tracker. It is used again for the next job of this process if that has the same source."""
-    return find_tracker(source.tracker)(source.model, source.engine)
+    return make_tracker(find_tracker(source.tracker), source.model, source.engine, source.profile)
 
 
 @lru_cache(maxsize=1)
 def _open_second_tracker(source: TrackerSource) -> ReplayTracker:
     """Open a tracker for passes backward, as `_open_tracker`."""
-    return find_tracker(source.tracker)(source.model, source.engine)
+    return make_tracker(find_tracker(source.tracker), source.model, source.engine, source.profile)
 
 
 def _describe_input(job: Job) -> str:

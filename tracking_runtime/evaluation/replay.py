@@ -36,7 +36,8 @@ class ReplayTracker(Protocol):
 
     A tracker may have the property `class_names`: the name of each class id of its boxes. A tracker of
     everything that moves may have the method `track_candidates`, which is as `track`, but also returns the
-    objects with the states `tentative` and `coasting`.
+    objects with the states `tentative` and `coasting`. A tracker with settings for kinds of cameras has the
+    class attribute `profiles`, their names, and takes one as the keyword argument `profile`.
     """
 
     default_model: ClassVar[str]
@@ -105,6 +106,31 @@ def find_tracker(name: str) -> type[ReplayTracker]:
     except LookupError as error:
         raise SourceError(error.args[0]) from error
     return tracker
+
+
+def make_tracker(
+    tracker_class: type[ReplayTracker], model: str = "", engine: str = "auto", profile: str = ""
+) -> ReplayTracker:
+    """Make a tracker.
+
+    Args:
+        tracker_class: class of the tracker.
+        model: name or path of the model; empty: the tracker's default model.
+        engine: engine that runs the model.
+        profile: kind of camera, one of the tracker's `profiles`; empty: the tracker's default.
+
+    Raises:
+        SourceError: the tracker has no such profile.
+        ModelError: the model cannot be loaded.
+    """
+    options = {}
+    if profile:
+        profiles: Sequence[str] = getattr(tracker_class, "profiles", ())
+        if profile not in profiles:
+            choices = f"one of {', '.join(profiles)}" if profiles else "omitted, the tracker has none"
+            raise SourceError(f"--profile must be {choices}: got {profile!r}")
+        options["profile"] = profile
+    return tracker_class(model or tracker_class.default_model, engine, **options)
 
 
 def replay(

@@ -68,6 +68,7 @@ class EvaluateOptions:
         tracker: name of the tracker to run, `hanet` or `spax`; empty for none.
         model: name or path of the tracker's model; empty: its default model.
         engine: engine that runs the model.
+        profile: kind of camera, one of the tracker's profiles; empty: its default.
         live: True drops the frames that arrive while the tracker is busy; False tracks every frame.
         offline: True uses later frames (non-causal), as `rstrack track --offline`.
         robustness: initializations of a single-target tracker: once, 12 perturbed boxes (SRE) or 20 frames
@@ -96,6 +97,7 @@ class EvaluateOptions:
     tracker: str = ""
     model: str = ""
     engine: str = "auto"
+    profile: str = ""
     live: bool = False
     offline: bool = False
     robustness: Robustness = "one-pass"
@@ -125,6 +127,8 @@ class EvaluateOptions:
         """
         if self.tracker and self.results:
             raise OptionsError("tracker and results exclude each other: give one of both")
+        if self.profile and not self.tracker:
+            raise OptionsError("profile needs a tracker: result files and recorded tracks stay as they are")
         if self.offline and not self.tracker:
             raise OptionsError("offline needs a tracker: result files and recorded tracks stay as they are")
         if self.offline and self.live:
@@ -296,9 +300,15 @@ def _make_sources(options: EvaluateOptions) -> dict[str, PredictionSource]:
     """Return the source of the predictions of each run by the name of the run."""
     if options.tracker:
         source = TrackerSource.resolve(
-            options.tracker, options.model, options.engine, live=options.live, offline=options.offline
+            options.tracker,
+            options.model,
+            options.engine,
+            live=options.live,
+            offline=options.offline,
+            profile=options.profile,
         )
-        suffix = " offline" if options.offline else ""
+        suffix = f" {options.profile}" if options.profile else ""
+        suffix += " offline" if options.offline else ""
         return {f"{options.tracker} {Path(source.model).stem}{suffix}": source}
     if not options.results:
         return {"recorded tracks": RecordedTracks(options.tracks_topic)}

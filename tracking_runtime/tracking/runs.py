@@ -15,7 +15,7 @@ from tracking_runtime.evaluation.offline_replay import (
     track_all_objects,
     track_targets,
 )
-from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker
+from tracking_runtime.evaluation.replay import ReplayTracker, find_tracker, make_tracker
 from tracking_runtime.frames import Frame, FrameSource, compute_box_image_size
 from tracking_runtime.geography.errors import GeographyError
 from tracking_runtime.geography.reference import GeographicReference, check_image_size
@@ -72,6 +72,7 @@ class TrackJob:
         tracker: name of the tracker; empty: by the source and the boxes.
         model: name or path of the model; empty: the tracker's default.
         engine: engine that runs the model.
+        profile: kind of camera, one of the tracker's profiles; empty: its default.
         selects: True lets the user draw the boxes.
         geography: file with the map from pixels to the Earth; None: that of the source, if any.
         options: options of the run.
@@ -84,6 +85,7 @@ class TrackJob:
     tracker: str
     model: str
     engine: str
+    profile: str
     selects: bool
     geography: Path | None
     options: TrackOptions
@@ -161,7 +163,7 @@ def run_job(
         keeps_tracks=reference is not None and folder is not None,
         ground_scale=_make_ground_scale(job, reference),
     )
-    tracker = tracker_class(job.model or tracker_class.default_model, job.engine)
+    tracker = _make_tracker(job, tracker_class)
     with collect_notes() as notes:
         if options.is_offline:
             run = _track_offline(opened, tracker, options, folder, on_frame)
@@ -257,7 +259,7 @@ def _track_offline(
         if len(options.boxes):
             tracks = track_targets(
                 tracker,
-                lambda: type(tracker)(job.model or tracker.default_model, job.engine),
+                lambda: _make_tracker(job, type(tracker)),
                 frames,
                 options.boxes,
                 source,
@@ -294,6 +296,10 @@ def _choose_tracker(job: TrackJob, source: FrameSource) -> tuple[str, type[Repla
             f"--tracker {name} finds all moving objects itself; remove --box and --select, or --tracker"
         )
     return name, tracker_class
+
+
+def _make_tracker(job: TrackJob, tracker_class: type[ReplayTracker]) -> ReplayTracker:
+    return make_tracker(tracker_class, job.model, job.engine, job.profile)
 
 
 def _describe(tracker: ReplayTracker, options: TrackOptions) -> Mapping[str, str]:

@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 from tracking_runtime.boxes import ScoredBoxes, as_boxes
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.initializations import ONE_PASS, Initialization, make_initializations
-from tracking_runtime.evaluation.replay import find_tracker, list_trackers, replay, simulate_real_time
+from tracking_runtime.evaluation.replay import (
+    find_tracker,
+    list_trackers,
+    make_tracker,
+    replay,
+    simulate_real_time,
+)
 from tracking_runtime.frames import Frame, GroundTruth
 
 IMAGE = np.zeros((4, 4), np.uint8)
@@ -216,3 +222,32 @@ def test_installed_trackers_are_found():
 def test_unknown_tracker_lists_the_installed_ones():
     with pytest.raises(SourceError, match="tracker 'kcf' is unknown; available: hanet, spax"):
         find_tracker("kcf")
+
+
+class ProfiledTracker(FakeTracker):
+    """A tracker with settings for two kinds of cameras."""
+
+    profiles = ("near", "far")
+
+    def __init__(self, model: str, engine: str, *, profile: str = "near") -> None:
+        super().__init__(follows_one_target=False)
+        self.arguments = (model, engine, profile)
+
+
+@pytest.mark.parametrize(("profile", "expected"), [("", "near"), ("far", "far")])
+def test_tracker_is_made_with_its_default_model_and_the_profile(profile, expected):
+    tracker = make_tracker(ProfiledTracker, engine="fast", profile=profile)
+
+    assert tracker.arguments == ("none", "fast", expected)
+
+
+@pytest.mark.parametrize(
+    ("tracker_class", "message"),
+    [
+        (ProfiledTracker, "--profile must be one of near, far: got 'plane'"),
+        (FakeTracker, "--profile must be omitted, the tracker has none: got 'plane'"),
+    ],
+)
+def test_unknown_profile_is_refused(tracker_class, message):
+    with pytest.raises(SourceError, match=message):
+        make_tracker(tracker_class, profile="plane")
