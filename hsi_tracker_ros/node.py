@@ -24,7 +24,7 @@ from hsi_tracker_ros.tracker import (
     load_rgb_tracker,
     load_tracker,
 )
-from tracking_runtime.engines import BACKENDS, PRECISIONS, EngineSettings
+from tracking_runtime.engines import PRECISIONS, EngineSettings
 from tracking_runtime.errors import FrameRefusedError, ModelError, SourceError, TargetRefusedError
 from tracking_runtime.messages.conversion import read_spectral_info
 from tracking_runtime.ros.conversions import image_messages, track_messages
@@ -55,15 +55,10 @@ class HsiTrackerParameters(TrackerNodeParameters):
     """Parameters of the node `hsi_tracker`."""
 
     model: str = parameter("hanet_edge_vis16", "name of a model, or path of its manifest", is_path=True)
-    engine: str = parameter(
-        "auto",
-        "engine that runs the network; auto: the fastest that works on this machine",
-        choices=("auto", *(backend.name for backend in BACKENDS)),
-    )
     precision: str = parameter(
         "auto",
-        "precision of the network's arithmetic; auto: half on TensorRT, else float32; int8: calibrate first, "
-        "by rstrack engine build",
+        "precision of the network's arithmetic; auto: float16 on TensorRT, else float32; int8: calibrate "
+        "first, by rstrack engine build",
         choices=PRECISIONS,
     )
     camera: str = parameter(

@@ -19,7 +19,7 @@ from spax_ros.preprocessing import MIN_BANDS, MIN_SIDE_PX, is_cube
 from spax_ros.profiles import PROFILES, make_profile_settings
 from spax_ros.sparse.tile_budget import list_bucket_sizes
 from spax_ros.tracker import PreparedImage, SpaxTracker, TrackingResult, load_tracker
-from tracking_runtime.engines import BACKENDS, EngineSettings
+from tracking_runtime.engines import EngineSettings
 from tracking_runtime.errors import FrameRefusedError
 from tracking_runtime.messages.image_encodings import decode_image
 from tracking_runtime.ros.conversions import image_messages, track_messages
@@ -41,11 +41,6 @@ class SpaxTrackerParameters(TrackerNodeParameters):
     """Parameters of the node `spax_tracker`."""
 
     model: str = parameter("spax_small", "name of a model, or path of its manifest", is_path=True)
-    engine: str = parameter(
-        "auto",
-        "engine that runs the network; auto: the fastest that works on this machine",
-        choices=("auto", *(backend.name for backend in BACKENDS)),
-    )
     precision: str = parameter(
         "auto",
         "precision of the network's arithmetic; auto: float16 on TensorRT, bfloat16 on CPUs that multiply in "

@@ -56,7 +56,7 @@ def locate_boxes(
         to_ground: map from pixels to the ground.
         anchor: point of a box that is on the ground.
         pixel_error_px: standard deviation of the anchor in pixels.
-        size_error: standard deviation of the anchor as a share of the box's width and height.
+        size_error: standard deviation of the anchor as a fraction of the box's width and height.
     """
     rectangles = as_boxes(boxes)
     anchors = get_anchors(rectangles, anchor)

@@ -95,7 +95,10 @@ class GeoreferencerParameters(NodeParameters):
         0.5, "[px] standard deviation of a box's position", minimum=0, change=Change.ALWAYS
     )
     size_error: float = parameter(
-        0.1, "standard deviation of a box's position, as a share of its size", minimum=0, change=Change.ALWAYS
+        0.1,
+        "standard deviation of a box's position, as a fraction of its size",
+        minimum=0,
+        change=Change.ALWAYS,
     )
     speed_window: float = parameter(
         1.0, "[s] time over which a speed is measured; more smooths noise and turns", minimum=0.01

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tracking_runtime.engines import BACKENDS
 from tracking_runtime.ros.node.parameters import Change, NodeParameters, parameter
 
 _TRANSPORTS = ("raw", "compressed")
@@ -16,7 +17,9 @@ class TrackerNodeParameters(NodeParameters):
 
     model: str = parameter("", "name of a model, or path of its manifest", is_path=True)
     engine: str = parameter(
-        "auto", "engine that runs the network; auto: the fastest that works on this machine"
+        "auto",
+        "engine that runs the network; auto: the fastest that works on this machine",
+        choices=("auto", *(backend.name for backend in BACKENDS)),
     )
     max_age: float = parameter(
         0.0,
