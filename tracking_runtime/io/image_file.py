@@ -309,6 +309,20 @@ def _squeeze(image: NDArray[Any], axes: str) -> NDArray[Any]:
     return np.squeeze(image, tuple(single))
 
 
+def make_zero_black(image: NDArray[Any], page: TiffPage) -> NDArray[Any]:
+    """Return gray samples of a TIFF with zero as black, whatever the file states; signed ones unchanged.
+
+    Args:
+        image: samples.
+        page: page of the samples, or one like it.
+    """
+    from tifffile import PHOTOMETRIC
+
+    if page.photometric != PHOTOMETRIC.MINISWHITE or image.dtype.kind not in ("b", "u"):
+        return image
+    return ~image if image.dtype == bool else (1 << page.bitspersample) - 1 - image
+
+
 def _convert_tiff_colors(image: NDArray[Any], page: TiffPage, path: Path) -> tuple[NDArray[Any], bool]:
     """Return a TIFF's pixels as gray, BGR or bands, and whether they are color.
 
@@ -318,8 +332,8 @@ def _convert_tiff_colors(image: NDArray[Any], page: TiffPage, path: Path) -> tup
     from tifffile import EXTRASAMPLE, PHOTOMETRIC
 
     photometric = page.photometric
-    if photometric == PHOTOMETRIC.MINISWHITE and image.dtype.kind in ("b", "u"):
-        return ~image if image.dtype == bool else (1 << page.bitspersample) - 1 - image, False
+    if photometric == PHOTOMETRIC.MINISWHITE:
+        return make_zero_black(image, page), False
     if photometric == PHOTOMETRIC.PALETTE and page.colormap is not None and image.ndim == 2:
         colors = page.colormap[::-1] >> 8 if page.colormap.max() > 255 else page.colormap[::-1]
         indices = image.astype(np.uint8) if image.dtype == bool else image

@@ -26,7 +26,7 @@ from tracking_runtime.io.band_list import find_wavelengths_in_names, make_spectr
 from tracking_runtime.io.cube_file import CubeFile
 from tracking_runtime.io.georeference import GeoReference, find_georeference
 from tracking_runtime.io.geotiff import read_gdal_bands, read_geotiff_georeference
-from tracking_runtime.io.image_file import read_image_file
+from tracking_runtime.io.image_file import make_zero_black, read_image_file
 from tracking_runtime.spectral_info import SpectralInfo
 from tracking_runtime.untrusted.files import open_file
 from tracking_runtime.untrusted.limits import IMAGE_BYTES, IMAGE_PIXELS
@@ -311,6 +311,7 @@ class _PageReader:
             IMAGE_BYTES.check(math.prod(series.shape) * series.dtype.itemsize, self._path)
             samples = series.asarray().reshape(layout.num_pages, *layout.inner_shape)
             pages = list(samples[numbers.start : numbers.stop])
+        pages = [make_zero_black(page, file.pages.first) for page in pages]
         order = [layout.inner_axes.index(axis) for axis in "YXS" if axis in layout.inner_axes]
         ordered = [page.reshape(layout.inner_shape).transpose(order) for page in pages]
         return [page if page.ndim == 3 else page[..., None] for page in ordered]

@@ -132,6 +132,21 @@ def test_tiff_pages_are_frames_of_a_video(tmp_path, compression):
     assert "9 pages are taken as frames" in " ".join(source.remarks)
 
 
+@pytest.mark.parametrize("bits", [8, 12, 1])
+def test_tiff_pages_of_inverted_gray_are_black_at_zero(tmp_path, bits):
+    samples = np.random.default_rng(3).integers(0, 2**bits, (3, 20, 30))
+    stored = samples.astype(bool if bits == 1 else np.uint8 if bits == 8 else np.uint16)
+    options = {"bitspersample": bits} if bits == 12 else {}
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        for page in stored:
+            writer.write(page, photometric="miniswhite", contiguous=False, **options)
+
+    frames = [frame.image for frame in open_source(tmp_path / "a.tif")]
+
+    scale = 255 if bits == 1 else 1
+    np.testing.assert_array_equal(frames, (2**bits - 1 - samples) * scale)
+
+
 def test_tiff_stack_of_one_write_is_a_video(tmp_path):
     video = np.random.default_rng(3).integers(0, 250, (9, 20, 30)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "plain.tif", video, photometric="minisblack")
