@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -11,7 +12,12 @@ from rich.console import Console
 
 from spax_ros.training.options import RUNS_FOLDER, SceneKind, TrainSpaxOptions
 from tracking_runtime.commands.dataset_options import add_dataset_options, split_class_names
-from tracking_runtime.commands.options import add_import_options, add_training_options
+from tracking_runtime.commands.options import (
+    Command,
+    add_import_options,
+    add_options,
+    add_training_options,
+)
 from tracking_runtime.commands.progress import make_progress
 from tracking_runtime.commands.training import run_training
 
@@ -131,40 +137,52 @@ def import_spax(checkpoint: Path, variant: str, name: str, models: Path) -> None
     click.echo(f"wrote {path}")
 
 
+def _add_clip_options(num_frames: int) -> Callable[[Command], Command]:
+    """Return a decorator that adds the options of a benchmark's simulated clips.
+
+    Args:
+        num_frames: default number of frames of a clip.
+    """
+    options = (
+        click.option(
+            "--clips",
+            "num_clips",
+            type=click.IntRange(0),
+            default=6,
+            show_default=True,
+            help="Number of simulated clips.",
+        ),
+        click.option(
+            "--seed",
+            "first_seed",
+            type=click.IntRange(0),
+            default=1_000_040,
+            show_default=True,
+            help="Seed of the first simulated clip.",
+        ),
+        click.option(
+            "--frames",
+            "num_frames",
+            type=click.IntRange(2),
+            default=num_frames,
+            show_default=True,
+            help="Number of frames of each simulated clip.",
+        ),
+        click.option(
+            "--size",
+            "size_px",
+            type=click.IntRange(64),
+            default=512,
+            show_default=True,
+            help="Width and height of the simulated images in pixels.",
+        ),
+    )
+    return lambda command: add_options(command, *options)
+
+
 @click.command("satellite")
 @click.option("--model", default="spax_small", show_default=True, help="Name or manifest of the model.")
-@click.option(
-    "--clips",
-    "num_clips",
-    type=click.IntRange(0),
-    default=6,
-    show_default=True,
-    help="Number of simulated clips.",
-)
-@click.option(
-    "--seed",
-    "first_seed",
-    type=click.IntRange(0),
-    default=1_000_040,
-    show_default=True,
-    help="Seed of the first simulated clip.",
-)
-@click.option(
-    "--frames",
-    "num_frames",
-    type=click.IntRange(2),
-    default=40,
-    show_default=True,
-    help="Number of frames of each simulated clip.",
-)
-@click.option(
-    "--size",
-    "size_px",
-    type=click.IntRange(64),
-    default=512,
-    show_default=True,
-    help="Width and height of the simulated images in pixels.",
-)
+@_add_clip_options(num_frames=40)
 @click.option(
     "--source",
     "sources",
@@ -374,38 +392,7 @@ _FRACTION = click.FloatRange(0, 1)
 
 @click.command("association")
 @click.argument("places", nargs=-1, metavar="[PLACE]...", type=click.Path(path_type=Path))
-@click.option(
-    "--clips",
-    "num_clips",
-    type=click.IntRange(0),
-    default=6,
-    show_default=True,
-    help="Number of simulated clips.",
-)
-@click.option(
-    "--seed",
-    "first_seed",
-    type=click.IntRange(0),
-    default=1_000_040,
-    show_default=True,
-    help="Seed of the first simulated clip.",
-)
-@click.option(
-    "--frames",
-    "num_frames",
-    type=click.IntRange(2),
-    default=80,
-    show_default=True,
-    help="Number of frames of each simulated clip.",
-)
-@click.option(
-    "--size",
-    "size_px",
-    type=click.IntRange(64),
-    default=512,
-    show_default=True,
-    help="Width and height of the simulated images in pixels.",
-)
+@_add_clip_options(num_frames=80)
 @click.option(
     "--misses",
     "miss_rate",

@@ -151,6 +151,22 @@ def list_visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not is_hidden(path))
 
 
+def make_unique_name(stem: str, names: set[str]) -> str:
+    """Return a name that is not taken yet, and add the name to the taken ones.
+
+    Args:
+        stem: wanted name; a taken one gets `_2`, `_3`, ...
+        names: taken names, which are changed.
+    """
+    number = 1
+    name = stem
+    while name in names:
+        number += 1
+        name = f"{stem}_{number}"
+    names.add(name)
+    return name
+
+
 def resolve_inside(folder: Path, name: str) -> Path:
     """Resolve a path that a file names, with its links, and check that it stays inside a folder.
 

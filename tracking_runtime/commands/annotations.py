@@ -12,6 +12,7 @@ import click
 
 from tracking_runtime.commands.dataset_options import split_class_names
 from tracking_runtime.commands.progress import make_progress
+from tracking_runtime.files import make_unique_name
 
 if TYPE_CHECKING:
     from tracking_runtime.datasets.annotations import Annotations
@@ -219,11 +220,4 @@ def _write_text(video: VideoSequence, path: Path) -> None:
 
 def _make_file_name(name: str, names: set[str]) -> str:
     """Return a name of a folder or file that no earlier video has, without separators of paths."""
-    stem = re.sub(r"[^\w.-]+", "_", name).strip("._")[:100] or "video"
-    number = 1
-    unique = stem
-    while unique in names:
-        number += 1
-        unique = f"{stem}_{number}"
-    names.add(unique)
-    return unique
+    return make_unique_name(re.sub(r"[^\w.-]+", "_", name).strip("._")[:100] or "video", names)

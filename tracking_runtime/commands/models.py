@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from tracking_runtime.commands.options import MODELS_OPTION
+
 _LOG_WIDTH = 130  # of tables that go into a file
 
 
@@ -39,17 +41,10 @@ def list_models(catalog: Path | None) -> None:
 
 @models.command()
 @click.argument("name")
-@click.option(
-    "--models",
-    "folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("models"),
-    show_default=True,
-    help="Folder in which the model is written.",
-)
+@MODELS_OPTION
 @click.option("--url", help="Address of a mirror. The checksum must be the same.")
 @_CATALOG_OPTION
-def get(name: str, folder: Path, url: str | None, catalog: Path | None) -> None:
+def get(name: str, models: Path, url: str | None, catalog: Path | None) -> None:
     """Download the published model NAME from its authors, check its checksum, and import it.
 
     The license of the model is that of its authors; rstrack models list shows it.
@@ -67,7 +62,7 @@ def get(name: str, folder: Path, url: str | None, catalog: Path | None) -> None:
     from tracking_runtime.plugins import IMPORT, load_plugin
 
     model = select_public_model(name, (*(read_catalog(catalog) if catalog else ()), *PUBLIC_MODELS))
-    check_name_is_free(folder, name)
+    check_name_is_free(models, name)
     try:
         importer = load_plugin(IMPORT, model.importer)
     except LookupError as error:
@@ -79,7 +74,7 @@ def get(name: str, folder: Path, url: str | None, catalog: Path | None) -> None:
             download_checkpoint(
                 model, checkpoint, url=url, on_progress=lambda done: progress.update(task, completed=done)
             )
-        click.get_current_context().invoke(importer, checkpoint=checkpoint, name=name, models=folder)
+        click.get_current_context().invoke(importer, checkpoint=checkpoint, name=name, models=models)
     click.echo(f"license of {name}: {model.license}")
 
 

@@ -12,6 +12,7 @@ import click
 from tracking_runtime.commands.dataset_options import add_topic_option
 from tracking_runtime.commands.options import add_calibration_options, add_profile_option
 from tracking_runtime.commands.progress import make_frame_progress
+from tracking_runtime.files import make_unique_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -201,7 +202,7 @@ def _run_jobs(jobs: Sequence[TrackJob], output: Path | None, overwrite: bool, co
     for job in jobs:
         try:
             opened = open_job(job)
-            name = _make_unique(opened.source.name, names)
+            name = _make_folder_name(opened.source.name, names)
             path = output if output is None or len(jobs) == 1 else output / name
             folder = None if path is None else OutputFolder(path, overwrites=overwrite)
             report = _run_with_progress(opened, folder, console)
@@ -229,16 +230,9 @@ def _run_with_progress(opened: OpenedJob, folder: Any, console: Console) -> Trac
         return run_job(opened, folder, lambda run: progress.update(task, completed=run.num_tracked))
 
 
-def _make_unique(name: str, names: set[str]) -> str:
-    """Return the name as that of a folder, with a number if `names` has it already, and add it to `names`."""
-    stem = name.replace("/", "_").lstrip(".") or "source"
-    number = 1
-    unique = stem
-    while unique in names:
-        number += 1
-        unique = f"{stem}_{number}"
-    names.add(unique)
-    return unique
+def _make_folder_name(name: str, names: set[str]) -> str:
+    """Return a name of a folder that no earlier source has, and add the name to `names`."""
+    return make_unique_name(name.replace("/", "_").lstrip(".") or "source", names)
 
 
 def _print_result(report: TrackReport, folder: Path | None, console: Console) -> None:
