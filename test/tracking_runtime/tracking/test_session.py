@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
+import tracemalloc
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +149,22 @@ def test_run_writes_the_same_tracks_to_all_files(folder: OutputFolder) -> None:
         ],
     }
     np.testing.assert_array_equal([frame.boxes[0, 0] for frame in mot], 2 * np.arange(1, NUM_FRAMES + 1))
+
+
+def test_memory_of_a_run_does_not_grow_with_frames(folder: OutputFolder) -> None:
+    used_bytes: list[int] = []
+
+    def measure(run: TrackRun) -> None:
+        if run.num_tracked in (200, 1500):
+            gc.collect()
+            used_bytes.append(tracemalloc.get_traced_memory()[0])
+
+    tracemalloc.start()
+    track_source(MovingBox(1500), BrightTracker(), TrackOptions(draws_video=False), folder, on_frame=measure)
+    tracemalloc.stop()
+
+    after_200, after_1500 = used_bytes
+    assert after_1500 - after_200 < 100_000
 
 
 def test_run_with_a_pixel_size_writes_speeds_and_sizes(folder: OutputFolder) -> None:
