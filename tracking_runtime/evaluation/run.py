@@ -459,8 +459,7 @@ def check_scored(runs: Sequence[EvaluationRun]) -> None:
             more = ", …" if len(run.results) > _MAX_NAMED_VIDEOS else ""
             reasons = "; ".join([result.error for result in run.failed_results][:1]) or (
                 "no frame has known ground truth; expected "
-                f"{', '.join(GROUND_TRUTH_FILE_NAMES)} in or beside the images, or NAME_gt.txt beside NAME.mp4 "
-                "or another file"
+                f"{', '.join(GROUND_TRUTH_FILE_NAMES)} in or beside images, or NAME_gt.txt beside NAME.mp4"
             )
             raise EvaluationError(f"{run.name} scored nothing in {names or 'no video'}{more}: {reasons}")
         has_counts = all("counts" in video.details for video in run.scored_videos)
