@@ -18,6 +18,8 @@ from tracking_runtime.boxes import Boxes, ScoredBoxes, as_boxes
 from tracking_runtime.datasets.file_tree import walk_paths
 from tracking_runtime.errors import SourceError
 from tracking_runtime.io.disk_list import DiskDict, LazySequence
+from tracking_runtime.io.frame_numbers import COUNTS_FROM_ZERO, find_last_frame_from_zero
+from tracking_runtime.io.notes import add_note
 from tracking_runtime.io.table_reader import (
     MAX_COORDINATE_PX,
     MAX_FRAME_NUMBER,
@@ -108,7 +110,8 @@ def read_tracks(
 
     Args:
         path: result file. An empty file has no objects. The class ids are -1 if the file has none.
-        num_frames: number of frames of the sequence. None: the largest frame number of the file.
+        num_frames: number of frames of the sequence. None: up to the last frame of the file. Its frames count
+            from 1, or from 0 if an object is in frame 0, which a note tells.
         on_invalid_row: `skip` leaves out invalid rows.
 
     Raises:
@@ -117,9 +120,14 @@ def read_tracks(
     check_on_invalid_row(on_invalid_row)
     errors = RowErrors(path)
 
+    last_from_zero = find_last_frame_from_zero(read_rows(path, may_be_empty=True), num_frames)
+    first = 1 if last_from_zero is None else 0
+    if first == 0:
+        add_note(f"{path}: {COUNTS_FROM_ZERO}")
+
     def parse_rows() -> Iterator[ObjectRow[tuple[float, ...]]]:
         for row in errors.skip_header(read_rows(path, may_be_empty=True)):
-            values = errors.parse(row, lambda values: _check_mot_row(values, num_frames))
+            values = errors.parse(row, lambda values: _check_mot_row(values, first, num_frames))
             if values is not None:
                 yield ObjectRow(int(values[0]), int(values[1]), row.line_number, values)
 
@@ -127,9 +135,9 @@ def read_tracks(
         (number, _make_scored_boxes(rows)) for number, rows, _ in errors.group_by_frame(parse_rows())
     )
     errors.raise_if_any(on_invalid_row)
-    length = max(frames, default=0) if num_frames is None else num_frames
+    length = max(frames, default=first - 1) - first + 1 if num_frames is None else num_frames
     empty = ScoredBoxes.none()
-    return LazySequence(length, lambda index: frames.get(index + 1, empty))
+    return LazySequence(length, lambda index: frames.get(first + index, empty))
 
 
 def write_boxes(path: Path, boxes: Boxes) -> None:
@@ -271,7 +279,7 @@ def _parse_box(values: tuple[float, ...]) -> tuple[float, ...]:
     return values
 
 
-def _check_mot_row(values: tuple[float, ...], num_frames: int | None) -> tuple[float, ...]:
+def _check_mot_row(values: tuple[float, ...], first: int, num_frames: int | None) -> tuple[float, ...]:
     if len(values) < _MIN_MOT_COLUMNS:
         raise InvalidRowError(f"{len(values)} columns, expected {_MIN_MOT_COLUMNS} or more: frame,id,x,y,w,h")
     frame, identity = values[:2]
@@ -279,9 +287,10 @@ def _check_mot_row(values: tuple[float, ...], num_frames: int | None) -> tuple[f
         raise InvalidRowError("frame, id, box, score and class must be finite: got NaN or infinity")
     if frame > MAX_FRAME_NUMBER:
         raise InvalidRowError(f"frame must be at most {MAX_FRAME_NUMBER}: got {frame:g}")
-    if frame != int(frame) or frame < 1 or (num_frames is not None and frame > num_frames):
-        end = "" if num_frames is None else f" to {num_frames}"
-        raise InvalidRowError(f"frame {frame:g}, but frames count from 1{end}")
+    last = math.inf if num_frames is None else first + num_frames - 1
+    if frame != int(frame) or not first <= frame <= last:
+        end = "" if num_frames is None else f" to {last}"
+        raise InvalidRowError(f"frame {frame:g}, but frames count from {first}{end}")
     if identity != int(identity) or not 0 <= identity < MAX_WHOLE_NUMBER:
         raise InvalidRowError(f"id must be a whole number from 0: got {identity:g}")
     if max(map(abs, (*values[2:6], *values[7:8]))) > MAX_COORDINATE_PX:

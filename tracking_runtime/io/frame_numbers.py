@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 
 from tracking_runtime.errors import SourceError
+from tracking_runtime.io.table_reader import MAX_FRAME_NUMBER, Row
 
 _LAST_NUMBER = re.compile(r"(.*?)(\d{1,18})(\D*)", re.ASCII | re.DOTALL)
+COUNTS_FROM_ZERO = "has an object in frame 0, so its frames are counted from 0"
+"""What a note says about a file whose frames count from 0."""
 _MAX_NAMED = 5  # missing numbers that a message names
 
 
@@ -93,6 +96,29 @@ def choose_frame_numbers(
             )
         return in_order
     return by_image if num_by_image >= num_in_order else in_order
+
+
+def find_last_frame_from_zero(rows: Iterable[Row], num_frames: int | None) -> int | None:
+    """Return the largest frame number of a file that counts its frames from 0; None if it counts from 1.
+
+    It counts from 0 if an object with a size is in frame 0, and no row is beyond the last frame. Some
+    benchmarks have rows of zeros, which have no size.
+
+    Args:
+        rows: rows `frame, id, x, y, width, height, ...` of the file; rows of other shape are left out.
+        num_frames: number of frames of the video; None: unknown.
+    """
+    last, has_object_in_zero = 0, False
+    for row in rows:
+        try:
+            frame, _, _, _, width, height = (float(word) for word in row.words[:6])
+        except ValueError:
+            continue
+        if 0 <= frame <= MAX_FRAME_NUMBER:
+            last = max(last, int(frame))
+            has_object_in_zero |= frame == 0 and width > 0 and height > 0
+    is_in_video = num_frames is None or last < num_frames
+    return last if has_object_in_zero and is_in_video else None
 
 
 def describe_gaps(paths: Sequence[Path]) -> str:

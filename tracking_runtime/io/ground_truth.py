@@ -29,7 +29,12 @@ from tracking_runtime.errors import SourceError
 from tracking_runtime.files import list_visible
 from tracking_runtime.frames import GroundTruth
 from tracking_runtime.io.disk_list import DiskDict, DiskList, LazySequence, pad_sequence
-from tracking_runtime.io.frame_numbers import FrameNumbers, choose_frame_numbers
+from tracking_runtime.io.frame_numbers import (
+    COUNTS_FROM_ZERO,
+    FrameNumbers,
+    choose_frame_numbers,
+    find_last_frame_from_zero,
+)
 from tracking_runtime.io.image_file import find_video_folder
 from tracking_runtime.io.notes import add_note
 from tracking_runtime.io.table_reader import (
@@ -166,7 +171,7 @@ def read_ground_truth(
     elif num_columns >= _MIN_MOT_COLUMNS:
         rows = chain([first], rows)
         if num_frames is None or not image_numbers or list(image_numbers) == [*range(1, num_frames + 1)]:
-            numbers = None if num_frames is None else FrameNumbers(range(1, num_frames + 1))
+            numbers = _count_frames(path, num_frames)
         else:
             numbers = choose_frame_numbers(image_numbers, num_frames, _read_frame_numbers(path), path)
         truth = _read_objects(rows, numbers, class_names, errors)
@@ -247,6 +252,20 @@ def _read_single_target(
         line_numbers[0] if line_numbers else 0, f"{num_rows} lines of ground truth for {num_frames} frames"
     )
     return pad_sequence(truth[:num_frames], num_frames, None)
+
+
+def _count_frames(path: Path, num_frames: int | None) -> FrameNumbers | None:
+    """Return the numbers of the frames of a file that counts them; None: from 1 to the largest in the file.
+
+    Args:
+        path: file with one row per object and frame.
+        num_frames: number of frames; None: unknown.
+    """
+    last = find_last_frame_from_zero(read_rows(path), num_frames)
+    if last is not None:
+        add_note(f"{path}: {COUNTS_FROM_ZERO}")
+        return FrameNumbers(range((last + 1) if num_frames is None else num_frames))
+    return None if num_frames is None else FrameNumbers(range(1, num_frames + 1))
 
 
 def _read_frame_numbers(path: Path) -> set[int]:

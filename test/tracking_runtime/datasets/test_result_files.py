@@ -21,6 +21,7 @@ from tracking_runtime.datasets.result_files import (
     write_tracks,
 )
 from tracking_runtime.errors import SourceError
+from tracking_runtime.io.notes import collect_notes
 
 positions = st.floats(-1e4, 1e4, allow_nan=False)
 sizes = st.floats(0, 1e4)
@@ -140,7 +141,8 @@ def test_skipped_boxes_are_failures(tmp_path):
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("0,1,5,5,5,5,1\n", 1, "frames count from 1 to 3"),
+        ("0,1,5,5,5,5,1\n3,1,5,5,5,5,1\n", 1, "frames count from 1 to 3"),
+        ("0,1,5,5,0,0,1\n", 1, "frames count from 1 to 3"),
         ("1,1,5,5,5,5,1\n4,1,5,5,5,5,1\n", 2, "frames count from 1 to 3"),
         ("1,1,5,5,5,5,1\n1,1,9,9,5,5,1\n", 2, "object 1 is in frame 1 twice"),
         ("1,-1,5,5,5,5,1\n", 1, "id must be a whole number from 0: got -1"),
@@ -155,6 +157,17 @@ def test_invalid_track_names_file_and_line(tmp_path, text, line, reason):
         read_tracks(path, 3)
     tracks = read_tracks(path, 3, on_invalid_row="skip")
     assert sum(len(frame.ids) for frame in tracks) == text.count("\n") - 1
+
+
+@pytest.mark.parametrize("num_frames", [3, None])
+def test_frames_of_a_file_with_an_object_in_frame_0_count_from_0(tmp_path, num_frames):
+    path = write_file(tmp_path, "2,7,5,5,5,5,1\n0,8,6,6,5,5,1\n")
+
+    with collect_notes() as notes:
+        tracks = read_tracks(path, num_frames)
+
+    assert [frame.ids.tolist() for frame in tracks] == [[8], [], [7]]
+    assert notes == [f"{path}: has an object in frame 0, so its frames are counted from 0"]
 
 
 def test_empty_file_has_no_tracks(tmp_path):

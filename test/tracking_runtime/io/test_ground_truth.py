@@ -86,6 +86,17 @@ def test_nan_box_means_absent_target(tmp_path):
     assert len(read_ground_truth(path, 1)[0].ids) == 0
 
 
+@pytest.mark.parametrize("num_frames", [3, None])
+def test_frames_of_a_file_with_an_object_in_frame_0_count_from_0(tmp_path, num_frames):
+    path = write_file(tmp_path, "2,7,5,5,5,5\n0,8,6,6,5,5\n", "gt.txt")
+
+    with collect_notes() as notes:
+        truth = read_ground_truth(path, num_frames)
+
+    assert [frame.ids.tolist() for frame in truth] == [[8], [], [7]]
+    assert notes == [f"{path}: has an object in frame 0, so its frames are counted from 0"]
+
+
 def test_object_with_zero_confidence_is_left_out(tmp_path):
     path = write_file(tmp_path, "1,7,5,5,5,5,0\n1,8,5,5,5,5,1", "gt.txt")
 
@@ -101,7 +112,8 @@ def test_object_with_zero_confidence_is_left_out(tmp_path):
         ("groundtruth_rect.txt", "1 2 3 4\n1 nan 3 4\n", 2, 2, "box must be finite"),
         ("groundtruth_rect.txt", "1 2 3 4\n5 6 7 8\n", 3, 2, "2 lines of ground truth for 3 frames"),
         ("groundtruth_rect.txt", "1 2 3 4\n5 6 7 8\n", 1, 2, "2 lines of ground truth for 1 frames"),
-        ("gt.txt", "1,1,0,0,5,5\n0,1,0,0,5,5\n", 2, 2, "frames count from 1 to 2"),
+        ("gt.txt", "2,1,0,0,5,5\n0,1,0,0,5,5\n", 2, 2, "frames count from 1 to 2"),
+        ("gt.txt", "1,1,0,0,5,5\n0,0,0,0,0,0\n", 2, 2, "frames count from 1 to 2"),
         ("gt.txt", "1,1,0,0,5,5\n3,1,0,0,5,5\n", 2, 2, "frames count from 1 to 2"),
         ("gt.txt", "1,1,0,0,5,5\n1,1,9,9,5,5\n", 2, 2, "object 1 is in frame 1 twice"),
         ("gt.txt", "1,1,0,0,5,5\n1,2.5,9,9,5,5\n", 2, 2, "not a whole number"),
