@@ -91,7 +91,7 @@ def _estimate_basis(weights: Floats, reflectances: Floats) -> Floats:
     moments = reflectances.T @ reflectances / len(reflectances)
     moments += 1e-6 * np.trace(moments) / len(moments) * np.eye(len(moments))
     crossed = moments @ weights.T
-    basis: Floats = crossed @ np.linalg.inv(weights @ crossed)
+    basis: Floats = crossed @ np.linalg.pinv(weights @ crossed)
     return basis
 
 

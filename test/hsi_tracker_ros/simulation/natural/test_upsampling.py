@@ -82,6 +82,19 @@ def test_look_alike_has_equal_color_and_other_spectrum(camera: str) -> None:
     assert compute_spectral_angles(*spectra)[0, 0] > 0.02
 
 
+@pytest.mark.parametrize("num_bands", [1, 2, 3])
+def test_look_alike_of_few_bands_is_physical(num_bands: int) -> None:
+    info = SpectralInfo(tuple(np.linspace(480, 620, num_bands).tolist()))
+    cube = np.random.default_rng(8).uniform(0.2, 0.6, (6, 6, num_bands)).astype(np.float32)
+
+    twin = SpectralUpsampling(info).make_look_alike(
+        cube, np.ones(num_bands, np.float32), np.random.default_rng(9)
+    )
+
+    assert twin.shape == cube.shape
+    assert ((twin > 0) & (twin <= 1.2)).all()
+
+
 def test_reflectances_stay_physical() -> None:
     image = np.random.default_rng(5).uniform(0, 1, (16, 16, 3)).astype(np.float32)
     upsampling = SpectralUpsampling(find_camera_preset("vis16"))
