@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tracking_runtime.errors import UnsafePathError
 from tracking_runtime.files import (
@@ -11,6 +13,7 @@ from tracking_runtime.files import (
     describe_content,
     is_hidden,
     list_visible,
+    make_unique_name,
     resolve_inside,
 )
 
@@ -120,3 +123,19 @@ def test_atomic_folder_appears_when_it_is_complete(tmp_path: Path) -> None:
 )
 def test_describe_content_names_the_kind_of_file(content: bytes, kind: str) -> None:
     assert describe_content(content).startswith(kind)
+
+
+@given(st.lists(st.sampled_from(["car", "car_2", "car_3", "ship"])))
+def test_make_unique_name_gives_each_caller_another_name(stems: list[str]) -> None:
+    taken: set[str] = set()
+
+    names = [make_unique_name(stem, taken) for stem in stems]
+
+    assert len(set(names)) == len(names)
+    assert taken == set(names)
+
+
+def test_make_unique_name_counts_from_the_second_name() -> None:
+    names = {"car"}
+
+    assert [make_unique_name("car", names) for _ in range(2)] == ["car_2", "car_3"]
