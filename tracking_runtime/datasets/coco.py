@@ -64,12 +64,12 @@ class _AnnotationError(ValueError):
 
 
 def is_coco(path: Path) -> bool:
-    """Return whether a json file has the keys of COCO, without parsing it."""
+    """Return whether a json file has images and annotations as COCO, without parsing it."""
     try:
         content = read_file(path)
     except OSError:
         return False
-    return all(f'"{key}"'.encode() in content for key in _KEYS)
+    return b'"images"' in content and b'"annotations"' in content
 
 
 def open_coco(path: Path, *, on_invalid_row: OnInvalidRow = "raise") -> list[VideoSequence]:
@@ -136,7 +136,7 @@ def _read_json(path: Path) -> dict[str, list[Mapping[str, Any]]]:
     try:
         content = json.loads(read_file(path))
         if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in _KEYS):
-            raise TypeError("images, annotations and categories must be lists")
+            raise TypeError("images, annotations and categories must be lists; add or correct them")
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise SourceError(
             f"{path} is not ground truth in COCO format: {error or 'nested too deep'}"

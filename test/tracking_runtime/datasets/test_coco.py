@@ -61,6 +61,17 @@ def test_other_json_files_beside_are_ignored(tmp_path: Path) -> None:
     assert list_boxes(tmp_path)[0] == ([3], [[1, 2, 3, 4]])
 
 
+def test_file_without_categories_is_named_instead_of_ignored(tmp_path: Path) -> None:
+    content = make_content()
+    del content["categories"]
+    write(tmp_path, content)
+
+    with pytest.raises(
+        SourceError, match=r"val\.json is not ground truth in COCO .*categories must be lists"
+    ):
+        open_dataset(tmp_path)
+
+
 def test_byte_order_mark_is_read(tmp_path: Path) -> None:
     write(tmp_path, make_content())
     path = tmp_path / "val.json"
