@@ -16,6 +16,7 @@ from tracking_runtime.bags.metadata import BagStatistics, Damage, Record, Topic,
 from tracking_runtime.bags.unpacking import (
     DamagedBlockError,
     UnpackingBudget,
+    check_stated_size,
     unpack_block,
     unpack_zstd_message,
 )
@@ -327,11 +328,15 @@ class McapFile:
 
     def _read_chunk(self, file: IO[bytes], budget: UnpackingBudget, header: mcap.ChunkHeader) -> list[_Entry]:
         """Return the messages of a chunk. Raises DamagedBlockError."""
-        budget.spend(header.unpacked_size if header.compression else header.data_size)
+        if not header.compression:
+            budget.spend(header.data_size)
         file.seek(header.data_offset)
         data = file.read(header.data_size)
         if len(data) != header.data_size:
             raise DamagedBlockError("chunk is too short")
+        if header.compression:
+            check_stated_size(header.compression, data, header.unpacked_size)
+            budget.spend(header.unpacked_size)
         records = unpack_block(header.compression, data, header.unpacked_size)
         if header.crc and zlib.crc32(records) != header.crc:
             raise DamagedBlockError("checksum differs")

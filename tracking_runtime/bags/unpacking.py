@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import lz4.frame
@@ -47,6 +48,28 @@ class UnpackingBudget:
                 f"{UNPACKED_RATIO.value} times its size; if the data are real, "
                 f"set {UNPACKED_RATIO.variable} to a higher number"
             )
+
+
+def check_stated_size(compression: str, data: bytes, size: int) -> None:
+    """Check that the size in the header of packed bytes, if it has one, is that of the block.
+
+    Args:
+        compression: `zstd` or `lz4`; others are not checked.
+        data: packed bytes.
+        size: stated size of the unpacked bytes.
+
+    Raises:
+        DamagedBlockError: the sizes differ: one of them is damaged.
+    """
+    known = None
+    with suppress(zstandard.ZstdError, RuntimeError, ValueError):
+        if compression == "zstd":
+            known = zstandard.get_frame_parameters(data).content_size
+            known = None if known == zstandard.CONTENTSIZE_UNKNOWN else known
+        elif compression == "lz4":
+            known = lz4.frame.get_frame_info(data)["content_size"] or None
+    if known is not None and known != size:
+        raise DamagedBlockError(f"size is not the stated {size} bytes")
 
 
 def unpack_block(compression: str, data: bytes, size: int) -> bytes:

@@ -91,6 +91,23 @@ def test_flipped_bit_loses_at_most_one_chunk_and_is_told(bags, data, finish, com
             assert reader.damages or not reader.is_complete
 
 
+@pytest.mark.parametrize("compression", ["none", "zstd"])
+def test_flipped_bit_in_the_size_of_a_chunk_is_damage_not_a_bomb(bags, tmp_path, compression):
+    bag = tmp_path / "bag"
+    shutil.copytree(bags[True, compression], bag)
+    content = bytearray((bag / "bag_0.mcap").read_bytes())
+    position = 8
+    while content[position] != 6:  # opcode of a chunk
+        position += 9 + int.from_bytes(content[position + 1 : position + 9], "little")
+    content[position + 9 + 16 + 4] ^= 1  # bit 32 of the unpacked size
+    (bag / "bag_0.mcap").write_bytes(content)
+
+    reader, items = read_items(bag)
+
+    assert 0 < len(ITEMS) - len(items) <= 10
+    assert reader.damages
+
+
 @given(data=st.data(), finish=st.booleans(), compression=st.sampled_from(["none", "zstd"]))
 @settings(max_examples=40, deadline=None)
 def test_repair_skips_damage_and_keeps_the_original(bags, data, finish, compression):
