@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 _MAX_SILENT_CHECKS = 4  # checks, one a second, without a diagnosis of an active node
 _MAX_KNOWN_PROCESSES = 100  # process ids of a node that are remembered
+_MAX_REASON = 500  # characters of a reason
 _MAX_NODES = 1000  # watched nodes; a hostile peer can report under any name
 
 
@@ -35,8 +36,9 @@ class _Watched:
 class CrashWatch:
     """Watch over the nodes of one namespace.
 
-    A node that ends by itself or by its operator reports the state `finalized` first. A killed or crashed one
-    does not: it falls silent, or another process reports under its name.
+    A node that ends by itself or by its operator reports the state `finalized` first, with an `exit_status`
+    if it cannot recover. A killed or crashed one does not: it falls silent, or another process reports under
+    its name.
 
     Args:
         namespace: namespace of the nodes, with those below it.
@@ -68,10 +70,13 @@ class CrashWatch:
         if has_crashed:
             reason = f"process {watched.process} ended without a shutdown, in state {watched.state}"
             incident = Incident(name, f"{reason}; process {process} runs now")
+        elif "exit_status" in values and not watched.is_reported:
+            reason = f"process {process} ends with status {values['exit_status']}"
+            incident = Incident(name, f"{reason}: {values.get('last_error', '')}"[:_MAX_REASON])
         if is_new:
             watched.known_processes = [*watched.known_processes, process][-_MAX_KNOWN_PROCESSES:]
         watched.state, watched.process = state, process
-        watched.num_silent_checks, watched.is_reported = 0, False
+        watched.num_silent_checks, watched.is_reported = 0, "exit_status" in values
         return incident
 
     def check(self) -> list[Incident]:

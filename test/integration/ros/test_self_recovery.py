@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import time
@@ -21,6 +22,7 @@ from remote_sensing_tracking.srv import ReloadModel
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
+from tracking_runtime.bags import BagReader
 from tracking_runtime.ros.clients import LifecycleClient, RequestRefusedError, TrackerClient
 from tracking_runtime.ros.node import qos
 from tracking_runtime.ros.node.diagnostics import DiagnosticLevel
@@ -187,6 +189,94 @@ def test_exhausted_memory_in_rclpy_ends_or_recovers(
         assert rig.client.state() == "active"
     else:
         assert rig.process.wait(1) != 0
+
+
+@pytest.fixture
+def start_recorder(
+    ros: RosSession, node_process: Callable[..., NodeProcess], tmp_path: Path, wait_for: Callable[..., Any]
+) -> Callable[[], NodeProcess]:
+    """Return a function that starts a recorder which keeps the last ten seconds in `bag`."""
+
+    def start() -> NodeProcess:
+        topics = ["image", "brightness/tracks", "/diagnostics", "/rosout"]
+        process = node_process(
+            "tracking_runtime.nodes.recorder",
+            "recorder",
+            parameters={"autostart": True, "output": str(tmp_path / "bag"), "topics": topics, "keep": 10.0},
+            environment={"ROS_LOG_DIR": str(tmp_path / "logs")},
+        )
+        client = LifecycleClient(ros, "/recorder")
+        wait_for(
+            lambda: client.diagnosis and client.diagnosis.values["state"] == "active", 60, "the recorder"
+        )
+        return process
+
+    return start
+
+
+def read_incident(bag: Path) -> tuple[dict[str, Any], BagReader, list[dict[str, Any]]]:
+    """Return the description, the messages and the diagnoses of the only incident; none while not saved."""
+    (folder,) = (path.parent for path in bag.glob("incident_*/metadata.yaml"))
+    lines = (folder / "diagnoses.jsonl").read_text().splitlines()
+    return (
+        json.loads((folder / "incident.json").read_text()),
+        BagReader(folder),
+        [entry for line in lines if (entry := json.loads(line))["node"] == NODE],
+    )
+
+
+def test_end_with_status_70_leaves_the_last_seconds(
+    start_rig: Callable[..., Rig], start_recorder: Callable[[], NodeProcess], tmp_path: Path, wait_for: Any
+) -> None:
+    recorder = start_recorder()
+    rig = start_rig(hang=60.0, max_frame_time=0.5)
+    rig.track()
+    pid = rig.process.pid
+
+    def send_until_end() -> bool:
+        rig.send(HANG)
+        return not rig.process.is_running
+
+    wait_for(send_until_end, 60, "the end of the process")
+    assert rig.process.wait(1) == 70
+    wait_for(lambda: [*(tmp_path / "bag").glob("incident_*/metadata.yaml")], 40, "the saved seconds")
+    wait_for(lambda: "; see /" in recorder.log, 20, "the end of the saving")
+
+    incident, saved, diagnoses = read_incident(tmp_path / "bag")
+    assert (incident["node"], saved.is_complete) == (NODE, True)
+    assert f"process {pid} has ended or hangs" in incident["reason"]
+    assert saved.counts["/image"] > 0
+    assert saved.counts["/rosout"] > 0
+    errors = {entry["message"] for entry in diagnoses if entry["level"] == DiagnosticLevel.ERROR}
+    assert any("busy with one frame" in message for message in errors)
+    assert recorder.stop() == 0
+
+
+def test_node_out_of_memory_leaves_the_last_seconds(
+    start_rig: Callable[..., Rig], start_recorder: Callable[[], NodeProcess], tmp_path: Path, wait_for: Any
+) -> None:
+    recorder = start_recorder()
+    rig = start_rig()
+    rig.track()
+    size = psutil.Process(rig.process.pid).memory_info().vms
+    resource.prlimit(rig.process.pid, resource.RLIMIT_AS, (size + (4 << 20), resource.RLIM_INFINITY))
+
+    def send_until_end() -> bool:
+        rig.send(size=(4000, 4000))
+        return not rig.process.is_running
+
+    wait_for(send_until_end, 120, "the end of the process")
+    status = rig.process.wait(1)
+    wait_for(lambda: [*(tmp_path / "bag").glob("incident_*/metadata.yaml")], 40, "the saved seconds")
+    wait_for(lambda: "; see /" in recorder.log, 20, "the end of the saving")
+
+    incident, saved, diagnoses = read_incident(tmp_path / "bag")
+    assert status == 70, rig.process.log
+    assert (incident["node"], saved.is_complete) == (NODE, True)
+    assert "ends with status 70: memory has run out" in incident["reason"]
+    errors = [entry["message"] for entry in diagnoses if entry["level"] == DiagnosticLevel.ERROR]
+    assert any("memory" in message for message in errors)
+    assert recorder.stop() == 0
 
 
 def test_second_reload_during_loading_is_refused(

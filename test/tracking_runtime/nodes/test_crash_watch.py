@@ -41,6 +41,20 @@ def test_shutdown_and_idle_nodes_are_no_incidents() -> None:
     assert not any(watch.check() for _ in range(8))
 
 
+def test_shutdown_of_a_node_that_cannot_recover_is_one_incident() -> None:
+    watch = CrashWatch("/", "/recorder")
+    watch.receive("/spax_tracker", diagnose("active", 1))
+    failed = {"exit_status": "70", "last_error": "memory has run out: " + "x" * 1000}
+
+    incident = watch.receive("/spax_tracker", {**diagnose("finalized", 1), **failed})
+
+    assert incident is not None
+    assert incident.reason.startswith("process 1 ends with status 70: memory has run out: xxx")
+    assert len(incident.reason) == 500
+    assert watch.receive("/spax_tracker", {**diagnose("finalized", 1), **failed}) is None
+    assert watch.receive("/spax_tracker", diagnose("unconfigured", 2)) is None, "told already"
+
+
 def test_two_nodes_of_one_name_are_one_incident() -> None:
     watch = CrashWatch("/", "/recorder")
 

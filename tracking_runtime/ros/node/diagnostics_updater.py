@@ -17,13 +17,18 @@ from tracking_runtime.engines.build_progress import BuildProgress
 from tracking_runtime.errors import TrackingError
 from tracking_runtime.ros.node import diagnostics, qos
 from tracking_runtime.ros.node.diagnostics import Diagnosis, DiagnosticLevel, Value
+from tracking_runtime.ros.node.executor import TolerantExecutor
 from tracking_runtime.ros.node.scoped_lifecycle_node import ScopedLifecycleNode
 
 _LONG_TRANSITION_S = 60.0  # time of a transition from which the operator is warned
 
 
 class DiagnosticsUpdater:
-    """Publisher of a node's state on `/diagnostics`. Its methods may be called from any thread."""
+    """Publisher of a node's state on `/diagnostics`. Its methods may be called from any thread.
+
+    Attributes:
+        exit_status: status with which the process is about to end because the node cannot recover; 0 else.
+    """
 
     def __init__(self, node: ScopedLifecycleNode, diagnose: Callable[[], Diagnosis]) -> None:
         """Advertise `/diagnostics` until the node is destroyed.
@@ -33,6 +38,7 @@ class DiagnosticsUpdater:
             diagnose: function that returns the state of the node; the updater adds lifecycle state, QoS
                 warnings and last error.
         """
+        self.exit_status = 0
         self._node = node
         self._diagnose = diagnose
         self._publisher = node.create_publisher(DiagnosticArray, diagnostics.TOPIC, qos.make_track_profile())
@@ -125,7 +131,7 @@ class DiagnosticsUpdater:
         self._publisher.wait_for_all_acked(Duration(nanoseconds=round(timeout_s * 1e9)))
 
     def _complete(self, diagnosis: Diagnosis, state: str) -> Diagnosis:
-        """Add lifecycle state, QoS warning and last error to a diagnosis."""
+        """Add lifecycle state, QoS warning, dropped messages and last error to a diagnosis."""
         level = diagnosis.level
         message = diagnosis.message
         if state != "active" and level == DiagnosticLevel.OK:
@@ -133,10 +139,16 @@ class DiagnosticsUpdater:
         if self._qos_warnings:
             level = max(level, DiagnosticLevel.WARN)
             message = next(iter(self._qos_warnings.values()))
+        executor = self._node.executor
+        if isinstance(executor, TolerantExecutor) and (untaken := executor.describe_untaken()):
+            level = DiagnosticLevel.ERROR
+            message = untaken
         if self._last_error and time.monotonic() < self._error_until_s:
             level = DiagnosticLevel.ERROR
             message = self._last_error
         values = {"state": state, "last_error": self._last_error, **diagnosis.values}
+        if self.exit_status:
+            values["exit_status"] = self.exit_status
         return replace(diagnosis, level=level, message=message, values=values)
 
     def _publish(self, diagnosis: Diagnosis) -> None:

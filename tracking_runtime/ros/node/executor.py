@@ -14,6 +14,8 @@ from rclpy.logging import get_logger
 _LOG_PERIOD_S = 5.0
 _MEMORY_WINDOW_S = 10.0  # time in which takes may run out of memory
 _MAX_MEMORY_ERRORS = 10  # takes out of memory in this time, after which the process has to end
+_SPARE_BYTES = 64 << 20  # memory that a node needs to take messages; without it, memory is exhausted
+_RECENTLY_S = 5.0  # time that a message which could not be taken stays in the diagnosis
 
 
 class TolerantExecutor(SingleThreadedExecutor):
@@ -31,6 +33,12 @@ class TolerantExecutor(SingleThreadedExecutor):
         self.num_untaken = 0
         self._memory_errors_s: deque[float] = deque(maxlen=_MAX_MEMORY_ERRORS)
         self._last_log_s = -float("inf")
+        self._untaken = ""
+        self._untaken_s = -float("inf")
+
+    def describe_untaken(self) -> str:
+        """Return which message could not be taken in the last 5 s, and why; empty without one."""
+        return self._untaken if time.monotonic() - self._untaken_s < _RECENTLY_S else ""
 
     def _take_subscription(self, sub: Any) -> Any:
         return self._take(super()._take_subscription, sub, "a message on", lambda: sub.topic_name)
@@ -55,13 +63,28 @@ class TolerantExecutor(SingleThreadedExecutor):
         except Exception as error:
             self.num_untaken += 1
             now_s = time.monotonic()
-            if isinstance(error, MemoryError):
+            is_exhausted = isinstance(error, MemoryError) or _is_memory_exhausted()
+            reason = "memory is exhausted" if is_exhausted else f"{type(error).__name__}: {error}"
+            self._untaken = f"{kind} {name()} is dropped: it cannot be taken: {reason}"
+            self._untaken_s = now_s
+            if now_s - self._last_log_s > _LOG_PERIOD_S:
+                self._last_log_s = now_s
+                get_logger("executor").error(self._untaken)
+            if is_exhausted:
                 self._memory_errors_s.append(now_s)
                 is_full = len(self._memory_errors_s) == _MAX_MEMORY_ERRORS
                 if is_full and now_s - self._memory_errors_s[0] < _MEMORY_WINDOW_S:
-                    raise
-            if now_s - self._last_log_s > _LOG_PERIOD_S:
-                self._last_log_s = now_s
-                reason = f"{type(error).__name__}: {error}"
-                get_logger("executor").error(f"{kind} {name()} is dropped: it cannot be taken: {reason}")
+                    raise MemoryError(self._untaken) from error
             return None
+
+
+def _is_memory_exhausted() -> bool:
+    """Return whether the process cannot get the memory of a large message.
+
+    Without memory, rclpy raises errors of several types for a message that it cannot convert.
+    """
+    try:
+        bytearray(_SPARE_BYTES)
+    except MemoryError:
+        return True
+    return False

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 EXIT_UNHEALTHY = 70
 """Exit status of a process that cannot recover by itself, EX_SOFTWARE of sysexits.h."""
@@ -40,7 +41,7 @@ class ProcessWatchdog:
 
     def start(self) -> None:
         """Start the thread, and the timer of `faulthandler`, which has a thread of its own."""
-        faulthandler.dump_traceback_later(_MAX_FROZEN_S, exit=True)
+        _arm_freeze_timer()
         self._thread.start()
 
     def stop(self) -> None:
@@ -65,7 +66,7 @@ class ProcessWatchdog:
         while not self._is_ended.wait(_PERIOD_S):
             now_s = time.monotonic()
             if now_s - armed_s > _REARM_S:
-                faulthandler.dump_traceback_later(_MAX_FROZEN_S, exit=True)
+                _arm_freeze_timer()
                 armed_s = now_s
             silence_s += min(now_s - checked_s, 2 * _PERIOD_S)
             checked_s = now_s
@@ -76,6 +77,12 @@ class ProcessWatchdog:
             self._report(self._transition, silence_s)
             if silence_s > _MAX_BLOCKED_S and not self._transition:
                 end_process(f"no callback has run for {silence_s:.0f} s")
+
+
+def _arm_freeze_timer() -> None:
+    """Start the timer that ends the process if no Python code runs, again if it runs already."""
+    with suppress(RuntimeError):  # without memory for a thread, the process has no such timer
+        faulthandler.dump_traceback_later(_MAX_FROZEN_S, exit=True)
 
 
 def end_process(reason: str) -> None:

@@ -98,13 +98,13 @@ def _spin(node: ManagedNode[Any], is_signaled: Future) -> int:
             node.get_logger().warning("a request stays without answer: its service has ended")
         except MemoryError as error:
             node.diagnostics.record_error("memory has run out", error)
-            status = EXIT_UNHEALTHY
+            status = node.diagnostics.exit_status = EXIT_UNHEALTHY
             break
         except Exception as error:
             node.diagnostics.record_error("callback failed", error, _ERROR_SHOWN_S)
         except BaseException as error:
             node.diagnostics.record_error("callback ended the process", error)
-            status = EXIT_UNHEALTHY
+            status = node.diagnostics.exit_status = EXIT_UNHEALTHY
             break
     _limit_shutdown()
     node.process_watchdog.stop()
@@ -119,7 +119,10 @@ def _limit_shutdown() -> None:
     arguments = (f"its shutdown has taken {_MAX_SHUTDOWN_S:g} s",)
     timer = threading.Timer(_MAX_SHUTDOWN_S, end_process, arguments)
     timer.daemon = True
-    timer.start()
+    try:
+        timer.start()
+    except RuntimeError:
+        end_process("its shutdown cannot be supervised: memory is exhausted")
 
 
 def _install_signal_handlers() -> Future:
