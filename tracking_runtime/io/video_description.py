@@ -150,7 +150,10 @@ def read_sequence_rate(image_folder: Path) -> float | None:
     except StopIteration:
         return None
     except (OSError, configparser.Error, ValueError) as error:
-        raise SourceError(f"{path} must name a frameRate: {error}") from error
+        reason = " ".join(str(error).split())
+        raise SourceError(
+            f"{path} must name a frameRate below a line [Sequence], as frameRate=25: {reason}"
+        ) from error
     if not (0 < rate_hz <= _MAX_RATE_HZ and math.isfinite(rate_hz)):
         raise SourceError(f"{path}: frameRate must be above 0 frames per second: got {text}")
     return rate_hz
