@@ -78,12 +78,12 @@ def find_peaks(
         active: activity of the rows, ``(rows,)``: 1 for active pixels, 0 for all others.
         max_peaks: number of peaks; fewer if there are fewer rows.
     """
-    logits, classes = network.head("hm")(features, grid).max(dim=1)
-    scores = torch.sigmoid(logits) * active
+    logits = network.head("hm")(features, grid)
+    scores = torch.sigmoid(logits.amax(dim=1)) * active
     scores = scores * (scores >= grid.max_pool_3x3(scores)).to(scores.dtype)
     best, rows = torch.topk(scores, min(max_peaks, grid.num_rows(0)))
     sizes, offsets = (network.head(name).compute_at(rows, features, grid) for name in ("wh", "reg"))
-    return Peaks(best, classes.index_select(0, rows), rows, sizes, offsets)
+    return Peaks(best, logits.index_select(0, rows).argmax(dim=1), rows, sizes, offsets)
 
 
 def decode_peaks(peaks: Peaks, grid: SparseGrid, min_score: float) -> Detections:

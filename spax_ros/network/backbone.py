@@ -98,9 +98,17 @@ class Backbone(nn.Module):
             Tree(depths[i], widths[i - 1], widths[i], has_input_child=i > 2) for i in range(2, len(widths))
         )
 
-    def forward(self, x: Tensor, added: Tensor, grid: Grid) -> list[Tensor]:
-        """Return features at levels 0, 1, 2, ..."""
-        levels = [self.level0(self.base(x, grid, 0) + added, grid, 0)]
+    def forward(self, x: Tensor, added: Tensor, grid: Grid, base: Tensor | None = None) -> list[Tensor]:
+        """Return features at levels 0, 1, 2, ...
+
+        Args:
+            x: frame.
+            added: features that are added after the first convolution.
+            grid: pixels of the frame.
+            base: output of the first convolution; None: it is computed.
+        """
+        first = self.base(x, grid, 0) if base is None else base
+        levels = [self.level0(first + added, grid, 0)]
         levels.append(self.level1(levels[0], grid, 0))
         for level, tree in enumerate(self.trees, start=1):
             levels.append(tree(levels[-1], grid, level))

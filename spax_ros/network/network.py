@@ -150,6 +150,9 @@ class SpaxNetwork(nn.Module):
         self._build_backbone(config)
         self._build_decoder(config)
         self._build_heads(config)
+        # Convolutions that `spax_ros.sparse.fusion` makes of several.
+        self.joint_entry: nn.Module | None = None
+        self.joint_output: nn.Module | None = None
 
     def _build_recurrent_branch(self, config: SpaxConfig) -> None:
         w0, w1 = config.widths[:2]
@@ -222,9 +225,8 @@ class SpaxNetwork(nn.Module):
         """
         # Step 1: recurrent branch at strides 1 and 2.
         w0, w1 = self.config.widths[:2]
-        c0 = x
-        for layer in self.stem:
-            c0 = layer(c0, grid, 0)
+        c0, base = self._convolve_frame(x, grid)
+        c0 = self.stem[1](c0, grid, 0)
         if self.stem_edges is not None:
             c0 = self.stem_edges(c0, grid, 0)
         input0 = self.input0(c0, previous.input0 if previous else grid.zeros(x, 0, w0), grid, 0)
@@ -234,18 +236,20 @@ class SpaxNetwork(nn.Module):
         input1 = self.input1(c1, previous.input1 if previous else grid.zeros(x, 1, w1), grid, 1)
 
         # Step 2: backbone and fusion of scales.
-        pyramid = known_pyramid or self._fuse(self.backbone(x, c0 + input0, grid), input1, previous, grid)
+        pyramid = known_pyramid or self._fuse(
+            self.backbone(x, c0 + input0, grid, base), input1, previous, grid
+        )
 
         # Step 3: mask and recurrent unit on the fused features.
         mask_logits = self.mask_layer(pyramid.p0, grid, 0)
         p0 = pyramid.p0 if self.fused_edges is None else self.fused_edges(pyramid.p0, grid, 0)
-        fused = self.fused(p0, previous.fused if previous else grid.zeros(x, 0, w0), grid, 0)
+        fused, projected = self._remember(p0, previous.fused if previous else grid.zeros(x, 0, w0), grid)
         pair = None
         if previous:
             pair = torch.cat([previous.fused + previous.input0, fused + input0], dim=1)
         return StepOutput(
             state=NetworkState(grid, input0, input1, fused, pyramid, torch.sigmoid(mask_logits)),
-            features=fused + self.project(p0, grid, 0),
+            features=fused + projected,
             mask_logits=mask_logits,
             pair=pair,
         )
@@ -260,6 +264,18 @@ class SpaxNetwork(nn.Module):
             if isinstance(module, (ConvNorm, Deconv)):
                 module.fold()
         return self.eval()
+
+    def _convolve_frame(self, x: Tensor, grid: Grid) -> tuple[Tensor, Tensor | None]:
+        """Return the first features of the recurrent branch, and those of the backbone if both are one."""
+        if self.joint_entry is None:
+            return self.stem[0](x, grid, 0), None
+        return self.joint_entry(x, grid)
+
+    def _remember(self, p0: Tensor, state: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+        """Return the new state of the fused features, and their projection."""
+        if self.joint_output is None:
+            return self.fused(p0, state, grid, 0), self.project(p0, grid, 0)
+        return self.joint_output(p0, state, grid)
 
     def _interact(self, c1: Tensor, earlier: Pyramid, grid: Grid) -> Tensor:
         """Return the features `c1` with those of the last frame: the asymmetric interaction."""

@@ -30,14 +30,15 @@ from math import ceil, sqrt
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from spax_ros.decoding import MAX_PEAKS, Peaks, find_peaks
 from spax_ros.network.config import SpaxConfig
-from spax_ros.network.grid import Grid, Shift
+from spax_ros.network.grid import Grid, Shift, view_as_rows
 from spax_ros.network.network import NetworkState, SpaxNetwork
 from spax_ros.sparse.fusion import fuse_network
-from spax_ros.sparse.gather_tables import GatherTable
+from spax_ros.sparse.gather_tables import GatherTable, gather_rows
 from spax_ros.sparse.grid import TILE_PX, SparseGrid
 from spax_ros.sparse.operations import TableGrid, TableKey
 from spax_ros.sparse.tile_budget import list_bucket_sizes, round_to_bucket
@@ -54,6 +55,9 @@ NO_INT8_REASON = (
 )
 """Measured on 128 and 640 tiles of both models. NNCF quantized convolutions and matrix products only, with
 the full range of their inputs. With NNCF's own choice of ranges, no object is detected."""
+
+_STRIP_TILES = 8  # tiles that are convolved as one image, a divisor of all bucket sizes
+_MAX_STRIP_SIDE = 4  # pixels; larger tiles are large enough for a convolution of their own
 
 
 class BucketGrid(TableGrid):
@@ -80,12 +84,38 @@ class BucketGrid(TableGrid):
         self._num_tiles = num_tiles
         self._tables = tables
         self._mean_weight = mean_weight
+        self._strip_tables: dict[tuple[int, int], GatherTable] = {}
 
     def num_rows(self, level: int) -> int:
         return self._num_tiles * self.sides[level] ** 2
 
     def get_table(self, key: TableKey) -> GatherTable:
         return self._tables[key]
+
+    def conv(self, x: Tensor, weight: Tensor, bias: Tensor | None, level: int, stride: int = 1) -> Tensor:
+        kernel, side = weight.shape[-1], self.sides[level]
+        is_dense = weight.shape[1] == x.shape[1]
+        has_strips = 1 < side <= _MAX_STRIP_SIDE and self._num_tiles % _STRIP_TILES == 0
+        if kernel == 1 or stride > 1 or not is_dense or not has_strips:
+            return super().conv(x, weight, bias, level, stride)
+        # A convolution of wide images takes half the time of one of many small images. Consecutive tiles are
+        # therefore one image, each with the pixels around it.
+        margin, patch = kernel // 2, side + kernel - 1
+        rows = gather_rows(x, self._get_strip_table(level, kernel))
+        images = F.conv2d(rows.permute(0, 3, 1, 2), weight, bias, padding=(0, margin)).permute(0, 2, 3, 1)
+        tiles = view_as_rows(images, side, _STRIP_TILES, patch, len(weight))
+        pixels = tiles[:, :, :, margin : margin + side].permute(0, 2, 1, 3, 4)
+        return view_as_rows(pixels, len(weight))
+
+    def _get_strip_table(self, level: int, kernel: int) -> GatherTable:
+        """Return the patch table of a kernel, with the patches of `_STRIP_TILES` tiles side by side."""
+        key = level, kernel
+        if key not in self._strip_tables:
+            patch = self.sides[level] + kernel - 1
+            indices = self.get_table(TableKey("patch", level, kernel)).indices
+            strips = view_as_rows(indices, _STRIP_TILES, patch, patch).permute(0, 2, 1, 3)
+            self._strip_tables[key] = GatherTable(view_as_rows(strips, patch, _STRIP_TILES * patch))
+        return self._strip_tables[key]
 
     def mean(self, x: Tensor, level: int) -> Tensor:
         assert level == 1
@@ -215,7 +245,8 @@ def make_bucket_graph(network: SpaxNetwork, num_tiles: int, name: str = "spax") 
             "use engine: pytorch"
         )
     smallest = round_to_bucket(1)
-    template = None if num_tiles == smallest else _make_graph(network, smallest, f"{name} tiles")
+    has_template = num_tiles != smallest and num_tiles % _STRIP_TILES == 0
+    template = _make_graph(network, smallest, f"{name} tiles") if has_template else None
     return replace(_make_graph(network, num_tiles, f"{name} {num_tiles} tiles"), shape_template=template)
 
 
