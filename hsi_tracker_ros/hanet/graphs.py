@@ -54,8 +54,9 @@ class SearchGraph(nn.Module):
 
 
 def _to_channels_first(network: nn.Module, crops: Sequence[Tensor]) -> list[Tensor]:
-    """Move the channels to the front. The cast comes first because TensorRT can do nothing else
-    with bytes.
+    """Return crops (batch, C, H, W) of crops (batch, H, W, C) in the type of the network.
+
+    The cast comes first, because TensorRT supports no other operation on bytes.
     """
     dtype = next(network.parameters()).dtype
     return [crop.to(dtype).permute(0, 3, 1, 2) for crop in crops]
@@ -102,9 +103,7 @@ def _list_kernel_names(network: SiameseNetwork) -> tuple[str, ...]:
 
 
 def _make_example_crops(network: SiameseNetwork, batch: int, side: str) -> tuple[Tensor, ...]:
-    """Return BGR crops, and cube crops relative to the mean of the frame if the network has a spectral
-    branch.
-    """
+    """Return BGR crops, and with a spectral branch cube crops relative to the mean of the frame."""
     image, *cube = network.crop_sizes(side)
     spectral = network.config.spectral
     bands = () if spectral is None else spectral.wavelengths_nm or ()

@@ -1,6 +1,4 @@
-"""Hyperspectral video with exact ground truth: simulated from a seed, or a real cube under a
-panning window.
-"""
+"""Hyperspectral video with exact ground truth: simulated from a seed, or a window that pans over a cube."""
 
 from hsi_tracker_ros.simulation.panned_cube import PannedCube
 from hsi_tracker_ros.simulation.scene import (

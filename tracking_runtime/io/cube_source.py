@@ -50,7 +50,7 @@ _ARRAY_SUFFIXES = {".mat", ".npy", ".npz"}
 
 @dataclass(frozen=True)
 class CubeOptions:
-    """How a file of cubes is read. The attributes are options of `CubeSource`."""
+    """Options of reading a file of cubes. The attributes are options of `CubeSource`."""
 
     variable: str = ""
     axes: str = ""

@@ -14,7 +14,7 @@ from tracking_runtime.io.table_reader import MAX_FRAME_NUMBER, Row
 
 _LAST_NUMBER = re.compile(r"(.*?)(\d{1,18})(\D*)", re.ASCII | re.DOTALL)
 COUNTS_FROM_ZERO = "has an object in frame 0, so its frames are counted from 0"
-"""What a note says about a file whose frames count from 0."""
+"""Text of the note on a file whose frames count from 0."""
 _MAX_NAMED = 5  # missing numbers that a message names
 
 

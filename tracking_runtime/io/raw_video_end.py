@@ -1,4 +1,4 @@
-"""Whether the last frame of a raw H.264 or H.265 stream is complete, which such a stream does not state."""
+"""Completeness of the last frame of a raw H.264 or H.265 stream, which such a stream does not state."""
 
 from __future__ import annotations
 

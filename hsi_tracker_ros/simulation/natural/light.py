@@ -100,7 +100,7 @@ def make_natural_light(
         length: number of frames.
         size: width and height of the image in pixels.
         rate_hz: frames per second.
-        varies: whether clouds pass or lamps flicker strongly.
+        varies: True if clouds pass or lamps flicker strongly.
     """
     lights = spectra.make_illuminants()
     is_outdoors = rng.random() < _OUTDOORS_FRACTION
