@@ -12,6 +12,7 @@ import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tracking_runtime.datasets.factory import open_dataset
 from tracking_runtime.errors import SourceError
 from tracking_runtime.io import raster
 from tracking_runtime.io.cube_source import CubeSource
@@ -82,6 +83,23 @@ def test_geotiff_of_points_is_shifted_by_half_a_pixel(tmp_path):
     georeference = open_source(tmp_path / "a.tif").georeference
 
     np.testing.assert_allclose(georeference.to_map([0.5, 0.5]), [399960, 4700040])
+
+
+@pytest.mark.usefixtures("_library")
+@pytest.mark.parametrize("content", ["<PAMDataset></PAMDataset>", "<PAMDataset><broken", ""])
+def test_side_files_of_gdal_are_neither_input_nor_errors(tmp_path, content):
+    tags = [PIXEL_SCALE, TIE_POINT, make_keys()]
+    for number in (1, 2):
+        tifffile.imwrite(tmp_path / f"{number}.tif", CUBE[..., number], extratags=tags)
+        (tmp_path / f"{number}.tif.aux.xml").write_text(content)
+
+    (video,) = open_dataset(tmp_path)
+
+    for source in (open_source(tmp_path), video):
+        np.testing.assert_array_equal([frame.image for frame in source], [CUBE[..., 1], CUBE[..., 2]])
+    assert open_source(tmp_path / "1.tif").georeference == GeoReference(NORTH_UP, "EPSG:32633")
+    with pytest.raises(SourceError, match=r"1\.tif\.aux\.xml is (empty|not a source of frames)"):
+        open_source(tmp_path / "1.tif.aux.xml")
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.png"])
