@@ -140,7 +140,7 @@ class ClutterMap:
     """Number of young tracks lost in the last frames by place, and number of tracks that proved to move."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[int, int], NDArray[np.float64]] = {}  # tracks, further detections
+        self._counts: dict[tuple[int, int], tuple[float, float]] = {}  # tracks, further detections
         self._num_proven = 0.0
         self._num_lost = 0.0
 
@@ -154,7 +154,11 @@ class ClutterMap:
         factor = float(np.exp(-1 / _MEMORY_FRAMES))
         self._num_proven *= factor
         self._num_lost *= factor
-        self._counts = {cell: factor * counts for cell, counts in self._counts.items() if counts[0] > 0.01}
+        self._counts = {
+            cell: (factor * tracks, factor * detections)
+            for cell, (tracks, detections) in self._counts.items()
+            if tracks > 0.01
+        }
 
     def add_proven(self, number: int) -> None:
         """Count tracks that proved to move."""
@@ -170,7 +174,8 @@ class ClutterMap:
         self._num_lost += len(centers)
         cells = np.floor_divide(centers, _CELL_PX).astype(int).tolist()
         for (column, row), number in zip(cells, num_detections.tolist(), strict=True):
-            self._counts[column, row] = self._counts.get((column, row), 0.0) + np.array([1.0, number - 1.0])
+            tracks, detections = self._counts.get((column, row), (0.0, 0.0))
+            self._counts[column, row] = tracks + 1.0, detections + (number - 1.0)
 
     def count_around(self, centers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the tracks lost around each center ``(n,)``, and their detections after the first ``(n,)``.
@@ -178,11 +183,12 @@ class ClutterMap:
         Both are means over the nine cells around the center.
         """
         cells = np.floor_divide(centers, _CELL_PX).astype(int).tolist()
-        none = np.zeros(2)
         steps = (-1, 0, 1)
-        means = [
-            sum((self._counts.get((column + x, row + y), none) for x in steps for y in steps), none) / 9
-            for column, row in cells
-        ]
-        tracks, detections = np.reshape(means, (-1, 2)).T
+        means = np.zeros((len(cells), 2))
+        if self._counts:
+            none = (0.0, 0.0)
+            for index, (column, row) in enumerate(cells):
+                around = [self._counts.get((column + x, row + y), none) for x in steps for y in steps]
+                means[index] = [sum(counts) / 9 for counts in zip(*around, strict=True)]
+        tracks, detections = means.T
         return tracks, detections

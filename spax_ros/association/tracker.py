@@ -129,6 +129,9 @@ class _TrackTable:
     def select(self, index: NDArray[np.bool_] | Indices) -> _TrackTable:
         return _TrackTable(*(getattr(self, field.name)[index] for field in fields(self)))
 
+    def select_kalman_states(self, index: Indices) -> kalman.GaussianStates:
+        return kalman.GaussianStates(self.mean[index], self.covariance[index])
+
     def append(self, other: _TrackTable) -> _TrackTable:
         columns = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
         return _TrackTable(*(np.concatenate(pair) for pair in columns))
@@ -270,7 +273,7 @@ class GaussianTracker:
         coasting = np.flatnonzero(table.states == TrackState.COASTING)
         for _ in range(num_frames):
             table.mean[coasting, HEIGHT_INDEX, 1] = 0
-            table.set_kalman_states(predicted, kalman.predict(table.select(predicted).kalman_states))
+            table.set_kalman_states(predicted, kalman.predict(table.select_kalman_states(predicted)))
 
     def _match_detections(self, detections: _ValidDetections) -> None:
         settings, table = self._settings, self._table
@@ -308,29 +311,31 @@ class GaussianTracker:
         self, tracks: Indices, detections: _ValidDetections, cost_limit: float
     ) -> tuple[Indices, Indices]:
         """Match and update these tracks; return the matched tracks and the unmatched detections."""
-        table = self._table.select(tracks)
-        track_boxes = table.kalman_states.to_boxes()
+        table = self._table
+        track_boxes = table.select_kalman_states(tracks).to_boxes()
         rows, columns = find_near_pairs(track_boxes, detections.boxes)
         if self._settings.is_class_aware:
-            is_same_class = table.class_ids[rows] == detections.class_ids[columns]
+            is_same_class = table.class_ids[tracks[rows]] == detections.class_ids[columns]
             rows, columns = rows[is_same_class], columns[is_same_class]
         costs = self._settings.cost(track_boxes[rows], detections.boxes[columns], detections.scores[columns])
         weight = self._settings.spectral_weight
         has_spectra = weight > 0 and detections.spectra.shape[1] > 0
         if has_spectra:
-            spectral = self._spectral_memory.compute_costs(table.ids[rows], detections.spectra[columns])
+            spectral = self._spectral_memory.compute_costs(
+                table.ids[tracks[rows]], detections.spectra[columns]
+            )
             costs = np.where(np.isfinite(spectral), (1 - weight) * costs + weight * spectral, costs)
         rows, columns = solve_assignment(rows, columns, costs, cost_limit)
         matched = tracks[rows]
-        self._table.set_kalman_states(
-            matched, kalman.update(table.select(rows).kalman_states, detections.boxes[columns])
+        table.set_kalman_states(
+            matched, kalman.update(table.select_kalman_states(matched), detections.boxes[columns])
         )
-        self._table.vote_classes(matched, detections.class_ids[columns], detections.scores[columns])
-        self._table.scores[matched] = detections.scores[columns]
-        self._table.last_frames[matched] = self._frame
+        table.vote_classes(matched, detections.class_ids[columns], detections.scores[columns])
+        table.scores[matched] = detections.scores[columns]
+        table.last_frames[matched] = self._frame
         if has_spectra:
-            self._spectral_memory.update(table.ids[rows], detections.spectra[columns])
-        self._table.window[matched, -1] = compute_centers(detections.boxes[columns])
+            self._spectral_memory.update(table.ids[matched], detections.spectra[columns])
+        table.window[matched, -1] = compute_centers(detections.boxes[columns])
         return matched, np.setdiff1d(np.arange(len(detections.scores)), columns)
 
     def _start_tracks(self, detections: _ValidDetections) -> _TrackTable:
