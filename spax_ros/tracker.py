@@ -404,7 +404,8 @@ class SpaxTracker:
             motion = self._find_motion(gray, None if prepared is None else prepared.registration)
             num_active_tiles = count_active_tiles(motion.mask, TILE_PX)
             mask = self._limit_tiles(motion, num_active_tiles)
-        network_detections = self._detect(image, motion, mask)
+        has_colors = self.model.config.inputs == "bgr"
+        network_detections = self._detect(image if has_colors else gray, motion, mask)
         detections = suppress_non_maxima(network_detections.detections, self._settings.max_overlap)
         self._previous = _PreviousFrame(gray, network_detections.heat_map, detections)
         is_saturated = motion.is_saturated or num_active_tiles > self._settings.max_tiles
@@ -535,6 +536,9 @@ def make_network_input(
     assert isinstance(grid, SparseGrid)
     height, width = motion.residual.shape
     y, x = (positions + step for positions, step in zip(grid.positions, shift[0], strict=True))
+    if not shift.any():
+        values = encoder.encode_pixels(image, motion.residual, y * width + x, motion.accumulated)
+        return grid.scatter_active(torch.from_numpy(values))
     is_inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
     pixels = np.where(is_inside, y * width + x, 0)
     values = encoder.encode_pixels(image, motion.residual, pixels, motion.accumulated)

@@ -96,6 +96,9 @@ class SparseGrid(TableGrid):
         if level.num_active == level.num_rows:
             return values
         rows = values.new_zeros(level.num_rows, values.shape[1])
+        if level.has_only_active_tiles:
+            rows[: level.num_active] = values
+            return rows
         return rows.index_copy(0, level.to_tensor(level.active_rows), values)
 
     def unpack(self, x: Tensor, level: int = 0) -> Tensor:

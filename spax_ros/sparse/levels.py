@@ -101,6 +101,11 @@ class SparseLevel:
         """Number of active pixels."""
         return len(self.active_rows)
 
+    @property
+    def has_only_active_tiles(self) -> bool:
+        """Whether all pixels of the tiles are active, so that `active_rows` are the first rows."""
+        return self._inactive_rows is None
+
     def find_rows(self, image: NDArray[np.int64], y: NDArray[np.int64], x: NDArray[np.int64]) -> RowIndices:
         """Return the rows of the pixels at (y, x), also far outside the image; the arguments broadcast."""
         _, height, width = self.shape
