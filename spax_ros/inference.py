@@ -22,11 +22,14 @@ from spax_ros.weights import LoadedModel
 from tracking_runtime.engines import BACKENDS, Backend, Engine, EngineError, EngineSettings, load_engine
 from tracking_runtime.engines.build_progress import begin_engine
 
-MAX_ENGINES = 8
+MAX_ENGINES = 10
 """Engines in memory, those used last. A stream uses few buckets, and memory grows with their tiles."""
 
-LADDER_TILES = (128, 256, 512, 1024)
-"""Buckets of `EngineInference.load_ladder`: with them, every frame up to the last has an engine at once."""
+LADDER_TILES = (128, 256, 384, 512, 640, 768, 1024)
+"""Buckets of `EngineInference.load_ladder`: with them, every frame up to the last has an engine at once.
+
+A build beside the frames of a stream that begins would cost some of them.
+"""
 
 MAX_BUCKET_RATIO = 2
 """Size of the bucket that replaces one without engine, at most, in sizes of the latter."""
