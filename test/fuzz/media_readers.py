@@ -14,8 +14,8 @@ import rasterio
 import yaml
 from mcap.writer import Writer as McapWriter
 
+from hsi_tracker_ros.photographs import find_photographs
 from hsi_tracker_ros.training.clips import read_clips
-from hsi_tracker_ros.training.object_images import find_photographs
 from tracking_runtime.bags import BagReader
 from tracking_runtime.boxes import ScoredBoxes
 from tracking_runtime.datasets.attributes import read_attributes
