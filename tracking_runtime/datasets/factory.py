@@ -197,7 +197,7 @@ def _open_bag(bag: Path, topic: str) -> VideoSequence:
 def _detect_layout(root: Path) -> Layout:
     if is_annotations(root):
         return "annotations"
-    if root.suffix.lower() == ".json" or (root.is_dir() and _list_coco_files(root)):
+    if _list_coco_files(root) if root.is_dir() else root.suffix.lower() == ".json":
         return "coco"
     if root.is_file():
         if root.suffix.lower() in TABLE_SUFFIXES:

@@ -145,7 +145,7 @@ def _parse_lines(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
                 try:
                     content = json.loads(line)
                 except (ValueError, RecursionError) as error:
-                    if not line.endswith(b"\n"):
+                    if not line.endswith(b"\n") and line_number > 1:
                         return
                     raise SourceError(f"{place}: a line must be a JSON object: {error}") from error
                 if not isinstance(content, dict):

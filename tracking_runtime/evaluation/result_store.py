@@ -12,6 +12,7 @@ from typing import Any
 from tracking_runtime.evaluation.video_scores import VideoScores
 from tracking_runtime.files import atomic_write
 from tracking_runtime.io.json_data import to_json_data
+from tracking_runtime.untrusted.files import read_file
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def read_result(folder: Path, name: str) -> VideoResult:
         ValueError: the file is not JSON.
         KeyError: a key is missing.
     """
-    content: dict[str, Any] = json.loads(_get_result_path(folder, name).read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(read_file(_get_result_path(folder, name)))
     return VideoResult(
         name=content["name"],
         fingerprint=content["fingerprint"],

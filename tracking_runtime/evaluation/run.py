@@ -47,6 +47,7 @@ from tracking_runtime.io.ground_truth import GROUND_TRUTH_FILE_NAMES
 from tracking_runtime.io.json_data import to_json_data
 from tracking_runtime.io.table_reader import OnInvalidRow
 from tracking_runtime.system_info import Machine, describe_machine, format_now
+from tracking_runtime.untrusted.files import read_file
 
 _MAX_NAMED_VIDEOS = 5  # videos that a message names
 
@@ -433,7 +434,7 @@ def read_run(folder: Path) -> EvaluationRun:
     """
     path = folder / "scores.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_file(path))
         if content["schema"] != SCHEMA:
             raise ValueError("another version of rstrack has written it; run rstrack evaluate again")
         names = [entry["name"] for entry in (*content["videos"], *content["failed"])]

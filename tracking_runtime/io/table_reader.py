@@ -37,6 +37,7 @@ MAX_WHOLE_NUMBER = 2**53
 MAX_COORDINATE_PX = 10_000_000
 """Largest coordinate and size of a box in pixels. Larger numbers are taken for errors."""
 
+_MAX_LINE_CHARACTERS = 1_000_000  # a line of a sparse file may have gigabytes of null characters
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
 _BYTE_ORDER_MARKS = (
@@ -244,7 +245,12 @@ def read_rows(path: Path, *, may_be_empty: bool = False, keep_blank: bool = Fals
     blank_lines: list[int] = []
     try:
         with path.open(encoding=_find_text_encoding(path)) as file:
-            for line_number, line in enumerate(file, start=1):
+            lines = iter(lambda: file.readline(_MAX_LINE_CHARACTERS), "")
+            for line_number, line in enumerate(lines, start=1):
+                if len(line) == _MAX_LINE_CHARACTERS:
+                    raise SourceError(
+                        f"{path}:{line_number}: a line must have fewer than {_MAX_LINE_CHARACTERS} characters"
+                    )
                 text = line.strip().strip("\0")
                 if text.startswith(("#", "%")):
                     continue

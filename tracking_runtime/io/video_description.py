@@ -144,7 +144,7 @@ def read_sequence_rate(image_folder: Path) -> float | None:
         return None
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     try:
-        parser.read_string(path.read_text(encoding="utf-8-sig"))
+        parser.read_string(read_file(path).decode("utf-8-sig"))
         text = next(section["frameRate"] for section in parser.values() if "frameRate" in section)
         rate_hz = float(text)
     except StopIteration:

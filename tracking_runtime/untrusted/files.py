@@ -7,6 +7,8 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from tracking_runtime.untrusted.limits import FILE_BYTES
+
 _KINDS = {
     stat.S_IFIFO: "a pipe",
     stat.S_IFCHR: "a device",
@@ -16,7 +18,7 @@ _KINDS = {
 
 
 class SpecialFileError(OSError):
-    """A pipe, device or socket in the place of a file. Its content may have no end, or never come."""
+    """A pipe, device or socket in the place of a file, or a file that is too large for the memory."""
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -36,13 +38,19 @@ def open_file(path: Path) -> BinaryIO:
 
 
 def read_file(path: Path) -> bytes:
-    """Read a regular file.
+    """Read a regular file. A file with holes may be far larger than the space that it takes on the disk.
 
     Raises:
-        SpecialFileError: the path is a pipe, a device or a socket.
+        SpecialFileError: the path is a pipe, a device or a socket, or the file is larger than `FILE_BYTES`.
         OSError: the file cannot be read.
     """
     with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > FILE_BYTES.value:
+            reason = f"{size} bytes are more than the limit of {FILE_BYTES.value}"
+            raise SpecialFileError(
+                None, f"{reason}; if they are real, set {FILE_BYTES.variable}={size} or more"
+            )
         return file.read()
 
 

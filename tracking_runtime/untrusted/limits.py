@@ -76,3 +76,6 @@ UNPACKED_RATIO = Limit("RSTRACK_MAX_UNPACKED_RATIO", 1000, "times the size of th
 
 DOCUMENT_BYTES = Limit("RSTRACK_MAX_DOCUMENT_BYTES", 500_000, "bytes")
 """Size of a YAML document: the metadata of a recording, the manifest of a model."""
+
+FILE_BYTES = Limit("RSTRACK_MAX_FILE_BYTES", 4 << 30, "bytes")
+"""Size of a file that is read into memory as a whole: an image, a model, a document."""

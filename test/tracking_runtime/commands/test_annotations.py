@@ -176,6 +176,16 @@ def test_useless_json_line_is_refused_by_number(tmp_path: Path, line: str, reaso
     assert not (tmp_path / "task.xml").exists()
 
 
+def test_file_of_one_unfinished_line_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "tracks.jsonl"
+    path.write_text("[" * 100_000)
+
+    result = run("export", path, tmp_path / "task.xml")
+
+    assert result.exit_code == 1
+    assert "tracks.jsonl:1: a line must be a JSON object" in result.output
+
+
 def test_frames_that_do_not_ascend_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "tracks.jsonl"
     path.write_text('{"frame": 2, "stamp_ns": 1, "tracks": []}\n{"frame": 2, "stamp_ns": 2, "tracks": []}\n')

@@ -61,6 +61,17 @@ def test_other_json_files_beside_are_ignored(tmp_path: Path) -> None:
     assert list_boxes(tmp_path)[0] == ([3], [[1, 2, 3, 4]])
 
 
+def test_frames_in_a_folder_named_as_json_are_no_coco(tmp_path: Path) -> None:
+    folder = tmp_path / "run.json"
+    folder.mkdir()
+    for number in (1, 2):
+        cv2.imwrite(str(folder / f"{number}.png"), np.full((8, 9), number, np.uint8))
+
+    (video,) = open_dataset(folder)
+
+    assert len(video) == 2
+
+
 def test_file_without_categories_is_named_instead_of_ignored(tmp_path: Path) -> None:
     content = make_content()
     del content["categories"]

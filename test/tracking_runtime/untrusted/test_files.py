@@ -19,6 +19,7 @@ from tracking_runtime.datasets.cvat import read_cvat
 from tracking_runtime.datasets.result_files import read_boxes, read_tracks
 from tracking_runtime.datasets.track_files import read_track_file
 from tracking_runtime.errors import TrackingError
+from tracking_runtime.evaluation.run import read_run
 from tracking_runtime.geography.reading import read_reference
 from tracking_runtime.io.array_files import open_array_file
 from tracking_runtime.io.envi import open_envi
@@ -65,6 +66,7 @@ READERS: dict[str, Callable[[Path], object]] = {
     "net.sig": lambda path: signatures.verify(path.with_suffix(".yaml"), b"", path.parent),
     "key.pem": lambda path: signatures.verify(path.with_suffix(".yaml"), b"", path.parent),
     "source": lambda path: open_source(str(path)),
+    "scores.json": lambda path: read_run(path.parent),
 }
 
 
@@ -145,3 +147,23 @@ def test_regular_file_is_read(tmp_path: Path) -> None:
     path.write_bytes(b"abc")
 
     assert read_file(path) == b"abc"
+
+
+def test_file_with_holes_above_the_limit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
+    with path.open("wb") as file:
+        file.truncate(20 << 30)
+
+    with pytest.raises(SpecialFileError, match=r"21474836480 bytes .* set RSTRACK_MAX_FILE_BYTES="):
+        read_file(path)
+    with pytest.raises(TrackingError, match="RSTRACK_MAX_FILE_BYTES"):
+        read_image_file(path)
+
+
+def test_text_with_an_endless_line_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "gt.txt"
+    with path.open("wb") as file:
+        file.truncate(20 << 30)
+
+    with pytest.raises(TrackingError, match="a line must have fewer than 1000000 characters"):
+        list(read_ground_truth(path, 3))
