@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlencode
 
 import numpy as np
@@ -90,7 +91,7 @@ def plan_demo(options: DemoOptions) -> DemoPlan:
         query = urlencode({"seed": seed, "frames": num_frames, "rate_hz": FRAME_RATE_HZ})
         model = options.model or FIXED_BANDS_MODEL
         return DemoPlan(f"scene:hyperspectral?{query}", num_frames, rate_hz, model)
-    path = options.input_path.resolve()
+    path = Path(options.input_path).resolve()
     camera = _resolve_camera(options.camera)
     model = options.model or _choose_model(PannedCube(path, seed, camera=camera, mosaic=options.mosaic))
     scene_options = {

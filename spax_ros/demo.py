@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,8 +24,8 @@ from tracking_runtime.evaluation.multi_object import (
     compute_coverage,
     score_tracks,
 )
-from tracking_runtime.io.source_kinds import FOLDER, find_source_kind
-from tracking_runtime.io.sources import open_source
+from tracking_runtime.io.source_kinds import FOLDER
+from tracking_runtime.io.sources import LIVE, SCENE, open_source, parse_address
 from tracking_runtime.messages.conversion import duration_to_ms, read_stamp_ns
 from tracking_runtime.reports.report_data import (
     Chart,
@@ -94,15 +95,22 @@ def plan_demo(options: DemoOptions) -> DemoPlan:
     model = options.model or DEFAULT_MODEL
     rate_hz = options.rate_hz or LOCK_STEP_RATE_HZ
     if options.input_path is not None:
-        path = options.input_path.resolve()
-        kind = find_source_kind(path)
-        query = f"?rate={FRAME_RATE_HZ:g}" if kind == FOLDER else ""
-        address = f"{kind}:{path}{query}"
+        address = _resolve_address(options.input_path)
         return DemoPlan(address, len(open_source(address)), rate_hz, model)
     num_frames = options.num_frames or DEFAULT_NUM_FRAMES
     seed = DEFAULT_SEED if options.seed is None else options.seed
     query = urlencode({"seed": seed, "frames": num_frames, "rate_hz": FRAME_RATE_HZ})
     return DemoPlan(f"scene:satellite?{query}", num_frames, rate_hz, model)
+
+
+def _resolve_address(given: str | Path) -> str:
+    """Return an address with an absolute path. Folders have the demo's rate unless another is given."""
+    parsed = parse_address(given)
+    if parsed.kind in (SCENE, LIVE):
+        return parsed.text
+    options = {"rate": f"{FRAME_RATE_HZ:g}"} if parsed.kind == FOLDER else {}
+    query = urlencode(options | parsed.options)
+    return f"{parsed.kind}:{Path(parsed.location).resolve()}" + (f"?{query}" if query else "")
 
 
 def score_demo(recording: DemoRecording) -> DemoScores:

@@ -46,6 +46,34 @@ def test_plan_of_a_recording(make_video: Callable[..., Path], tmp_path: Path) ->
     assert (plan.source, plan.num_frames) == (f"bag:{tmp_path / 'bag'}", 4)
 
 
+def test_plan_keeps_the_options_of_an_address(
+    make_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    video = make_video("a.mp4", IMAGES)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "img").mkdir()
+    cv2.imwrite(str(tmp_path / "img" / "1.png"), IMAGES[0])
+
+    sources = [
+        plan_demo(DemoOptions(input_path=address)).source
+        for address in (
+            "a.mp4?rate=5",
+            "video:a.mp4?rate=5&damaged=keep",
+            "img?rate=3",
+            "scene:satellite?frames=3",
+        )
+    ]
+
+    assert sources == [
+        f"video:{video}?rate=5",
+        f"video:{video}?rate=5&damaged=keep",
+        f"folder:{tmp_path / 'img'}?rate=3",
+        "scene:satellite?frames=3",
+    ]
+    with pytest.raises(SourceError, match=r"none\.mp4.*nothing is at this path"):
+        plan_demo(DemoOptions(input_path="none.mp4"))
+
+
 def test_plan_of_a_folder_without_frames_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no frames"):
         plan_demo(DemoOptions(input_path=tmp_path))

@@ -102,7 +102,10 @@ def test_help_of_all_commands_imports_no_heavy_modules() -> None:
     ("arguments", "reason"),
     [
         (["--only", "nothing"], "hyperspectral, satellite"),
-        (["--satellite", "/no/such/folder"], "'/no/such/folder' does not exist"),
+        (
+            ["--satellite", "/no/such/folder"],
+            "'/no/such/folder' is not a source of frames: nothing is at this path",
+        ),
         (["--frames", "1"], "--frames"),
     ],
 )

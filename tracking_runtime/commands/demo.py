@@ -29,9 +29,9 @@ _EXISTING_PATH = click.Path(exists=True, path_type=Path)
 @click.option(
     "--satellite",
     "satellite_path",
-    type=_EXISTING_PATH,
-    help="Real frames: a video file, a folder of images or a recording, with ground truth beside it.",
-    metavar="PATH",
+    help="Real frames: a video file, a folder of images, a recording or another source, also with options "
+    "(clip.mp4?rate=5), with ground truth beside it.",
+    metavar="SOURCE",
 )
 @click.option(
     "--hyperspectral",
@@ -62,7 +62,7 @@ def demo(
     output: Path,
     num_frames: int | None,
     seed: int | None,
-    satellite_path: Path | None,
+    satellite_path: str | None,
     hyperspectral_file: Path | None,
     mosaic: str,
     camera: str,
@@ -89,7 +89,7 @@ def demo(
         ) from error
     if camera and hyperspectral_file is None:
         raise click.UsageError("--camera describes the file of --hyperspectral; add --hyperspectral FILE")
-    inputs = {"hyperspectral": hyperspectral_file, "satellite": satellite_path}
+    inputs: dict[str, str | Path | None] = {"hyperspectral": hyperspectral_file, "satellite": satellite_path}
     options = {
         name: DemoOptions(
             seed=seed,

@@ -29,7 +29,8 @@ class DemoOptions:
     Attributes:
         seed: seed of the simulated scene, or of the motion over a real cube. None: the scenario's default.
         num_frames: number of frames of a simulated or panned scene. None: the scenario's default.
-        input_path: file or folder of real frames. None: a simulated scene.
+        input_path: path of real frames; for satellite video also the address of a source. None: a simulated
+            scene.
         mosaic: filter rows and columns of a raw mosaic, for example `3x3`; empty: found from the file.
         camera: name or file of the hyperspectral camera of real frames; empty: found from the file.
         model: name or path of the model; empty: the scenario's default.
@@ -39,7 +40,7 @@ class DemoOptions:
 
     seed: int | None = None
     num_frames: int | None = None
-    input_path: Path | None = None
+    input_path: str | Path | None = None
     mosaic: str = ""
     camera: str = ""
     model: str = ""
