@@ -21,6 +21,7 @@ from tracking_runtime.messages.definitions import (
     load_typestore,
     serialize,
 )
+from tracking_runtime.messages.track_drawings import make_target_drawing, make_track_drawing
 from tracking_runtime.nodes.track_rows import read_target_rows, read_track_rows
 
 from .reader import Reader
@@ -121,6 +122,12 @@ def _read(path: Path, type_name: str, read: Callable[[Any], object]) -> None:
 def _read_tracks(message: Any) -> None:
     read_track_rows(message)
     read_truth(message)
+    make_track_drawing(message)
+
+
+def _read_targets(message: Any) -> None:
+    read_target_rows(message)
+    make_target_drawing(message)
 
 
 def _read_camera(message: Any) -> None:
@@ -144,7 +151,7 @@ READERS: tuple[Reader, ...] = (
         "target_message",
         "message.cdr",
         _make_target_seeds,
-        partial(_read, type_name=TARGET_TRACKS, read=read_target_rows),
+        partial(_read, type_name=TARGET_TRACKS, read=_read_targets),
         (MessageError, FrameRefusedError),
     ),
     Reader(

@@ -24,6 +24,7 @@ from tracking_runtime.ros.node.diagnostics import to_entries
 _PREFIX = "incident_"
 _MAX_DIAGNOSES = 3000  # diagnoses of all nodes that are kept
 _MAX_CHARACTERS = 20_000  # of one diagnosis; a longer one is left out
+_MAX_NAME = 80  # characters of a node's name in the name of a folder
 _COPY_TIMEOUT_S = 30.0  # longest wait for the disk
 
 
@@ -84,7 +85,7 @@ class BlackBox:
         if self.num_incidents > self._max_incidents:
             self._log(f"{incident.node}: {incident.reason}; not saved, {self._max_incidents} incidents are")
             return None
-        name = re.sub(r"\W+", "_", incident.node.strip("/")) or "node"
+        name = re.sub(r"\W+", "_", incident.node.strip("/"))[:_MAX_NAME] or "node"
         folder = self._folder / f"{_PREFIX}{self.num_incidents:02}_{name}"
         copied = self._writer.copy_to(folder) if self._keeps_copy else None
         future = self._pool.submit(self._write, folder, incident, list(self._diagnoses), copied)

@@ -184,12 +184,16 @@ class Visualizer(ManagedNode[VisualizerParameters]):
         self.get_logger().warning(f"{topic} refused: {refusal}", throttle_duration_sec=5.0)
 
     def _handle_tracks(self, message: Any) -> None:
+        try:
+            marks = self._make_drawing(message)
+        except FrameRefusedError as refusal:
+            self._record_refusal("tracks", refusal)
+            return
         if self._epoch not in (None, message.epoch):
             self._trails.clear()
             if self._markers.get_subscription_count():
                 self._markers.publish(self._track_markers.make_delete_all())
         self._epoch = message.epoch
-        marks = self._make_drawing(message)
         self._trails.update(marks)
         if self._markers.get_subscription_count():
             with self._times.measure("markers"):

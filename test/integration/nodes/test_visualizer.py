@@ -257,6 +257,27 @@ def test_visualizer_warns_of_images_without_tracks_until_they_come(stage, ros, w
     wait_for(lambda: scene.client.diagnosis.message == "showing", description="a diagnosis without warning")
 
 
+@pytest.mark.parametrize(
+    ("tracker", "message"),
+    [
+        ("satellite", TrackArray(header=header(0), ids=[1, 2], boxes=[1.0] * 4)),
+        ("satellite", TrackArray(ids=[1], class_ids=[0], states=[1], boxes=[float("nan")] * 4)),
+        ("hsi", TargetTrackArray(tracks=[TargetTrack(box=BoundingBox(x=float("inf")))])),
+    ],
+)
+def test_visualizer_refuses_malformed_tracks(stage, wait_for, tracker, message):
+    scene = stage(tracker)
+    wait_for(scene.tracks.get_subscription_count)
+
+    scene.tracks.publish(message)
+
+    wait_for(
+        lambda: scene.client.diagnosis and "cannot be shown: tracks" in scene.client.diagnosis.message,
+        description="the refusal",
+    )
+    assert "Traceback" not in scene.process.log
+
+
 def test_visualizer_forgets_a_refusal(stage, ros, wait_for):
     scene = stage("satellite")
     ros.listen(Image, "/visualizer/overlay", 10)
