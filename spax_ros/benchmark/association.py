@@ -35,7 +35,7 @@ class TruthVideo:
     Attributes:
         name: name of the video.
         truth: objects of each frame.
-        camera_motions: transform ``(2, 3)`` from the previous frame's pixels to each frame's; None: none.
+        camera_motions: homography ``(3, 3)`` from the previous frame's pixels to each frame's; None: none.
         rate_hz: frames per second.
     """
 

@@ -24,6 +24,7 @@ from spax_ros.motion.mask import NEVER_HALVED, MotionMask, MotionSettings
 from spax_ros.preprocessing import to_gray
 from spax_ros.simulation import SatelliteScene
 from spax_ros.tracker import SpaxTracker, TrackerSettings
+from spax_ros.transforms import transform_points
 from spax_ros.weights import LoadedModel
 from tracking_runtime.boxes import compute_centers
 from tracking_runtime.frames import Frame
@@ -196,7 +197,7 @@ def find_movers(
     for index, frame in enumerate(scene):
         motion = scene.compute_camera_motion(index)
         history = [
-            {key: motion[:, :2] @ center + motion[:, 2] for key, center in known.items()}
+            {key: transform_points(center, motion) for key, center in known.items()}
             for known in history[-_SPEED_FRAMES:]
         ]
         assert frame.truth is not None

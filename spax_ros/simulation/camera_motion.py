@@ -9,13 +9,17 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
+_TILTS = 0.1, 0.3  # decrease of the scale from the center to the upper border, of a camera that looks aslant
+_NOD = 0.05  # largest change of the tilt
+_NOD_RATES = 0.001, 0.01  # change of the tilt a frame
+
 
 @dataclass(frozen=True)
 class CameraMotion:
     """The pose of the camera in each frame.
 
     Attributes:
-        to_image: affine transforms from the ground map to the image in pixels, `(frames, 2, 3)`.
+        to_image: homographies from the ground map to the image in pixels, `(frames, 3, 3)`.
         lean: shift of a building's top in the image per pixel of its height, `(frames, 2)`.
         margin: number of pixels by which the ground map exceeds the image on each side.
     """
@@ -63,10 +67,18 @@ def simulate_camera_motion(rng: np.random.Generator, frames: int, size: tuple[in
     return CameraMotion(to_image, lean, margin)
 
 
-def simulate_flight(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> CameraMotion:
+def simulate_flight(
+    rng: np.random.Generator, frames: int, size: tuple[int, int], *, is_aslant: bool = False
+) -> CameraMotion:
     """Return the camera motion of a drone that turns, zooms, moves and vibrates, with a rolling shutter.
 
     It turns by up to 3 degrees and zooms by up to 3 % from frame to frame.
+
+    Args:
+        rng: random generator.
+        frames: number of frames.
+        size: width and height of the images in pixels.
+        is_aslant: True for a camera that looks aslant at the ground and nods; False for straight down.
     """
     reach = 0.12 * sum(size)
     shift = simulate_oscillation(rng, frames, rng.uniform(1.5, 5.0), reach) + rng.normal(0, 0.7, (frames, 2))
@@ -78,13 +90,36 @@ def simulate_flight(rng: np.random.Generator, frames: int, size: tuple[int, int]
     readout = 0.5 * np.gradient(shift, axis=0) / size[1] if frames > 1 else np.zeros((frames, 2))
     shear = np.repeat(np.eye(2)[None], frames, axis=0)
     shear[:, :, 1] += readout
-    sheared = np.concatenate([shear @ to_image[:, :, :2], shear @ to_image[:, :, 2:]], axis=2)
+    sheared = to_image.copy()
+    sheared[:, :2] = np.concatenate([shear @ to_image[:, :2, :2], shear @ to_image[:, :2, 2:]], axis=2)
     lean = simulate_oscillation(rng, frames, rng.uniform(0.001, 0.004), 0.15)
-    return CameraMotion(sheared, lean, margin + 8)
+    margin += 8
+    if is_aslant:
+        sheared, margin = _tilt(rng, sheared, margin, size)
+    return CameraMotion(sheared, lean, margin)
+
+
+def _tilt(rng: np.random.Generator, to_image: Array, margin: int, size: tuple[int, int]) -> tuple[Array, int]:
+    """Return the transforms ``(frames, 3, 3)`` and the margin of a camera that looks up from straight down.
+
+    What is above the image's center is farther away and smaller. The tilt changes as the camera nods.
+    """
+    frames = len(to_image)
+    tilt = rng.uniform(*_TILTS) + simulate_oscillation(rng, frames, rng.uniform(*_NOD_RATES), _NOD)[:, 0]
+    half_height = size[1] / 2
+    to_center = np.array([[1, 0, -size[0] / 2], [0, 1, -half_height], [0, 0, 1]])
+    perspective = np.repeat(np.eye(3)[None], frames, axis=0)
+    perspective[:, 2, 1] = -tilt / half_height
+    tilted = np.linalg.inv(to_center) @ perspective @ to_center @ to_image
+    # The far side shows ground that is up to 1 / (1 - tilt) as far from the center.
+    extra = int(np.ceil(np.hypot(*size) / 2 * (1 / (1 - tilt.max()) - 1))) + 1
+    shift = np.array([[1, 0, -extra], [0, 1, -extra], [0, 0, 1.0]])
+    tilted = tilted @ shift
+    return tilted / tilted[:, 2:, 2:], margin + extra
 
 
 def _compose_poses(shift: Array, angle: Array, scale: Array, size: tuple[int, int]) -> tuple[Array, int]:
-    """Return the transforms from the ground map to the image ``(frames, 2, 3)``, and the map's margin."""
+    """Return the transforms from the ground map to the image ``(frames, 3, 3)``, and the map's margin."""
     width, height = size
     diagonal = np.hypot(width, height) / 2
     margin = int(np.abs(shift).max() + diagonal * (np.abs(angle).max() + np.abs(scale - 1).max())) + 4
@@ -93,4 +128,6 @@ def _compose_poses(shift: Array, angle: Array, scale: Array, size: tuple[int, in
         [np.stack([np.cos(angle), -np.sin(angle)], -1), np.stack([np.sin(angle), np.cos(angle)], -1)], 1
     )
     offset = center + shift - linear @ (center + margin)
-    return np.concatenate([linear, offset[:, :, None]], axis=2), margin
+    to_image = np.repeat(np.eye(3)[None], len(shift), axis=0)
+    to_image[:, :2, :2], to_image[:, :2, 2] = linear, offset
+    return to_image, margin

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.simulation.noise_fields import Image, Points, make_noise_field
+from spax_ros.transforms import transform_points, warp_image
 
 Array = NDArray[np.float64]
 
@@ -102,7 +103,7 @@ class Disturbances:
         Args:
             radiance: radiance of the frame without disturbances.
             index: index of the frame.
-            to_image: transform ``(2, 3)`` from the ground map to the image.
+            to_image: homography ``(3, 3)`` from the ground map to the image.
         """
         light = radiance.astype(np.float32)
         light += self._draw_waves(index, to_image)[..., None]
@@ -117,7 +118,7 @@ class Disturbances:
 
     def _draw_waves(self, index: int, to_image: Array) -> NDArray[np.float32]:
         """Return the brightness that waves add, ``(height, width)``; 0 on land."""
-        water = cv2.warpAffine(self._water, to_image, self._size, flags=cv2.INTER_LINEAR)
+        water = warp_image(self._water, to_image, self._size)
         if not water.any():
             return np.zeros(self._size[::-1], np.float32)
         height = sum(_shift_texture(texture, velocity, index) for texture, velocity in self._waves)
@@ -132,7 +133,7 @@ class Disturbances:
                 born = index - age
                 if born < 0 or not np.isfinite(path[born]).all():
                     continue
-                place = to_image[:, :2] @ path[born] + to_image[:, 2]
+                place = transform_points(path[born], to_image)
                 level = _TRAIL_LEVEL * foam[born] * np.exp(-age / _TRAIL_DECAY_FRAMES)
                 _add_spot(light, place, 1.2 + 0.05 * age, float(level))
 
@@ -180,7 +181,7 @@ class _Plume:
         opacity = np.zeros(size[::-1], np.float32)
         ages = np.remainder(self._phase + index / self._life, 1) * self._life
         for age, wander in zip(ages, self._wander, strict=True):
-            place = to_image[:, :2] @ (self._source + (self._wind + wander) * age) + to_image[:, 2]
+            place = transform_points(self._source + (self._wind + wander) * age, to_image)
             spread = 1.5 + 0.08 * age
             strength = self._density * (1 - age / self._life)
             _add_spot(opacity, place, spread, strength)
@@ -270,7 +271,7 @@ def _add_flashes(light: NDArray[np.float32], flashes: _Flashes, index: int, to_i
     is_on = (flashes.first <= index) & (index <= flashes.last)
     for number in np.flatnonzero(is_on):
         ground = flashes.places[number] + flashes.drift[number] * (index - flashes.first[number])
-        place = to_image[:, :2] @ ground + to_image[:, 2]
+        place = transform_points(ground, to_image)
         _add_spot(light, place, float(flashes.spread[number]), float(flashes.level[number]))
 
 

@@ -33,6 +33,14 @@ from spax_ros.simulation.traffic import (
     make_ships,
     make_trains,
 )
+from spax_ros.transforms import (
+    compose_transforms,
+    compute_jacobians,
+    invert_transform,
+    is_affine,
+    transform_points,
+    warp_image,
+)
 from tracking_runtime.boxes import clip_to_image, from_corners
 from tracking_runtime.frames import Frame, GroundTruth
 
@@ -43,7 +51,7 @@ CLASS_NAMES = ("car", "airplane", "ship", "train")
 PLACES = ("land", "port")
 TRAFFIC = ("invented", "measured", "flow")
 CODECS = ("none", "video")
-PLATFORMS = ("satellite", "drone")
+PLATFORMS = ("satellite", "drone", "aslant")
 
 _MOVING_PX_PER_FRAME = 0.2
 _BACKGROUND_WINDOW_FRAMES = 20
@@ -72,7 +80,7 @@ class SatelliteScene:
         first_stamp_ns: stamp of the first frame in nanoseconds.
         place: `land`, or `port`: half of it water with slow ships, high-rises with growing parallax, glint,
             waves, wakes, smoke, moving shadows and seams.
-        platform: `satellite`, or `drone`, which turns, zooms and moves.
+        platform: `satellite`; `drone`, which turns, zooms and moves; or `aslant`, a drone that looks aslant.
         traffic: `invented`; `measured`: speeds, sizes and stops as in the ground truth of a real video;
             `flow`: gaps between vehicles, turns and contrasts as well.
         codec: `none`, or `video`: the blocks of a video encoder, which change with every frame.
@@ -123,8 +131,10 @@ class SatelliteScene:
         self._seed, self._frames, self._color, self._first_stamp_ns = seed, frames, color, first_stamp_ns
         rng = np.random.default_rng(seed)
         is_port = place == "port"
-        simulate = simulate_flight if platform == "drone" else simulate_camera_motion
-        self._platform = simulate(rng, frames, self.size)
+        if platform == "satellite":
+            self._platform = simulate_camera_motion(rng, frames, self.size)
+        else:
+            self._platform = simulate_flight(rng, frames, self.size, is_aslant=platform == "aslant")
         if is_port:
             self._platform = _add_parallax(self._platform, seed)
         margin = self._platform.margin
@@ -164,15 +174,13 @@ class SatelliteScene:
         return Frame(stamp, image, "bgr8", "satellite", truth)
 
     def compute_camera_motion(self, index: int) -> NDArray[np.float64]:
-        """Return the true affine transform of the ground from the frame before to a frame, `(2, 3)`.
+        """Return the true transform of the ground from the frame before to a frame, `(3, 3)`.
 
         Args:
             index: number of the frame, from 0. Frame 0 has the identity.
         """
-        before, after = (
-            np.vstack([self._platform.to_image[k], [0, 0, 1]]) for k in (max(index - 1, 0), index)
-        )
-        return (after @ np.linalg.inv(before))[:2]
+        before, after = (self._platform.to_image[k] for k in (max(index - 1, 0), index))
+        return compose_transforms(after, invert_transform(before))
 
     def _make_faint(self, snr: float) -> None:
         """Keep the vehicles only, with a contrast in units of the noise of a new sensor."""
@@ -239,7 +247,7 @@ class SatelliteScene:
         hidden = bridges
         lean = self._platform.lean[index]
         for building in self._landscape.buildings:
-            foot = building.foot @ to_image[:, :2].T + to_image[:, 2]
+            foot = transform_points(building.foot, to_image)
             draw_building(radiance, hidden, building, foot, building.height * lean)
         for mover in self._movers:
             if mover.level is OcclusionLevel.AIR:
@@ -257,9 +265,13 @@ class SatelliteScene:
         if not mover.is_present[index]:
             return
         to_image = self._platform.to_image[index]
-        scale, turn = np.hypot(to_image[0, 0], to_image[1, 0]), np.arctan2(to_image[1, 0], to_image[0, 0])
-        for ground_place, heading in zip(mover.positions[index], mover.headings[index], strict=True):
-            place = to_image[:, :2] @ ground_place + to_image[:, 2]
+        places = transform_points(mover.positions[index], to_image)
+        jacobians = compute_jacobians(mover.positions[index], to_image)
+        scales = np.hypot(jacobians[:, 0, 0], jacobians[:, 1, 0])
+        turns = np.arctan2(jacobians[:, 1, 0], jacobians[:, 0, 0])
+        for ground_place, heading, place, scale, turn in zip(
+            mover.positions[index], mover.headings[index], places, scales, turns, strict=True
+        ):
             length, width = mover.length * scale, mover.width * scale
             if not np.all((place > -length) & (place < np.add(self.size, length))):
                 continue
@@ -323,7 +335,7 @@ class SatelliteScene:
         across = np.stack([-np.sin(heading), np.cos(heading)], axis=-1)[:, None] * mover.width / 2
         signs = np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
         corners = mover.positions[index][:, None] + signs[:, :1] * along + signs[:, 1:] * across
-        return corners @ to_image[:, :2].T + to_image[:, 2]
+        return transform_points(corners, to_image)
 
 
 def _add_parallax(motion: CameraMotion, seed: int) -> CameraMotion:
@@ -344,9 +356,13 @@ def _find_truth_frames(mover: Mover) -> NDArray[np.bool_]:
 
 def _warp(image: Image, to_image: NDArray[np.float64], size: tuple[int, int], how: int) -> Image:
     """Warp between images with pixel centers at integers + 0.5 (OpenCV has them at integers)."""
-    shifted = to_image.copy()
-    shifted[:, 2] += to_image[:, :2] @ [0.5, 0.5] - 0.5
-    return cv2.warpAffine(image, shifted, size, flags=how, borderMode=cv2.BORDER_REPLICATE)
+    if is_affine(to_image):
+        shifted = to_image.copy()
+        shifted[:2, 2] += to_image[:2, :2] @ [0.5, 0.5] - 0.5
+    else:
+        half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+        shifted = compose_transforms(invert_transform(half), compose_transforms(to_image, half))
+    return warp_image(image, shifted, size, interpolation=how, border_mode=cv2.BORDER_REPLICATE)
 
 
 def _compute_visible_fraction(

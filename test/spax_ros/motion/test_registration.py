@@ -56,7 +56,7 @@ def test_registration_ignores_traffic_and_clouds() -> None:
 
             registered = register_frames(images[index - 1], images[index])
 
-            expected = corners @ true[:, :2].T + true[:, 2]
+            expected = transform_points(corners, true)
             actual = transform_points(corners - 0.5, registered) + 0.5
             np.testing.assert_allclose(actual, expected, atol=0.1)
 

@@ -10,11 +10,19 @@ from spax_ros.simulation import SatelliteScene
 from spax_ros.simulation.disturbances import Disturbances
 from spax_ros.simulation.measured_traffic import choose_size, choose_speed, choose_wait, compute_stop_rate
 from spax_ros.simulation.traffic import ObjectClass
+from spax_ros.transforms import (
+    IDENTITY,
+    compose_transforms,
+    invert_transform,
+    is_affine,
+    make_transform,
+    transform_points,
+    warp_image,
+)
 from tracking_runtime.errors import SourceError
 from tracking_runtime.io import open_source
 
 PORT = {"place": "port", "traffic": "measured"}
-IDENTITY = np.eye(2, 3)
 
 
 def make_disturbances(seed: int, water_level: int) -> Disturbances:
@@ -64,7 +72,7 @@ def test_water_glitters_and_land_does_not() -> None:
 def test_disturbances_follow_the_ground() -> None:
     disturbances = make_disturbances(4, 255)
     flat = np.full((256, 256, 3), 80, np.uint8)
-    shifted = np.array([[1.0, 0, 7], [0, 1, 3]])
+    shifted = make_transform([[1.0, 0, 7], [0, 1, 3]])
 
     at_rest = disturbances.draw(flat, 2, IDENTITY).max(axis=2)
     moved = disturbances.draw(flat, 2, shifted).max(axis=2)
@@ -100,7 +108,7 @@ def test_drone_turns_and_zooms_far_more_than_a_satellite() -> None:
     changes = []
     for platform in ("drone", "satellite"):
         scene = SatelliteScene(5, 60, 192, platform=platform)
-        motions = [scene.compute_camera_motion(index)[:, :2] for index in range(1, 60)]
+        motions = [scene.compute_camera_motion(index)[:2, :2] for index in range(1, 60)]
         angle = max(abs(np.degrees(np.arctan2(motion[1, 0], motion[0, 0]))) for motion in motions)
         zoom = max(abs(np.sqrt(np.linalg.det(motion)) - 1) for motion in motions)
         changes.append((angle, zoom))
@@ -110,8 +118,9 @@ def test_drone_turns_and_zooms_far_more_than_a_satellite() -> None:
     assert max(changes[1]) < 0.02
 
 
-def test_truth_of_a_drone_lies_on_its_objects() -> None:
-    scene = SatelliteScene(5301, 12, 256, density=200, platform="drone", color=False)
+@pytest.mark.parametrize("platform", ["drone", "aslant"])
+def test_truth_of_a_drone_lies_on_its_objects(platform: str) -> None:
+    scene = SatelliteScene(5301, 12, 320, density=200, platform=platform, color=False)
 
     frames = list(scene)
 
@@ -123,3 +132,26 @@ def test_truth_of_a_drone_lies_on_its_objects() -> None:
             contrasts.append(int(box.max()) - int(box.min()))
     assert len(contrasts) > 20
     assert np.median(contrasts) > 30
+
+
+def test_aslant_camera_shows_perspective_and_its_true_motion() -> None:
+    scene = SatelliteScene(5302, 9, 320, density=0, platform="aslant", color=False)
+    first, last = scene.make_frame(0).image, scene.make_frame(8).image
+    motion = IDENTITY
+    for index in range(9):
+        motion = compose_transforms(scene.compute_camera_motion(index), motion)
+
+    # Pixel centers are at integers + 0.5 in the scene.
+    half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
+    to_last = compose_transforms(invert_transform(half), compose_transforms(motion, half))
+    unknown = np.zeros(first.shape, np.uint8)
+    warped = warp_image(first, to_last, scene.size, background=unknown)
+    is_known = warp_image(np.full_like(first, 255), to_last, scene.size, background=unknown) == 255
+    difference = np.abs(warped.astype(float) - last)[is_known]
+    unregistered = np.abs(first.astype(float) - last)[is_known]
+
+    assert not is_affine(motion)
+    assert is_known.mean() > 0.5
+    assert np.median(difference) < 0.5 * np.median(unregistered)
+    corners = np.array([[0, 0], [320, 0], [320, 320], [0, 320]], float)
+    assert np.isfinite(transform_points(corners, motion)).all()

@@ -109,7 +109,7 @@ def to_first(scene: SatelliteScene, frame: Frame, index: int) -> np.ndarray:
     """A frame warped to where its ground lies in the first."""
     onward = np.eye(3)
     for k in range(1, index + 1):
-        onward = np.vstack([scene.compute_camera_motion(k), [0, 0, 1]]) @ onward
+        onward = scene.compute_camera_motion(k) @ onward
     half = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
     back = np.linalg.inv(half) @ np.linalg.inv(onward) @ half
     return cv2.warpAffine(frame.image, back[:2], scene.size, borderMode=cv2.BORDER_REPLICATE)
@@ -121,7 +121,7 @@ def test_truth_has_only_moving_objects() -> None:
     last: dict[int, np.ndarray] = {}
     to_now = np.eye(3)
     for index, frame in enumerate(scene):
-        to_now = np.vstack([scene.compute_camera_motion(index), [0, 0, 1]]) @ to_now if index else to_now
+        to_now = scene.compute_camera_motion(index) @ to_now
         truth = truth_of(frame)
         centers = truth.boxes[:, :2] + truth.boxes[:, 2:] / 2
         on_ground = (centers - to_now[:2, 2]) @ np.linalg.inv(to_now[:2, :2]).T
