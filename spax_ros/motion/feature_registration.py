@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spax_ros.motion.background import GrayImage
-from spax_ros.transforms import IDENTITY, Transform, compute_jacobians, make_transform, transform_points
+from spax_ros.transforms import (
+    IDENTITY,
+    Transform,
+    compose_transforms,
+    compute_jacobians,
+    invert_transform,
+    make_transform,
+    transform_points,
+)
 
 _MAX_CORNERS = 600
 _CORNER_QUALITY = 0.005  # lowest quality of a corner, in qualities of the best
@@ -28,6 +36,7 @@ _SCALE_RANGE = 0.67, 1.5  # of both axes between two frames; a larger change is 
 _MIN_NOISE_PX = 0.1  # of a match; optical flow is not more exact
 _DEVIATION_OF_MEDIAN = 0.85  # standard deviation along an axis, in medians of the distance in the plane
 _MAX_SQUARED_DISTANCE = 4.0  # in variances, of a match that is an outlier (Torr)
+_MAX_KEYFRAME_AGE = 10  # frames; a view of longer ago shares less of the ground
 _MATCH_DIMENSION = 4  # coordinates of a match
 
 
@@ -51,6 +60,32 @@ def register_features(
         if transform is not None:
             return transform
     return None
+
+
+class KeyframeRegistration:
+    """Registration of a stream of frames to keyframes, so that errors do not add up from frame to frame."""
+
+    def __init__(self) -> None:
+        self._keyframe: GrayImage | None = None
+        self._to_previous = IDENTITY  # from the keyframe's pixels to the previous frame's
+        self._motion: Transform | None = None  # of the previous frame
+        self._age = 0
+
+    def register(self, previous: GrayImage, current: GrayImage) -> Transform | None:
+        """Return the homography from the previous frame's pixels to the current frame's; None without one."""
+        if self._keyframe is not None and self._motion is not None and self._age < _MAX_KEYFRAME_AGE:
+            expected = compose_transforms(self._motion, self._to_previous)
+            to_current = register_features(self._keyframe, current, expected)
+            if to_current is not None:
+                self._motion = compose_transforms(to_current, invert_transform(self._to_previous))
+                self._to_previous = to_current
+                self._age += 1
+                return self._motion
+        self._motion = register_features(previous, current, self._motion)
+        self._keyframe = None
+        if self._motion is not None:
+            self._keyframe, self._to_previous, self._age = previous, self._motion, 1
+        return self._motion
 
 
 def _list_matches(

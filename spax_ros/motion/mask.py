@@ -31,7 +31,7 @@ from spax_ros.motion.contrast import (
     ScratchBuffers,
     compute_contrast,
 )
-from spax_ros.motion.feature_registration import register_features
+from spax_ros.motion.feature_registration import KeyframeRegistration
 from spax_ros.motion.registration import (
     downsample,
     downsample_for_registration,
@@ -218,7 +218,7 @@ class MotionMask:
         self._full_size_background.reset()
         self._size: tuple[int, ...] | None = None
         self._registration_image: GrayImage | None = None
-        self._expected_motion: Transform | None = None  # between registration images
+        self._chain = KeyframeRegistration()
         self._num_frames_active: NDArray[np.uint8] | None = None
         self._scratch: ScratchBuffers | None = None
         self._accumulated: AccumulatedMotion | None = None
@@ -306,8 +306,7 @@ class MotionMask:
             return IDENTITY
         transform = None
         if self._settings.registration == "homography":
-            transform = register_features(previous, self._registration_image, self._expected_motion)
-            self._expected_motion = transform
+            transform = self._chain.register(previous, self._registration_image)
         if transform is None:
             transform = register_frames(previous, self._registration_image)
         return upscale_transform(transform, factor)

@@ -8,9 +8,13 @@ import pytest
 from numpy.typing import NDArray
 
 from spax_ros.motion import MotionMask, MotionSettings
-from spax_ros.motion.feature_registration import compute_model_cost, register_features
+from spax_ros.motion.feature_registration import (
+    KeyframeRegistration,
+    compute_model_cost,
+    register_features,
+)
 from spax_ros.motion.registration import register_frames
-from spax_ros.transforms import is_affine, make_transform, transform_points
+from spax_ros.transforms import IDENTITY, compose_transforms, is_affine, make_transform, transform_points
 
 SIZE = 320
 CORNERS = np.array([[x, y] for x in (20, 300) for y in (20, 300)], float)
@@ -119,6 +123,44 @@ def test_fast_zoom_fails_as_similarity_and_holds_as_homography() -> None:
 
     assert compute_error(register_frames(previous, current), motion) > 2
     assert compute_error(register_features(previous, current), motion) < 0.3
+
+
+def test_errors_do_not_add_up_between_keyframes() -> None:
+    rng = np.random.default_rng(7)
+    errors = []
+    for seed in range(4):
+        ground = make_ground(seed)
+        registration, previous, last_motion = KeyframeRegistration(), None, None
+        by_frame = by_keyframe = IDENTITY
+        for index in range(10):
+            expected = make_motion(
+                0.8 * index, 1.004**index, (1.3 * index, -0.7 * index), tilt=(0.004 * index, 0)
+            )
+            noisy = view(ground, expected) + rng.normal(0, 20, (SIZE, SIZE))
+            current = np.clip(noisy, 0, 255).astype(np.uint8)
+            if previous is not None:
+                last_motion = register_features(previous, current, last_motion)
+                motion = registration.register(previous, current)
+                assert last_motion is not None
+                assert motion is not None
+                by_frame = compose_transforms(last_motion, by_frame)
+                by_keyframe = compose_transforms(motion, by_keyframe)
+            previous = current
+        errors.append((compute_error(by_frame, expected), compute_error(by_keyframe, expected)))
+
+    by_frame_error, by_keyframe_error = np.mean(errors, axis=0)
+    assert by_keyframe_error < 0.85 * by_frame_error
+
+
+def test_keyframe_without_a_match_is_replaced() -> None:
+    registration = KeyframeRegistration()
+    still, other = view(make_ground(8), make_motion(0, 1, (0, 0))), make_ground(9)
+    shifted = view(other, make_motion(0, 1, (3, 0)))
+    unrelated = view(other, make_motion(0, 1, (0, 0)))
+
+    assert compute_error(registration.register(still, still), make_motion(0, 1, (0, 0))) < 0.2
+    assert registration.register(still, unrelated) is None
+    assert compute_error(registration.register(unrelated, shifted), make_motion(0, 1, (3, 0))) < 0.2
 
 
 def test_moving_objects_do_not_change_the_motion() -> None:
