@@ -16,6 +16,7 @@ from hsi_tracker_ros.tracker.candidates import Candidate
 from hsi_tracker_ros.tracker.search_batch import TargetSearch
 from hsi_tracker_ros.tracker.settings import TrackerSettings
 
+_MIN_DECREASE = 0.5  # of the log spectral distance by a refined box that replaces the network's
 _NUM_POSITIONS = 5  # tried positions along each side of the candidate's box
 _SIZE_FACTORS = (
     1.0,
@@ -31,7 +32,7 @@ def refine_box(candidate: Candidate, search: TargetSearch, settings: TrackerSett
     Args:
         candidate: the best candidate of the frame.
         search: target and frame.
-        settings: settings of the tracker; `fitting_gain` is the minimum gain in log odds.
+        settings: settings of the tracker.
 
     Returns:
         the candidate itself, or a copy with another box.
@@ -43,9 +44,10 @@ def refine_box(candidate: Candidate, search: TargetSearch, settings: TrackerSett
     boxes = np.concatenate([_spread_boxes(candidate.box, size) for size in sizes])
     box = boxes[search.context.compute_distances(target.signature, boxes).argmin()]
     log_distance = compute_log_spectral_distance(search, box)
-    gain = settings.score_misfit * (candidate.log_spectral_distance - log_distance)
-    if gain < settings.fitting_gain:
+    decrease = candidate.log_spectral_distance - log_distance
+    if decrease < _MIN_DECREASE:
         return candidate
+    gain = settings.score_misfit * decrease
     return replace(candidate, box=box, log_odds=candidate.log_odds + gain, log_spectral_distance=log_distance)
 
 

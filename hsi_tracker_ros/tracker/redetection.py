@@ -17,6 +17,8 @@ from hsi_tracker_ros.tracker.target_searcher import TargetSearcher
 from tracking_runtime.boxes import intersection_over_union
 
 _SPIRAL_STRIDE = 0.6  # distance between neighboring regions of the spiral, in sides of a region
+_NUM_DETECTIONS = 6  # spectral detections per frame that the regions show round robin
+_SCALES = (1.0, 1.5, 1 / 1.5)  # sizes of the regions relative to the last one, one for each round
 _SAME_OBJECT_IOU = 0.2  # IoU from which two boxes of one frame show the same object
 
 
@@ -37,12 +39,11 @@ def find_search_regions(target: Target, context: FrameContext, settings: Tracker
     last_region = make_search_region(target.box, target.displacement, target.geometry)
     if not _is_redetecting(target, settings):
         return [last_region]
-    detections = context.find_detections(target.signature, target.box[2:], settings.redetection_places)
+    detections = context.find_detections(target.signature, target.box[2:], _NUM_DETECTIONS)
     index = target.search.detection_index
 
     # Step 1: one scale for each round over the detections.
-    scales = (1.0, settings.redetection_scale, 1 / settings.redetection_scale)
-    side = last_region.side * scales[index // max(len(detections), 1) % len(scales)]
+    side = last_region.side * _SCALES[index // max(len(detections), 1) % len(_SCALES)]
 
     # Step 2: around the last box, or beside it.
     spiral_step, is_spiral_turn = divmod(target.search.frames_since_lost, 2)

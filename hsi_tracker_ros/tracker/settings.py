@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -12,7 +13,17 @@ from hsi_tracker_ros.hanet.config import HANetConfig
 from hsi_tracker_ros.tracker.target_model import TargetModel
 from tracking_runtime.errors import ModelError
 
+_log = logging.getLogger(__name__)
+
 _TARGET_MODEL = "target_model"  # name of the fitted numbers among the settings of a manifest
+
+
+_REMOVED_SETTINGS = {
+    "redetection_places": "6 positions are searched in turn",
+    "redetection_scale": "every second round searches regions 1.5 times as large, every third smaller ones",
+    "fitting_gain": "a refined box must have a log spectral distance that is lower by 0.5",
+}
+"""Settings of earlier versions, with what holds instead."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +64,10 @@ class TrackerSettings:
         alibi_evidence: threshold of the backward check. A re-detection is rejected if the same position in
             the last confident frame scored at least this fraction of the reference log odds. 0 disables.
         redetection_crops: number of further search regions per frame for a LOST target; 0 disables.
-        redetection_places: number of spectral detections per frame that these regions show round robin.
-        redetection_scale: factor of these regions' size in every second round; every third round divides by
-            it. Higher finds targets whose size has changed more.
         peaks: maximum number of peaks per search region whose spectra are compared.
         score_offset: log odds of a candidate without a response and without a spectral distance.
         score_logit: log odds per logit of the response.
         score_misfit: log-odds penalty per unit of log spectral distance; 0 disables.
-        fitting_gain: minimum gain in log odds at which a refined box replaces the network's box.
         score_elsewhere: log-odds penalty of a candidate outside the search region of the last box, while the
             target is LOST.
         score_distractor: log-odds penalty of a candidate that matches a distractor.
@@ -93,13 +100,10 @@ class TrackerSettings:
     found_confidence: float = 0.5
     alibi_evidence: float = 0.6
     redetection_crops: int = 3
-    redetection_places: int = 6
-    redetection_scale: float = 1.5
     peaks: int = 4
     score_offset: float = 2.3
     score_logit: float = 0.8
     score_misfit: float = 3.0
-    fitting_gain: float = 1.5
     score_elsewhere: float = 2.4
     score_distractor: float = 4.0
     score_unlike: float = 10.0
@@ -136,6 +140,8 @@ SIAMBAN = TrackerSettings(
 def make_tracker_settings(config: HANetConfig) -> TrackerSettings:
     """Return the settings of a network: its own, and the defaults of its kind for all others.
 
+    Settings of earlier versions are ignored with a warning.
+
     Raises:
         ModelError: the network has a setting that the tracker does not know.
     """
@@ -143,6 +149,11 @@ def make_tracker_settings(config: HANetConfig) -> TrackerSettings:
     given = dict(config.tracking)
     if _TARGET_MODEL in given:
         defaults = replace(defaults, target_model=_read_target_model(given.pop(_TARGET_MODEL)))
+    for name in sorted(given.keys() & _REMOVED_SETTINGS.keys()):
+        del given[name]
+        _log.warning(
+            "tracking: the setting %s no longer exists and is ignored; now, %s", name, _REMOVED_SETTINGS[name]
+        )
     unknown = set(given) - {setting.name for setting in fields(defaults)}
     if unknown:
         raise ModelError(

@@ -71,7 +71,7 @@ def test_box_around_two_objects_is_refined_to_target(scene, growth):
 
     assert compute_overlap(candidate) < 0.35
     assert compute_overlap(refined) > 0.5
-    assert refined.log_odds >= candidate.log_odds + SETTINGS.fitting_gain
+    assert refined.log_odds >= candidate.log_odds + 0.5 * SETTINGS.score_misfit
     assert refined.scale_penalty == candidate.scale_penalty
     assert refined.window_weight == candidate.window_weight
 

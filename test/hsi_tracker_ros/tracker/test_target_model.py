@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,3 +52,16 @@ def test_invalid_target_model_is_refused(values):
 def test_model_without_fitted_numbers_scores_each_frame_alone():
     assert make_tracker_settings(HANetConfig()) == SIAMBAN
     assert SIAMBAN.target_model is None
+
+
+@pytest.mark.parametrize("name", ["redetection_places", "redetection_scale", "fitting_gain"])
+def test_setting_of_earlier_versions_is_ignored_with_a_warning(caplog, name):
+    settings = make_tracker_settings(HANetConfig(tracking={name: 3, "size_rate": 0.5}))
+
+    assert settings == replace(SIAMBAN, size_rate=0.5)
+    assert f"setting {name} no longer exists and is ignored; now, " in caplog.text
+
+
+def test_unknown_setting_is_refused():
+    with pytest.raises(ModelError, match="settings of the tracker only: got lost_confidance"):
+        make_tracker_settings(HANetConfig(tracking={"lost_confidance": 0.3}))
