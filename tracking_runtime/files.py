@@ -43,6 +43,7 @@ _CONTENT_KINDS: tuple[tuple[bytes, str], ...] = (
 )
 """First bytes of files, in lower case, and what such a file is."""
 
+_MAX_PREFIX_DEPTH = 7  # folders from this file up to the prefix, as PREFIX/local/lib/python3.10/dist-packages
 _CONTENT_BYTES = 1024  # first bytes that tell what a file is
 
 _SYSTEM_FILES = {
@@ -58,12 +59,21 @@ def list_data_folders(name: str) -> list[Path]:
     Args:
         name: name of a folder at the top of the repository: `models` or `config`.
     """
-    ros_prefixes = [
-        Path(prefix) for prefix in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if prefix
-    ]
-    share_folders = [prefix / "share" / PACKAGE for prefix in (*ros_prefixes, Path(sys.prefix))]
     repository = Path(__file__).resolve().parent.parent
-    return [folder / name for folder in (repository, *share_folders)]
+    return [folder / name for folder in (repository, *list_share_folders(PACKAGE))]
+
+
+def list_share_folders(package: str) -> list[Path]:
+    """Return the folders of installed data that a package may have, in the order of the search.
+
+    They are in the prefixes of the sourced workspaces, of Python, and of the installation of this package,
+    which is found by its path: a workspace need not be sourced.
+    """
+    sourced = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    prefixes = [Path(prefix) for prefix in (*sourced, sys.prefix) if prefix]
+    parents = Path(__file__).resolve().parents[1:_MAX_PREFIX_DEPTH]
+    own = next((parent for parent in parents if (parent / "share" / PACKAGE).is_dir()), None)
+    return [prefix / "share" / package for prefix in (*prefixes, *([own] if own else []))]
 
 
 def find_data_file(folder: str, name: str) -> Path:

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tracking_runtime
 from tracking_runtime.errors import UnsafePathError
 from tracking_runtime.files import (
     atomic_folder,
@@ -139,3 +144,23 @@ def test_make_unique_name_counts_from_the_second_name() -> None:
     names = {"car"}
 
     assert [make_unique_name("car", names) for _ in range(2)] == ["car_2", "car_3"]
+
+
+@pytest.mark.parametrize("libraries", ["lib/python3.11/site-packages", "local/lib/python3.10/dist-packages"])
+def test_data_of_an_installation_is_found_without_its_workspace(tmp_path: Path, libraries: str) -> None:
+    """The prefix of an installed package is found by the path of its code."""
+    package = tmp_path / libraries / "tracking_runtime"
+    package.mkdir(parents=True)
+    for name in ("__init__.py", "errors.py", "files.py", "lazy_exports.py"):
+        shutil.copyfile(Path(tracking_runtime.__file__).with_name(name), package / name)
+    data = tmp_path / "share" / "remote_sensing_tracking" / "config" / "a.yaml"
+    data.parent.mkdir(parents=True)
+    data.touch()
+    program = "from tracking_runtime.files import find_data_file; print(find_data_file('config', 'a.yaml'))"
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(package.parent), "PYTHONSAFEPATH": "1"}
+
+    result = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert result.stdout.strip() == str(data)

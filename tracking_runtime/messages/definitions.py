@@ -7,9 +7,7 @@ the standard messages of ROS 2 Jazzy in the library rosbags.
 from __future__ import annotations
 
 import importlib
-import os
 import re
-import sys
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -20,7 +18,7 @@ from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typest
 from rosbags.typesys.store import Typestore
 
 from tracking_runtime.errors import TrackingError
-from tracking_runtime.files import PACKAGE
+from tracking_runtime.files import PACKAGE, list_share_folders
 
 _ROOT = Path(__file__).resolve().parents[2]
 _SEPARATOR = "=" * 80 + "\n"
@@ -234,8 +232,7 @@ def _read_definition(name: str) -> str:
 
 
 def _list_definition_folders(package: str) -> list[Path]:
-    ament = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
-    shares = [Path(prefix) / "share" / package for prefix in (*ament, sys.prefix) if prefix]
+    shares = list_share_folders(package)
     return [*shares, _ROOT / "msgs"] if package == PACKAGE else shares
 
 
