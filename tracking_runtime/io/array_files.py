@@ -41,6 +41,7 @@ _AMBIGUOUS_LENGTH = 64  # length of the last axis from which few rows are suspic
 _AMBIGUOUS_LENGTH_OF_LINE = 256  # the same for a single row, as a line scanner's reference has
 _MAX_DEPTH = 16  # groups in groups of an HDF5 file
 _MAX_NAMED = 8  # arrays that a message names
+_ENCRYPTED_FLAG = 1  # bit of an entry of a zip archive
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _MATLAB_73_MAGIC = b"MATLAB 7.3"
 
@@ -155,6 +156,10 @@ def _list_npz(path: Path) -> dict[str, _StoredArray]:
         for entry in archive.infolist():
             if not entry.filename.endswith(".npy"):
                 continue
+            if entry.flag_bits & _ENCRYPTED_FLAG:
+                raise SourceError(
+                    f"{path} is encrypted: unpack it with its password, and give the array in it"
+                )
             with archive.open(entry) as member:
                 shape, dtype = _read_npy_header(member)
             name = entry.filename.removesuffix(".npy")

@@ -52,6 +52,17 @@ def write_matlab_73(path: Path, arrays: dict[str, np.ndarray]) -> Path:
     return path
 
 
+def test_array_file_that_is_encrypted_tells_the_cure(tmp_path):
+    path = write_arrays(tmp_path / "a.npz", {"cube": CUBE})
+    content = bytearray(path.read_bytes())
+    content[content.index(b"PK\3\4") + 6] |= 1  # flag of encryption, beside the data and in the directory
+    content[content.index(b"PK\1\2") + 8] |= 1
+    path.write_bytes(content)
+
+    with pytest.raises(SourceError, match=r"a\.npz is encrypted: unpack it with its password"):
+        open_source(path)
+
+
 def make_mat_element(kind: int, content: bytes) -> bytes:
     return struct.pack("<II", kind, len(content)) + content + bytes(-len(content) % 8)
 
