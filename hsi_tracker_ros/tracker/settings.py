@@ -19,6 +19,7 @@ _TARGET_MODEL = "target_model"  # name of the fitted numbers among the settings 
 
 
 _REMOVED_SETTINGS = {
+    "online_score": "the best frame of each interval becomes the online template",
     "redetection_places": "6 positions are searched in turn",
     "redetection_scale": "every second round searches regions 1.5 times as large, every third smaller ones",
     "fitting_gain": "a refined box must have a log spectral distance that is lower by 0.5",
@@ -45,7 +46,6 @@ class TrackerSettings:
         online_interval: number of frames between two online updates; 0 disables the online template.
         online_confidence: minimum confidence of a frame that counts in this interval.
         online_weight: weight of the online template's response, 0..1; the initial template has the rest.
-        online_score: minimum score of a frame that becomes a template.
         certain_score: minimum score of a target that is TRACKING.
         lost_score: minimum score at which the box follows the best candidate.
         confidence_rate: weight of the newest frame in the confidence, a running mean. 1: as good as in the
@@ -86,7 +86,6 @@ class TrackerSettings:
     minimum_side: float = 3.0
     online_interval: int = 10
     online_weight: float = 0.3
-    online_score: float = 0.99
     online_confidence: float = 0.8
     certain_score: float = 0.75
     lost_score: float = 0.5

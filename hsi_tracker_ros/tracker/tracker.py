@@ -351,7 +351,7 @@ class HsiTracker:
         templates = target.templates
         if not settings.online_interval or target.confidence.value < settings.online_confidence:
             return
-        if target.status is TargetStatus.TRACKING and frame.score >= settings.online_score:
+        if target.status is TargetStatus.TRACKING:
             templates.offer(frame)
         templates.frames_since_update += 1
         if templates.frames_since_update < settings.online_interval:

@@ -54,7 +54,7 @@ def test_model_without_fitted_numbers_scores_each_frame_alone():
     assert SIAMBAN.target_model is None
 
 
-@pytest.mark.parametrize("name", ["redetection_places", "redetection_scale", "fitting_gain"])
+@pytest.mark.parametrize("name", ["online_score", "redetection_places", "redetection_scale", "fitting_gain"])
 def test_setting_of_earlier_versions_is_ignored_with_a_warning(caplog, name):
     settings = make_tracker_settings(HANetConfig(tracking={name: 3, "size_rate": 0.5}))
 

@@ -148,7 +148,7 @@ def test_half_occluded_target_becomes_no_template(model, frames):
 
     newest_stamps = []
     for min_confidence in (0.0, DEFAULTS.online_confidence):
-        tracker = HsiTracker(model, TrackerSettings(online_confidence=min_confidence, online_score=0.0))
+        tracker = HsiTracker(model, TrackerSettings(online_confidence=min_confidence))
         tracker.set_target(image, get_true_box(frames[0]), stamp_ns=1)
         for stamp in range(2, 23):
             (state,) = tracker.track(image if stamp < 9 else occluded, stamp)
