@@ -11,10 +11,9 @@ import pytest
 import torch
 
 from hsi_tracker_ros.hanet.config import HANET_EDGE
+from hsi_tracker_ros.photographs import Photograph, find_photographs
 from hsi_tracker_ros.training.object_images import (
     ObjectSequence,
-    Photograph,
-    find_photographs,
     read_color_image,
     select_object_sequences,
 )
