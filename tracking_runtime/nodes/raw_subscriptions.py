@@ -41,7 +41,7 @@ class RawSubscriptions:
 
     Attributes:
         received: number of messages by topic.
-        refused: reason why a topic cannot be recorded, by name.
+        refused: reason why a topic cannot be recorded now, by name.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class RawSubscriptions:
         self._put = put
         self._subscriptions: dict[str, Subscription] = {}
         self._losses: dict[str, LossCounter] = {}
+        self._refused_types: dict[str, list[str]] = {}
 
     @property
     def subscribed_topics(self) -> list[str]:
@@ -81,16 +82,20 @@ class RawSubscriptions:
     def subscribe_to_published(self) -> None:
         """Subscribe to the selected topics that have a publisher by now.
 
-        A topic that cannot be subscribed to is refused once. The other topics are not affected.
+        A topic that cannot be subscribed to is refused until its types change, as when the peer that offered
+        another type has left. The other topics are not affected.
         """
         for name, types in self._node.get_topic_names_and_types():
-            if self._is_selected(name) and name not in self._subscriptions and name not in self.refused:
+            is_refused = name in self.refused and self._refused_types.get(name) == types
+            if self._is_selected(name) and name not in self._subscriptions and not is_refused:
                 try:
                     publishers = self._node.get_publishers_info_by_topic(name)
                     if publishers:
                         self._subscribe(name, types, publishers)
                 except Exception as error:  # peers choose names and QoS, rclpy raises many types
                     self._refuse(name, " ".join(str(error).split()) or type(error).__name__)
+                if name in self.refused:
+                    self._refused_types[name] = types
 
     def close(self) -> None:
         """Unsubscribe from all topics."""
@@ -114,6 +119,7 @@ class RawSubscriptions:
         except TrackingError as error:
             self._refuse(name, str(error))
             return
+        self.refused.pop(name, None)
         self._add(
             Topic(
                 name,

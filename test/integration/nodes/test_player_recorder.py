@@ -299,6 +299,30 @@ class TestRecorder:
         assert contents["/by/pattern"] == "x"
         assert reader.topics["/late"].qos[0].reliability == "best_effort"
 
+    def test_recorder_takes_a_topic_when_the_peer_of_another_type_has_left(
+        self, ros, node_process, tmp_path, wait_for
+    ):
+        good = ros.node.create_publisher(String, "chatter", 10)
+        client = LifecycleClient(ros, "/recorder")
+        with RosSession("peer") as peer:
+            peer.node.create_publisher(UInt8MultiArray, "chatter", 10)
+            wait_for(lambda: ros.node.count_publishers("/chatter") == 2)
+            self.record(node_process, tmp_path / "bag", autostart=False)
+            client.configure()
+            wait_for(lambda: "recorder" in peer.node.get_node_names(), 30, "the discovery of the recorder")
+            client.activate()
+            wait_for(
+                lambda: client.diagnosis and "has several types" in client.diagnosis.message,
+                60,
+                "the refusal",
+            )
+
+        wait_for(good.get_subscription_count, 30, "the recorder")
+        good.publish(String(data="hello"))
+
+        wait_for(lambda: diagnosed(client, "written./chatter", "1"), 30, "the message")
+        assert client.diagnosis.message == "recording"
+
     def test_killed_recorder_loses_at_most_one_second(self, ros, node_process, tmp_path, wait_for):
         chatter = ros.node.create_publisher(String, "chatter", QoSProfile(depth=1000))
         client = LifecycleClient(ros, "/recorder")
