@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hsi_tracker_ros.hanet.crops import SIAMBAN_GEOMETRY, CropGeometry, SquareCrop
 from hsi_tracker_ros.tracker.candidates import Candidate
-from hsi_tracker_ros.tracker.confidence import TargetConfidence, is_same_object
+from hsi_tracker_ros.tracker.confidence import TargetConfidence
 from hsi_tracker_ros.tracker.distractors import Distractors
-from hsi_tracker_ros.tracker.existence import ExistenceFilter
+from hsi_tracker_ros.tracker.existence import ExistenceFilter, RedetectionEvidence
 from hsi_tracker_ros.tracker.motion import ConstantVelocity
 from hsi_tracker_ros.tracker.settings import TrackerSettings
 from hsi_tracker_ros.tracker.spectral_signature import SpectralSignature
@@ -94,7 +94,7 @@ class Target:
         motion: motion model that predicts whether the target has left the image.
         existence: filter of the score; unused without fitted numbers.
         reference: mean features of the first frames.
-        last_candidate_box: box ``(4,)`` of the best candidate in the last frame; None: no frame yet.
+        redetection: evidence that the best candidate is the lost target; None: the target is in view.
         distractors: look-alikes beside the target.
         search: progress of the search while the target is lost.
         last_confident_frame: last frame with a good confidence; its other objects are not the target.
@@ -115,7 +115,7 @@ class Target:
     motion: ConstantVelocity = field(default_factory=ConstantVelocity)
     existence: ExistenceFilter = field(default_factory=ExistenceFilter)
     reference: Reference = field(default_factory=Reference)
-    last_candidate_box: NDArray[np.float64] | None = None
+    redetection: RedetectionEvidence | None = None
     distractors: Distractors = field(default_factory=Distractors)
     search: SearchState = field(default_factory=SearchState)
     last_confident_frame: TemplateFrame | None = None
@@ -246,15 +246,18 @@ class Target:
             return
         features = self.compute_features(candidate)
         weights = model.get_weights(is_lost=self.is_lost)
-        last_box = self.last_candidate_box
-        self.existence.update(
-            weights.compute_log_odds(features),
-            model.existence,
-            is_at_border=self.is_at_border(image_size),
-            is_restarted=self.is_lost and (last_box is None or not is_same_object(candidate.box, last_box)),
-        )
-        self.last_candidate_box = candidate.box
-        self.score = self.existence.compute_score(model.existence)
+        log_odds = weights.compute_log_odds(features)
+        if self.is_lost:
+            if self.redetection is None:
+                self.redetection = RedetectionEvidence(candidate.box, log_odds)
+            else:
+                self.redetection = self.redetection.follow(candidate.box, log_odds)
+            self.score = self.redetection.compute_score(model.existence)
+            self.existence.restart(self.score)
+        else:
+            self.redetection = None
+            self.existence.update(log_odds, model.existence, is_at_border=self.is_at_border(image_size))
+            self.score = self.existence.compute_score(model.existence)
 
     def compute_features(self, candidate: Candidate) -> NDArray[np.float64]:
         """Return the features ``(5,)`` of a candidate, in the order of `CandidateWeights`."""
@@ -270,7 +273,7 @@ class Target:
     def _reject_redetection(self, candidate: Candidate) -> None:
         """Reject the candidate of a lost target. The candidate becomes a distractor."""
         self.confidence.reject_candidate()
-        self.existence.reject()
+        self.redetection = None
         self.distractors.add(as_boxes(candidate.box))
 
     def _move(self, candidate: Candidate, settings: TrackerSettings, image_size: tuple[int, int]) -> None:

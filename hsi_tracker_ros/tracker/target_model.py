@@ -92,9 +92,12 @@ class ExistenceModel:
         leave: probability that a target at the border of the image leaves it. "At the border": nearer than
             the size of its box.
         enter: probability that a candidate of a lost target is the target before its evidence counts.
-        evidence_weight: factor of each frame's log odds. Successive frames are correlated; 1: they are
-            independent.
+        evidence_weight: factor of each frame's log odds for a target in view. Successive frames are
+            correlated; 1: they are independent.
+        evidence_offset: log odds that each frame of a target in view adds to its own, before the factor.
         confusion: probability that an object is another one although all features say that it is the target.
+        correlation: correlation of the log odds in the frames of one candidate of a lost target. 0: frames
+            are independent; 1: further frames tell nothing.
     """
 
     occlude: float = 0.01
@@ -102,7 +105,9 @@ class ExistenceModel:
     leave: float = 0.2
     enter: float = 0.02
     evidence_weight: float = 0.5
+    evidence_offset: float = 0.0
     confusion: float = 0.0
+    correlation: float = 0.75
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 The weights are logistic regressions on the features of candidates. The scale of their log odds is fitted to
 the best candidates alone (Platt, "Probabilistic outputs for support vector machines", 1999). The transitions
-of the existence filter are frequencies. The weight of its evidence maximizes the likelihood of the labels.
+of the existence filter are frequencies. The evidence of a frame maximizes the likelihood of the labels.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, logit
 
+from hsi_tracker_ros.tracker.existence import MAX_LOG_RATIO, make_transitions
 from hsi_tracker_ros.tracker.target_model import CandidateWeights, ExistenceModel, TargetModel
 from tracking_runtime.errors import SourceError
 from tracking_runtime.evaluation.reliability import CORRECT_OVERLAP
@@ -26,9 +27,10 @@ _WRONG_OVERLAP = 0.3  # overlap below which a candidate is wrong; those up to CO
 _REGULARIZATION = 3e-3  # weight of the squared weights of normalized features, against separable data
 _MIN_DEVIATION = 1e-9  # of a feature, against division by zero
 _MIN_FRAMES = 5  # frames of each kind, correct and wrong, below which a fit would say nothing
-_MAX_LOG_RATIO = 30.0  # bound of a log likelihood ratio, against overflow
 _WEIGHT_BOUNDS = (0.02, 1.0)  # weight of the evidence: frames correlated over 50 frames, and independent
+_CORRELATION_BOUNDS = (0.0, 1.0)  # of the frames of a candidate: independent, and without news
 _FIRST_BOUND_LOGIT = 2.0  # log odds of the highest probability, from which its fit starts
+_OFFSET_PRIOR = 1e-3  # weight of the squared offset of the evidence, against sparse data
 _MIN_SCORE = 1e-6  # bound of a score in a logarithm
 
 
@@ -165,6 +167,7 @@ class _Sequences:
     Attributes:
         log_odds: log odds of the best candidates.
         is_correct: True if their boxes are correct.
+        is_lost: True if the tracker searched for a lost target.
         is_restarted: True if the frame shows another candidate of a lost target than the frame before.
         is_at_border: True if the target may leave the image.
         is_frame: True if the video has this frame.
@@ -172,6 +175,7 @@ class _Sequences:
 
     log_odds: Floats
     is_correct: NDArray[np.bool_]
+    is_lost: NDArray[np.bool_]
     is_restarted: NDArray[np.bool_]
     is_at_border: NDArray[np.bool_]
     is_frame: NDArray[np.bool_]
@@ -183,14 +187,15 @@ class _Sequences:
         """Return the sequences of videos, with the log odds by these weights."""
         shape = len(videos), max((len(video.frames) for video in videos), default=0)
         log_odds = np.zeros(shape)
-        flags = np.zeros((4, *shape), bool)
+        flags = np.zeros((5, *shape), bool)
         for row, video in enumerate(videos):
             for column, frame in enumerate(video.frames):
                 weights = redetection if frame.is_lost else view
                 log_odds[row, column] = weights.compute_log_odds(frame.best_features)
                 flags[:, row, column] = (
                     frame.best_overlap >= CORRECT_OVERLAP,
-                    frame.is_lost and not frame.continues,
+                    frame.is_lost,
+                    not (frame.is_lost and frame.continues and column and video.frames[column - 1].is_lost),
                     frame.is_at_border,
                     True,
                 )
@@ -198,46 +203,78 @@ class _Sequences:
 
     def filter(self, model: ExistenceModel) -> Floats:
         """Return the score of each frame, as `TargetExistence` computes it."""
-        log_ratios = model.evidence_weight * self.log_odds
-        ratios = np.exp(np.clip(log_ratios, -_MAX_LOG_RATIO, _MAX_LOG_RATIO))
-        visible = np.ones(len(self.log_odds))
-        occluded = np.zeros_like(visible)
-        absent = np.zeros_like(visible)
-        probabilities = np.zeros_like(self.log_odds)
+        log_ratios = model.evidence_weight * (self.log_odds + model.evidence_offset)
+        ratios = np.exp(np.clip(log_ratios, -MAX_LOG_RATIO, MAX_LOG_RATIO))
+        states = np.zeros((len(self.log_odds), 3))
+        states[:, 0] = 1.0
+        scores = np.zeros_like(self.log_odds)
+        redetections = self.compute_redetection_scores(model)
+        inside, border = (make_transitions(model, is_at_border=flag) for flag in (False, True))
         for index in range(self.log_odds.shape[1]):
-            stay = 1 - model.leave * self.is_at_border[:, index]
-            left = (visible + occluded) * (1 - stay)
-            next_visible = stay * (visible * (1 - model.occlude) + occluded * model.reveal)
-            next_occluded = stay * (visible * model.occlude + occluded * (1 - model.reveal))
-            next_visible += model.enter * absent
-            next_absent = left + (1 - model.enter) * absent
-            is_restarted = self.is_restarted[:, index]
-            next_visible = np.where(is_restarted, model.enter, next_visible) * ratios[:, index]
-            next_occluded = np.where(is_restarted, 0.0, next_occluded)
-            next_absent = np.where(is_restarted, 1 - model.enter, next_absent)
-            total = next_visible + next_occluded + next_absent
-            visible, occluded, absent = next_visible / total, next_occluded / total, next_absent / total
-            probabilities[:, index] = visible
-        return (1 - model.confusion) * probabilities
+            is_lost = self.is_lost[:, index]
+            states = np.where(self.is_at_border[:, index, None], states @ border, states @ inside)
+            states[:, 0] *= ratios[:, index]
+            states /= states.sum(axis=1, keepdims=True)
+            scores[:, index] = np.where(is_lost, redetections[:, index], states[:, 0])
+            found = (1 - model.confusion) * scores[is_lost, index]
+            states[is_lost] = np.stack([found, np.zeros_like(found), 1 - found], axis=1)
+        return (1 - model.confusion) * scores
+
+    def compute_redetection_scores(self, model: ExistenceModel) -> Floats:
+        """Return the score of each frame with a lost target, as `RedetectionEvidence` computes it."""
+        counts = np.zeros(len(self.log_odds))
+        means = np.zeros_like(counts)
+        scores = np.zeros_like(self.log_odds)
+        for index in range(self.log_odds.shape[1]):
+            counts = np.where(self.is_restarted[:, index], 1.0, counts + 1)
+            log_odds = self.log_odds[:, index]
+            means = np.where(self.is_restarted[:, index], log_odds, means + (log_odds - means) / counts)
+            weights = counts / (1 + (counts - 1) * model.correlation)
+            log_ratios = np.clip(weights * means, -MAX_LOG_RATIO, MAX_LOG_RATIO)
+            scores[:, index] = expit(logit(model.enter) + log_ratios)
+        return scores
 
 
 def _fit_existence(videos: Sequence[LabeledVideo], sequences: _Sequences) -> ExistenceModel:
-    """Count the transitions of the best candidates, and fit the weight of the evidence to their labels."""
+    """Count the transitions of the best candidates, and fit the evidence of a frame to their labels."""
+    counted = _fit_correlation(_count_transitions(videos), sequences)
     labels = sequences.is_correct[sequences.is_frame]
-    transitions = _count_transitions(videos)
+    lowest, highest = _WEIGHT_BOUNDS
 
     def make_model(parameters: Floats) -> ExistenceModel:
-        lowest, highest = _WEIGHT_BOUNDS
-        weight = lowest + (highest - lowest) * expit(parameters[0])
-        return replace(transitions, evidence_weight=float(weight), confusion=float(expit(parameters[1])))
+        weight, confusion = expit(parameters[:2]).tolist()
+        return replace(
+            counted,
+            evidence_weight=lowest + (highest - lowest) * weight,
+            evidence_offset=float(parameters[2]),
+            confusion=confusion,
+        )
 
     def compute_loss(parameters: Floats) -> float:
         scores = sequences.filter(make_model(parameters))[sequences.is_frame]
-        scores = np.clip(scores, _MIN_SCORE, 1 - _MIN_SCORE)
-        return float(-np.where(labels, np.log(scores), np.log1p(-scores)).mean())
+        return _compute_log_loss(scores, labels) + _OFFSET_PRIOR * float(parameters[2]) ** 2
 
-    first = np.array([0.0, -_FIRST_BOUND_LOGIT])
+    first = np.array([0.0, -_FIRST_BOUND_LOGIT, 0.0])
     return make_model(minimize(compute_loss, first, method="Nelder-Mead").x)
+
+
+def _fit_correlation(model: ExistenceModel, sequences: _Sequences) -> ExistenceModel:
+    """Fit the correlation of the frames of a lost target's candidate; unchanged without such frames."""
+    is_lost = sequences.is_lost & sequences.is_frame
+    if not is_lost.any():
+        return model
+
+    def compute_loss(correlation: float) -> float:
+        scores = sequences.compute_redetection_scores(replace(model, correlation=correlation))[is_lost]
+        return _compute_log_loss(scores, sequences.is_correct[is_lost])
+
+    correlation = minimize_scalar(compute_loss, bounds=_CORRELATION_BOUNDS, method="bounded").x
+    return replace(model, correlation=float(correlation))
+
+
+def _compute_log_loss(scores: Floats, labels: NDArray[np.bool_]) -> float:
+    bounded = np.clip(scores, _MIN_SCORE, 1 - _MIN_SCORE)
+    return float(-np.where(labels, np.log(bounded), np.log1p(-bounded)).mean())
 
 
 def _count_transitions(videos: Sequence[LabeledVideo]) -> ExistenceModel:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from hsi_tracker_ros.tracker.existence import ExistenceFilter
+from hsi_tracker_ros.tracker.existence import ExistenceFilter, RedetectionEvidence
 from hsi_tracker_ros.tracker.target_model import ExistenceModel
 from hsi_tracker_ros.training.target_model_fitting import (
     LabeledFrame,
@@ -82,21 +82,27 @@ def test_predicted_scores_are_those_of_the_filter() -> None:
         make_frame(-1.0, is_correct=True, is_at_border=True),
         make_frame(-2.0, is_correct=False, is_lost=True, continues=False),
         make_frame(1.0, is_correct=True, is_lost=True),
+        make_frame(2.0, is_correct=True),
     ]
     model = fit_target_model(draw_videos(0))
 
     (scores,) = predict_scores([LabeledVideo("video", frames, ())], model)
 
+    log_odds = [
+        model.get_weights(is_lost=frame.is_lost).compute_log_odds(frame.best_features) for frame in frames
+    ]
+    box = np.array([0.0, 0.0, 10.0, 10.0])
     existence = ExistenceFilter()
-    expected = []
-    for frame in frames:
-        log_odds = model.get_weights(is_lost=frame.is_lost).compute_log_odds(frame.best_features)
-        is_restarted = frame.is_lost and not frame.continues
-        existence.update(
-            log_odds, model.existence, is_at_border=frame.is_at_border, is_restarted=is_restarted
-        )
-        expected.append(existence.compute_score(model.existence))
-    np.testing.assert_allclose(scores, expected)
+    existence.update(log_odds[0], model.existence, is_at_border=False)
+    in_view = [existence.compute_score(model.existence)]
+    existence.update(log_odds[1], model.existence, is_at_border=True)
+    in_view.append(existence.compute_score(model.existence))
+    first = RedetectionEvidence(box, log_odds[2])
+    second = first.follow(box, log_odds[3])
+    lost = [candidate.compute_score(model.existence) for candidate in (first, second)]
+    existence.restart(lost[1])
+    existence.update(log_odds[4], model.existence, is_at_border=False)
+    np.testing.assert_allclose(scores, [*in_view, *lost, existence.compute_score(model.existence)])
 
 
 def test_look_alikes_bound_the_score() -> None:
