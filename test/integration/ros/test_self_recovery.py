@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -258,8 +259,9 @@ def test_node_out_of_memory_leaves_the_last_seconds(
     recorder = start_recorder()
     rig = start_rig()
     rig.track()
-    size = psutil.Process(rig.process.pid).memory_info().vms
-    resource.prlimit(rig.process.pid, resource.RLIMIT_AS, (size + (4 << 20), resource.RLIM_INFINITY))
+    pid = rig.process.pid
+    size = psutil.Process(pid).memory_info().vms
+    resource.prlimit(pid, resource.RLIMIT_AS, (size + (4 << 20), resource.RLIM_INFINITY))
 
     def send_until_end() -> bool:
         rig.send(size=(4000, 4000))
@@ -271,11 +273,14 @@ def test_node_out_of_memory_leaves_the_last_seconds(
     wait_for(lambda: "; see /" in recorder.log, 20, "the end of the saving")
 
     incident, saved, diagnoses = read_incident(tmp_path / "bag")
-    assert status == 70, rig.process.log
     assert (incident["node"], saved.is_complete) == (NODE, True)
-    assert "ends with status 70: memory has run out" in incident["reason"]
-    errors = [entry["message"] for entry in diagnoses if entry["level"] == DiagnosticLevel.ERROR]
-    assert any("memory" in message for message in errors)
+    if status == -signal.SIGABRT:  # a native library ended the process, as when no thread can be started
+        assert f"process {pid} has ended or hangs" in incident["reason"]
+    else:
+        assert status == 70, rig.process.log
+        assert "ends with status 70: memory has run out" in incident["reason"]
+        errors = [entry["message"] for entry in diagnoses if entry["level"] == DiagnosticLevel.ERROR]
+        assert any("memory" in message for message in errors)
     assert recorder.stop() == 0
 
 
