@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
@@ -33,6 +33,12 @@ A build beside the frames of a stream that begins would cost some of them.
 
 MAX_BUCKET_RATIO = 2
 """Size of the bucket that replaces one without engine, at most, in sizes of the latter."""
+
+MIN_REQUESTS = 10
+"""Frames that a larger bucket runs before the engine of their own is built beside them.
+
+A stream that begins passes through many buckets within some frames, and a build takes the time of several.
+"""
 
 PYTORCH_ENGINE = "pytorch"  # name of PyTorch on a CPU in `EngineSettings.engine`
 _PYTORCH_PRECISIONS = ("auto", "float32")  # precisions in which PyTorch runs without a graph
@@ -120,7 +126,8 @@ class EngineInference:
         model: model whose state is carried from frame to frame.
         settings: settings of the engines.
         executor: executor that builds engines, one at a time. Meanwhile frames run on the engine of a larger
-            bucket, up to `MAX_BUCKET_RATIO` times as large, or on PyTorch. None: frames wait for the build.
+            bucket, up to `MAX_BUCKET_RATIO` times as large, or on PyTorch. With such a larger bucket, the
+            build begins after `MIN_REQUESTS` frames. None: frames wait for the build.
         backends: backends to choose from.
 
     Attributes:
@@ -147,6 +154,7 @@ class EngineInference:
         self._newest_engine = self._load_engine(smallest)
         self._engines: OrderedDict[int, Engine | EngineError] = OrderedDict({smallest: self._newest_engine})
         self._pending_build: tuple[int, Future[Engine | EngineError]] | None = None
+        self._num_requests: Counter[int] = Counter()  # by bucket without engine
 
     @property
     def description(self) -> str:
@@ -183,13 +191,14 @@ class EngineInference:
             EngineError: the engine was requested by name and cannot run the bucket.
         """
         bucket_size = round_to_bucket(num_tiles)
-        self._request_engine(bucket_size)
-        if bucket_size in self._engines:
-            self._engines.move_to_end(bucket_size)
+        self._store_finished_build()
+        if bucket_size not in self._engines:
+            self._request_engine(bucket_size)
+        size = bucket_size if bucket_size in self._engines else self._find_larger_bucket(bucket_size)
+        if size is None:
             return bucket_size
-        ready = [size for size, engine in self._engines.items() if not isinstance(engine, EngineError)]
-        max_size = MAX_BUCKET_RATIO * bucket_size
-        return min((size for size in ready if bucket_size < size <= max_size), default=bucket_size)
+        self._engines.move_to_end(size)
+        return size
 
     def run_bucket(self, bucket_size: int, inputs: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
         """Run the graph of a bucket, and return its outputs; None if its engine is missing or fails.
@@ -211,17 +220,28 @@ class EngineInference:
             return None
         return tuple(map(torch.from_numpy, outputs))
 
-    def _request_engine(self, bucket_size: int) -> None:
-        """Store a finished build, then start the build of a missing engine if no other is under way."""
+    def _find_larger_bucket(self, bucket_size: int) -> int | None:
+        """Return the smallest larger bucket that has an engine and may replace a bucket; None without one."""
+        ready = [size for size, engine in self._engines.items() if not isinstance(engine, EngineError)]
+        max_size = MAX_BUCKET_RATIO * bucket_size
+        return min((size for size in ready if bucket_size < size <= max_size), default=None)
+
+    def _store_finished_build(self) -> None:
         if self._pending_build is not None and self._pending_build[1].done():
             pending_size, build = self._pending_build
             self._pending_build = None
             self._store_engine(pending_size, build.result())
-        if bucket_size in self._engines:
-            return
+
+    def _request_engine(self, bucket_size: int) -> None:
+        """Build a missing engine, or start its build if it is due and no other is under way."""
         if self._executor is None:
             self._store_engine(bucket_size, self._build_engine(bucket_size))
-        elif self._pending_build is None:
+            return
+        self._num_requests[bucket_size] += 1
+        is_replaced = self._find_larger_bucket(bucket_size) is not None
+        is_due = not is_replaced or self._num_requests[bucket_size] >= MIN_REQUESTS
+        if is_due and self._pending_build is None:
+            del self._num_requests[bucket_size]
             self._pending_build = bucket_size, self._executor.submit(self._build_engine, bucket_size)
 
     def _store_engine(self, bucket_size: int, engine: Engine | EngineError) -> None:

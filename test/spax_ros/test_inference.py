@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from spax_ros.decoding import Detections, decode_peaks
-from spax_ros.inference import EngineInference, Inference, PyTorchInference, load_inference
+from spax_ros.inference import MIN_REQUESTS, EngineInference, Inference, PyTorchInference, load_inference
 from spax_ros.network.config import VARIANTS
 from spax_ros.network.grid import Grid, Shift
 from spax_ros.network.network import SpaxNetwork
@@ -159,10 +159,14 @@ def test_larger_bucket_is_used_while_an_engine_is_built(model: LoadedModel) -> N
 
     assert [inference.request_bucket(num_tiles) for num_tiles in (60, 150, 100, 200)] == [64, 160, 112, 224]
     executor.jobs.pop()()
-    sizes = [inference.request_bucket(num_tiles) for num_tiles in (150, 129, 80, 64, 161)]
-    assert sizes == [160, 160, 160, 64, 192]
+    assert [inference.request_bucket(num_tiles) for num_tiles in (150, 129, 64)] == [160, 160, 64]
+    assert [inference.request_bucket(80) for _ in range(MIN_REQUESTS - 1)] == [160] * (MIN_REQUESTS - 1)
+    assert not executor.jobs
+    assert [inference.request_bucket(num_tiles) for num_tiles in (80, 161)] == [160, 192]
     executor.jobs.pop()()
     assert [inference.request_bucket(num_tiles) for num_tiles in (80, 65, 81, 160)] == [80, 80, 160, 160]
+    assert not executor.jobs
+    assert inference.request_bucket(161) == 192
     assert len(executor.jobs) == 1
 
 
