@@ -40,6 +40,9 @@ MIN_REQUESTS = 10
 A stream that begins passes through many buckets within some frames, and a build takes the time of several.
 """
 
+MIN_SAVED_RATIO = 1.25
+"""Size of a larger bucket, in sizes of a bucket, above which the engine of the bucket is worth its build."""
+
 PYTORCH_ENGINE = "pytorch"  # name of PyTorch on a CPU in `EngineSettings.engine`
 _PYTORCH_PRECISIONS = ("auto", "float32")  # precisions in which PyTorch runs without a graph
 
@@ -126,8 +129,8 @@ class EngineInference:
         model: model whose state is carried from frame to frame.
         settings: settings of the engines.
         executor: executor that builds engines, one at a time. Meanwhile frames run on the engine of a larger
-            bucket, up to `MAX_BUCKET_RATIO` times as large, or on PyTorch. With such a larger bucket, the
-            build begins after `MIN_REQUESTS` frames. None: frames wait for the build.
+            bucket, up to `MAX_BUCKET_RATIO` times as large, or on PyTorch. A larger bucket of more than
+            `MIN_SAVED_RATIO` is replaced after `MIN_REQUESTS` frames. None: frames wait for the build.
         backends: backends to choose from.
 
     Attributes:
@@ -237,9 +240,11 @@ class EngineInference:
         if self._executor is None:
             self._store_engine(bucket_size, self._build_engine(bucket_size))
             return
+        larger = self._find_larger_bucket(bucket_size)
+        if larger is not None and larger <= MIN_SAVED_RATIO * bucket_size:
+            return
         self._num_requests[bucket_size] += 1
-        is_replaced = self._find_larger_bucket(bucket_size) is not None
-        is_due = not is_replaced or self._num_requests[bucket_size] >= MIN_REQUESTS
+        is_due = larger is None or self._num_requests[bucket_size] >= MIN_REQUESTS
         if is_due and self._pending_build is None:
             del self._num_requests[bucket_size]
             self._pending_build = bucket_size, self._executor.submit(self._build_engine, bucket_size)

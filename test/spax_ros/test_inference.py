@@ -165,6 +165,7 @@ def test_larger_bucket_is_used_while_an_engine_is_built(model: LoadedModel) -> N
     assert [inference.request_bucket(num_tiles) for num_tiles in (80, 161)] == [160, 192]
     executor.jobs.pop()()
     assert [inference.request_bucket(num_tiles) for num_tiles in (80, 65, 81, 160)] == [80, 80, 160, 160]
+    assert [inference.request_bucket(130) for _ in range(2 * MIN_REQUESTS)] == [160] * (2 * MIN_REQUESTS)
     assert not executor.jobs
     assert inference.request_bucket(161) == 192
     assert len(executor.jobs) == 1
