@@ -33,6 +33,7 @@ from tracking_runtime.ros.processes import NodeProcess
 from tracking_runtime.ros.session import RosSession
 
 pytestmark = pytest.mark.ros
+LOG_PERIOD_S = 5.0  # shortest time between two equal log lines
 SECOND = 10**9
 NODE = "/brightness"
 
@@ -267,6 +268,22 @@ def test_old_frame_is_refused(start_node: Callable[..., Running], wait_for: Call
 
     wait_for(lambda: "max_age is 5 s" in running.process.log)
     running.track(now_ns)
+
+
+def test_refusals_of_one_kind_are_logged_once_in_a_period(
+    start_node: Callable[..., Running], wait_for: Callable[..., Any]
+) -> None:
+    running = start_node(max_age=5.0)
+    start_s = time.monotonic()
+
+    def are_many_refused() -> bool:
+        running.camera.send(running.make_frame(time.time_ns() - 60 * SECOND))
+        return int(running.node.diagnosis.values["frames_refused"]) >= 25
+
+    wait_for(are_many_refused, 60, "25 refused frames")
+
+    num_periods = (time.monotonic() - start_s) / LOG_PERIOD_S
+    assert 1 <= running.process.log.count("max_age is 5 s") <= 1 + num_periods
 
 
 @dataclass(frozen=True)
