@@ -370,8 +370,8 @@ class VideoFileSource:
 
     def _decode_stream(self, container: Any, stream: Any) -> Iterator[Any]:
         """Yield the pictures of a stream. Damaged ones raise an error unless they are to be kept."""
-        # Threads that decode several frames at once lose frames beside a damaged one, and may return a damaged
-        # frame before they mark it.
+        # Threads that decode several frames at once lose frames beside a damaged one, and may return a
+        # damaged frame before they mark it.
         stream.thread_type = "SLICE"
         num_frames = 0
         for packet in container.demux(stream):
