@@ -70,10 +70,17 @@ def find_video_folder(image_folder: Path) -> Path | None:
     return path.parent if path.name.casefold() in IMAGE_FOLDER_NAMES else None
 
 
-def make_natural_sort_key(path: Path) -> list[tuple[int, str]]:
+def make_natural_sort_key(path: Path) -> list[tuple[int, str, str]]:
     """Make a sort key that orders digits in file names by their value and the rest by the alphabet."""
+    return [_make_part_key(part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _make_part_key(part: str) -> tuple[int, str, str]:
     # isdecimal: int() cannot read every character that isdigit() accepts, for example ².
-    return [(int(part), part) if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path.name)]
+    if not part.isdecimal():
+        return 0, "", part
+    digits = "".join(str(int(digit)) for digit in part).lstrip("0")  # int() refuses thousands of digits
+    return len(digits), digits, part
 
 
 def read_image_file(path: Path) -> tuple[NDArray[Any], str]:

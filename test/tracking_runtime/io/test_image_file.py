@@ -15,7 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tracking_runtime.errors import SourceError
-from tracking_runtime.io.image_file import decode_image, is_image, list_images, read_image_file
+from tracking_runtime.io.image_file import (
+    decode_image,
+    is_image,
+    list_images,
+    make_natural_sort_key,
+    read_image_file,
+)
 
 RNG = np.random.default_rng(0)
 COLORS = cv2.GaussianBlur(RNG.integers(0, 255, (48, 64, 3), np.uint8), (0, 0), 2)
@@ -359,3 +365,20 @@ def test_read_mutated_file_is_an_image_or_a_source_error(
 def test_decode_random_bytes_is_a_source_error(content: bytes) -> None:
     with pytest.raises(SourceError, match="/camera/image"):
         decode_image(content, "/camera/image")
+
+
+def test_natural_order_is_by_value_for_numbers_of_any_length() -> None:
+    long_number = "9" * 5000
+    names = ["a10.png", "a2.png", "a002.png", f"a{long_number}.png", "a\u0663.png", "a.png", "b1.png"]
+
+    ordered = sorted(names, key=lambda name: make_natural_sort_key(Path(name)))
+
+    assert ordered == [
+        "a002.png",
+        "a2.png",
+        "a\u0663.png",
+        "a10.png",
+        f"a{long_number}.png",
+        "a.png",
+        "b1.png",
+    ]
