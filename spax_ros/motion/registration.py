@@ -30,7 +30,7 @@ def register_frames(previous: GrayImage, current: GrayImage) -> Transform:
     RANSAC rejects the corners of moving objects. Without enough corners the transform is a shift by phase
     correlation. Without any structure, as in a black frame, the transform is the identity.
     """
-    transform = find_similarity(previous, current)
+    transform = _find_similarity(previous, current)
     if transform is not None:
         return transform
 
@@ -41,7 +41,7 @@ def register_frames(previous: GrayImage, current: GrayImage) -> Transform:
     return make_transform([[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]])
 
 
-def find_similarity(previous: GrayImage, current: GrayImage) -> Transform | None:
+def _find_similarity(previous: GrayImage, current: GrayImage) -> Transform | None:
     """Return the similarity that most corners agree on; None if there is none, or it zooms by over 2 %."""
     # Step 1: corners of the previous frame, found in a thumbnail.
     height, width = previous.shape

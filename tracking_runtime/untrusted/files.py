@@ -28,7 +28,7 @@ def open_file(path: Path) -> BinaryIO:
         SpecialFileError: the path is a pipe, a device or a socket.
         OSError: the file cannot be read.
     """
-    file = open(path, "rb", opener=_open_at_once)  # noqa: SIM115 - the caller closes it
+    file = open(path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - the caller closes it
     kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
     if kind in _KINDS:
         file.close()
@@ -54,5 +54,5 @@ def read_file(path: Path) -> bytes:
         return file.read()
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
